@@ -1,0 +1,66 @@
+//! Agents: their ids, and the list of those a client may reach.
+
+use std::fmt;
+
+/// Longest agent id, in bytes. Source: OpenClaw `normalizeAgentId` (both versions).
+pub const MAX_AGENT_ID_BYTES: usize = 64;
+
+/// An OpenClaw agent id, lower-case: a letter or digit, then letters, digits, `_` and `-`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentId(String);
+
+impl AgentId {
+    /// Parses an id, lower-casing it as the gateway does; `None` where the gateway would have to rewrite it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let first = text.bytes().next()?;
+        let valid = text.len() <= MAX_AGENT_ID_BYTES
+            && first.is_ascii_alphanumeric()
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        valid.then(|| Self(text.to_ascii_lowercase()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The agents a client may reach. There is no "none given": an empty list is refused where it is parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Agents {
+    /// `*`, only when the operator wrote it.
+    Any,
+    Listed(Vec<AgentId>),
+}
+
+impl Agents {
+    pub fn allows(&self, agent: &AgentId) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(agents) => agents.contains(agent),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_lower_cased_and_nothing_else_is_repaired() {
+        assert_eq!(
+            AgentId::parse("Main_2-x").map(|id| id.to_string()),
+            Some("main_2-x".to_owned())
+        );
+        for bad in ["", "-a", "_a", "a b", "a:b", "a/b", "ä", "a\n", &"a".repeat(65)] {
+            assert_eq!(AgentId::parse(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The `Authorization` header. Source: RFC 6750 section 2.1, RFC 9110 section 11.1 (the scheme is case-insensitive).
+
+use crate::config::Config;
+use crate::error::Failure;
+use crate::key::Client;
+
+/// Longest header that is looked at, in bytes: a key has at most 71.
+const MAX_HEADER_BYTES: usize = 512;
+
+/// Admits the bearer of a client key. One answer for every cause, and no origin is touched before.
+pub fn admit<'c>(config: &'c Config, header: Option<&str>) -> Result<&'c Client, Failure> {
+    header
+        .and_then(token)
+        .and_then(|token| config.clients.admit(token))
+        .ok_or(Failure::Unauthorized)
+}
+
+/// The token of a `Bearer` header: visible ASCII. Two headers arrive joined by a comma and a space, which no token has.
+pub fn token(header: &str) -> Option<&str> {
+    if header.len() > MAX_HEADER_BYTES {
+        return None;
+    }
+    let (scheme, token) = header.trim().split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    let valid =
+        scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+    valid.then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_follows_the_scheme_in_any_case() {
+        for header in ["Bearer abc", "bearer abc", "BEARER  abc", " Bearer abc "] {
+            assert_eq!(token(header), Some("abc"), "{header}");
+        }
+        for header in [
+            "",
+            "abc",
+            "Bearer",
+            "Bearer ",
+            "Basic abc",
+            "Bearer a b",
+            "Bearer abc, Bearer def",
+            "Bearer ab\u{e9}",
+            "Bearer ab\u{7f}",
+            &format!("Bearer {}", "x".repeat(512)),
+        ] {
+            assert_eq!(token(header), None, "{header}");
+        }
+    }
+}

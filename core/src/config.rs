@@ -1,0 +1,273 @@
+//! Every binding, parsed once into types. All problems are reported together, by name and never with a value; any problem keeps
+//! the Worker closed.
+
+use std::fmt;
+
+use crate::gateway::credential::{Auth, Credential};
+use crate::gateway::device::DeviceKey;
+use crate::key::Clients;
+use crate::secret::Secret;
+
+pub const GATEWAY_URL: &str = "GATEWAY_URL";
+pub const GATEWAY_TOKEN: &str = "GATEWAY_TOKEN";
+pub const GATEWAY_PASSWORD: &str = "GATEWAY_PASSWORD";
+pub const DEVICE_KEY: &str = "DEVICE_KEY";
+pub const DEVICE_TOKEN: &str = "DEVICE_TOKEN";
+pub const CLIENT_KEYS: &str = "CLIENT_KEYS";
+
+/// `CLIENT_KEYS_2` to `CLIENT_KEYS_9`: one secret holds 5 kB, some 40 keys.
+const MORE_CLIENT_KEYS: std::ops::RangeInclusive<u8> = 2..=9;
+
+/// A deployment's settings.
+#[derive(Debug)]
+pub struct Config {
+    pub gateway: Gateway,
+    pub clients: Clients,
+}
+
+/// Where the gateway is, and what it is shown.
+#[derive(Debug)]
+pub struct Gateway {
+    /// `http://` or `https://`, which is what an upgrade request is sent to.
+    pub url: String,
+    pub credential: Credential,
+}
+
+/// One thing that is wrong with the settings.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub binding: String,
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.binding, self.what)
+    }
+}
+
+impl Config {
+    /// Reads all bindings through `get`; one that is absent, or blank, is not set.
+    pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
+        let get = |name: &str| {
+            get(name)
+                .map(|value| value.trim().to_owned())
+                .filter(|value| !value.is_empty())
+        };
+        let mut problems = Vec::new();
+        let url = take(gateway_url(get(GATEWAY_URL)), &mut problems);
+        let credential = take(credential(&get), &mut problems);
+        let clients = clients(&get, &mut problems);
+        match (url, credential) {
+            (Some(url), Some(credential)) if problems.is_empty() => Ok(Self {
+                gateway: Gateway { url, credential },
+                clients,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+fn take<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
+}
+
+fn problem(binding: &str, what: impl Into<String>) -> Problem {
+    Problem {
+        binding: binding.to_owned(),
+        what: what.into(),
+    }
+}
+
+fn gateway_url(value: Option<String>) -> Result<String, Problem> {
+    let value = value.ok_or_else(|| {
+        problem(
+            GATEWAY_URL,
+            "is not set: the gateway's address, such as wss://gateway.example.com",
+        )
+    })?;
+    let (scheme, rest) = value
+        .split_once("://")
+        .ok_or_else(|| problem(GATEWAY_URL, "is not a URL"))?;
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "ws" | "http" => "http",
+        "wss" | "https" => "https",
+        _ => {
+            return Err(problem(
+                GATEWAY_URL,
+                "does not begin with wss://, https://, ws:// or http://",
+            ));
+        }
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() || value.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(problem(GATEWAY_URL, "is not a URL"));
+    }
+    if authority.contains('@') || rest.contains(['?', '#']) {
+        return Err(problem(
+            GATEWAY_URL,
+            "must not carry a user, a query or a fragment: credentials belong into the secrets",
+        ));
+    }
+    Ok(format!("{scheme}://{rest}"))
+}
+
+fn credential(get: &impl Fn(&str) -> Option<String>) -> Result<Credential, Problem> {
+    let device = get(DEVICE_KEY)
+        .map(|key| {
+            DeviceKey::parse(&key).ok_or_else(|| {
+                problem(
+                    DEVICE_KEY,
+                    "is not a device key: 43 characters of base64url, as `clawfront device new` makes it",
+                )
+            })
+        })
+        .transpose()?;
+    // The narrowest first: with a device token the shared secrets are not sent, even where they are set.
+    let auth = if let Some(token) = get(DEVICE_TOKEN) {
+        if device.is_none() {
+            return Err(problem(DEVICE_TOKEN, "is of no use without DEVICE_KEY"));
+        }
+        Auth::DeviceToken(Secret::new(token))
+    } else if let Some(token) = get(GATEWAY_TOKEN) {
+        Auth::Token(Secret::new(token))
+    } else if let Some(password) = get(GATEWAY_PASSWORD) {
+        Auth::Password(Secret::new(password))
+    } else {
+        return Err(problem(
+            DEVICE_TOKEN,
+            "is not set, and neither is GATEWAY_TOKEN or GATEWAY_PASSWORD: the gateway needs a credential",
+        ));
+    };
+    Ok(Credential { device, auth })
+}
+
+fn clients(get: &impl Fn(&str) -> Option<String>, problems: &mut Vec<Problem>) -> Clients {
+    let mut clients = Clients::default();
+    let numbered = MORE_CLIENT_KEYS.map(|number| format!("{CLIENT_KEYS}_{number}"));
+    let mut found = false;
+    for name in std::iter::once(CLIENT_KEYS.to_owned()).chain(numbered) {
+        if let Some(entries) = get(&name) {
+            found = true;
+            let mut mistakes = Vec::new();
+            clients.extend(&entries, &mut mistakes);
+            problems.extend(mistakes.into_iter().map(|what| problem(&name, what)));
+        }
+    }
+    if !found || (clients.is_empty() && problems.is_empty()) {
+        problems.push(problem(CLIENT_KEYS, "holds no client key: nobody could be let in"));
+    }
+    clients
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab";
+    const SEED: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+
+    fn parse(bindings: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        Config::parse(|name| {
+            bindings
+                .iter()
+                .find(|(binding, _)| *binding == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn keys() -> String {
+        format!("phone {HASH} agents=main")
+    }
+
+    #[test]
+    fn a_device_is_preferred_to_the_shared_secrets() {
+        let keys = keys();
+        let mut bindings = vec![
+            ("GATEWAY_URL", "wss://gw.example.com/path"),
+            ("GATEWAY_TOKEN", "shared"),
+            ("GATEWAY_PASSWORD", "shared too"),
+            ("CLIENT_KEYS", keys.as_str()),
+        ];
+        let config = parse(&bindings).unwrap();
+        assert_eq!(config.gateway.url, "https://gw.example.com/path");
+        assert!(config.gateway.credential.device.is_none());
+        assert!(matches!(&config.gateway.credential.auth, Auth::Token(token) if token.expose() == "shared"));
+        bindings.extend([("DEVICE_KEY", SEED), ("DEVICE_TOKEN", "device")]);
+        let config = parse(&bindings).unwrap();
+        assert!(config.gateway.credential.device.is_some());
+        assert!(matches!(&config.gateway.credential.auth, Auth::DeviceToken(token) if token.expose() == "device"));
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_and_none_shows_a_value() {
+        assert_eq!(
+            parse(&[]).unwrap_err(),
+            [
+                "GATEWAY_URL: is not set: the gateway's address, such as wss://gateway.example.com",
+                "DEVICE_TOKEN: is not set, and neither is GATEWAY_TOKEN or GATEWAY_PASSWORD: the gateway needs a credential",
+                "CLIENT_KEYS: holds no client key: nobody could be let in",
+            ]
+        );
+        let problems = parse(&[
+            ("GATEWAY_URL", "wss://user:s3cret@gw.example.com"),
+            ("DEVICE_KEY", "s3cret"),
+            ("CLIENT_KEYS", "phone s3cret agents=main; # only a comment"),
+            ("CLIENT_KEYS_2", "bot s3cret"),
+        ])
+        .unwrap_err();
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(
+            !problems.iter().any(|problem| problem.contains("s3cret")),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn blank_bindings_are_not_set() {
+        let keys = keys();
+        let problems = parse(&[("GATEWAY_URL", " "), ("GATEWAY_TOKEN", "\n"), ("CLIENT_KEYS", &keys)]).unwrap_err();
+        assert_eq!(problems.len(), 2);
+        let problems = parse(&[
+            ("GATEWAY_URL", "ws://x"),
+            ("GATEWAY_TOKEN", "t"),
+            ("CLIENT_KEYS", "# nobody yet"),
+        ])
+        .unwrap_err();
+        assert_eq!(problems, ["CLIENT_KEYS: holds no client key: nobody could be let in"]);
+    }
+
+    #[test]
+    fn keys_of_all_secrets_count_and_an_id_is_unique_across_them() {
+        let (keys, again) = (keys(), keys().replace("main", "beta"));
+        let problems = parse(&[
+            ("GATEWAY_URL", "ws://x"),
+            ("GATEWAY_TOKEN", "t"),
+            ("CLIENT_KEYS", &keys),
+            ("CLIENT_KEYS_3", &again),
+        ])
+        .unwrap_err();
+        assert_eq!(problems, ["CLIENT_KEYS_3: entry 1: the id phone is used twice"]);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_a_gateway_is_refused() {
+        let keys = keys();
+        for url in [
+            "gw.example.com",
+            "ftp://gw",
+            "ws://",
+            "ws:///x",
+            "ws://a b",
+            "ws://gw?token=x",
+            "ws://gw#x",
+        ] {
+            let problems = parse(&[("GATEWAY_URL", url), ("GATEWAY_TOKEN", "t"), ("CLIENT_KEYS", &keys)]).unwrap_err();
+            assert!(
+                problems.len() == 1 && problems[0].starts_with("GATEWAY_URL: "),
+                "{url}: {problems:?}"
+            );
+        }
+    }
+}

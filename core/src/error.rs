@@ -1,0 +1,415 @@
+//! Every way a request can fail, and the one table that says what the caller is told: status, type, code and words.
+//!
+//! Sorted by whose fault it is. The caller learns what to do; the cause, with a hint for the operator, is for the log only, and
+//! neither ever holds a prompt, an answer, a key or the gateway's prose.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use crate::gateway::refusal::Refusal;
+
+/// Seconds after which a starting or draining gateway is worth another try, where it does not say itself.
+pub const RETRY_AFTER_S: u32 = 5;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    // The caller's.
+    /// No key, or none that is good: one answer for every cause.
+    Unauthorized,
+    UnknownPath,
+    MethodNotAllowed {
+        allow: &'static str,
+    },
+    BodyTooLarge {
+        limit_bytes: usize,
+    },
+    Invalid {
+        param: Option<String>,
+        message: Cow<'static, str>,
+    },
+    /// Unknown to the gateway or not for this key: the two cannot be told apart.
+    ModelNotFound,
+    /// The caller hung up; nobody reads the answer, the log keeps the fact.
+    HungUp,
+
+    // The operator's.
+    Misconfigured,
+
+    // The gateway's.
+    /// It does not answer.
+    Unreachable,
+    /// Something that is not a gateway answered the upgrade.
+    NotAGateway {
+        status: u16,
+        why: UpgradeRefusal,
+    },
+    /// The gateway will not have us.
+    Refused(Refusal),
+    /// Starting, draining, or locked for a while: nothing was started, so trying again is safe.
+    Unavailable {
+        retry_after_s: u32,
+        refusal: Option<Refusal>,
+    },
+    /// It broke its own protocol.
+    Protocol(&'static str),
+    /// A deadline passed.
+    TimedOut(Deadline),
+    /// It closed the connection before anything was started.
+    Closed {
+        close_code: u16,
+    },
+    /// The connection ended while the run was going.
+    Lost {
+        close_code: u16,
+    },
+
+    // The run's.
+    Provider(ProviderFailure),
+    /// Stopped from elsewhere, or by the gateway's own time limit.
+    Aborted,
+    /// The agent took back what had already been streamed.
+    Retracted,
+    AnswerTooLarge {
+        limit_bytes: usize,
+    },
+}
+
+/// What stands between us and the gateway's WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpgradeRefusal {
+    /// 403 `proxy_attribution_required`: the gateway does not trust the proxy in front of it.
+    ProxyAttribution,
+    /// A redirect, as an identity-aware proxy in front of the gateway answers.
+    Redirect,
+    /// Any other status.
+    Status,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    Connect,
+    Handshake,
+    Acceptance,
+    Silence,
+}
+
+/// Why the model's provider failed, by the class the gateway gives it.
+/// Source: OpenClaw 2026.9.6 `failoverReason` (`failover-error.ts`, `openai-compat-errors.ts`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderFailure {
+    Format,
+    ContextOverflow,
+    ModelNotFound,
+    RateLimit,
+    Overloaded,
+    Timeout,
+    ServerError,
+    /// The operator's account with the provider: never 401, 402 or 403, which would speak of the caller's key.
+    Account,
+    /// A class we do not know, or none given (OpenClaw 2026.3 gives none).
+    Unclassified,
+}
+
+impl ProviderFailure {
+    /// The class of a `failoverReason`; one we do not know is [`ProviderFailure::Unclassified`].
+    pub fn of(reason: &str) -> Self {
+        match reason {
+            "format" => Self::Format,
+            "context_overflow" => Self::ContextOverflow,
+            "model_not_found" => Self::ModelNotFound,
+            "rate_limit" => Self::RateLimit,
+            "overloaded" => Self::Overloaded,
+            "timeout" => Self::Timeout,
+            "server_error" => Self::ServerError,
+            "auth" | "auth_permanent" | "billing" => Self::Account,
+            _ => Self::Unclassified,
+        }
+    }
+}
+
+/// What the caller is told.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub body: ErrorBody,
+    pub retry_after_s: Option<u32>,
+    pub allow: Option<&'static str>,
+}
+
+/// OpenAI's error object; clients expect all four fields, always.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct ErrorBody {
+    pub message: Cow<'static, str>,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub param: Option<String>,
+    pub code: &'static str,
+}
+
+/// What the operator is told, in the log.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// A code of ours or of the gateway.
+    pub code: Cow<'static, str>,
+    /// What to do about it.
+    pub hint: Cow<'static, str>,
+}
+
+impl Failure {
+    pub fn invalid(param: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid {
+            param: Some(param.into()),
+            message: message.into(),
+        }
+    }
+
+    /// The table.
+    #[expect(clippy::too_many_lines, reason = "it is one table, and is read as one")]
+    pub fn reply(&self) -> Reply {
+        let (status, kind, code, message): Row = match self {
+            Self::Unauthorized => (
+                401,
+                "invalid_request_error",
+                "invalid_api_key",
+                "Incorrect API key provided. Send a valid key as `Authorization: Bearer <key>`.".into(),
+            ),
+            Self::UnknownPath => (
+                404,
+                "invalid_request_error",
+                "unknown_url",
+                "Unknown path. The API is at /v1/chat/completions.".into(),
+            ),
+            Self::MethodNotAllowed { allow } => (
+                405,
+                "invalid_request_error",
+                "method_not_allowed",
+                format!("Method not allowed; use {allow}.").into(),
+            ),
+            Self::BodyTooLarge { limit_bytes } => (
+                413,
+                "invalid_request_error",
+                "request_too_large",
+                format!("The request body is larger than {limit_bytes} bytes.").into(),
+            ),
+            Self::Invalid { message, .. } => (400, "invalid_request_error", "invalid_request", message.clone()),
+            Self::ModelNotFound => (
+                404,
+                "invalid_request_error",
+                "model_not_found",
+                "The model does not exist or this key may not use it.".into(),
+            ),
+            // 499, as proxies log a client that went away; no client ever reads it.
+            Self::HungUp => (
+                499,
+                "api_error",
+                "client_closed_request",
+                "The client closed the request.".into(),
+            ),
+            Self::Misconfigured => (
+                500,
+                "api_error",
+                "misconfigured",
+                "This deployment is not configured; its operator finds the reason in the log.".into(),
+            ),
+            Self::Unreachable => (
+                502,
+                "api_error",
+                "gateway_unreachable",
+                "The gateway cannot be reached.".into(),
+            ),
+            Self::NotAGateway { .. } | Self::Refused(_) => (
+                502,
+                "api_error",
+                "gateway_refused",
+                "The gateway refused the connection; its operator finds the reason in the log.".into(),
+            ),
+            Self::Unavailable { .. } => (
+                503,
+                "api_error",
+                "gateway_unavailable",
+                "The gateway is not ready; nothing was started. Try again shortly.".into(),
+            ),
+            Self::Protocol(_) => (
+                502,
+                "api_error",
+                "gateway_protocol_error",
+                "The gateway sent something that does not belong to its protocol.".into(),
+            ),
+            Self::TimedOut(deadline) => timed_out(*deadline),
+            Self::Closed { .. } => (
+                502,
+                "api_error",
+                "gateway_closed",
+                "The gateway closed the connection; nothing was started.".into(),
+            ),
+            Self::Lost { .. } => (
+                502,
+                "api_error",
+                "gateway_connection_lost",
+                "The connection to the gateway was lost; the agent's run may still be going.".into(),
+            ),
+            Self::Provider(failure) => provider(*failure),
+            Self::Aborted => (
+                502,
+                "api_error",
+                "run_aborted",
+                "The agent's run was stopped before it finished.".into(),
+            ),
+            Self::Retracted => (
+                502,
+                "api_error",
+                "answer_retracted",
+                "The agent took back text that was already sent; the text above is not its answer.".into(),
+            ),
+            Self::AnswerTooLarge { limit_bytes } => (
+                502,
+                "api_error",
+                "answer_too_large",
+                format!("The answer is larger than {limit_bytes} bytes; the run was stopped.").into(),
+            ),
+        };
+        Reply {
+            status,
+            body: ErrorBody {
+                message,
+                kind,
+                param: match self {
+                    Self::Invalid { param, .. } => param.clone(),
+                    Self::ModelNotFound => Some("model".to_owned()),
+                    _ => None,
+                },
+                code,
+            },
+            retry_after_s: match self {
+                Self::Unavailable { retry_after_s, .. } => Some(*retry_after_s),
+                _ => None,
+            },
+            allow: match self {
+                Self::MethodNotAllowed { allow } => Some(allow),
+                _ => None,
+            },
+        }
+    }
+
+    /// What the log says beyond the code of [`Failure::reply`].
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Refused(refusal)
+            | Self::Unavailable {
+                refusal: Some(refusal), ..
+            } => Some(refusal.cause()),
+            Self::NotAGateway { status, why } => Some(why.cause(*status)),
+            Self::Unreachable => Some(Cause {
+                code: "unreachable".into(),
+                hint: "GATEWAY_URL does not answer: is the gateway running, and is the address right?".into(),
+            }),
+            Self::Protocol(what) => Some(Cause {
+                code: "protocol".into(),
+                hint: (*what).into(),
+            }),
+            Self::Closed { close_code } | Self::Lost { close_code } => Some(Cause {
+                code: format!("close_{close_code}").into(),
+                hint: "the gateway's log says why it closed the connection".into(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl UpgradeRefusal {
+    fn cause(self, status: u16) -> Cause {
+        let (code, hint) = match self {
+            Self::ProxyAttribution => (
+                "proxy_attribution_required".into(),
+                "set gateway.trustedProxies in openclaw.json to the address of the tunnel or proxy in front of the gateway",
+            ),
+            Self::Redirect => (
+                format!("upgrade_{status}").into(),
+                "the upgrade was redirected, probably to a login page: GATEWAY_URL must reach the gateway itself",
+            ),
+            Self::Status => (
+                format!("upgrade_{status}").into(),
+                "what answers at GATEWAY_URL is not an OpenClaw gateway, or does not let WebSockets through",
+            ),
+        };
+        Cause {
+            code,
+            hint: hint.into(),
+        }
+    }
+}
+
+type Row = (u16, &'static str, &'static str, Cow<'static, str>);
+
+fn timed_out(deadline: Deadline) -> Row {
+    let (code, message) = match deadline {
+        Deadline::Connect => (
+            "gateway_connect_timeout",
+            "The gateway did not accept the connection in time.",
+        ),
+        Deadline::Handshake => (
+            "gateway_handshake_timeout",
+            "The gateway did not finish the handshake in time.",
+        ),
+        Deadline::Acceptance => (
+            "gateway_acceptance_timeout",
+            "The gateway did not say in time whether it accepted the run; it may have started.",
+        ),
+        Deadline::Silence => (
+            "gateway_silent",
+            "The gateway fell silent; the agent's run may still be going.",
+        ),
+    };
+    (504, "api_error", code, message.into())
+}
+
+fn provider(failure: ProviderFailure) -> Row {
+    let (status, kind, code, message) = match failure {
+        ProviderFailure::Format => (
+            400,
+            "invalid_request_error",
+            "provider_rejected_request",
+            "The agent's model provider rejected the request.",
+        ),
+        ProviderFailure::ContextOverflow => (
+            413,
+            "invalid_request_error",
+            "context_length_exceeded",
+            "The conversation is too long for the agent's model.",
+        ),
+        ProviderFailure::ModelNotFound => (
+            502,
+            "api_error",
+            "provider_model_not_found",
+            "The agent's model does not exist at its provider.",
+        ),
+        ProviderFailure::RateLimit => (
+            429,
+            "rate_limit_error",
+            "rate_limit_exceeded",
+            "The agent's model provider limits its rate.",
+        ),
+        ProviderFailure::Overloaded => (
+            503,
+            "api_error",
+            "provider_overloaded",
+            "The agent's model provider is overloaded.",
+        ),
+        ProviderFailure::Timeout => (
+            504,
+            "api_error",
+            "provider_timeout",
+            "The agent's model provider did not answer in time.",
+        ),
+        ProviderFailure::ServerError => (502, "api_error", "provider_error", "The agent's model provider failed."),
+        ProviderFailure::Account => (
+            502,
+            "api_error",
+            "provider_account_error",
+            "The agent's model provider does not accept the gateway's account.",
+        ),
+        ProviderFailure::Unclassified => (502, "api_error", "run_failed", "The agent's run failed."),
+    };
+    (status, kind, code, message.into())
+}

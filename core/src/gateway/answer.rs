@@ -1,0 +1,255 @@
+//! The answer's text as it can be streamed: only ever appended to, or given up.
+//!
+//! The gateway tells the whole text so far, per item (protocol 4) or since the last message or tool (protocol 3), and may take
+//! back an item's text when it tries the model again. What was sent cannot be taken back, so after a retraction nothing is sent
+//! until the new text has passed what was already sent, and if it differs from that, the answer is lost. Items are joined by a
+//! blank line, as the gateway's own HTTP endpoint joins them.
+//!
+//! Source: OpenClaw 2026.9.6 and 2026.3.13, recorded (`provider_cut`, `tool`).
+
+use crate::error::Failure;
+
+/// The longest answer that is streamed, in bytes: it is kept whole, to be compared with what the gateway says next.
+const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+const SEPARATOR: &str = "\n\n";
+
+/// An answer under way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AnswerText {
+    /// All that was sent.
+    sent: String,
+    current: Item,
+    /// Ids of the items before the current one.
+    finished: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Item {
+    /// Empty on protocol 3.
+    id: String,
+    /// Where the item begins in `sent`, separator included.
+    start: usize,
+    /// Length of its text by the gateway's last word; less than what was sent of it while it is behind.
+    len: usize,
+}
+
+/// What the gateway says of an item.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Update<'a> {
+    /// Protocol 4 only.
+    pub item: Option<&'a str>,
+    /// The item's whole text so far.
+    pub text: &'a str,
+    /// What is new in it; on protocol 3 the first piece of a segment is all of its text.
+    pub delta: &'a str,
+}
+
+impl AnswerText {
+    /// Takes what the gateway says of an item and returns what is to be sent now, which may be nothing.
+    pub(crate) fn update(&mut self, update: Update<'_>) -> Result<&str, Failure> {
+        if self.begins_item(&update) {
+            self.begin_item(update.item.unwrap_or_default())?;
+        }
+        self.current.len = update.text.len();
+        let from = self.sent.len();
+        let tail = self.sent.get(self.current.start..).unwrap_or_default();
+        let separator = if self.current.start == 0 { "" } else { SEPARATOR };
+        if tail.is_empty() {
+            if !update.text.is_empty() {
+                self.sent.push_str(separator);
+                self.sent.push_str(update.text);
+            }
+        } else {
+            let sent = tail.strip_prefix(separator).unwrap_or(tail);
+            match update.text.strip_prefix(sent) {
+                Some(fresh) => self.sent.push_str(fresh),
+                None if sent.starts_with(update.text) => {}
+                None => return Err(Failure::Retracted),
+            }
+        }
+        if self.sent.len() > MAX_ANSWER_BYTES {
+            return Err(Failure::AnswerTooLarge {
+                limit_bytes: MAX_ANSWER_BYTES,
+            });
+        }
+        Ok(self.sent.get(from..).unwrap_or_default())
+    }
+
+    /// The gateway begins the current item anew (protocol 3 says so by a failed attempt, not by a frame of its own).
+    pub(crate) fn restart(&mut self) {
+        self.current.len = 0;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    /// Whether what was sent is what the gateway says now.
+    pub(crate) fn is_settled(&self) -> bool {
+        let tail = self.sent.len().saturating_sub(self.current.start);
+        let separator = if self.current.start == 0 { 0 } else { SEPARATOR.len() };
+        self.current.len >= tail.saturating_sub(separator)
+    }
+
+    fn begins_item(&self, update: &Update<'_>) -> bool {
+        match update.item {
+            Some(id) => id != self.current.id,
+            None => self.current.len > 0 && update.delta == update.text,
+        }
+    }
+
+    fn begin_item(&mut self, id: &str) -> Result<(), Failure> {
+        // An item whose text was taken back leaves its place to the next one; one that is done, or behind, cannot.
+        if self.current.len > 0 {
+            if !self.is_settled() {
+                return Err(Failure::Retracted);
+            }
+            self.finished.push(std::mem::take(&mut self.current.id));
+            self.current.start = self.sent.len();
+        }
+        if !id.is_empty() && self.finished.iter().any(|finished| finished == id) {
+            return Err(Failure::Retracted);
+        }
+        id.clone_into(&mut self.current.id);
+        self.current.len = 0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item<'a>(id: &'a str, text: &'a str) -> Update<'a> {
+        Update {
+            item: Some(id),
+            text,
+            delta: "",
+        }
+    }
+
+    fn segment<'a>(text: &'a str, delta: &'a str) -> Update<'a> {
+        Update {
+            item: None,
+            text,
+            delta,
+        }
+    }
+
+    fn stream(updates: &[Update<'_>]) -> (String, Result<(), Failure>, bool) {
+        let mut answer = AnswerText::default();
+        let mut sent = String::new();
+        for update in updates {
+            match answer.update(*update) {
+                Ok(text) => sent.push_str(text),
+                Err(failure) => return (sent, Err(failure), answer.is_settled()),
+            }
+        }
+        let settled = answer.is_settled();
+        (sent, Ok(()), settled)
+    }
+
+    #[test]
+    fn each_text_adds_what_the_last_one_lacked() {
+        assert_eq!(
+            stream(&[
+                item("1", "w0"),
+                item("1", "w0 w1"),
+                item("1", "w0 w1"),
+                item("1", "w0 w1 ü")
+            ]),
+            ("w0 w1 ü".into(), Ok(()), true)
+        );
+    }
+
+    #[test]
+    fn items_are_joined_by_a_blank_line() {
+        assert_eq!(
+            stream(&[
+                item("1", "Let me check."),
+                item("2", ""),
+                item("2", "w0"),
+                item("2", "w0 w1")
+            ]),
+            ("Let me check.\n\nw0 w1".into(), Ok(()), true)
+        );
+    }
+
+    #[test]
+    fn segments_without_ids_begin_where_the_delta_is_all_of_the_text() {
+        assert_eq!(
+            stream(&[
+                segment("w0", "w0"),
+                segment("w0 w1", " w1"),
+                // Extends the segment before by chance; it is a new one all the same.
+                segment("w0 w1 w2", "w0 w1 w2"),
+            ]),
+            ("w0 w1\n\nw0 w1 w2".into(), Ok(()), true)
+        );
+    }
+
+    #[test]
+    fn a_retracted_item_is_silent_until_its_successor_has_passed_it() {
+        let updates = [
+            item("1", "w0 w1"),
+            item("1", ""),
+            item("2", "w0"),
+            item("2", "w0 w1"),
+            item("2", "w0 w1 w2"),
+        ];
+        assert_eq!(stream(&updates), ("w0 w1 w2".into(), Ok(()), true));
+        assert_eq!(stream(&updates[..2]), ("w0 w1".into(), Ok(()), false));
+        assert_eq!(stream(&updates[..3]), ("w0 w1".into(), Ok(()), false));
+        assert_eq!(stream(&updates[..4]), ("w0 w1".into(), Ok(()), true));
+    }
+
+    #[test]
+    fn a_retraction_after_a_finished_item_leaves_that_item_alone() {
+        assert_eq!(
+            stream(&[
+                item("1", "Let me check."),
+                item("2", "w0 w1"),
+                item("2", ""),
+                item("3", "w0 w1 w2"),
+            ]),
+            ("Let me check.\n\nw0 w1 w2".into(), Ok(()), true)
+        );
+    }
+
+    #[test]
+    fn a_text_that_contradicts_what_was_sent_gives_the_answer_up() {
+        for updates in [
+            vec![item("1", "w0 w1"), item("1", "x")],
+            vec![item("1", "w0 w1"), item("1", ""), item("2", "x")],
+            vec![item("1", "w0 w1"), item("1", "w0"), item("2", "x")],
+            vec![item("1", "a"), item("2", "b"), item("1", "")],
+            vec![item("1", "a"), item("2", "b"), item("1", "c")],
+        ] {
+            let (_, result, _) = stream(&updates);
+            assert_eq!(result, Err(Failure::Retracted), "{updates:?}");
+        }
+    }
+
+    #[test]
+    fn a_restarted_segment_is_not_repeated() {
+        let mut answer = AnswerText::default();
+        assert_eq!(answer.update(segment("w0", "w0")), Ok("w0"));
+        answer.restart();
+        assert!(!answer.is_settled());
+        assert_eq!(answer.update(segment("w0", "w0")), Ok(""));
+        assert_eq!(answer.update(segment("w0 w1", " w1")), Ok(" w1"));
+        assert!(answer.is_settled());
+    }
+
+    #[test]
+    fn an_answer_over_the_limit_is_refused() {
+        let text = "x".repeat(MAX_ANSWER_BYTES + 1);
+        assert_eq!(
+            AnswerText::default().update(item("1", &text)).map(str::len),
+            Err(Failure::AnswerTooLarge {
+                limit_bytes: MAX_ANSWER_BYTES
+            })
+        );
+    }
+}

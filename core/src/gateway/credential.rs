@@ -1,0 +1,23 @@
+//! What the Worker presents to the gateway.
+
+use crate::gateway::device::DeviceKey;
+use crate::secret::Secret;
+
+/// A device with its own token is the proper credential; the shared secret is for a gateway on the same host and for the first
+/// pairing.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    pub device: Option<DeviceKey>,
+    pub auth: Auth,
+}
+
+/// The secret beside the device; exactly one is sent.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// `auth.deviceToken`, given to one device and revocable alone.
+    DeviceToken(Secret),
+    /// `auth.token`, the gateway's shared token.
+    Token(Secret),
+    /// `auth.password`, the gateway's shared password.
+    Password(Secret),
+}

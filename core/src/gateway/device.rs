@@ -1,0 +1,106 @@
+//! The device identity by which the gateway knows this Worker: an Ed25519 key and the proof made with it at every connect.
+//!
+//! Source of every wire fact here: OpenClaw 2026.9.6 and 2026.3.13, `src/gateway/device-auth.ts` and
+//! `handshake-auth-helpers.ts`; both versions accept the v3 payload, checked against the running gateways.
+
+use std::fmt;
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use ed25519_dalek::{Signer, SigningKey};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// Length of an Ed25519 seed, public key, and of the SHA-256 of the latter.
+pub const KEY_BYTES: usize = 32;
+
+/// A private device key. `DEVICE_KEY` holds its 32-byte seed as base64url without padding (43 characters).
+#[derive(Clone)]
+pub struct DeviceKey(SigningKey);
+
+impl DeviceKey {
+    /// A key from 32 bytes of entropy.
+    pub fn from_seed(seed: &[u8; KEY_BYTES]) -> Self {
+        Self(SigningKey::from_bytes(seed))
+    }
+
+    /// Parses the form that [`DeviceKey::encode`] writes; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?);
+        let seed = Zeroizing::new(<[u8; KEY_BYTES]>::try_from(bytes.as_slice()).ok()?);
+        Some(Self::from_seed(&seed))
+    }
+
+    /// The private key as it is stored in `DEVICE_KEY`.
+    pub fn encode(&self) -> Zeroizing<String> {
+        Zeroizing::new(BASE64URL_NOPAD.encode(self.0.as_bytes()))
+    }
+
+    /// The public key as it goes into `connect.params.device.publicKey`.
+    pub fn public_key(&self) -> String {
+        BASE64URL_NOPAD.encode(self.0.verifying_key().as_bytes())
+    }
+
+    /// The device id: lower-case hex SHA-256 of the public key.
+    pub fn device_id(&self) -> String {
+        device_id(self.0.verifying_key().as_bytes())
+    }
+
+    /// `connect.params.device.signature` over `proof`.
+    pub fn sign(&self, proof: &Proof<'_>) -> String {
+        BASE64URL_NOPAD.encode(&self.0.sign(proof.payload().as_bytes()).to_bytes())
+    }
+}
+
+impl fmt::Debug for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceKey(…)")
+    }
+}
+
+/// The device id of a public key: lower-case hex SHA-256.
+pub fn device_id(public_key: &[u8; KEY_BYTES]) -> String {
+    HEXLOWER.encode(&Sha256::digest(public_key))
+}
+
+/// What a device proof signs: the fields of `connect.params` that the gateway pins to the device.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'a> {
+    pub device_id: &'a str,
+    pub client_id: &'a str,
+    pub client_mode: &'a str,
+    pub role: &'a str,
+    /// In the order they are sent.
+    pub scopes: &'a [&'a str],
+    /// Milliseconds since the Unix epoch, at most 120 s from the gateway's clock: send the challenge's own `ts`.
+    pub signed_at_ms: u64,
+    /// The first that is sent of `auth.token`, `auth.deviceToken`, `auth.bootstrapToken`; never the password.
+    pub token: &'a str,
+    /// The challenge's nonce.
+    pub nonce: &'a str,
+    pub platform: &'a str,
+    pub device_family: &'a str,
+}
+
+impl Proof<'_> {
+    /// The signed text, version 3.
+    pub fn payload(&self) -> String {
+        format!(
+            "v3|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}",
+            self.device_id,
+            self.client_id,
+            self.client_mode,
+            self.role,
+            self.scopes.join(","),
+            self.signed_at_ms,
+            self.token,
+            self.nonce,
+            normalised(self.platform),
+            normalised(self.device_family),
+        )
+    }
+}
+
+/// The gateway trims and lower-cases ASCII in the two metadata fields before it signs them.
+fn normalised(field: &str) -> String {
+    field.trim().to_ascii_lowercase()
+}

@@ -1,0 +1,305 @@
+//! The shapes of the gateway's WebSocket frames, and nothing else.
+//!
+//! Source: OpenClaw 2026.9.6 (protocol 4; its published schema is the npm package `@openclaw/gateway-protocol`) and 2026.3.13
+//! (protocol 3), checked against recorded frames of both. Incoming shapes take any surplus field; outgoing ones hold exactly what
+//! both versions' closed schemas accept.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Any incoming frame; `payload` and `error` are read only where somebody waits for them.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Envelope<'a> {
+    #[serde(rename = "type", borrow)]
+    pub kind: Cow<'a, str>,
+    /// Of an event: its name.
+    #[serde(borrow, default)]
+    pub event: Cow<'a, str>,
+    /// Of a response: the id of its request.
+    #[serde(borrow, default)]
+    pub id: Cow<'a, str>,
+    #[serde(default)]
+    pub ok: bool,
+    #[serde(borrow)]
+    pub payload: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub error: Option<&'a RawValue>,
+}
+
+/// `error` of a response.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorShape<'a> {
+    #[serde(borrow, default)]
+    pub code: Cow<'a, str>,
+    pub retry_after_ms: Option<u64>,
+    #[serde(borrow, default)]
+    pub details: ErrorDetails<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorDetails<'a> {
+    #[serde(borrow)]
+    pub code: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub request_id: Option<Cow<'a, str>>,
+    pub expected_protocol: Option<u32>,
+}
+
+/// Payload of the event `connect.challenge`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Challenge<'a> {
+    #[serde(borrow)]
+    pub nonce: Cow<'a, str>,
+    /// Milliseconds since the Unix epoch, by the gateway's clock.
+    pub ts: u64,
+}
+
+/// Payload of the response to `connect`. Of its 8 to 17 kB only this is read.
+#[derive(Debug, Deserialize)]
+pub(crate) struct HelloOk<'a> {
+    pub protocol: u32,
+    #[serde(borrow)]
+    pub auth: Option<HelloAuth<'a>>,
+}
+
+/// Protocol 4 always sends it; protocol 3 only to a device that it had to be paired with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HelloAuth<'a> {
+    /// The scopes in force, whatever was asked for.
+    #[serde(borrow, default)]
+    pub scopes: Vec<Cow<'a, str>>,
+    /// Sent to a device that was just paired.
+    #[serde(borrow)]
+    pub device_token: Option<Cow<'a, str>>,
+}
+
+/// Payload of the event `agent`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AgentEvent<'a> {
+    #[serde(borrow)]
+    pub run_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub stream: Cow<'a, str>,
+    /// Its shape depends on `stream`.
+    #[serde(borrow)]
+    pub data: &'a RawValue,
+}
+
+/// `data` of the stream `assistant`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AssistantData<'a> {
+    /// The whole text so far: of the item on protocol 4, since the last message or tool on protocol 3.
+    #[serde(borrow)]
+    pub text: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub delta: Cow<'a, str>,
+    /// Protocol 4 only.
+    #[serde(borrow)]
+    pub item_id: Option<Cow<'a, str>>,
+    /// `text` takes the place of what was sent for the item.
+    #[serde(default)]
+    pub replace: bool,
+}
+
+/// `data` of the stream `lifecycle`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LifecycleData<'a> {
+    #[serde(borrow)]
+    pub phase: Cow<'a, str>,
+    #[serde(borrow)]
+    pub error_observation: Option<ErrorObservation<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorObservation<'a> {
+    #[serde(borrow)]
+    pub failover_reason: Option<Cow<'a, str>>,
+}
+
+/// Payload of the first and of the last response to `agent`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AgentResult<'a> {
+    #[serde(borrow, default)]
+    pub status: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub result: RunResult<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct RunResult<'a> {
+    #[serde(borrow, default)]
+    pub payloads: Vec<Payload<'a>>,
+    #[serde(borrow, default)]
+    pub meta: RunMeta<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Payload<'a> {
+    #[serde(borrow)]
+    pub text: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub is_error: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunMeta<'a> {
+    #[serde(default)]
+    pub aborted: bool,
+    #[serde(borrow)]
+    pub stop_reason: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub agent_meta: AgentMeta,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct AgentMeta {
+    #[serde(default)]
+    pub usage: TokenUsage,
+}
+
+/// Of the whole run. `total` is not read: on protocol 3 it is the last call's only.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct TokenUsage {
+    pub input: u64,
+    pub output: u64,
+    pub cache_read: u64,
+    pub cache_write: u64,
+}
+
+/// Payload of the response to `agents.list`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AgentsList<'a> {
+    #[serde(borrow)]
+    pub default_id: Option<Cow<'a, str>>,
+    /// Protocol 4: several agents, none of which is the default.
+    #[serde(default)]
+    pub selection_required: bool,
+    #[serde(borrow, default)]
+    pub agents: Vec<ListedAgent<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListedAgent<'a> {
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+}
+
+/// An outgoing request.
+#[derive(Debug, Serialize)]
+pub(crate) struct Request<'a, P> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub id: &'a str,
+    pub method: &'static str,
+    pub params: &'a P,
+}
+
+/// `params` of `connect`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConnectParams<'a> {
+    pub min_protocol: u32,
+    pub max_protocol: u32,
+    pub client: ClientInfo<'a>,
+    pub role: &'a str,
+    pub scopes: &'a [&'a str],
+    pub caps: &'a [&'a str],
+    pub auth: ConnectAuth<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device<'a>>,
+    pub user_agent: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ClientInfo<'a> {
+    pub id: &'a str,
+    pub version: &'a str,
+    pub platform: &'a str,
+    pub mode: &'a str,
+}
+
+/// Exactly one of the three is sent.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConnectAuth<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_token: Option<&'a str>,
+}
+
+impl std::fmt::Debug for ConnectAuth<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ConnectAuth(…)")
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Device<'a> {
+    pub id: &'a str,
+    pub public_key: &'a str,
+    pub signature: &'a str,
+    pub signed_at: u64,
+    pub nonce: &'a str,
+}
+
+/// `params` of `agent`: built here, field by field. `deliver`, `cwd`, `model`, `provider`, `internal*` and the rest of what the
+/// method takes are not for clients, so they do not exist.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AgentParams<'a> {
+    pub message: &'a str,
+    pub agent_id: &'a str,
+    pub session_key: &'a str,
+    pub idempotency_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_system_prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub attachments: &'a [AttachmentParams<'a>],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AttachmentParams<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub mime_type: &'a str,
+    pub file_name: &'a str,
+    pub content: &'a str,
+}
+
+/// `params` of `sessions.messages.subscribe`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SubscribeParams<'a> {
+    pub key: &'a str,
+    pub agent_id: &'a str,
+}
+
+/// `params` of `chat.abort`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AbortParams<'a> {
+    pub session_key: &'a str,
+    pub run_id: &'a str,
+}
+
+/// `params` of a method that takes none.
+#[derive(Debug, Serialize)]
+pub(crate) struct NoParams {}

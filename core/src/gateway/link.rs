@@ -1,0 +1,339 @@
+//! One connection to a gateway, from the challenge on.
+//!
+//! ```text
+//!              connect.challenge            hello-ok
+//!   Challenge ───────────────────▶ Hello ─────────────▶ Ready
+//!              (sends `connect`)
+//! ```
+//!
+//! Give every incoming frame to [`Link::receive`] and send what it puts into the outbox, in order. Once it says
+//! [`Incoming::Ready`], [`Link::request`] makes requests. What is an event nobody knows is [`Incoming::Ignored`] in every state.
+//! A failure is final.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::error::Failure;
+use crate::gateway::credential::{Auth, Credential};
+use crate::gateway::device::Proof;
+use crate::gateway::frame::{
+    AgentEvent, Challenge, ClientInfo, ConnectAuth, ConnectParams, Device, Envelope, ErrorShape, HelloOk, Request,
+};
+use crate::gateway::refusal::{self, Refusal};
+
+/// The protocol versions that are spoken: 3 is OpenClaw 2026.3, 4 is OpenClaw 2026.9.
+const MIN_PROTOCOL: u32 = 3;
+const MAX_PROTOCOL: u32 = 4;
+
+/// The least that runs an agent and reads its events; asked for at every connect.
+const SCOPES: [&str; 2] = ["operator.read", "operator.write"];
+const WRITE_SCOPE: &str = "operator.write";
+
+/// The gateway pins it to the device when it is paired: it must never change, so it is no version and no build.
+const PLATFORM: &str = "cloudflare-workers";
+
+const ROLE: &str = "operator";
+
+/// What a client calls itself. Source: `client-info.ts` (both versions).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client {
+    pub id: &'static str,
+    pub mode: &'static str,
+}
+
+impl Client {
+    /// A server.
+    pub(crate) const BACKEND: Self = Self {
+        id: "gateway-client",
+        mode: "backend",
+    };
+    /// A command on the gateway's host: only to it does the gateway give a device token without asking its operator.
+    pub(crate) const CLI: Self = Self { id: "cli", mode: "cli" };
+}
+
+/// Protocol 4 then sends the events of subscribed sessions only; protocol 3 ignores it.
+const CAPS: [&str; 1] = ["session-scoped-events"];
+
+/// The largest frame that is read, in bytes: `policy.maxPayload` of both versions.
+const MAX_FRAME_BYTES: usize = 26_214_400;
+
+/// One connection to a gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    client: Client,
+    state: State,
+    next_id: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Challenge,
+    Hello(RequestId),
+    Ready,
+}
+
+/// The protocol that hello-ok settled on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    V3,
+    V4,
+}
+
+/// What the gateway agreed to.
+#[derive(Debug)]
+pub(crate) struct Hello<'a> {
+    pub protocol: Protocol,
+    /// Given to a device that has none yet.
+    pub device_token: Option<Cow<'a, str>>,
+}
+
+/// The id of a request on this connection; its responses carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestId(u32);
+
+/// What a frame means to whoever runs agents over the link.
+#[derive(Debug)]
+pub(crate) enum Incoming<'a> {
+    /// Nothing: a heartbeat, an event nobody knows, a step of the handshake.
+    Ignored,
+    /// The handshake is done; requests can be made.
+    Ready(Hello<'a>),
+    Response {
+        id: RequestId,
+        result: Result<Option<&'a RawValue>, Rejection<'a>>,
+    },
+    Agent(AgentEvent<'a>),
+}
+
+/// A response with `ok: false`.
+#[derive(Debug)]
+pub(crate) struct Rejection<'a> {
+    pub error: ErrorShape<'a>,
+}
+
+impl Link {
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client,
+            state: State::Challenge,
+            next_id: 1,
+        }
+    }
+
+    /// Reads one text frame.
+    pub(crate) fn receive<'a>(
+        &mut self,
+        frame: &'a str,
+        credential: &Credential,
+        outbox: &mut Vec<String>,
+    ) -> Result<Incoming<'a>, Failure> {
+        if frame.len() > MAX_FRAME_BYTES {
+            return Err(Failure::Protocol("a frame is larger than the protocol allows"));
+        }
+        // What is not a frame of the protocol says nothing about a run, so it ends none.
+        let Ok(envelope) = serde_json::from_str::<Envelope<'a>>(frame) else {
+            return Ok(Incoming::Ignored);
+        };
+        match (&*envelope.kind, &*envelope.event) {
+            ("event", "agent") if self.state == State::Ready => Ok(envelope
+                .payload
+                .and_then(|payload| serde_json::from_str(payload.get()).ok())
+                .map_or(Incoming::Ignored, Incoming::Agent)),
+            ("event", "connect.challenge") if self.state == State::Challenge => {
+                self.answer_challenge(envelope.payload, credential, outbox)?;
+                Ok(Incoming::Ignored)
+            }
+            ("res", _) => self.receive_response(&envelope, credential),
+            _ => Ok(Incoming::Ignored),
+        }
+    }
+
+    /// Puts a request into the outbox and returns the id that its responses will carry.
+    pub(crate) fn request<P: Serialize>(
+        &mut self,
+        method: &'static str,
+        params: &P,
+        outbox: &mut Vec<String>,
+    ) -> Result<RequestId, Failure> {
+        let id = RequestId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
+        let frame = serde_json::to_string(&Request {
+            kind: "req",
+            id: &id.0.to_string(),
+            method,
+            params,
+        })
+        .map_err(|_| Failure::Protocol("a request could not be written"))?;
+        outbox.push(frame);
+        Ok(id)
+    }
+
+    fn answer_challenge(
+        &mut self,
+        payload: Option<&RawValue>,
+        credential: &Credential,
+        outbox: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let challenge: Challenge<'_> = payload
+            .and_then(|payload| serde_json::from_str(payload.get()).ok())
+            .ok_or(Failure::Protocol("connect.challenge has no nonce"))?;
+        let id = self.request(
+            "connect",
+            &ConnectFrame::new(self.client, credential, &challenge).params(),
+            outbox,
+        )?;
+        self.state = State::Hello(id);
+        Ok(())
+    }
+
+    fn receive_response<'a>(
+        &mut self,
+        envelope: &Envelope<'a>,
+        credential: &Credential,
+    ) -> Result<Incoming<'a>, Failure> {
+        // An id we never gave (the gateway answers a frame it cannot read with "invalid") is nobody's response.
+        let Some(id) = envelope.id.parse().ok().map(RequestId) else {
+            return Ok(Incoming::Ignored);
+        };
+        let result = if envelope.ok {
+            Ok(envelope.payload)
+        } else {
+            Err(Rejection {
+                // One that cannot be read is a refusal all the same.
+                error: envelope
+                    .error
+                    .and_then(|error| serde_json::from_str(error.get()).ok())
+                    .unwrap_or_default(),
+            })
+        };
+        match self.state {
+            State::Hello(connect) if connect == id => {
+                let hello = match result {
+                    Ok(payload) => read_hello(payload, credential)?,
+                    Err(rejection) => return Err(refusal::failure(&rejection.error)),
+                };
+                self.state = State::Ready;
+                Ok(Incoming::Ready(hello))
+            }
+            State::Ready => Ok(Incoming::Response { id, result }),
+            State::Challenge | State::Hello(_) => Ok(Incoming::Ignored),
+        }
+    }
+}
+
+/// Everything of a `connect` request that has to live until it is written.
+struct ConnectFrame<'a> {
+    client: Client,
+    credential: &'a Credential,
+    nonce: &'a str,
+    signed_at_ms: u64,
+    device: Option<DeviceProof>,
+}
+
+struct DeviceProof {
+    id: String,
+    public_key: String,
+    signature: String,
+}
+
+impl<'a> ConnectFrame<'a> {
+    fn new(client: Client, credential: &'a Credential, challenge: &'a Challenge<'a>) -> Self {
+        let device = credential.device.as_ref().map(|key| {
+            let id = key.device_id();
+            let signature = key.sign(&Proof {
+                device_id: &id,
+                client_id: client.id,
+                client_mode: client.mode,
+                role: ROLE,
+                scopes: &SCOPES,
+                signed_at_ms: challenge.ts,
+                token: match &credential.auth {
+                    Auth::Token(secret) | Auth::DeviceToken(secret) => secret.expose(),
+                    Auth::Password(_) => "",
+                },
+                nonce: &challenge.nonce,
+                platform: PLATFORM,
+                device_family: "",
+            });
+            DeviceProof {
+                id,
+                public_key: key.public_key(),
+                signature,
+            }
+        });
+        Self {
+            client,
+            credential,
+            nonce: &challenge.nonce,
+            signed_at_ms: challenge.ts,
+            device,
+        }
+    }
+
+    fn params(&self) -> ConnectParams<'_> {
+        let mut auth = ConnectAuth::default();
+        match &self.credential.auth {
+            Auth::Token(secret) => auth.token = Some(secret.expose()),
+            Auth::Password(secret) => auth.password = Some(secret.expose()),
+            Auth::DeviceToken(secret) => auth.device_token = Some(secret.expose()),
+        }
+        ConnectParams {
+            min_protocol: MIN_PROTOCOL,
+            max_protocol: MAX_PROTOCOL,
+            client: ClientInfo {
+                id: self.client.id,
+                version: env!("CARGO_PKG_VERSION"),
+                platform: PLATFORM,
+                mode: self.client.mode,
+            },
+            role: ROLE,
+            scopes: &SCOPES,
+            caps: &CAPS,
+            auth,
+            device: self.device.as_ref().map(|device| Device {
+                id: &device.id,
+                public_key: &device.public_key,
+                signature: &device.signature,
+                signed_at: self.signed_at_ms,
+                nonce: self.nonce,
+            }),
+            user_agent: concat!("clawfront/", env!("CARGO_PKG_VERSION")),
+        }
+    }
+}
+
+/// Checks what the gateway agreed to: a protocol we speak, and the scopes we asked for, no less and no more.
+fn read_hello<'a>(payload: Option<&'a RawValue>, credential: &Credential) -> Result<Hello<'a>, Failure> {
+    let hello: HelloOk<'a> = payload
+        .and_then(|payload| serde_json::from_str(payload.get()).ok())
+        .ok_or(Failure::Protocol("hello-ok cannot be read"))?;
+    let protocol = match hello.protocol {
+        3 => Protocol::V3,
+        4 => Protocol::V4,
+        _ => return Err(Failure::Refused(Refusal::ours("PROTOCOL_MISMATCH"))),
+    };
+    let Some(auth) = hello.auth else {
+        // Protocol 3 does not say. It keeps the scopes of a connection that presented a device, and clears those of any other.
+        // Source: OpenClaw 2026.3.13, measured.
+        return if protocol == Protocol::V3 && credential.device.is_some() {
+            Ok(Hello {
+                protocol,
+                device_token: None,
+            })
+        } else {
+            Err(Failure::Refused(Refusal::ours("MISSING_SCOPE")))
+        };
+    };
+    if auth.scopes.iter().any(|granted| !SCOPES.contains(&&**granted)) {
+        return Err(Failure::Refused(Refusal::ours("SCOPES_TOO_WIDE")));
+    }
+    if !auth.scopes.iter().any(|granted| granted == WRITE_SCOPE) {
+        return Err(Failure::Refused(Refusal::ours("MISSING_SCOPE")));
+    }
+    Ok(Hello {
+        protocol,
+        device_token: auth.device_token,
+    })
+}

@@ -1,0 +1,11 @@
+//! The OpenClaw gateway's WebSocket agent API. Knows nothing of OpenAI.
+
+mod answer;
+pub mod credential;
+pub mod device;
+pub(crate) mod frame;
+pub(crate) mod link;
+pub mod pairing;
+pub mod refusal;
+pub(crate) mod run;
+pub mod upgrade;

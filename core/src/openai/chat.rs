@@ -1,0 +1,629 @@
+//! `POST /v1/chat/completions`: from the request to the turn it asks for.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::depth;
+use super::prompt::{self, Memory};
+use crate::agent::AgentId;
+use crate::error::Failure;
+use crate::key::Client;
+use crate::session::{Session, SessionError};
+use crate::turn::{AgentChoice, RunId, Turn};
+
+/// Largest request body, in bytes: two images of the largest size beside the text, and small enough for an isolate's 128 MB to
+/// hold it in each of its forms (bytes, text, frame).
+pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Headers of a request that say which agent and session it is for.
+pub const AGENT_HEADER: &str = "x-openclaw-agent-id";
+pub const SESSION_HEADER: &str = "x-openclaw-session-key";
+
+/// Longest `model` that is echoed, in bytes; no agent has a name that long.
+const MAX_MODEL_BYTES: usize = 256;
+
+/// What a client asked for, beside its key.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub body: &'a [u8],
+    /// Value of [`AGENT_HEADER`].
+    pub agent: Option<&'a str>,
+    /// Value of [`SESSION_HEADER`].
+    pub session: Option<&'a str>,
+}
+
+/// Randomness for one request: from a cryptographically secure source, used once.
+#[derive(Debug, Clone, Copy)]
+pub struct Entropy {
+    pub run: [u8; 16],
+    pub session: [u8; 16],
+}
+
+/// A request that was understood.
+#[derive(Debug)]
+pub struct Accepted {
+    pub turn: Turn,
+    pub stream: bool,
+    /// `stream_options.include_usage`
+    pub include_usage: bool,
+    /// As the client wrote it; it is echoed.
+    pub model: String,
+    /// Parameters that were sent and that the agent API cannot take, in alphabetical order.
+    pub ignored: Vec<&'static str>,
+}
+
+/// Reads a request of `client`.
+pub fn accept(request: &Request<'_>, client: &Client, entropy: &Entropy) -> Result<Accepted, Failure> {
+    let body = parse(request.body)?;
+    body.refuse_what_cannot_be_done()?;
+    let model = body.model.as_deref().unwrap_or("openclaw").trim();
+    if model.len() > MAX_MODEL_BYTES {
+        return Err(Failure::ModelNotFound);
+    }
+    let (session, memory) = session(request, &body, client, entropy)?;
+    let agent = agent(request.agent, model, session.agent(), client)?;
+    let prompt = prompt::fold(&body.messages, memory)?;
+    Ok(Accepted {
+        turn: Turn {
+            agent,
+            session,
+            run: RunId::from_entropy(&entropy.run),
+            message: prompt.message,
+            extra_system_prompt: prompt.system,
+            attachments: prompt.attachments,
+        },
+        stream: body.stream.unwrap_or(false),
+        include_usage: body
+            .stream_options
+            .as_ref()
+            .and_then(|options| options.include_usage)
+            .unwrap_or(false),
+        model: model.to_owned(),
+        ignored: body.ignored(),
+    })
+}
+
+fn parse(body: &[u8]) -> Result<Body<'_>, Failure> {
+    if depth::is_too_deep(body) {
+        return Err(Failure::Invalid {
+            param: None,
+            message: format!("The request body nests deeper than {} levels.", depth::MAX_JSON_DEPTH).into(),
+        });
+    }
+    serde_json::from_slice(body).map_err(|error| Failure::Invalid {
+        // Where, not what: serde's own words repeat the value.
+        param: None,
+        message: match error.classify() {
+            serde_json::error::Category::Data => Cow::Owned(format!(
+                "The request body has a field that is missing or of the wrong type, at line {} column {}.",
+                error.line(),
+                error.column()
+            )),
+            _ => Cow::Owned(format!(
+                "The request body is not valid JSON, at line {} column {}.",
+                error.line(),
+                error.column()
+            )),
+        },
+    })
+}
+
+/// The session of a request: the header's, else the user's, else one of its own.
+fn session(
+    request: &Request<'_>,
+    body: &Body<'_>,
+    client: &Client,
+    entropy: &Entropy,
+) -> Result<(Session, Memory), Failure> {
+    let refuse = |param: &'static str| move |error: SessionError| Failure::invalid(param, format!("{param} {error}."));
+    if let Some(name) = given(request.session) {
+        let session = Session::named(&client.id, client.sessions, name).map_err(refuse(SESSION_HEADER))?;
+        return Ok((session, Memory::Session));
+    }
+    if let Some(user) = given(body.user.as_deref()) {
+        let session = Session::of_user(&client.id, user).map_err(refuse("user"))?;
+        return Ok((session, Memory::Session));
+    }
+    Ok((Session::fresh(&client.id, &entropy.session), Memory::None))
+}
+
+/// The agent of a request: the header's, else the model's, else that of a raw session key, else the default.
+fn agent(
+    header: Option<&str>,
+    model: &str,
+    of_session: Option<&AgentId>,
+    client: &Client,
+) -> Result<AgentChoice, Failure> {
+    let asked = match given(header) {
+        Some(id) => Some(AgentId::parse(id).ok_or(Failure::ModelNotFound)?),
+        None => agent_of_model(model)?,
+    };
+    let chosen = match (asked, of_session) {
+        (Some(asked), Some(of_session)) if asked != *of_session => {
+            return Err(Failure::invalid(
+                SESSION_HEADER,
+                "The session belongs to another agent than the one asked for.",
+            ));
+        }
+        (Some(agent), _) => Some(agent),
+        (None, Some(agent)) => Some(agent.clone()),
+        (None, None) => client.default_agent.clone(),
+    };
+    match chosen {
+        Some(agent) if client.agents.allows(&agent) => Ok(AgentChoice::Named(agent)),
+        Some(_) => Err(Failure::ModelNotFound),
+        None => Ok(AgentChoice::GatewayDefault(client.agents.clone())),
+    }
+}
+
+/// The agent that a model names: `openclaw/<id>`, `openclaw:<id>` or `agent:<id>`, in any case; `None` for `openclaw` and
+/// `openclaw/default`, which mean the default one.
+///
+/// Source: OpenClaw `http-utils.ts` (both versions).
+fn agent_of_model(model: &str) -> Result<Option<AgentId>, Failure> {
+    let lower = model.to_ascii_lowercase();
+    if matches!(
+        lower.as_str(),
+        "" | "openclaw" | "openclaw/default" | "openclaw:default"
+    ) {
+        return Ok(None);
+    }
+    ["openclaw/", "openclaw:", "agent:"]
+        .iter()
+        .find_map(|prefix| lower.strip_prefix(prefix))
+        .and_then(AgentId::parse)
+        .map(Some)
+        .ok_or(Failure::ModelNotFound)
+}
+
+/// A value that says something.
+fn given(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// The fields that are read; every other one is ignored.
+#[derive(Debug, Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    messages: Vec<Message<'a>>,
+    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    #[serde(borrow)]
+    user: Option<Cow<'a, str>>,
+    n: Option<f64>,
+    logprobs: Option<bool>,
+    #[serde(borrow)]
+    modalities: Option<Vec<Cow<'a, str>>>,
+    audio: Option<IgnoredAny>,
+
+    // Accepted, and of no effect: the agent API has no place for them.
+    frequency_penalty: Option<IgnoredAny>,
+    function_call: Option<IgnoredAny>,
+    functions: Option<IgnoredAny>,
+    logit_bias: Option<IgnoredAny>,
+    max_completion_tokens: Option<IgnoredAny>,
+    max_tokens: Option<IgnoredAny>,
+    parallel_tool_calls: Option<IgnoredAny>,
+    presence_penalty: Option<IgnoredAny>,
+    reasoning_effort: Option<IgnoredAny>,
+    response_format: Option<IgnoredAny>,
+    seed: Option<IgnoredAny>,
+    stop: Option<IgnoredAny>,
+    temperature: Option<IgnoredAny>,
+    tool_choice: Option<IgnoredAny>,
+    tools: Option<IgnoredAny>,
+    top_logprobs: Option<IgnoredAny>,
+    top_p: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+impl Body<'_> {
+    fn refuse_what_cannot_be_done(&self) -> Result<(), Failure> {
+        if self.n.is_some_and(|n| n > 1.0) {
+            return Err(Failure::invalid("n", "An agent gives one answer; n must be 1."));
+        }
+        if self.logprobs == Some(true) {
+            return Err(Failure::invalid(
+                "logprobs",
+                "An agent's answer has no log probabilities.",
+            ));
+        }
+        if self.audio.is_some() || self.modalities.iter().flatten().any(|modality| modality != "text") {
+            return Err(Failure::invalid("modalities", "An agent answers in text only."));
+        }
+        Ok(())
+    }
+
+    fn ignored(&self) -> Vec<&'static str> {
+        [
+            ("frequency_penalty", &self.frequency_penalty),
+            ("function_call", &self.function_call),
+            ("functions", &self.functions),
+            ("logit_bias", &self.logit_bias),
+            ("max_completion_tokens", &self.max_completion_tokens),
+            ("max_tokens", &self.max_tokens),
+            ("parallel_tool_calls", &self.parallel_tool_calls),
+            ("presence_penalty", &self.presence_penalty),
+            ("reasoning_effort", &self.reasoning_effort),
+            ("response_format", &self.response_format),
+            ("seed", &self.seed),
+            ("stop", &self.stop),
+            ("temperature", &self.temperature),
+            ("tool_choice", &self.tool_choice),
+            ("tools", &self.tools),
+            ("top_logprobs", &self.top_logprobs),
+            ("top_p", &self.top_p),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|_| name))
+        .collect()
+    }
+}
+
+/// One message, of any role.
+#[derive(Debug, Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    pub role: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub content: Content<'a>,
+    #[serde(borrow)]
+    pub name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub tool_call_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub tool_calls: Option<Vec<ToolCall<'a>>>,
+}
+
+/// A message's content: absent or `null`, a text, or parts.
+#[derive(Debug, Default)]
+pub(super) enum Content<'a> {
+    #[default]
+    None,
+    Text(Cow<'a, str>),
+    Parts(Vec<Part<'a>>),
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Part<'a> {
+    #[serde(rename = "type", borrow)]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub refusal: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub image_url: Option<ImageUrl<'a>>,
+}
+
+/// `image_url`: an object with a `url`, or the bare URL.
+#[derive(Debug)]
+pub(super) struct ImageUrl<'a>(Cow<'a, str>);
+
+impl ImageUrl<'_> {
+    pub(super) fn url(&self) -> &str {
+        &self.0
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ToolCall<'a> {
+    #[serde(borrow)]
+    pub id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub function: Option<FunctionCall<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct FunctionCall<'a> {
+    #[serde(borrow)]
+    pub name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub arguments: Option<Cow<'a, str>>,
+}
+
+// By hand: serde's untagged enums copy what they look at, and a content may be megabytes of base64.
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ContentVisitor;
+
+        impl<'de> Visitor<'de> for ContentVisitor {
+            type Value = Content<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, an array of parts, or null")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Content::Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Content::Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Content::None)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
+                let mut read = Vec::new();
+                while let Some(part) = parts.next_element()? {
+                    read.push(part);
+                }
+                Ok(Content::Parts(read))
+            }
+        }
+
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ImageUrl<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct UrlVisitor;
+
+        impl<'de> Visitor<'de> for UrlVisitor {
+            type Value = ImageUrl<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a URL, or an object with one")
+            }
+
+            fn visit_borrowed_str<E>(self, url: &'de str) -> Result<Self::Value, E> {
+                Ok(ImageUrl(Cow::Borrowed(url)))
+            }
+
+            fn visit_str<E>(self, url: &str) -> Result<Self::Value, E> {
+                Ok(ImageUrl(Cow::Owned(url.to_owned())))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                #[derive(Deserialize)]
+                struct Object<'a> {
+                    #[serde(borrow)]
+                    url: Cow<'a, str>,
+                }
+                let object = Object::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(ImageUrl(object.url))
+            }
+        }
+
+        deserializer.deserialize_any(UrlVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::Agents;
+    use crate::key::{Clients, KeyId, NewKey, SECRET_BYTES};
+
+    const ENTROPY: Entropy = Entropy {
+        run: [1; 16],
+        session: [2; 16],
+    };
+
+    fn client(fields: &str) -> Client {
+        let key = NewKey::from_entropy(&KeyId::parse("phone").unwrap(), &[7; SECRET_BYTES]);
+        let mut clients = Clients::default();
+        let mut problems = Vec::new();
+        clients.extend(&format!("phone {} {fields}", key.hash), &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        clients.admit(&key.plaintext).unwrap().clone()
+    }
+
+    fn accepted(body: &str, fields: &str) -> Result<Accepted, Failure> {
+        let request = Request {
+            body: body.as_bytes(),
+            agent: None,
+            session: None,
+        };
+        accept(&request, &client(fields), &ENTROPY)
+    }
+
+    fn with_headers(agent: Option<&str>, session: Option<&str>, fields: &str) -> Result<Accepted, Failure> {
+        let request = Request {
+            body: br#"{"messages":[{"role":"user","content":"hi"}]}"#,
+            agent,
+            session,
+        };
+        accept(&request, &client(fields), &ENTROPY)
+    }
+
+    fn choice(model: &str, fields: &str) -> Result<AgentChoice, Failure> {
+        let body = format!(r#"{{"model":{model:?},"messages":[{{"role":"user","content":"hi"}}]}}"#);
+        accepted(&body, fields).map(|accepted| accepted.turn.agent)
+    }
+
+    fn named(id: &str) -> AgentChoice {
+        AgentChoice::Named(AgentId::parse(id).unwrap())
+    }
+
+    #[test]
+    fn the_model_names_the_agent_in_every_documented_form() {
+        let fields = "agents=main,beta default=main";
+        for model in [
+            "openclaw:beta",
+            "openclaw/beta",
+            "agent:beta",
+            "OpenClaw/Beta",
+            "AGENT:BETA",
+            " agent:beta ",
+        ] {
+            assert_eq!(choice(model, fields), Ok(named("beta")), "{model}");
+        }
+        for model in ["", "openclaw", "OpenClaw", "openclaw/default", "openclaw:default"] {
+            assert_eq!(choice(model, fields), Ok(named("main")), "{model}");
+        }
+        for model in [
+            "gpt-5",
+            "openclaw/",
+            "agent:",
+            "openclaw/a b",
+            "openclaw/gamma",
+            "beta",
+            &"m".repeat(300),
+        ] {
+            assert_eq!(choice(model, fields), Err(Failure::ModelNotFound), "{model}");
+        }
+    }
+
+    #[test]
+    fn without_a_default_of_the_key_the_gateways_is_asked_for() {
+        assert_eq!(
+            choice("openclaw", "agents=*"),
+            Ok(AgentChoice::GatewayDefault(Agents::Any))
+        );
+        assert_eq!(choice("openclaw", "agents=beta"), Ok(named("beta")));
+    }
+
+    #[test]
+    fn the_agent_header_wins_over_the_model() {
+        let agent = |header| with_headers(Some(header), None, "agents=main,beta default=main").map(|a| a.turn.agent);
+        assert_eq!(agent("Beta"), Ok(named("beta")));
+        assert_eq!(agent(" "), Ok(named("main")));
+        assert_eq!(agent("gamma"), Err(Failure::ModelNotFound));
+        assert_eq!(agent("agent:main"), Err(Failure::ModelNotFound));
+    }
+
+    #[test]
+    fn a_raw_session_key_cannot_reach_an_agent_that_the_key_cannot() {
+        let raw =
+            |agent, session| with_headers(agent, Some(session), "agents=main,beta sessions=any").map(|a| a.turn.agent);
+        assert_eq!(raw(None, "agent:beta:x"), Ok(named("beta")));
+        assert_eq!(raw(None, "agent:gamma:x"), Err(Failure::ModelNotFound));
+        assert!(matches!(
+            raw(Some("main"), "agent:beta:x"),
+            Err(Failure::Invalid { .. })
+        ));
+    }
+
+    #[test]
+    fn the_session_is_the_headers_then_the_users_then_fresh() {
+        let key = |session, user: &str| {
+            let body = format!(r#"{{"user":{user},"messages":[{{"role":"user","content":"hi"}}]}}"#);
+            let request = Request {
+                body: body.as_bytes(),
+                agent: None,
+                session,
+            };
+            accept(&request, &client("agents=main"), &ENTROPY).map(|accepted| {
+                accepted
+                    .turn
+                    .session
+                    .key(&AgentId::parse("main").unwrap())
+                    .as_str()
+                    .to_owned()
+            })
+        };
+        assert_eq!(
+            key(Some("trip"), r#""alice""#).unwrap(),
+            "agent:main:edge:phone:key:=trip"
+        );
+        assert_eq!(
+            key(Some(" "), r#""alice""#).unwrap(),
+            "agent:main:edge:phone:user:=alice"
+        );
+        for user in [r#""""#, "null"] {
+            assert_eq!(
+                key(None, user).unwrap(),
+                "agent:main:edge:phone:run:02020202020202020202020202020202"
+            );
+        }
+        assert_eq!(
+            key(Some("cron:x"), "null"),
+            Err(Failure::invalid(
+                SESSION_HEADER,
+                "x-openclaw-session-key names a reserved namespace (subagent:, cron:, acp:)."
+            ))
+        );
+        assert_eq!(
+            key(None, r#""a\nb""#),
+            Err(Failure::invalid("user", "user contains control characters."))
+        );
+    }
+
+    #[test]
+    fn a_stable_session_is_not_told_what_it_remembers() {
+        let body = r#"{"user":"alice","messages":[{"role":"user","content":"q1"},{"role":"assistant","content":"a1"},{"role":"user","content":"q2"}]}"#;
+        assert_eq!(accepted(body, "agents=main").unwrap().turn.message, "q2");
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_parameters_without_effect_are_named() {
+        let accepted = accepted(
+            r#"{"model":"openclaw","messages":[{"role":"user","content":"hi","x":1}],"store":true,"metadata":{"a":[{}]},
+                "temperature":0.2,"stop":["x"],"tools":[],"seed":null,"stream":null,"n":1,"stream_options":null}"#,
+            "agents=main",
+        )
+        .unwrap();
+        assert_eq!(accepted.ignored, ["stop", "temperature", "tools"]);
+        assert!(!accepted.stream && !accepted.include_usage);
+    }
+
+    #[test]
+    fn streaming_and_its_usage_are_asked_for_apart() {
+        let body =
+            r#"{"messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":{"include_usage":true}}"#;
+        let accepted = accepted(body, "agents=main").unwrap();
+        assert!(accepted.stream && accepted.include_usage);
+        assert_eq!(accepted.model, "openclaw");
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_by_name() {
+        for (field, param) in [
+            (r#""n":2"#, "n"),
+            (r#""logprobs":true"#, "logprobs"),
+            (r#""modalities":["text","audio"]"#, "modalities"),
+            (r#""audio":{"voice":"x"}"#, "modalities"),
+        ] {
+            let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{field}}}"#);
+            match accepted(&body, "agents=main") {
+                Err(Failure::Invalid { param: Some(found), .. }) => assert_eq!(found, param),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_is_refused_with_its_place_and_without_its_values() {
+        let message = |body: &str| match accepted(body, "agents=main") {
+            Err(Failure::Invalid { param: None, message }) => message.into_owned(),
+            other => panic!("{body}: {other:?}"),
+        };
+        assert_eq!(message(""), "The request body is not valid JSON, at line 1 column 0.");
+        assert_eq!(
+            message("{\n\"messages\": [,"),
+            "The request body is not valid JSON, at line 2 column 14."
+        );
+        for body in [
+            "{}",
+            "[]",
+            r#"{"messages":"top secret"}"#,
+            r#"{"messages":[],"stream":"top secret"}"#,
+            r#"{"messages":[{"role":"user","content":7}]}"#,
+        ] {
+            let message = message(body);
+            assert!(
+                message.starts_with("The request body has a field that is missing or of the wrong type")
+                    && !message.contains("secret"),
+                "{message}"
+            );
+        }
+        assert_eq!(
+            message(&"[".repeat(65)),
+            "The request body nests deeper than 64 levels."
+        );
+    }
+}

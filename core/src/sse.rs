@@ -1,0 +1,21 @@
+//! Server-sent events: the only file that writes `data:`.
+//!
+//! Source: WHATWG HTML, "Server-sent events". No `id:`, no `event:` and no `retry:` line is ever written: the official Python SDK
+//! fails on a comment between events that carry ids, and on any `retry:`.
+
+/// One event, whose data `write` writes on one line (JSON has no raw line breaks).
+pub fn data(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b"data: ");
+    write(out);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// The event that ends every stream of OpenAI's.
+pub fn done(out: &mut Vec<u8>) {
+    data(out, |out| out.extend_from_slice(b"[DONE]"));
+}
+
+/// A comment, which every decoder skips. One line break, not two: two would dispatch an empty event in some of them.
+pub fn ping(out: &mut Vec<u8>) {
+    out.extend_from_slice(b": ping\n");
+}

@@ -1,0 +1,89 @@
+//! Where the two sides meet: one user request for one agent, and what the agent's run says back.
+//!
+//! `openai/` makes a [`Turn`] and shows [`RunEvent`]s; `gateway/` runs the one and tells the others. Neither names the other.
+
+use data_encoding::HEXLOWER;
+
+use crate::agent::{AgentId, Agents};
+use crate::error::Failure;
+use crate::session::Session;
+
+/// One user request for one agent.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    pub agent: AgentChoice,
+    pub session: Session,
+    pub run: RunId,
+    /// What the agent is told.
+    pub message: String,
+    pub extra_system_prompt: Option<String>,
+    pub attachments: Vec<Attachment>,
+}
+
+/// Which agent a turn is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentChoice {
+    /// An agent the client may reach.
+    Named(AgentId),
+    /// The gateway's own default, if it is one of these.
+    GatewayDefault(Agents),
+}
+
+/// An image for the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// `image/…`
+    pub mime_type: String,
+    pub file_name: String,
+    /// Base64, as the client sent it.
+    pub content: String,
+}
+
+/// A run's id, which is also its idempotency key at the gateway: unguessable, so no other client can name the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunId(String);
+
+impl RunId {
+    pub fn from_entropy(entropy: &[u8; 16]) -> Self {
+        Self(HEXLOWER.encode(entropy))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a run says.
+#[derive(Debug)]
+pub enum RunEvent<'a> {
+    /// The gateway took the run: from here on it has effects, and starting it again would repeat them.
+    Accepted,
+    /// The next piece of the answer, never empty, never taken back.
+    Text(&'a str),
+    /// The run is over; nothing follows.
+    Ended(Result<Answer, Failure>),
+}
+
+/// How a run that succeeded ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub finish: Finish,
+    pub usage: Usage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    Stop,
+    /// The model's output limit was reached.
+    Length,
+}
+
+/// Tokens of the whole run, tool rounds included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Prompt tokens, cached ones included.
+    pub prompt: u64,
+    /// Of `prompt`, those read from the provider's cache.
+    pub cached: u64,
+    pub completion: u64,
+}

@@ -1,0 +1,208 @@
+//! Drives an exchange with a recorded connection.
+//!
+//! A recording has the ids that its own client chose: the frames of the run that is replayed get ours instead.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use clawfront_core::config::{Config, Gateway};
+use clawfront_core::exchange::{Exchange, Input, Output};
+use clawfront_core::openai::chat::{self, Entropy};
+use clawfront_core::openai::{Completion, Form};
+use clawfront_core::respond::{Common, Head};
+use serde_json::Value;
+
+pub(crate) const REQUEST_ID: &str = "00ff";
+const RUN_ENTROPY: [u8; 16] = [0xAA; 16];
+pub(crate) const RUN_ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const CREATED_S: u64 = 1_795_374_174;
+pub(crate) const START_MS: u64 = 1_795_374_174_000;
+
+/// One frame a gateway sent, or its closing of the connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Recorded {
+    Frame(String),
+    Closed(u16),
+}
+
+/// What came out of an exchange, all of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shown {
+    pub(crate) head: Option<Head>,
+    pub(crate) body: String,
+    pub(crate) frames: Vec<String>,
+    pub(crate) ended: bool,
+}
+
+impl Shown {
+    pub(crate) fn status(&self) -> u16 {
+        self.head.as_ref().map_or(0, |head| head.status)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let headers = &self.head.as_ref()?.headers;
+        headers
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Methods of the requests that went to the gateway.
+    pub(crate) fn methods(&self) -> Vec<String> {
+        self.frames
+            .iter()
+            .map(|frame| {
+                let frame: Value = serde_json::from_str(frame).unwrap();
+                frame["method"].as_str().unwrap().to_owned()
+            })
+            .collect()
+    }
+}
+
+/// The recording of that name, cut to the handshake and the `nth` run of it (from 0), with our ids.
+pub(crate) fn recording(name: &str, nth: usize) -> Vec<Recorded> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/transcripts/{name}.jsonl"));
+    let text = fs::read_to_string(path).unwrap();
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|row| row["dir"].is_string())
+        .collect();
+    let requests: Vec<&Value> = rows
+        .iter()
+        .filter(|row| row["dir"] == "out" && row["frame"]["method"] == "agent")
+        .map(|row| &row["frame"])
+        .collect();
+    let request = requests.get(nth);
+    let protocol = rows
+        .iter()
+        .find_map(|row| row["frame"]["payload"]["protocol"].as_u64())
+        .unwrap_or(4);
+    // `connect`, then on protocol 4 the subscription, then `agent`.
+    let our_agent_id = if protocol == 4 { "3" } else { "2" };
+    let mut connects = 0;
+    let mut recorded = Vec::new();
+    for row in &rows {
+        if row["frame"]["event"] == "connect.challenge" {
+            connects += 1;
+            if connects > 1 {
+                break;
+            }
+        }
+        if row["dir"] == "close" {
+            let code = row["frame"]["code"].as_u64().unwrap();
+            recorded.push(Recorded::Closed(u16::try_from(code).unwrap()));
+            break;
+        }
+        if row["dir"] != "in" {
+            continue;
+        }
+        let mut frame = row["frame"].clone();
+        if frame["type"] == "res" {
+            let id = frame["id"].as_str().unwrap();
+            let ours = if id == "connect-1" {
+                "1".to_owned()
+            } else if request.is_some_and(|request| request["id"] == id) {
+                our_agent_id.to_owned()
+            } else {
+                format!("other-{id}")
+            };
+            frame["id"] = ours.into();
+        }
+        let mut frame = frame.to_string();
+        if let Some(run) = request.and_then(|request| request["params"]["idempotencyKey"].as_str()) {
+            frame = frame.replace(run, RUN_ID);
+        }
+        recorded.push(Recorded::Frame(frame));
+    }
+    recorded
+}
+
+pub(crate) fn gateway() -> &'static Gateway {
+    // Once: deriving a public key takes a while in an unoptimised build.
+    static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| config("agents=main").gateway);
+    &GATEWAY
+}
+
+fn config(fields: &str) -> Config {
+    let keys = format!("phone sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab {fields}");
+    Config::parse(|name| match name {
+        "GATEWAY_URL" => Some("ws://gateway.test".to_owned()),
+        "DEVICE_KEY" => Some("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE".to_owned()),
+        "DEVICE_TOKEN" => Some("device-token".to_owned()),
+        "CLIENT_KEYS" => Some(keys.clone()),
+        _ => None,
+    })
+    .unwrap()
+}
+
+/// An exchange for the user message `hi`, by a key with these fields.
+pub(crate) fn exchange_of(form: Form, fields: &str) -> Exchange {
+    let config = config(fields);
+    let client = config
+        .clients
+        .admit("claw_phone_a4dqobyha4dqobyha4dqobyha4dqobyh")
+        .unwrap();
+    let accepted = chat::accept(
+        &chat::Request {
+            body: br#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#,
+            agent: None,
+            session: None,
+        },
+        client,
+        &Entropy {
+            run: RUN_ENTROPY,
+            session: [0xBB; 16],
+        },
+    )
+    .unwrap();
+    let completion = Completion::new(form, "chatcmpl-00ff".to_owned(), accepted.model, CREATED_S);
+    let common = Common {
+        request_id: REQUEST_ID.to_owned(),
+        ignored: Vec::new(),
+    };
+    Exchange::new(accepted.turn, completion, common, START_MS)
+}
+
+pub(crate) fn exchange(form: Form) -> Exchange {
+    exchange_of(form, "agents=main")
+}
+
+/// Gives the exchange one input and adds what follows to `shown`; after the end nothing may follow.
+pub(crate) fn feed(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown: &mut Shown) {
+    let mut out = Output::default();
+    exchange.handle(input, gateway(), now_ms, &mut out);
+    if shown.ended {
+        assert!(
+            out.frames.is_empty() && out.head.is_none() && out.body.is_empty() && !out.ended,
+            "something came after the end: {out:?}"
+        );
+    }
+    if let Some(head) = out.head {
+        assert!(shown.head.is_none(), "a second head");
+        shown.head = Some(head);
+    }
+    assert!(out.body.is_empty() || shown.head.is_some(), "a body without a head");
+    shown.body.push_str(&String::from_utf8(out.body).unwrap());
+    shown.frames.extend(out.frames);
+    shown.ended |= out.ended;
+}
+
+/// Replays a recording, one millisecond a frame.
+pub(crate) fn replay(form: Form, recorded: &[Recorded]) -> Shown {
+    let mut exchange = exchange(form);
+    let mut shown = Shown::default();
+    for (index, item) in recorded.iter().enumerate() {
+        step(&mut exchange, item, START_MS + index as u64, &mut shown);
+    }
+    shown
+}
+
+/// Replays one item.
+pub(crate) fn step(exchange: &mut Exchange, item: &Recorded, now_ms: u64, shown: &mut Shown) {
+    match item {
+        Recorded::Frame(frame) => feed(exchange, Input::Frame(frame), now_ms, shown),
+        Recorded::Closed(code) => feed(exchange, Input::Closed { code: *code }, now_ms, shown),
+    }
+}

@@ -1,0 +1,183 @@
+//! Recorded connections of real gateways (OpenClaw 2026.9.6 and 2026.3.13), replayed: what the client gets, byte for byte.
+//!
+//! The expected bytes are files in `expected/`. After a wanted change write them anew with `CLAWFRONT_WRITE_EXPECTED=1` and read
+//! the difference.
+
+mod replay;
+
+use std::fs;
+use std::path::PathBuf;
+
+use clawfront_core::exchange::Input;
+use clawfront_core::openai::Form;
+use replay::{Recorded, START_MS, Shown, exchange, feed, recording, replay, step};
+
+const STREAM: Form = Form::Chunks { include_usage: true };
+
+/// Recording, which of its runs, status of the whole form.
+const RUNS: [(&str, usize, u16); 26] = [
+    ("latest-basic", 0, 200),
+    ("latest-tool", 0, 200),
+    ("latest-thinking", 0, 200),
+    ("latest-scoped_owner", 1, 200),
+    ("latest-shutdown", 0, 200),
+    ("latest-abort", 0, 502),
+    ("latest-provider_cut", 0, 504),
+    ("latest-provider_empty", 0, 200),
+    ("latest-provider_err400", 0, 400),
+    ("latest-provider_err500", 0, 502),
+    ("latest-provider_finish_length", 0, 200),
+    ("latest-provider_streamerror", 0, 502),
+    ("latest-pairing-required", 0, 502),
+    ("latest-startup-unavailable", 0, 503),
+    ("march-basic", 0, 200),
+    ("march-tool", 0, 200),
+    ("march-thinking", 0, 200),
+    ("march-concurrent", 1, 200),
+    ("march-shutdown", 0, 502),
+    ("march-provider_cut", 0, 502),
+    ("march-provider_empty", 0, 200),
+    ("march-provider_err400", 0, 502),
+    ("march-provider_err500", 0, 502),
+    ("march-provider_finish_length", 0, 200),
+    ("march-provider_streamerror", 0, 502),
+    ("march-pairing-required", 0, 502),
+];
+
+#[test]
+fn every_recorded_run_yields_exactly_the_expected_bytes() {
+    for (name, nth, status) in RUNS {
+        let recorded = recording(name, nth);
+        let streamed = replay(STREAM, &recorded);
+        let whole = replay(Form::Whole, &recorded);
+        assert!(streamed.ended && whole.ended, "{name} does not end");
+        assert_eq!(whole.status(), status, "{name}");
+        compare(&format!("{name}.sse"), &streamed);
+        compare(&format!("{name}.json"), &whole);
+    }
+}
+
+#[test]
+fn every_recording_broken_off_anywhere_ends_with_one_clean_error() {
+    let mut cuts = 0;
+    for (name, nth, _) in RUNS {
+        for form in [STREAM, Form::Whole] {
+            let mut exchange = exchange(form);
+            let mut shown = Shown::default();
+            for (length, item) in recording(name, nth).iter().enumerate() {
+                let now_ms = START_MS + length as u64;
+                let (mut broken, mut end) = (exchange.clone(), shown.clone());
+                feed(&mut broken, Input::Closed { code: 1006 }, now_ms, &mut end);
+                check_broken_off(&end, &format!("{name} {form:?} after {length} frames"));
+                cuts += 1;
+                step(&mut exchange, item, now_ms, &mut shown);
+                if shown.ended {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(cuts > 1000, "{cuts}");
+}
+
+fn check_broken_off(end: &Shown, place: &str) {
+    assert!(end.ended, "{place}");
+    assert!(!end.body.contains(r#""finish_reason":""#), "{place}");
+    if end.status() == 200 {
+        assert_eq!(end.body.matches(r#"{"error":"#).count(), 1, "{place}");
+        assert_eq!(end.body.matches("data: [DONE]\n\n").count(), 1, "{place}");
+        assert!(end.body.ends_with("data: [DONE]\n\n"), "{place}");
+    } else {
+        assert!(
+            end.status() >= 500 && is_error_object(&end.body),
+            "{place}: {}",
+            end.body
+        );
+        // Once the run was asked for, the caller must not send it again by itself.
+        let asked = end.methods().iter().any(|method| method == "agent");
+        assert_eq!(end.header("x-should-retry"), asked.then_some("false"), "{place}");
+    }
+}
+
+#[test]
+fn runs_of_others_change_nothing() {
+    for (name, nth, _) in RUNS {
+        let recorded = recording(name, nth);
+        let mut interleaved = Vec::new();
+        for item in &recorded {
+            if let Recorded::Frame(frame) = item
+                && frame.contains(replay::RUN_ID)
+            {
+                // The same frame for another run, in front of and behind ours.
+                let foreign = frame.replace(replay::RUN_ID, "cccccccccccccccccccccccccccccccc");
+                let foreign = foreign
+                    .replace(r#""id":"3""#, r#""id":"99""#)
+                    .replace(r#""id":"2""#, r#""id":"99""#);
+                interleaved.push(Recorded::Frame(foreign.clone()));
+                interleaved.push(item.clone());
+                interleaved.push(Recorded::Frame(foreign));
+            } else {
+                interleaved.push(item.clone());
+            }
+        }
+        for form in [STREAM, Form::Whole] {
+            assert_eq!(replay(form, &interleaved).body, replay(form, &recorded).body, "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_nobody_knows_changes_nothing() {
+    let unknown = [
+        r#"{"type":"event","event":"brand.new","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","text":7}}"#,
+        r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"brand-new","data":[]}}"#,
+        r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"assistant","data":{"text":7}}}"#,
+        r#"{"type":"event","event":"agent","payload":{"runId":7,"stream":"assistant","data":{"text":"x","delta":"x"}}}"#,
+        r#"{"type":"event","event":"agent","payload":"x"}"#,
+        r#"{"type":"event","event":"agent"}"#,
+        r#"{"type":"event"}"#,
+        r#"{"type":"res","id":"invalid","ok":false,"error":{"code":"INVALID_REQUEST","message":"x"}}"#,
+        r#"{"type":"res","id":"77","ok":true,"payload":{"status":"ok"}}"#,
+        r#"{"type":"brand-new"}"#,
+        r#"{"type":7}"#,
+        "[]",
+        "not json",
+        "",
+    ];
+    for (name, nth, _) in RUNS {
+        let recorded = recording(name, nth);
+        let mut accepted = false;
+        let mut interleaved = Vec::new();
+        for item in &recorded {
+            interleaved.push(item.clone());
+            // Only of a run that was accepted can there be an event.
+            accepted |= matches!(item, Recorded::Frame(frame) if frame.contains(r#""status":"accepted""#) && frame.contains(replay::RUN_ID));
+            for frame in unknown {
+                if accepted || !frame.contains(replay::RUN_ID) {
+                    interleaved.push(Recorded::Frame(frame.to_owned()));
+                }
+            }
+        }
+        for form in [STREAM, Form::Whole] {
+            assert_eq!(replay(form, &interleaved).body, replay(form, &recorded).body, "{name}");
+        }
+    }
+}
+
+fn is_error_object(body: &str) -> bool {
+    let value: serde_json::Value = serde_json::from_str(body).unwrap();
+    ["message", "type", "param", "code"]
+        .iter()
+        .all(|field| value["error"].get(field).is_some())
+}
+
+fn compare(file: &str, shown: &Shown) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/expected")
+        .join(file);
+    if std::env::var_os("CLAWFRONT_WRITE_EXPECTED").is_some() {
+        fs::write(&path, &shown.body).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(shown.body, expected, "{file}");
+}
