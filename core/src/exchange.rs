@@ -91,7 +91,6 @@ pub enum Outcome {
 struct Reply {
     common: Common,
     completion: Completion,
-    accepted: bool,
     head_sent: bool,
     status: u16,
     outcome: Outcome,
@@ -105,7 +104,6 @@ impl Exchange {
             reply: Reply {
                 common,
                 completion,
-                accepted: false,
                 head_sent: false,
                 status: 0,
                 outcome: Outcome::Pending,
@@ -128,7 +126,7 @@ impl Exchange {
                 self.last_frame_ms = now_ms;
                 match self.link.receive(frame, &gateway.credential, &mut out.frames) {
                     Ok(incoming) => self.receive(incoming, out),
-                    Err(failure) => self.fail(failure, out),
+                    Err(failure) => self.give_up(failure, out),
                 }
             }
             Input::Closed { code } => self.fail(self.closed(code), out),
@@ -175,34 +173,34 @@ impl Exchange {
     }
 
     fn receive(&mut self, incoming: Incoming<'_>, out: &mut Output) {
-        let asked = self.run.awaits_acceptance();
         let reply = &mut self.reply;
-        let Output {
-            frames,
-            head,
-            body,
-            ended,
-        } = out;
+        let Output { frames, head, body, .. } = out;
+        let mut ended = None;
         self.run
             .receive(incoming, &mut self.link, frames, &mut |event| match event {
                 RunEvent::Accepted => reply.accept(head, body),
                 RunEvent::Text(text) => reply.completion.text(text, body),
-                RunEvent::Ended(Ok(answer)) => {
-                    reply.finish(answer, head, body);
-                    *ended = true;
-                }
-                RunEvent::Ended(Err(failure)) => {
-                    reply.fail(failure, asked, head, body);
-                    *ended = true;
-                }
+                RunEvent::Ended(result) => ended = Some(result),
             });
+        match ended {
+            None => {}
+            Some(Ok(answer)) => {
+                self.reply.finish(answer, &mut out.head, &mut out.body);
+                out.ended = true;
+            }
+            Some(Err(failure)) => self.fail(failure, out),
+        }
     }
 
-    /// Ends the exchange for a reason that the run did not give.
-    fn fail(&mut self, failure: Failure, out: &mut Output) {
-        let asked = self.run.awaits_acceptance();
+    /// Ends the exchange for a reason of ours, while the gateway still listens.
+    fn give_up(&mut self, failure: Failure, out: &mut Output) {
         self.run.abort(&mut self.link, &mut out.frames);
-        self.reply.fail(failure, asked, &mut out.head, &mut out.body);
+        self.fail(failure, out);
+    }
+
+    fn fail(&mut self, failure: Failure, out: &mut Output) {
+        let may_repeat = !self.run.may_have_started();
+        self.reply.fail(failure, may_repeat, &mut out.head, &mut out.body);
         out.ended = true;
     }
 
@@ -215,7 +213,8 @@ impl Exchange {
     fn tick(&mut self, now_ms: u64, out: &mut Output) {
         let (deadline, which) = self.deadline();
         if now_ms >= deadline {
-            self.fail(Failure::TimedOut(which), out);
+            let failure = self.run.refused().cloned().unwrap_or(Failure::TimedOut(which));
+            self.give_up(failure, out);
         } else if self.beats() && now_ms >= self.heartbeat_at_ms() {
             sse::ping(&mut out.body);
         }
@@ -244,6 +243,9 @@ impl Exchange {
         if self.run.is_going() || self.run.awaits_acceptance() {
             return Failure::Lost { close_code };
         }
+        if let Some(refused) = self.run.refused() {
+            return refused.clone();
+        }
         match close_code {
             // Going away, service restart, try again later (RFC 6455 section 7.4.1 and its registry).
             1001 | 1012 | 1013 => Failure::Unavailable {
@@ -257,7 +259,6 @@ impl Exchange {
 
 impl Reply {
     fn accept(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
-        self.accepted = true;
         if self.completion.form() != Form::Whole {
             self.send_head(self.common.stream(), head);
             self.completion.begin(body);
@@ -272,17 +273,11 @@ impl Reply {
         self.outcome = Outcome::Answered(answer);
     }
 
-    /// `asked`: the run was asked for, and the gateway had not said yes.
-    fn fail(&mut self, failure: Failure, asked: bool, head: &mut Option<Head>, body: &mut Vec<u8>) {
+    fn fail(&mut self, failure: Failure, may_repeat: bool, head: &mut Option<Head>, body: &mut Vec<u8>) {
         let reply = failure.reply();
         if self.head_sent {
             self.completion.fail(&reply.body, body);
         } else {
-            let refused = matches!(
-                failure,
-                Failure::Refused(_) | Failure::Unavailable { .. } | Failure::ModelNotFound
-            );
-            let may_repeat = !self.accepted && (!asked || refused);
             self.send_head(self.common.error(&reply, may_repeat), head);
             write_error(&reply.body, body);
         }

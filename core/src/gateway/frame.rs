@@ -187,7 +187,7 @@ pub(crate) struct AgentsList<'a> {
     /// Protocol 4: several agents, none of which is the default.
     #[serde(default)]
     pub selection_required: bool,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub agents: Vec<ListedAgent<'a>>,
 }
 

@@ -29,6 +29,9 @@ use crate::gateway::refusal;
 use crate::session::SessionKey;
 use crate::turn::{AgentChoice, Answer, Finish, RunEvent, Turn, Usage};
 
+/// `status` of the first response to `agent`.
+const ACCEPTED: &str = "accepted";
+
 /// One run.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
@@ -41,6 +44,8 @@ pub(crate) struct Run {
     text: AnswerText,
     /// The class of the last failed attempt at the model.
     provider_failure: Option<ProviderFailure>,
+    /// `agent` was sent, and not refused.
+    may_have_started: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -69,6 +74,7 @@ impl Run {
             subscription: None,
             text: AnswerText::default(),
             provider_failure: None,
+            may_have_started: false,
         }
     }
 
@@ -110,6 +116,19 @@ impl Run {
             let _ = link.request("chat.abort", &params, outbox);
         }
         self.state = State::Ended;
+    }
+
+    /// Whether the gateway may have begun the run, so that to ask for it again could run it twice.
+    pub(crate) fn may_have_started(&self) -> bool {
+        self.may_have_started
+    }
+
+    /// Why the gateway refused the run, while it is asked what that means.
+    pub(crate) fn refused(&self) -> Option<&Failure> {
+        match &self.state {
+            State::Explaining { refused, .. } => Some(refused),
+            _ => None,
+        }
     }
 
     /// Whether the gateway took the run and has not said how it ended.
@@ -188,6 +207,7 @@ impl Run {
             protocol,
         });
         self.state = State::Starting { agent: request };
+        self.may_have_started = true;
         Ok(())
     }
 
@@ -220,25 +240,26 @@ impl Run {
                     let reply = read_result(payload)?;
                     self.state = State::Running { agent: request };
                     show(RunEvent::Accepted);
-                    if reply.status != "accepted" {
-                        self.finish(&reply, show);
+                    if reply.status == ACCEPTED {
+                        Ok(())
+                    } else {
+                        self.finish(&reply, show)
                     }
-                    Ok(())
                 }
-                Err(rejection) if rejection.error.code == "INVALID_REQUEST" => {
-                    let refused = refusal::failure(&rejection.error);
-                    let list = link.request("agents.list", &NoParams {}, outbox)?;
-                    self.state = State::Explaining { list, refused };
-                    Ok(())
-                }
-                Err(rejection) => Err(refusal::failure(&rejection.error)),
+                Err(rejection) => self.refuse(&rejection, link, outbox),
             },
             State::Running { agent } if *agent == id => {
-                match result.map(read_result) {
-                    Ok(reply) => self.finish(&reply?, show),
-                    Err(_) => self.end(Err(self.failed()), show),
+                let Ok(payload) = result else {
+                    self.end(Err(self.failed()), show);
+                    return Ok(());
+                };
+                let reply = read_result(payload)?;
+                // The acceptance may come behind the run's first event.
+                if reply.status == ACCEPTED {
+                    Ok(())
+                } else {
+                    self.finish(&reply, show)
                 }
-                Ok(())
             }
             State::Explaining { list, refused } if *list == id => {
                 let refused = refused.clone();
@@ -250,6 +271,19 @@ impl Run {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Takes the refusal of `agent`. One code stands for every mistake, an unknown agent among them, so the gateway is asked.
+    fn refuse(&mut self, rejection: &Rejection<'_>, link: &mut Link, outbox: &mut Vec<String>) -> Result<(), Failure> {
+        let refused = refusal::failure(&rejection.error);
+        self.may_have_started = false;
+        self.state = State::Ended;
+        if rejection.error.code != "INVALID_REQUEST" {
+            return Err(refused);
+        }
+        let list = link.request("agents.list", &NoParams {}, outbox)?;
+        self.state = State::Explaining { list, refused };
+        Ok(())
     }
 
     /// The gateway's default agent, if this client may reach it.
@@ -336,7 +370,7 @@ impl Run {
     }
 
     /// Takes the final response of a run; what it says of success is read with care.
-    fn finish(&mut self, reply: &AgentResult<'_>, show: &mut impl FnMut(RunEvent<'_>)) {
+    fn finish(&mut self, reply: &AgentResult<'_>, show: &mut impl FnMut(RunEvent<'_>)) -> Result<(), Failure> {
         let meta = &reply.result.meta;
         let result = match (&*reply.status, meta.stop_reason.as_deref()) {
             ("ok", _) if meta.aborted => Err(Failure::Aborted),
@@ -350,9 +384,10 @@ impl Run {
                 usage: usage(&meta.agent_meta.usage),
             }),
             ("timeout", _) => Err(Failure::Aborted),
-            _ => Err(Failure::Protocol("the run ended with a status nobody knows")),
+            _ => return Err(Failure::Protocol("the run ended with a status nobody knows")),
         };
         self.end(result, show);
+        Ok(())
     }
 
     /// Makes sure that what was shown is the answer.

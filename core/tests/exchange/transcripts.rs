@@ -3,14 +3,12 @@
 //! The expected bytes are files in `expected/`. After a wanted change write them anew with `CLAWFRONT_WRITE_EXPECTED=1` and read
 //! the difference.
 
-mod replay;
-
 use std::fs;
 use std::path::PathBuf;
 
+use crate::replay::{Recorded, START_MS, Shown, exchange, feed, recording, replay, step};
 use clawfront_core::exchange::Input;
 use clawfront_core::openai::Form;
-use replay::{Recorded, START_MS, Shown, exchange, feed, recording, replay, step};
 
 const STREAM: Form = Form::Chunks { include_usage: true };
 
@@ -106,10 +104,10 @@ fn runs_of_others_change_nothing() {
         let mut interleaved = Vec::new();
         for item in &recorded {
             if let Recorded::Frame(frame) = item
-                && frame.contains(replay::RUN_ID)
+                && frame.contains(crate::replay::RUN_ID)
             {
                 // The same frame for another run, in front of and behind ours.
-                let foreign = frame.replace(replay::RUN_ID, "cccccccccccccccccccccccccccccccc");
+                let foreign = frame.replace(crate::replay::RUN_ID, "cccccccccccccccccccccccccccccccc");
                 let foreign = foreign
                     .replace(r#""id":"3""#, r#""id":"99""#)
                     .replace(r#""id":"2""#, r#""id":"99""#);
@@ -151,9 +149,9 @@ fn what_nobody_knows_changes_nothing() {
         for item in &recorded {
             interleaved.push(item.clone());
             // Only of a run that was accepted can there be an event.
-            accepted |= matches!(item, Recorded::Frame(frame) if frame.contains(r#""status":"accepted""#) && frame.contains(replay::RUN_ID));
+            accepted |= matches!(item, Recorded::Frame(frame) if frame.contains(r#""status":"accepted""#) && frame.contains(crate::replay::RUN_ID));
             for frame in unknown {
-                if accepted || !frame.contains(replay::RUN_ID) {
+                if accepted || !frame.contains(crate::replay::RUN_ID) {
                     interleaved.push(Recorded::Frame(frame.to_owned()));
                 }
             }

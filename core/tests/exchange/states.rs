@@ -1,0 +1,203 @@
+//! Every state of an exchange against everything that can happen in it.
+//!
+//! A row says: in this state, this input; what went to the gateway, what the client got, and whether that was the end. Rows that are
+//! not there are pairs in which nothing happens, which the test checks as well.
+
+use crate::replay::{RUN_ID, START_MS, Shown, exchange_of, feed};
+use clawfront_core::exchange::{Exchange, Input};
+use clawfront_core::openai::Form;
+
+const STREAM: Form = Form::Chunks { include_usage: false };
+
+/// Later than every deadline.
+const MUCH_LATER_MS: u64 = START_MS + 3_600_000;
+
+const CHALLENGE: &str = r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1795374173763}}"#;
+
+/// Name, key's fields, protocol, and the frames that lead there; `@` is the id that the state's awaited response carries.
+const STATES: [(&str, &str, &[&str], &str); 9] = [
+    ("challenge", "agents=main", &[], "0"),
+    ("hello", "agents=main", &[CHALLENGE], "1"),
+    ("choosing", "agents=*", &[CHALLENGE, "hello4"], "2"),
+    ("starting/4", "agents=main", &[CHALLENGE, "hello4"], "3"),
+    ("starting/3", "agents=main", &[CHALLENGE, "hello3"], "2"),
+    ("explaining", "agents=main", &[CHALLENGE, "hello4", "invalid:3"], "4"),
+    ("running/4", "agents=main", &[CHALLENGE, "hello4", "accepted:3"], "3"),
+    ("running/3", "agents=main", &[CHALLENGE, "hello3", "accepted:2"], "2"),
+    (
+        "ended",
+        "agents=main",
+        &[CHALLENGE, "hello4", "accepted:3", "final:3"],
+        "3",
+    ),
+];
+
+const INPUTS: [&str; 26] = [
+    "challenge",
+    "hello3",
+    "hello4",
+    "hello5",
+    "hello admin",
+    "hello read",
+    "accepted",
+    "in flight",
+    "final",
+    "final length",
+    "final stopReason error",
+    "final aborted",
+    "final timeout",
+    "final unread",
+    "invalid",
+    "unavailable",
+    "not paired",
+    "listed",
+    "listed without main",
+    "subscription refused",
+    "text",
+    "lifecycle error",
+    "chat final",
+    "closed 1006",
+    "closed 1012",
+    "hung up",
+];
+
+const EXPECTED: &str = include_str!("../expected/states.txt");
+
+#[test]
+fn every_state_meets_every_input() {
+    let mut table = String::new();
+    let mut pairs = 0;
+    for (state, fields, path, awaited) in STATES {
+        for input in INPUTS.iter().chain(&[
+            "deadline",
+            "foreign",
+            "unknown",
+            "garbage",
+            "tick event",
+            "stray response",
+        ]) {
+            let mut exchange = exchange_of(STREAM, fields);
+            let mut before = Shown::default();
+            for step in path {
+                give(&mut exchange, step, awaited, &mut before);
+            }
+            let mut shown = Shown {
+                head: before.head.clone(),
+                ended: before.ended,
+                ..Shown::default()
+            };
+            give(&mut exchange, input, awaited, &mut shown);
+            pairs += 1;
+            let cell = describe(&before, &shown);
+            if !cell.is_empty() {
+                table.push_str(&format!("{state:<11} {input:<23} {cell}\n"));
+            }
+        }
+    }
+    assert_eq!(pairs, STATES.len() * (INPUTS.len() + 6));
+    if std::env::var_os("CLAWFRONT_WRITE_EXPECTED").is_some() {
+        std::fs::write(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/expected/states.txt"),
+            &table,
+        )
+        .unwrap();
+    }
+    assert_eq!(table, EXPECTED);
+}
+
+fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) {
+    let (name, id) = input.split_once(':').unwrap_or((input, awaited));
+    let ok = |payload: &str| format!(r#"{{"type":"res","id":"{id}","ok":true,"payload":{payload}}}"#);
+    let refused = |error: &str| format!(r#"{{"type":"res","id":"{id}","ok":false,"error":{error}}}"#);
+    let hello = |protocol: u8, scopes: &str| {
+        format!(
+            r#"{{"type":"res","id":"1","ok":true,"payload":{{"type":"hello-ok","protocol":{protocol},"auth":{{"scopes":[{scopes}]}}}}}}"#
+        )
+    };
+    let event = |run: &str, stream: &str, data: &str| {
+        format!(r#"{{"type":"event","event":"agent","payload":{{"runId":"{run}","stream":"{stream}","data":{data}}}}}"#)
+    };
+    let usage = r#""agentMeta":{"usage":{"input":1,"output":2}}"#;
+    let scopes = r#""operator.read","operator.write""#;
+    let frame = match name {
+        CHALLENGE | "challenge" => CHALLENGE.to_owned(),
+        _ if input == CHALLENGE => CHALLENGE.to_owned(),
+        "hello3" => hello(3, scopes),
+        "hello4" => hello(4, scopes),
+        "hello5" => hello(5, scopes),
+        "hello admin" => hello(4, r#""operator.read","operator.write","operator.admin""#),
+        "hello read" => hello(4, r#""operator.read""#),
+        "accepted" => ok(r#"{"status":"accepted"}"#),
+        "in flight" => ok(r#"{"status":"in_flight"}"#),
+        "final" => ok(&format!(
+            r#"{{"status":"ok","result":{{"payloads":[{{"text":"x"}}],"meta":{{"stopReason":"stop",{usage}}}}}}}"#
+        )),
+        "final length" => ok(&format!(
+            r#"{{"status":"ok","result":{{"meta":{{"stopReason":"length",{usage}}}}}}}"#
+        )),
+        "final stopReason error" => ok(&format!(
+            r#"{{"status":"ok","result":{{"payloads":[{{"text":"500 oops"}}],"meta":{{"stopReason":"error",{usage}}}}}}}"#
+        )),
+        "final aborted" => ok(&format!(
+            r#"{{"status":"ok","result":{{"meta":{{"aborted":true,{usage}}}}}}}"#
+        )),
+        "final timeout" => ok(r#"{"status":"timeout","summary":"aborted"}"#),
+        "final unread" => ok(r#"{"status":7}"#),
+        "invalid" => refused(r#"{"code":"INVALID_REQUEST","message":"x"}"#),
+        "unavailable" => refused(r#"{"code":"UNAVAILABLE","message":"x","retryAfterMs":1500}"#),
+        "not paired" => refused(r#"{"code":"NOT_PAIRED","details":{"code":"PAIRING_REQUIRED","requestId":"r"}}"#),
+        "listed" => ok(r#"{"defaultId":"main","agents":[{"id":"main"}]}"#),
+        "listed without main" => ok(r#"{"selectionRequired":true,"agents":[{"id":"beta"}]}"#),
+        "subscription refused" => r#"{"type":"res","id":"2","ok":false,"error":{"code":"FORBIDDEN"}}"#.to_owned(),
+        "text" => event(RUN_ID, "assistant", r#"{"text":"t","delta":"t","itemId":"i"}"#),
+        "lifecycle error" => event(RUN_ID, "lifecycle", r#"{"phase":"error","error":"x"}"#),
+        "chat final" => {
+            format!(r#"{{"type":"event","event":"chat","payload":{{"runId":"{RUN_ID}","state":"final"}}}}"#)
+        }
+        "foreign" => event("other", "assistant", r#"{"text":"t","delta":"t"}"#),
+        "unknown" => event(RUN_ID, "brand-new", "[]"),
+        "tick event" => r#"{"type":"event","event":"tick","payload":{"ts":1}}"#.to_owned(),
+        "stray response" => r#"{"type":"res","id":"77","ok":true,"payload":{"status":"ok"}}"#.to_owned(),
+        "garbage" => "{".to_owned(),
+        "closed 1006" => return feed(exchange, Input::Closed { code: 1006 }, START_MS, shown),
+        "closed 1012" => return feed(exchange, Input::Closed { code: 1012 }, START_MS, shown),
+        "hung up" => return feed(exchange, Input::HungUp, START_MS, shown),
+        "deadline" => return feed(exchange, Input::Tick, MUCH_LATER_MS, shown),
+        other => panic!("{other}"),
+    };
+    feed(exchange, Input::Frame(&frame), START_MS, shown);
+}
+
+/// `→methods` that were sent, `status`, what the body brought, `end`.
+fn describe(before: &Shown, shown: &Shown) -> String {
+    let mut words: Vec<String> = shown.methods().iter().map(|method| format!("→{method}")).collect();
+    if before.head.is_none() && shown.head.is_some() {
+        words.push(shown.status().to_string());
+        if let Some(repeat) = shown.header("x-should-retry") {
+            words.push(format!("x-should-retry={repeat}"));
+        }
+        if let Some(seconds) = shown.header("retry-after") {
+            words.push(format!("retry-after={seconds}"));
+        }
+    }
+    for event in shown.body.split("\n\n").filter(|event| !event.is_empty()) {
+        let json = event.strip_prefix("data: ").unwrap_or(event);
+        let value: serde_json::Value = serde_json::from_str(json).unwrap_or_else(|_| json.into());
+        let choice = &value["choices"][0];
+        words.push(if let Some(code) = value["error"]["code"].as_str() {
+            code.to_owned()
+        } else if let Some(reason) = choice["finish_reason"].as_str() {
+            format!("finish={reason}")
+        } else if choice["delta"]["role"].is_string() {
+            "role".to_owned()
+        } else if let Some(text) = choice["delta"]["content"].as_str() {
+            format!("{text:?}")
+        } else {
+            json.to_owned()
+        });
+    }
+    if shown.ended && !before.ended {
+        words.push("end".to_owned());
+    }
+    words.join(" ")
+}
