@@ -52,7 +52,7 @@ struct Inner {
 /// A promise and the function that keeps it.
 struct Deferred {
     promise: Promise,
-    resolve: Function,
+    resolve: Option<Function>,
 }
 
 struct Timer {
@@ -307,14 +307,17 @@ impl Inner {
 
 impl Deferred {
     fn new() -> Self {
-        let mut kept = Function::default();
-        let promise = Promise::new(&mut |resolve, _| kept = resolve);
+        let mut kept = None;
+        // It is called before the constructor returns.
+        let promise = Promise::new(&mut |resolve, _| kept = Some(resolve));
         Self { promise, resolve: kept }
     }
 
     /// Only the first call counts.
     fn resolve(&self, value: &JsValue) {
-        let _ = self.resolve.call1(&JsValue::UNDEFINED, value);
+        if let Some(resolve) = &self.resolve {
+            let _ = resolve.call1(&JsValue::UNDEFINED, value);
+        }
     }
 }
 

@@ -1,5 +1,11 @@
 //! Exchanges as a whole: recorded and made-up connections in, bytes and frames out.
 
+#![expect(clippy::arithmetic_side_effects, reason = "tests count what they fed in")]
+
+// An integration test is all test; the attribute tells clippy so.
+#[cfg(test)]
 mod replay;
+#[cfg(test)]
 mod states;
+#[cfg(test)]
 mod transcripts;

@@ -4,6 +4,8 @@
 //! not there are pairs in which nothing happens, which the test checks as well.
 
 use crate::replay::{RUN_ID, START_MS, Shown, exchange_of, feed};
+use std::fmt::Write as _;
+
 use clawfront_core::exchange::{Exchange, Input};
 use clawfront_core::openai::Form;
 
@@ -90,7 +92,7 @@ fn every_state_meets_every_input() {
             pairs += 1;
             let cell = describe(&before, &shown);
             if !cell.is_empty() {
-                table.push_str(&format!("{state:<11} {input:<23} {cell}\n"));
+                writeln!(table, "{state:<11} {input:<23} {cell}").unwrap();
             }
         }
     }
