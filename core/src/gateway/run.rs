@@ -41,6 +41,8 @@ pub(crate) struct Run {
     target: Option<Target>,
     /// The request that subscribed to the session's events (protocol 4).
     subscription: Option<RequestId>,
+    /// Why it was refused.
+    unsubscribed: Option<Failure>,
     text: AnswerText,
     /// The class of the last failed attempt at the model.
     provider_failure: Option<ProviderFailure>,
@@ -72,6 +74,7 @@ impl Run {
             state: State::Idle,
             target: None,
             subscription: None,
+            unsubscribed: None,
             text: AnswerText::default(),
             provider_failure: None,
             may_have_started: false,
@@ -220,13 +223,8 @@ impl Run {
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
         if self.subscription == Some(id) {
-            return match (result, &self.state) {
-                // Without it no text would come, and the final response has the last message only.
-                (Err(rejection), State::Starting { .. } | State::Running { .. }) => {
-                    Err(refusal::failure(&rejection.error))
-                }
-                _ => Ok(()),
-            };
+            self.unsubscribed = result.err().map(|rejection| refusal::failure(&rejection.error));
+            return self.check_subscription();
         }
         match &self.state {
             State::Choosing { list, protocol } if *list == id => {
@@ -269,6 +267,15 @@ impl Run {
                     refused
                 })
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// A run whose session's events are refused shows no text, and its final response has the last message only: it is given up.
+    /// While it is not accepted, the answer to `agent` says more about what is wrong.
+    fn check_subscription(&self) -> Result<(), Failure> {
+        match (&self.unsubscribed, &self.state) {
+            (Some(refused), State::Running { .. }) => Err(refused.clone()),
             _ => Ok(()),
         }
     }

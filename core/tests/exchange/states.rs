@@ -17,12 +17,18 @@ const MUCH_LATER_MS: u64 = START_MS + 3_600_000;
 const CHALLENGE: &str = r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1795374173763}}"#;
 
 /// Name, key's fields, protocol, and the frames that lead there; `@` is the id that the state's awaited response carries.
-const STATES: [(&str, &str, &[&str], &str); 9] = [
+const STATES: [(&str, &str, &[&str], &str); 10] = [
     ("challenge", "agents=main", &[], "0"),
     ("hello", "agents=main", &[CHALLENGE], "1"),
     ("choosing", "agents=*", &[CHALLENGE, "hello4"], "2"),
     ("starting/4", "agents=main", &[CHALLENGE, "hello4"], "3"),
     ("starting/3", "agents=main", &[CHALLENGE, "hello3"], "2"),
+    (
+        "no events/4",
+        "agents=main",
+        &[CHALLENGE, "hello4", "subscription refused"],
+        "3",
+    ),
     ("explaining", "agents=main", &[CHALLENGE, "hello4", "invalid:3"], "4"),
     ("running/4", "agents=main", &[CHALLENGE, "hello4", "accepted:3"], "3"),
     ("running/3", "agents=main", &[CHALLENGE, "hello3", "accepted:2"], "2"),

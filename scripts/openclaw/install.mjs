@@ -1,0 +1,90 @@
+// Installs the real OpenClaw from a committed lockfile into a cache folder.
+// A cache folder, not a devDependency: each version is about 600 MB and most checkouts never need it.
+
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const VERSIONS = ["2026.9.6", "2026.3.13"];
+
+/**
+ * Makes `version` available under `<cacheDir>/openclaw/<version>/` and says where it starts.
+ *
+ * An installation of exactly this manifest and lockfile is used as it is; anything else there is replaced.
+ * `node` is the binary that will run the gateway; the new installation is tried with it once.
+ */
+export async function installOpenClaw(version, { cacheDir = DEFAULT_CACHE_DIR, node = process.execPath, log = () => {} } = {}) {
+  if (!VERSIONS.includes(version)) {
+    throw new Error(`OpenClaw ${version} is not set up here; choose one of ${VERSIONS.join(", ")}`);
+  }
+  const source = join(HERE, version);
+  const target = join(cacheDir, "openclaw", version);
+  const entry = join(target, "node_modules", "openclaw", "openclaw.mjs");
+  const stamp = join(target, STAMP_FILE);
+
+  const wanted = await fingerprint(source);
+  if ((await readIfThere(stamp)) === wanted && (await readIfThere(entry)) !== null) return { entry, version };
+
+  log(`installing OpenClaw ${version} into ${target} (about 600 MB, a minute)`);
+  await rm(stamp, { force: true });
+  await mkdir(target, { recursive: true });
+  await cp(source, target, { recursive: true });
+  await run("npm", NPM_CI, target, `could not install OpenClaw ${version}: check that the npm registry answers and ${target} has 2 GB free, then try again`);
+  await run(node, [entry, "--version"], target, `OpenClaw ${version} is installed but does not run on ${node}: give it Node >= 26.1 (or >= 24.16 and < 25)`);
+  await writeFile(stamp, wanted);
+  return { entry, version };
+}
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const DEFAULT_CACHE_DIR = join(HERE, "..", "..", ".cache");
+
+// Written last, so that an interrupted installation is never taken for a complete one.
+const STAMP_FILE = ".installed";
+
+// No install scripts: they download prebuilt binaries the gateway does not need here.
+const NPM_CI = ["ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"];
+
+const INSTALL_TIMEOUT_MS = 15 * 60_000;
+const OUTPUT_TAIL_CHARS = 2_000;
+
+/** One hash over everything that decides what gets installed. */
+async function fingerprint(folder) {
+  const hash = createHash("sha256");
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((e) => e.isFile()).map((e) => join(e.parentPath ?? e.path, e.name));
+  for (const file of files.sort()) {
+    hash.update(file.slice(folder.length)).update("\0").update(await readFile(file)).update("\0");
+  }
+  return hash.digest("hex");
+}
+
+async function readIfThere(path) {
+  return readFile(path, "utf8").catch((error) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+}
+
+/** Runs a command quietly; when it fails, the error is one line and `cause` holds the end of its output. */
+async function run(command, args, cwd, complaint) {
+  // Under `npm start` the environment names the folder npm was started in; this installation has its own.
+  const env = { ...process.env };
+  delete env.npm_config_prefix;
+  delete env.npm_config_local_prefix;
+  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], timeout: INSTALL_TIMEOUT_MS });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text) => {
+      output = (output + text).slice(-OUTPUT_TAIL_CHARS);
+    });
+  }
+  const ended = await new Promise((resolve) => {
+    child.on("error", (error) => resolve(error.message));
+    child.on("close", (code, signal) => resolve(code === 0 ? null : `exit ${code ?? signal}`));
+  });
+  if (ended === null) return;
+  const firstLine = output.split("\n").find((line) => line.trim() !== "")?.trim() ?? "no output";
+  throw new Error(`${complaint} (${command}: ${ended}, ${firstLine})`, { cause: output });
+}
