@@ -1,0 +1,227 @@
+// The main job in workerd against the simulated gateway, on both protocols: the official SDK, and the bytes themselves.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import OpenAI from "openai";
+import { collect, lines, post, says, sdk, startFront, until } from "./support/front.mjs";
+
+const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
+
+for (const protocol of [4, 3]) {
+  describe(`chat completions, protocol ${protocol}`, () => {
+    let front;
+    before(async () => (front = await startFront({ protocol })));
+    after(() => front.stop());
+
+    test("the SDK streams an answer", async () => {
+      const stream = await sdk(front.worker, front.phone).chat.completions.create(
+        says("hi [[fake deltas=30 delay=5]]", { stream: true, stream_options: { include_usage: true } }),
+      );
+      const seen = await collect(stream);
+      assert.equal(seen.text, words(30));
+      assert.deepEqual(seen.roles, ["assistant"]);
+      assert.deepEqual(seen.finish, ["stop"]);
+      assert.equal(seen.ids.size, 1);
+      assert.deepEqual(seen.usage, {
+        prompt_tokens: 1001,
+        completion_tokens: 30,
+        total_tokens: 1031,
+        prompt_tokens_details: { cached_tokens: 100 },
+      });
+    });
+
+    test("the SDK gets a whole answer", async () => {
+      const completion = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=4 finish=length]]"));
+      assert.equal(completion.object, "chat.completion");
+      assert.equal(completion.model, "openclaw");
+      assert.equal(completion.choices[0].message.content, words(4));
+      assert.equal(completion.choices[0].finish_reason, "length");
+      assert.equal(completion.usage.total_tokens, 1005);
+    });
+
+    test("the bytes of a stream are exactly these", async () => {
+      const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]", { stream: true, model: "OpenClaw/Main" }));
+      assert.equal(response.status, 200);
+      assert.equal(response.headers.get("content-type"), "text/event-stream; charset=utf-8");
+      assert.equal(response.headers.get("cache-control"), "no-cache, no-transform");
+      const id = response.headers.get("x-request-id");
+      const bytes = await response.text();
+      const created = bytes.match(/"created":(\d+)/)[1];
+      assert.ok(Math.abs(created - Date.now() / 1000) < 60);
+      const chunk = (choice) =>
+        `data: {"id":"chatcmpl-${id}","object":"chat.completion.chunk","created":${created},"model":"OpenClaw/Main","choices":[${choice}]}\n\n`;
+      assert.equal(
+        bytes,
+        chunk('{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}') +
+          chunk('{"index":0,"delta":{"content":"w0"},"finish_reason":null}') +
+          chunk('{"index":0,"delta":{},"finish_reason":"stop"}') +
+          "data: [DONE]\n\n",
+      );
+    });
+
+    test("text arrives while the run goes on, and multi-byte text arrives whole", async () => {
+      const text = "Grüße, 世界! 👩‍🚀 ".repeat(20);
+      const directive = `[[fake text=${Buffer.from(text).toString("base64url")} delay=10]]`;
+      const stream = await sdk(front.worker, front.phone).chat.completions.create(says(directive, { stream: true }));
+      const arrivals = [];
+      let got = "";
+      for await (const { choices } of stream) {
+        if (choices[0]?.delta.content) arrivals.push(performance.now());
+        got += choices[0]?.delta.content ?? "";
+      }
+      assert.equal(got.trimEnd(), text.trimEnd());
+      assert.ok(arrivals.length > 3 && arrivals.at(-1) - arrivals[0] > 100, `${arrivals.length} pieces`);
+    });
+
+    test("items with a tool between them are joined by a blank line", async () => {
+      const completion = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake tool=1 deltas=2]]"));
+      assert.equal(completion.choices[0].message.content, "Let me check.\n\nw0 w1");
+    });
+
+    test("a failed attempt that is repeated shows no text twice", async () => {
+      const stream = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake retry=2 cut=3 deltas=6]]", { stream: true }));
+      const seen = await collect(stream);
+      assert.equal(seen.text, words(6));
+      assert.deepEqual(seen.finish, ["stop"]);
+    });
+
+    test("runs of others and unknown events between the deltas change nothing", async () => {
+      const completion = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=10 foreign=2 unknown=1]]"));
+      assert.equal(completion.choices[0].message.content, words(10));
+    });
+
+    test("fifty runs at once do not mix", async () => {
+      const answers = await Promise.all(
+        Array.from({ length: 50 }, async (_, index) => {
+          const text = `answer number ${index}, `.repeat(10).trimEnd();
+          const directive = `[[fake text=${Buffer.from(text).toString("base64url")} delay=5]]`;
+          const stream = await sdk(front.worker, index % 2 ? front.phone : front.boss).chat.completions.create(
+            says(directive, { stream: true, model: "openclaw/main" }),
+          );
+          return (await collect(stream)).text === text;
+        }),
+      );
+      assert.deepEqual(answers, Array(50).fill(true));
+    });
+
+    test("a provider's failure is an error with a status, never an answer", async () => {
+      const status = protocol === 4 ? 400 : 502;
+      await assert.rejects(sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake error=400]]")), (error) => {
+        assert.ok(error instanceof OpenAI.APIError);
+        assert.equal(error.status, status);
+        assert.equal(error.code, protocol === 4 ? "provider_rejected_request" : "run_failed");
+        assert.equal(error.headers.get("x-should-retry"), "false");
+        return true;
+      });
+    });
+
+    test("a failure after the stream began is an error event, on which the SDK throws", async () => {
+      const stream = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=6 streamerror=3]]", { stream: true }));
+      let text = "";
+      await assert.rejects(
+        (async () => {
+          for await (const { choices } of stream) text += choices[0]?.delta.content ?? "";
+        })(),
+        (error) => error instanceof OpenAI.APIError && error.code === "run_failed",
+      );
+      assert.equal(text, words(3));
+      const bytes = await (await post(front.worker, front.phone, says("hi [[fake deltas=6 streamerror=3]]", { stream: true }))).text();
+      assert.ok(bytes.endsWith('"param":null,"code":"run_failed"}}\n\ndata: [DONE]\n\n'), bytes.slice(-200));
+      assert.ok(!bytes.includes('"finish_reason":"stop"'));
+    });
+
+    // On protocol 3 a text that does not go on is a new segment; only a failed attempt takes text back there.
+    const retraction = "a text that contradicts what was streamed is an error, and the run is stopped";
+    if (protocol === 4)
+      test(retraction, async () => {
+        await front.sim.reset();
+        const bytes = await (await post(front.worker, front.phone, says("hi [[fake deltas=60 retract=3 delay=20]]", { stream: true }))).text();
+        assert.ok(bytes.includes('"code":"answer_retracted"'), bytes.slice(-300));
+        assert.ok(!bytes.includes('"finish_reason":"stop"'));
+        await until("the run is stopped", async () => (await front.sim.journal()).runs[0].ended === "aborted");
+      });
+
+    test("a connection lost in mid-run is an error that says the run may still be going", async () => {
+      for (const fault of ["close=1012 after=3", "drop=3", "close=1008 after=3"]) {
+        const bytes = await (await post(front.worker, front.phone, says(`hi [[fake deltas=9 delay=10 ${fault}]]`, { stream: true }))).text();
+        assert.ok(bytes.includes('"code":"gateway_connection_lost"'), `${fault}: ${bytes.slice(-300)}`);
+        assert.ok(bytes.endsWith("data: [DONE]\n\n"));
+        const whole = await post(front.worker, front.phone, says(`hi [[fake deltas=9 delay=10 ${fault}]]`));
+        assert.equal(whole.status, 502);
+        assert.equal(whole.headers.get("x-should-retry"), "false");
+      }
+    });
+
+    test("a frame that is no JSON ends nothing", async () => {
+      const completion = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=6 garbage=3]]"));
+      assert.equal(completion.choices[0].message.content, words(6));
+    });
+
+    test("a client that leaves stops its run, and the gateway's socket is closed", async () => {
+      await front.sim.reset();
+      const controller = new AbortController();
+      const stream = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=400 delay=25]]", { stream: true }), {
+        signal: controller.signal,
+      });
+      let chunks = 0;
+      for await (const _ of stream) {
+        chunks += 1;
+        if (chunks === 4) controller.abort();
+      }
+      const journal = await until("the socket is closed", async () => {
+        const journal = await front.sim.journal();
+        return journal.open_connections === 0 && journal;
+      });
+      const [run] = journal.runs;
+      // Protocol 3 has no way to stop the run of `agent` with the scopes a Worker has: it goes on.
+      if (protocol === 4) {
+        assert.equal(run.ended, "aborted");
+        assert.equal(run.abortedBy.method, "chat.abort");
+      } else {
+        assert.equal(run.ended, "running");
+      }
+      const line = await until("the line is there", () => lines(front.worker).find((line) => line.run === run.runId));
+      assert.equal(line.end, "client_closed_request");
+    });
+
+    test("every request leaves one line in the log, without a word of what was said", async () => {
+      const secretWords = ["zebra-question", "zebra-system", "zebra-session"];
+      const response = await post(
+        front.worker,
+        front.phone,
+        {
+          messages: [
+            { role: "system", content: secretWords[1] },
+            { role: "user", content: `${secretWords[0]} [[fake echo=1]]` },
+          ],
+        },
+        { headers: { "x-openclaw-session-key": secretWords[2] } },
+      );
+      const id = response.headers.get("x-request-id");
+      const answer = await response.text();
+      for (const word of secretWords) assert.ok(answer.includes(word));
+      const own = await until("the line is there", () => {
+        const own = lines(front.worker).filter((line) => line.request_id === id);
+        return own.length > 0 && own;
+      });
+      assert.equal(own.length, 1);
+      const [line] = own;
+      assert.deepEqual(Object.keys(line).sort(), [
+        "agent",
+        "duration_ms",
+        "end",
+        "first_byte_ms",
+        "key",
+        "request_id",
+        "run",
+        "session",
+        "status",
+        "time_ms",
+      ]);
+      assert.deepEqual([line.key, line.agent, line.status, line.end], ["phone", "main", 200, "stop"]);
+      assert.match(line.session, /^[0-9a-f]{16}$/);
+      const log = front.worker.log.join("\n");
+      for (const secret of [...secretWords, "w0 w1", front.sim.token, front.phone.key, front.boss.key]) assert.ok(!log.includes(secret));
+    });
+  });
+}

@@ -1,0 +1,248 @@
+// Everything that is refused: by the Worker before the gateway hears of it, and by the gateway.
+
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { after, before, describe, test } from "node:test";
+import { lines, newKey, post, says, startFront, until } from "./support/front.mjs";
+import { startWorker } from "./support/worker.mjs";
+
+const ERROR_FIELDS = ["code", "message", "param", "type"];
+
+/** Status, code and headers of a response that must be an error in OpenAI's shape. */
+async function refusal(response) {
+  const { error } = await response.json();
+  assert.deepEqual(Object.keys(error).sort(), ERROR_FIELDS);
+  assert.match(response.headers.get("content-type"), /^application\/json/);
+  assert.match(response.headers.get("x-request-id"), /^[0-9a-f]{32}$/);
+  return { status: response.status, code: error.code, error, headers: response.headers };
+}
+
+describe("before the gateway", () => {
+  let front;
+  before(async () => (front = await startFront()));
+  after(() => front.stop());
+
+  test("every bad key gets the same 401, and the gateway hears nothing", async () => {
+    await front.sim.reset();
+    const good = front.phone.key;
+    const stranger = newKey("phone", "main").key;
+    const answers = new Set();
+    for (const authorization of [
+      undefined,
+      "",
+      good,
+      `Basic ${good}`,
+      "Bearer",
+      `Bearer ${stranger}`,
+      `Bearer ${good.slice(0, -1)}`,
+      `Bearer ${good}x`,
+      `Bearer ${good.toUpperCase()}`,
+      `Bearer ${good}, Bearer ${good}`,
+      `Bearer ${"x".repeat(600)}`,
+      `Bearer claw_nobody_${"a".repeat(32)}`,
+    ]) {
+      const headers = authorization === undefined ? {} : { authorization };
+      const response = await fetch(`${front.worker.url}/v1/chat/completions`, { method: "POST", headers, body: JSON.stringify(says("hi")) });
+      assert.equal(response.headers.get("www-authenticate"), "Bearer");
+      answers.add(`${response.status} ${await response.text()}`);
+    }
+    assert.equal(answers.size, 1, [...answers].join("\n"));
+    assert.match([...answers][0], /^401 .*"code":"invalid_api_key"/);
+    assert.equal((await front.sim.journal()).connections, 0);
+    const claimed = lines(front.worker).filter(({ status, key }) => status === 401 && key);
+    assert.ok(claimed.some(({ key }) => key === "nobody"));
+  });
+
+  test("two Authorization headers are none", async () => {
+    const answer = await raw(
+      front.worker.port,
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${front.phone.key}\r\nAuthorization: Bearer ${front.phone.key}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}`,
+    );
+    assert.match(answer, /^HTTP\/1\.1 401 /);
+  });
+
+  test("the scheme is read in any case", async () => {
+    for (const scheme of ["bearer", "BEARER"]) {
+      const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]"), { headers: { authorization: `${scheme} ${front.phone.key}` } });
+      assert.equal(response.status, 200);
+      await response.text();
+    }
+  });
+
+  test("unknown paths and methods are JSON errors", async () => {
+    const unknown = await refusal(await fetch(`${front.worker.url}/v1/nothing`));
+    assert.deepEqual([unknown.status, unknown.code], [404, "unknown_url"]);
+    for (const method of ["GET", "PUT", "DELETE", "OPTIONS"]) {
+      const { status, code, headers } = await refusal(await fetch(`${front.worker.url}/v1/chat/completions`, { method }));
+      assert.deepEqual([status, code, headers.get("allow")], [405, "method_not_allowed", "POST"]);
+    }
+    const slash = await fetch(`${front.worker.url}//v1/chat/completions/`, { method: "POST" });
+    assert.equal(slash.status, 401);
+    await slash.text();
+  });
+
+  test("bodies that cannot be used are refused in words", async () => {
+    await front.sim.reset();
+    for (const [body, param, words] of [
+      ["", null, "not valid JSON"],
+      ["{", null, "not valid JSON"],
+      ["{}", null, "missing or of the wrong type"],
+      [says("hi", { stream: "yes" }), null, "wrong type"],
+      [`{"messages":${"[".repeat(70)}${"]".repeat(70)}}`, null, "nests deeper than 64"],
+      [{ messages: [] }, "messages", "Missing user message"],
+      [says("hi", { n: 2 }), "n", "n must be 1"],
+      [says("hi", { logprobs: true }), "logprobs", "log probabilities"],
+      [says([{ type: "image_url", image_url: { url: "https://example.com/x.png" } }]), "messages[0].content[0].image_url", "Only data: URLs"],
+    ]) {
+      const { status, error } = await refusal(await post(front.worker, front.phone, body));
+      assert.equal(status, 400);
+      assert.equal(error.param, param);
+      assert.ok(error.message.includes(words), error.message);
+    }
+    assert.equal((await front.sim.journal()).connections, 0);
+  });
+
+  test("a body over the limit is refused, announced or not", async () => {
+    const tooLarge = "x".repeat(16 * 1024 * 1024 + 1);
+    const announced = await refusal(await post(front.worker, front.phone, tooLarge));
+    assert.deepEqual([announced.status, announced.code], [413, "request_too_large"]);
+    const chunks = new ReadableStream({
+      start(controller) {
+        for (let sent = 0; sent < 17; sent += 1) controller.enqueue(new Uint8Array(1024 * 1024));
+        controller.close();
+      },
+    });
+    const response = await post(front.worker, front.phone, "", { body: chunks, duplex: "half" });
+    assert.equal((await refusal(response)).status, 413);
+  });
+
+  test("parameters without effect are named", async () => {
+    const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]", { temperature: 0.1, tools: [], metadata: {}, store: true }));
+    assert.equal(response.headers.get("x-clawfront-ignored"), "temperature, tools");
+    await response.text();
+  });
+});
+
+describe("settings", () => {
+  test("a Worker with wrong settings stays closed, tells callers nothing and the log everything", async () => {
+    const key = newKey("phone", "main");
+    const plaintext = key.key;
+    for (const [vars, problems] of [
+      [{}, ["GATEWAY_URL", "DEVICE_TOKEN", "CLIENT_KEYS"]],
+      [{ GATEWAY_URL: "ws://127.0.0.1:1", GATEWAY_TOKEN: "s3cret" }, ["CLIENT_KEYS"]],
+      [{ GATEWAY_URL: "ws://127.0.0.1:1", GATEWAY_TOKEN: "s3cret", CLIENT_KEYS: `phone ${plaintext} agents=main` }, ["CLIENT_KEYS"]],
+      [{ GATEWAY_URL: "s3cret", DEVICE_KEY: "s3cret", CLIENT_KEYS: `${key.entry} admin=s3cret` }, ["GATEWAY_URL", "DEVICE_KEY", "CLIENT_KEYS"]],
+    ]) {
+      const worker = await startWorker({ vars });
+      try {
+        const { status, code, error } = await refusal(await post(worker, key, says("hi")));
+        assert.deepEqual([status, code], [500, "misconfigured"]);
+        assert.ok(!problems.some((name) => error.message.includes(name)));
+        const line = await until("the line is there", () => lines(worker)[0]);
+        for (const name of problems) assert.ok(line.hint.includes(`${name}: `), line.hint);
+        const log = worker.log.join("\n");
+        assert.ok(!log.includes("s3cret") && !log.includes(plaintext), log);
+      } finally {
+        await worker.stop();
+      }
+    }
+  });
+});
+
+describe("the gateway", () => {
+  let front;
+  before(async () => (front = await startFront()));
+  after(() => front.stop());
+
+  /** Fault of the simulated gateway, what the client is told, and what the log says. */
+  const FAULTS = [
+    ["proxy-attribution", 502, "gateway_refused", "proxy_attribution_required", /trustedProxies/],
+    ["access-302", 502, "gateway_refused", "upgrade_302", /login page/],
+    ["html-200", 502, "gateway_refused", "upgrade_200", /not an OpenClaw gateway/],
+    ["not-found-404", 502, "gateway_refused", "upgrade_404", /not an OpenClaw gateway/],
+    ["upgrade-426", 502, "gateway_refused", "upgrade_426", /not an OpenClaw gateway/],
+    ["status-503", 503, "gateway_unavailable", undefined, undefined],
+    ["close-before-challenge", 502, "gateway_closed", /^close_\d+$/, /log/],
+    ["startup", 503, "gateway_unavailable", "UNAVAILABLE", /log/],
+    ["wide-scopes", 502, "gateway_refused", "SCOPES_TOO_WIDE", /strips forwarding headers/],
+    ["no-write-scope", 502, "gateway_refused", "MISSING_SCOPE", /operator\.write/],
+    ["protocol-mismatch", 502, "gateway_refused", "PROTOCOL_MISMATCH", /protocol/],
+    ["auth-rate-limited", 503, "gateway_unavailable", "AUTH_RATE_LIMITED", /opens again/],
+  ];
+
+  for (const [fault, status, code, cause, hint] of FAULTS) {
+    test(`${fault}: the caller is told ${status} ${code}, the log says why`, async () => {
+      await front.sim.fault(fault);
+      const answer = await refusal(await post(front.worker, front.phone, says("hi", { stream: true })));
+      assert.deepEqual([answer.status, answer.code], [status, code]);
+      assert.equal(answer.headers.has("retry-after"), status === 503);
+      // Nothing was started: an SDK may try again.
+      assert.equal(answer.headers.get("x-should-retry"), null);
+      const id = answer.headers.get("x-request-id");
+      const line = await until("the line is there", () => lines(front.worker).find(({ request_id }) => request_id === id));
+      assert.deepEqual([line.status, line.end], [status, code]);
+      if (cause instanceof RegExp) assert.match(line.cause, cause);
+      else assert.equal(line.cause, cause);
+      if (hint) assert.match(line.hint, hint);
+    });
+  }
+
+  test("a draining gateway started nothing: 503 with Retry-After", async () => {
+    const { status, code, headers } = await refusal(await post(front.worker, front.phone, says("hi [[fake draining=1]]")));
+    assert.deepEqual([status, code], [503, "gateway_unavailable"]);
+    assert.ok(Number(headers.get("retry-after")) > 0);
+  });
+
+  test("after all that it still works", async () => {
+    await front.sim.reset();
+    const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]"));
+    assert.equal((await response.json()).choices[0].message.content, "w0");
+  });
+
+  test("a gateway that is not there is 502", async () => {
+    const worker = await startWorker({ vars: { GATEWAY_URL: "ws://127.0.0.1:9", GATEWAY_TOKEN: "x", CLIENT_KEYS: front.phone.entry } });
+    try {
+      const { status, code } = await refusal(await post(worker, front.phone, says("hi")));
+      assert.deepEqual([status, code], [502, "gateway_unreachable"]);
+    } finally {
+      await worker.stop();
+    }
+  });
+
+  test("a device that is not paired is named in the log, with the command that approves it", async () => {
+    const remote = await startFront({ simArgs: ["--require-device"] });
+    try {
+      const answer = await refusal(await post(remote.worker, remote.phone, says("hi")));
+      assert.deepEqual([answer.status, answer.code], [502, "gateway_refused"]);
+      const line = await until("the line is there", () => lines(remote.worker)[0]);
+      assert.equal(line.cause, "PAIRING_REQUIRED");
+      assert.match(line.hint, /openclaw devices approve [0-9a-f-]{36}$/);
+    } finally {
+      await remote.stop();
+    }
+  });
+
+  test("a wrong credential is named in the log", async () => {
+    const wrong = await startFront({ vars: { GATEWAY_TOKEN: "wrong" } });
+    try {
+      const answer = await refusal(await post(wrong.worker, wrong.phone, says("hi")));
+      assert.deepEqual([answer.status, answer.code], [502, "gateway_refused"]);
+      const line = await until("the line is there", () => lines(wrong.worker)[0]);
+      assert.equal(line.cause, "AUTH_TOKEN_MISMATCH");
+    } finally {
+      await wrong.stop();
+    }
+  });
+});
+
+/** Sends bytes as they are, which `fetch` would tidy up. */
+function raw(port, request) {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = connect(port, "127.0.0.1", () => socket.write(request));
+    socket.setEncoding("utf8");
+    socket.on("data", (text) => (answer += text));
+    socket.on("end", () => resolve(answer));
+    socket.on("error", reject);
+  });
+}

@@ -1,0 +1,104 @@
+// A Worker in front of a gateway, with keys made by the command that users have.
+
+import { execFileSync } from "node:child_process";
+import OpenAI from "openai";
+import { CLI } from "../../scripts/paths.mjs";
+import { startSim } from "./sim.mjs";
+import { startWorker } from "./worker.mjs";
+
+/** A fresh client key: `{ id, key, entry }`. `fields` are further options of `clawfront key new`. */
+export function newKey(id, agents, ...fields) {
+  return clawfront(["key", "new", "--id", id, "--agents", agents, ...fields]);
+}
+
+/** A fresh device: `{ device_id, device_key }`. */
+export const newDevice = () => clawfront(["device", "new"]);
+
+/** Pairs a device with the gateway on this host: `{ device_id, device_key, device_token }`. */
+export const pairDevice = (url, token) => clawfront(["device", "pair", "--url", url], { GATEWAY_TOKEN: token });
+
+function clawfront(args, env = {}) {
+  return JSON.parse(execFileSync(CLI, [...args, "--json"], { env: { ...process.env, ...env }, encoding: "utf8" }));
+}
+
+/**
+ * Starts a simulated gateway and a Worker in front of it, known to it as a device. Both are stopped by `stop`.
+ * @returns `phone` may reach main (its default) and beta, `boss` every agent and every session, `guest` beta alone.
+ */
+export async function startFront({ protocol = 4, simArgs = [], vars = {} } = {}) {
+  const sim = await startSim({ protocol, args: ["--agent", "main", "--agent", "beta", "--agent", "secret", ...simArgs] });
+  const keys = {
+    phone: newKey("phone", "main,beta", "--default", "main"),
+    boss: newKey("boss", "*", "--sessions", "any"),
+    guest: newKey("guest", "beta"),
+  };
+  const worker = await startWorker({
+    vars: {
+      GATEWAY_URL: sim.url,
+      GATEWAY_TOKEN: sim.token,
+      DEVICE_KEY: newDevice().device_key,
+      CLIENT_KEYS: Object.values(keys)
+        .map(({ entry }) => entry)
+        .join("\n"),
+      ...vars,
+    },
+  });
+  return {
+    sim,
+    worker,
+    ...keys,
+    stop: async () => {
+      await worker.stop();
+      await sim.stop();
+    },
+  };
+}
+
+/** The official SDK, at its default settings but for retries, which tests count themselves. */
+export function sdk(worker, { key }, options = {}) {
+  return new OpenAI({ baseURL: `${worker.url}/v1`, apiKey: key, maxRetries: 0, ...options });
+}
+
+/** `POST /v1/chat/completions` without an SDK; a body that is no string is written as JSON. */
+export function post(worker, { key }, body, { headers = {}, ...init } = {}) {
+  return fetch(`${worker.url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json", ...headers },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+    ...init,
+  });
+}
+
+/** A request's body for one user message. */
+export const says = (content, fields = {}) => ({ model: "openclaw", messages: [{ role: "user", content }], ...fields });
+
+/** All text of a streamed completion, and what else its chunks said. */
+export async function collect(stream) {
+  const seen = { text: "", ids: new Set(), finish: [], usage: undefined, roles: [] };
+  for await (const chunk of stream) {
+    seen.ids.add(`${chunk.id} ${chunk.created} ${chunk.model}`);
+    if (chunk.usage) seen.usage = chunk.usage;
+    for (const { delta, finish_reason } of chunk.choices) {
+      if (delta.role) seen.roles.push(delta.role);
+      seen.text += delta.content ?? "";
+      if (finish_reason) seen.finish.push(finish_reason);
+    }
+  }
+  return seen;
+}
+
+/** Polls until `probe` returns something, or fails saying what it waited for. */
+export async function until(what, probe, limitMs = 10_000) {
+  const giveUpAt = performance.now() + limitMs;
+  for (;;) {
+    const found = await probe();
+    if (found) return found;
+    if (performance.now() > giveUpAt) throw new Error(`waited ${limitMs} ms in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+const POLL_MS = 20;
+
+/** The Worker's log lines, parsed; workerd's own words are left out. */
+export const lines = (worker) => worker.log.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));

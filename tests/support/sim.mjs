@@ -1,0 +1,44 @@
+// The simulated gateway, as tests use it: its WebSocket address, its journal of what it received, and its faults.
+
+import { SIM } from "../../scripts/paths.mjs";
+import { collect, start, stop } from "../../scripts/processes.mjs";
+
+/**
+ * Starts a simulated gateway on free ports. `protocol` is the gateway protocol it speaks, `args` are further options of the program.
+ * @returns `url` is what a Worker connects to, `http` where the functions below go, `log` what the program printed.
+ */
+export async function startSim({ token = "sim-token", protocol, args = [], binary = SIM } = {}) {
+  const options = ["--json", "--exit-with-stdin", ...(protocol === undefined ? [] : ["--protocol", String(protocol)]), ...args];
+  // It ends when its standard input does: even a test runner that is killed leaves none behind.
+  const child = start(binary, options, { group: false, env: { ...process.env, SIM_TOKEN: token }, stdio: ["pipe", "pipe", "pipe"] });
+  const log = [];
+  collect(child.stderr, (line) => log.push(line));
+  const firstLine = new Promise((resolve) => collect(child.stdout, (line) => (log.push(line), resolve(line))));
+  const line = await Promise.race([firstLine, child.ended]);
+  if (typeof line !== "string") throw new Error(`the simulated gateway did not start (${line.error?.message ?? line.signal ?? line.code}):\n${log.join("\n")}`);
+
+  const { url, http, ...ready } = JSON.parse(line);
+  return {
+    ...ready,
+    url,
+    http,
+    token,
+    pid: child.pid,
+    log,
+    /** What it received, in order. */
+    journal: () => ask(`${http}/sim/journal`),
+    /** Forgets the journal and the faults. */
+    reset: () => ask(`${http}/sim/reset`, {}),
+    /** Makes the next `count` occasions of a fault happen. */
+    fault: (name, count = 1) => ask(`${http}/sim/fault`, { fault: name, count }),
+    stop: () => stop(child),
+  };
+}
+
+async function ask(url, body) {
+  const request = body && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  const response = await fetch(url, request);
+  const answer = await response.text();
+  if (!response.ok) throw new Error(`${url}: HTTP ${response.status} ${answer}`);
+  return answer ? JSON.parse(answer) : undefined;
+}

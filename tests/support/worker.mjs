@@ -1,0 +1,105 @@
+// The built Worker in workerd itself: no development server in between, so what a test sees on the wire is what the runtime sends.
+
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { BUILD, ROOT } from "../../scripts/paths.mjs";
+import { collect, start, stop } from "../../scripts/processes.mjs";
+
+/**
+ * Starts the Worker with `vars` as its text bindings. Resolves once it listens.
+ * @returns {Promise<{url: string, port: number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is what the Worker and
+ *   workerd have printed so far, line by line.
+ */
+export async function startWorker({ vars = {}, port = 0, build = BUILD } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "clawfront-worker-"));
+  // Copied, not referred to: a build during a test run must not change the Worker under test.
+  for (const name of MODULES) cpSync(join(build, name), join(folder, name));
+  writeFileSync(join(folder, "config.capnp"), config(vars, port), { mode: 0o600 });
+
+  const child = start(workerdPath(), ["serve", "--control-fd=3", join(folder, "config.capnp")], {
+    // The test runner is ended as a group, this with it.
+    group: false,
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+  });
+  const log = [];
+  collect(child.stdout, (line) => log.push(line));
+  collect(child.stderr, (line) => log.push(line));
+  const end = async () => {
+    await stop(child);
+    await child.ended;
+    rmSync(folder, { recursive: true, force: true });
+  };
+
+  try {
+    const listening = await Promise.race([listeningPort(child), child.ended, expiry()]);
+    if (typeof listening !== "number") throw new Error(`workerd did not start:\n${log.join("\n")}`);
+    return { url: `http://127.0.0.1:${listening}`, port: listening, pid: child.pid, log, stop: end };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+/** What worker-build writes. */
+const MODULES = ["index.js", "index_bg.wasm"];
+/** It takes a tenth of a second; a busy machine takes longer. */
+const START_LIMIT_MS = 20_000;
+
+function config(vars, port) {
+  const { date, flags } = compatibility();
+  const bindings = Object.entries(vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`);
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "main", worker = .worker), (name = "internet", network = .loopback)],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
+);
+const worker :Workerd.Worker = (
+  modules = [
+    (name = "index.js", esModule = embed "index.js"),
+    (name = "index_bg.wasm", wasm = embed "index_bg.wasm"),
+  ],
+  compatibilityDate = ${text(date)},
+  compatibilityFlags = [${flags.map(text).join(", ")}],
+  bindings = [${bindings.join(", ")}],
+);
+# Tests talk to programs on this machine and to nothing else; by default workerd allows just the opposite.
+const loopback :Workerd.Network = (allow = ["local"]);
+`;
+}
+
+/** The runtime the Worker is deployed with, read where it is written down. */
+function compatibility() {
+  const toml = readFileSync(join(ROOT, "wrangler.toml"), "utf8");
+  const date = toml.match(/^compatibility_date = "(.+)"$/m)?.[1];
+  const flags = toml.match(/^compatibility_flags = (\[.*\])$/m)?.[1];
+  if (!date || !flags) throw new Error("wrangler.toml lacks compatibility_date or compatibility_flags on one line each");
+  return { date, flags: JSON.parse(flags) };
+}
+
+/** Cap'n Proto's text literals are C's; JSON's escapes for control characters beyond them (`\u0000`) do not occur in bindings. */
+const text = (value) => JSON.stringify(String(value));
+
+function workerdPath() {
+  const require = createRequire(import.meta.url);
+  const platform = { "linux-x64": "linux-64", "linux-arm64": "linux-arm64", "darwin-x64": "darwin-64", "darwin-arm64": "darwin-arm64" }[
+    `${process.platform}-${process.arch}`
+  ];
+  // The package `workerd` is a Node program around this binary: one process less to end.
+  return join(dirname(require.resolve(`@cloudflare/workerd-${platform}/package.json`)), "bin/workerd");
+}
+
+/** workerd reports the port that "any free one" became on the control descriptor. */
+function listeningPort(child) {
+  return new Promise((resolve) =>
+    collect(child.stdio[3], (line) => {
+      const message = JSON.parse(line);
+      if (message.event === "listen" && message.socket === "http") resolve(message.port);
+    }),
+  );
+}
+
+function expiry() {
+  return new Promise((resolve) => setTimeout(resolve, START_LIMIT_MS).unref());
+}
