@@ -1,11 +1,11 @@
 // Installs the real OpenClaw from a committed lockfile into a cache folder.
 // A cache folder, not a devDependency: each version is about 600 MB and most checkouts never need it.
 
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { run as runToItsEnd } from "../processes.mjs";
 
 export const VERSIONS = ["2026.9.6", "2026.3.13"];
 
@@ -47,7 +47,6 @@ const STAMP_FILE = ".installed";
 const NPM_CI = ["ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"];
 
 const INSTALL_TIMEOUT_MS = 15 * 60_000;
-const OUTPUT_TAIL_CHARS = 2_000;
 
 /** One hash over everything that decides what gets installed. */
 async function fingerprint(folder) {
@@ -68,23 +67,16 @@ async function readIfThere(path) {
 }
 
 /** Runs a command quietly; when it fails, the error is one line and `cause` holds the end of its output. */
+/** Ended with us, however we end: npm would otherwise go on filling the disk. */
 async function run(command, args, cwd, complaint) {
   // Under `npm start` the environment names the folder npm was started in; this installation has its own.
   const env = { ...process.env };
   delete env.npm_config_prefix;
   delete env.npm_config_local_prefix;
-  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], timeout: INSTALL_TIMEOUT_MS });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text) => {
-      output = (output + text).slice(-OUTPUT_TAIL_CHARS);
-    });
+  try {
+    await runToItsEnd(command, args, { cwd, env, timeout: INSTALL_TIMEOUT_MS });
+  } catch (error) {
+    const firstLine = error.output?.split("\n").find((line) => line.trim() !== "")?.trim() ?? "no output";
+    throw new Error(`${complaint} (${command}: ${firstLine})`, { cause: error });
   }
-  const ended = await new Promise((resolve) => {
-    child.on("error", (error) => resolve(error.message));
-    child.on("close", (code, signal) => resolve(code === 0 ? null : `exit ${code ?? signal}`));
-  });
-  if (ended === null) return;
-  const firstLine = output.split("\n").find((line) => line.trim() !== "")?.trim() ?? "no output";
-  throw new Error(`${complaint} (${command}: ${ended}, ${firstLine})`, { cause: output });
 }

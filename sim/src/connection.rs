@@ -1,0 +1,256 @@
+//! One connection: challenge, `connect`, hello-ok, and then requests and events until one end closes.
+//!
+//! Source: measured on both versions, unless said otherwise.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::clock;
+use crate::fault::Fault;
+use crate::frames::{Close, MAX_FRAME_BEFORE_HELLO_BYTES, Outgoing, Protocol, Reply, close_code};
+use crate::gateway::{Gateway, Peer};
+use crate::handshake::{self, Admitted, Refusal};
+use crate::requests::{self, Client, Request};
+use crate::schema::{Kind, Schema, optional, required};
+use crate::upgrade::Upgrade;
+
+/// How long a client has for its `connect`.
+fn handshake_deadline(protocol: Protocol) -> Duration {
+    match protocol {
+        Protocol::V3 => Duration::from_secs(3),
+        Protocol::V4 => Duration::from_secs(15),
+    }
+}
+
+/// Between two pings of protocol 4; a client that missed the pong is cut off at the next one.
+/// Source: openclaw 2026.9.6 `websocket-keepalive`, read.
+const PING_INTERVAL: Duration = Duration::from_secs(25);
+
+/// How long the other end has to answer a close frame.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// The bytes that fit into a close frame beside its code. Source: RFC 6455, section 5.5.
+const MAX_CLOSE_REASON_BYTES: usize = 123;
+
+/// The socket closes before it said anything.
+const CLOSE_BEFORE_CHALLENGE: u16 = 1011;
+
+/// A request frame; `traceparent` is not in protocol 3.
+pub(crate) const REQUEST_FRAME: Schema = Schema(&[
+    required("type", Kind::OneOf(&["req"])),
+    required("id", Kind::NonEmptyText),
+    required("method", Kind::NonEmptyText),
+    optional("params", Kind::Any),
+    optional("traceparent", Kind::Text),
+]);
+
+/// Serves one socket to its end.
+pub(crate) async fn serve(mut socket: WebSocket, gateway: Arc<Gateway>, upgrade: Upgrade, fault: Option<Fault>) {
+    let connection = gateway.open();
+    let (by, code) = match shake_hands(&mut socket, &gateway, connection, &upgrade, fault).await {
+        Ok((client, outbox)) => talk(&mut socket, &gateway, &client, outbox).await,
+        Err(gone) => gone,
+    };
+    gateway.leave(connection, by, code);
+}
+
+/// Who ended a connection, and with which code.
+type Gone = (&'static str, Option<u16>);
+
+async fn shake_hands(
+    socket: &mut WebSocket,
+    gateway: &Arc<Gateway>,
+    connection: u64,
+    upgrade: &Upgrade,
+    fault: Option<Fault>,
+) -> Result<(Client, UnboundedReceiver<Outgoing>), Gone> {
+    if fault == Some(Fault::CloseBeforeChallenge) {
+        return Err(close(socket, Close::new(CLOSE_BEFORE_CHALLENGE, "")).await);
+    }
+    let deadline = Instant::now()
+        .checked_add(handshake_deadline(gateway.protocol()))
+        .unwrap_or_else(Instant::now);
+    let nonce = clock::uuid();
+    if fault != Some(Fault::NoChallenge) {
+        let challenge = match gateway.protocol() {
+            Protocol::V3 => json!({ "nonce": nonce, "ts": clock::now_ms() }),
+            Protocol::V4 => {
+                json!({ "nonce": nonce, "ts": clock::now_ms(), "capabilities": ["model-catalog-snapshot"] })
+            }
+        };
+        let frame = json!({ "type": "event", "event": "connect.challenge", "payload": challenge });
+        if socket.send(Message::text(frame.to_string())).await.is_err() {
+            return Err(("client", None));
+        }
+    }
+
+    let Ok(first) = timeout_at(deadline, next_text(socket)).await else {
+        return Err(close(socket, Close::new(close_code::NORMAL, "")).await);
+    };
+    let first = match first {
+        Ok(text) => text,
+        Err(ReadEnd::Gone(gone)) => return Err(gone),
+        Err(ReadEnd::TooBig) => return Err(close(socket, Close::new(close_code::TOO_BIG, "")).await),
+    };
+    if first.len() > MAX_FRAME_BEFORE_HELLO_BYTES {
+        return Err(close(socket, Close::new(close_code::TOO_BIG, "")).await);
+    }
+    let Ok(frame) = serde_json::from_str::<Value>(&first) else {
+        return Err(close(socket, Close::new(close_code::NORMAL, "")).await);
+    };
+    if REQUEST_FRAME.check(&frame, gateway.protocol()).is_err() {
+        return Err(close(socket, Close::new(close_code::POLICY, "invalid request frame")).await);
+    }
+    let Some(request) = Request::of(frame) else {
+        return Err(close(socket, Close::new(close_code::POLICY, "invalid request frame")).await);
+    };
+    gateway
+        .state()
+        .journal
+        .frame(connection, &request.method, &request.params);
+
+    let admitted = if matches!(fault, Some(Fault::NoHello | Fault::NoChallenge)) {
+        // Silence; the client gives up, or the deadline closes.
+        let gone = timeout_at(deadline, next_text(socket)).await;
+        return Err(match gone {
+            Ok(Err(ReadEnd::Gone(gone))) => gone,
+            _ => close(socket, Close::new(close_code::NORMAL, "")).await,
+        });
+    } else {
+        handshake::admit(gateway, upgrade, &nonce, &request, fault)
+    };
+    match admitted {
+        Ok(admitted) => Ok(join(gateway, connection, &request.id, admitted)),
+        Err(Refusal { error, close: with }) => {
+            if let Some(error) = error
+                && socket
+                    .send(Message::text(Reply::error(*error).frame(&request.id)))
+                    .await
+                    .is_err()
+            {
+                return Err(("client", None));
+            }
+            Err(close(socket, with).await)
+        }
+    }
+}
+
+/// Puts hello-ok before everything else that the client is sent.
+fn join(gateway: &Gateway, connection: u64, id: &str, admitted: Admitted) -> (Client, UnboundedReceiver<Outgoing>) {
+    let (outbox, receiver) = mpsc::unbounded_channel();
+    drop(outbox.send(Outgoing::Text(admitted.hello.frame(id))));
+    let client = Client {
+        connection,
+        role: admitted.role,
+        scopes: admitted.scopes,
+        device: admitted.device,
+        outbox: outbox.clone(),
+    };
+    gateway.join(
+        connection,
+        Peer {
+            outbox,
+            reads: client.holds("operator.read"),
+            scoped: admitted.caps.iter().any(|cap| cap == "session-scoped-events"),
+            tool_events: admitted.caps.iter().any(|cap| cap == "tool-events"),
+            subscriptions: HashSet::new(),
+            seq: 0,
+        },
+    );
+    (client, receiver)
+}
+
+async fn talk(
+    socket: &mut WebSocket,
+    gateway: &Arc<Gateway>,
+    client: &Client,
+    mut outbox: UnboundedReceiver<Outgoing>,
+) -> Gone {
+    let mut ping = tokio::time::interval(PING_INTERVAL);
+    ping.reset();
+    let mut waits_for_pong = false;
+    loop {
+        tokio::select! {
+            outgoing = outbox.recv() => match outgoing {
+                Some(Outgoing::Text(text)) => {
+                    if socket.send(Message::text(text)).await.is_err() {
+                        return ("client", None);
+                    }
+                }
+                Some(Outgoing::Close(with)) => return close(socket, with).await,
+                Some(Outgoing::Drop) | None => return ("sim", None),
+            },
+            incoming = socket.recv() => match incoming {
+                Some(Ok(Message::Text(text))) => requests::receive(gateway, client, &text),
+                Some(Ok(Message::Pong(_))) => waits_for_pong = false,
+                // Source for binary frames: neither version reads them, read.
+                Some(Ok(Message::Binary(_) | Message::Ping(_))) => {}
+                Some(Ok(Message::Close(frame))) => {
+                    // The answer to a close frame is sent while reading on.
+                    drain(socket).await;
+                    return ("client", frame.map(|frame| frame.code));
+                }
+                Some(Err(error)) if is_too_big(&error) => return close(socket, Close::new(close_code::TOO_BIG, "")).await,
+                Some(Err(_)) | None => return ("client", None),
+            },
+            _ = ping.tick(), if gateway.protocol() == Protocol::V4 => {
+                if waits_for_pong || socket.send(Message::Ping(Vec::new().into())).await.is_err() {
+                    return ("sim", None);
+                }
+                waits_for_pong = true;
+            }
+        }
+    }
+}
+
+enum ReadEnd {
+    Gone(Gone),
+    TooBig,
+}
+
+async fn next_text(socket: &mut WebSocket) -> Result<String, ReadEnd> {
+    loop {
+        match socket.recv().await {
+            Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
+            Some(Ok(Message::Close(frame))) => {
+                drain(socket).await;
+                return Err(ReadEnd::Gone(("client", frame.map(|frame| frame.code))));
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) if is_too_big(&error) => return Err(ReadEnd::TooBig),
+            Some(Err(_)) | None => return Err(ReadEnd::Gone(("client", None))),
+        }
+    }
+}
+
+/// axum hides the kind of an error; its text is all there is.
+fn is_too_big(error: &axum::Error) -> bool {
+    error.to_string().contains("too long")
+}
+
+/// Reads to the end. Whatever still comes is of no interest; a client that never answers a close frame is left.
+async fn drain(socket: &mut WebSocket) {
+    let to_end = async { while let Some(Ok(_)) = socket.recv().await {} };
+    drop(timeout(CLOSE_GRACE, to_end).await);
+}
+
+async fn close(socket: &mut WebSocket, with: Close) -> Gone {
+    let mut reason = with.reason;
+    while reason.len() > MAX_CLOSE_REASON_BYTES {
+        reason.pop();
+    }
+    let frame = CloseFrame {
+        code: with.code,
+        reason: reason.into(),
+    };
+    if socket.send(Message::Close(Some(frame))).await.is_ok() {
+        drain(socket).await;
+    }
+    ("sim", Some(with.code))
+}

@@ -1,0 +1,337 @@
+//! What the connections of one gateway share: who listens, what runs, who is paired.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::clock;
+use crate::fault::{Fault, Faults};
+use crate::frames::{self, Close, Outgoing, Protocol, Reply, close_code};
+use crate::hello::Hello;
+use crate::journal::Journal;
+use crate::pairing::Pairing;
+use crate::run::Abort;
+
+/// Finished runs that are remembered, for replays and `agent.wait`. Source: measured on both versions (beside 5 minutes).
+const MAX_REMEMBERED_RUNS: usize = 1000;
+
+/// Sessions that nothing runs in are forgotten from so many on: a benchmark takes a new one for every run.
+const MAX_IDLE_SESSIONS: usize = 1000;
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) protocol: Protocol,
+    pub(crate) secret: Secret,
+    pub(crate) agents: Vec<String>,
+    pub(crate) default_agent: Option<String>,
+    pub(crate) require_device: bool,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) startup_ms: Option<u64>,
+    pub(crate) tick_ms: u64,
+    pub(crate) pacing_ms: u64,
+}
+
+/// The credential that the operator shares.
+#[derive(Debug)]
+pub(crate) enum Secret {
+    Token(String),
+    Password(String),
+    None,
+}
+
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) options: Options,
+    pub(crate) hello: Hello,
+    ready_at: Option<Instant>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) journal: Journal,
+    pub(crate) faults: Faults,
+    pub(crate) pairing: Pairing,
+    pub(crate) runs: HashMap<String, RunRecord>,
+    run_order: VecDeque<String>,
+    turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
+    peers: HashMap<u64, Peer>,
+    next_connection: u64,
+    /// Protocol 3 counts the events of the whole gateway.
+    seq: u64,
+}
+
+/// A connection that is through its handshake.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) outbox: UnboundedSender<Outgoing>,
+    /// It holds `operator.read`, or a scope that implies it.
+    pub(crate) reads: bool,
+    /// It advertised `session-scoped-events`.
+    pub(crate) scoped: bool,
+    /// It advertised `tool-events`.
+    pub(crate) tool_events: bool,
+    pub(crate) subscriptions: HashSet<String>,
+    /// Protocol 4 counts the events of each client.
+    pub(crate) seq: u64,
+}
+
+/// A run as requests see it; the run itself is a task.
+#[derive(Debug)]
+pub(crate) struct RunRecord {
+    pub(crate) session_key: String,
+    pub(crate) agent_id: String,
+    /// The device that started it; all who have only the shared secret count as one.
+    pub(crate) owner: Option<String>,
+    pub(crate) accepted: Reply,
+    pub(crate) aborts: UnboundedSender<Abort>,
+    pub(crate) ended: watch::Receiver<Option<Arc<Ended>>>,
+    pub(crate) task: Option<AbortHandle>,
+}
+
+/// What is remembered of a run that ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its last response, replayed to whoever sends its idempotency key again.
+    pub(crate) reply: Reply,
+    /// What `agent.wait` answers.
+    pub(crate) wait: serde_json::Value,
+}
+
+/// Who an event goes to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Audience<'a> {
+    /// Whoever may see this session; on protocol 3 everybody.
+    Session(&'a str),
+    /// Whoever subscribed to this session; nobody on protocol 3.
+    Subscribers(&'a str),
+    /// Whoever may read; on protocol 3 everybody.
+    Readers,
+    Everybody,
+    /// One connection; protocol 3 leaves such events uncounted.
+    One(u64),
+}
+
+impl Gateway {
+    pub(crate) fn new(options: Options) -> Result<Self, String> {
+        let hello = Hello::new(&options)?;
+        let mut faults = Faults::default();
+        faults.set(options.fault, None);
+        Ok(Self {
+            hello,
+            ready_at: options
+                .startup_ms
+                .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms))),
+            state: Mutex::new(State {
+                journal: Journal::default(),
+                faults,
+                pairing: Pairing::default(),
+                runs: HashMap::new(),
+                run_order: VecDeque::new(),
+                turns: HashMap::new(),
+                peers: HashMap::new(),
+                next_connection: 1,
+                seq: 0,
+            }),
+            options,
+        })
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.options.protocol
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // Whatever panicked left plain data behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The fault of the upgrade that comes in now.
+    pub(crate) fn next_fault(&self) -> Option<Fault> {
+        if self.ready_at.is_some_and(|ready_at| Instant::now() < ready_at) {
+            return Some(Fault::Startup);
+        }
+        self.state().faults.take()
+    }
+
+    /// The number of a connection that was just opened.
+    pub(crate) fn open(&self) -> u64 {
+        let mut state = self.state();
+        let connection = state.next_connection;
+        state.next_connection = connection.saturating_add(1);
+        state.journal.opened();
+        connection
+    }
+
+    pub(crate) fn join(&self, connection: u64, peer: Peer) {
+        self.state().peers.insert(connection, peer);
+    }
+
+    /// The connection is gone; its runs go on.
+    pub(crate) fn leave(&self, connection: u64, by: &'static str, code: Option<u16>) {
+        let mut state = self.state();
+        state.peers.remove(&connection);
+        state.journal.closed(connection, by, code);
+    }
+
+    pub(crate) fn subscribe(&self, connection: u64, session_key: &str) {
+        if let Some(peer) = self.state().peers.get_mut(&connection) {
+            peer.subscriptions.insert(session_key.to_owned());
+        }
+    }
+
+    pub(crate) fn wants_tool_events(&self, connection: u64) -> bool {
+        self.state().peers.get(&connection).is_some_and(|peer| peer.tool_events)
+    }
+
+    /// Sends to one connection, if it is still there.
+    pub(crate) fn send(&self, connection: u64, outgoing: Outgoing) {
+        if let Some(peer) = self.state().peers.get(&connection) {
+            // A closed outbox is a connection about to leave.
+            drop(peer.outbox.send(outgoing));
+        }
+    }
+
+    /// Sends an event to all of `audience`.
+    pub(crate) fn publish(&self, event: &str, payload: &impl Serialize, audience: Audience<'_>) {
+        let Some(payload) = frames::raw(payload) else { return };
+        let protocol = self.protocol();
+        let mut state = self.state();
+        let state = &mut *state;
+        let counted = !(protocol == Protocol::V3 && matches!(audience, Audience::One(_)));
+        if counted {
+            state.seq = state.seq.saturating_add(1);
+        }
+        for (connection, peer) in &mut state.peers {
+            if !peer.is_among(audience, *connection, protocol) {
+                continue;
+            }
+            peer.seq = peer.seq.saturating_add(1);
+            let seq = match protocol {
+                Protocol::V3 => counted.then_some(state.seq),
+                Protocol::V4 => Some(peer.seq),
+            };
+            drop(peer.outbox.send(Outgoing::Text(frames::event(event, &payload, seq))));
+        }
+    }
+
+    /// The lock that serialises the runs of a session.
+    pub(crate) fn turn(&self, session_key: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut state = self.state();
+        if state.turns.len() >= MAX_IDLE_SESSIONS {
+            state.turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        Arc::clone(state.turns.entry(session_key.to_owned()).or_default())
+    }
+
+    /// Ends all runs at once, without a word to anybody, and forgets them; pairing and connections stay.
+    pub(crate) fn reset(&self) {
+        let mut state = self.state();
+        for run in state.runs.values().filter_map(|run| run.task.as_ref()) {
+            run.abort();
+        }
+        state.runs.clear();
+        state.run_order.clear();
+        state.turns.clear();
+        state.journal.reset();
+        state.faults.set(None, None);
+    }
+
+    /// Says goodbye to everybody, as a gateway does that was asked to stop.
+    pub(crate) fn shut_down(&self) {
+        let payload = match self.protocol() {
+            Protocol::V3 => json!({ "reason": "gateway stopping", "restartExpectedMs": null }),
+            Protocol::V4 => json!({ "reason": "gateway stopping" }),
+        };
+        self.publish("shutdown", &payload, Audience::Everybody);
+        for peer in self.state().peers.values() {
+            drop(peer.outbox.send(Outgoing::Close(Close::new(
+                close_code::SERVICE_RESTART,
+                "service restart",
+            ))));
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn remember(&mut self, run_id: &str, run: RunRecord) {
+        self.runs.insert(run_id.to_owned(), run);
+        self.run_order.push_back(run_id.to_owned());
+        while self.run_order.len() > MAX_REMEMBERED_RUNS {
+            let oldest = self.run_order.pop_front();
+            // A run that is still going must stay reachable for an abort.
+            if let Some(oldest) = oldest.filter(|id| self.runs.get(id).is_none_or(RunRecord::has_ended)) {
+                self.runs.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl RunRecord {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+}
+
+impl Peer {
+    fn is_among(&self, audience: Audience<'_>, connection: u64, protocol: Protocol) -> bool {
+        match (audience, protocol) {
+            (Audience::One(one), _) => one == connection,
+            (Audience::Everybody, _) | (Audience::Session(_) | Audience::Readers, Protocol::V3) => true,
+            (Audience::Subscribers(_), Protocol::V3) => false,
+            (Audience::Readers, Protocol::V4) => self.reads,
+            (Audience::Session(key), Protocol::V4) => self.reads && (!self.scoped || self.subscriptions.contains(key)),
+            (Audience::Subscribers(key), Protocol::V4) => self.reads && self.subscriptions.contains(key),
+        }
+    }
+}
+
+/// Sends `tick` for as long as the gateway lives.
+pub(crate) async fn tick(gateway: Arc<Gateway>) {
+    let mut interval = tokio::time::interval(Duration::from_millis(gateway.options.tick_ms));
+    interval.tick().await;
+    loop {
+        interval.tick().await;
+        gateway.publish("tick", &json!({ "ts": clock::now_ms() }), Audience::Everybody);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn peer(scoped: bool, reads: bool) -> Peer {
+        Peer {
+            outbox: mpsc::unbounded_channel().0,
+            reads,
+            scoped,
+            tool_events: false,
+            subscriptions: HashSet::from(["a".to_owned()]),
+            seq: 0,
+        }
+    }
+
+    #[test]
+    fn protocol_4_shows_a_scoped_client_only_what_it_subscribed_to() {
+        let sees = |peer: &Peer, audience| peer.is_among(audience, 1, Protocol::V4);
+        assert!(sees(&peer(true, true), Audience::Session("a")));
+        assert!(!sees(&peer(true, true), Audience::Session("b")));
+        assert!(sees(&peer(false, true), Audience::Session("b")));
+        assert!(!sees(&peer(false, false), Audience::Session("a")));
+        assert!(sees(&peer(true, true), Audience::Readers));
+    }
+
+    #[test]
+    fn protocol_3_shows_everything_to_everybody() {
+        assert!(peer(true, false).is_among(Audience::Session("b"), 1, Protocol::V3));
+        assert!(peer(true, false).is_among(Audience::Readers, 1, Protocol::V3));
+    }
+}

@@ -1,0 +1,211 @@
+//! What clients did, for tests to read: `GET /sim/journal`.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// Entries of each list that are kept; the oldest go first. A benchmark that never reads the journal must not fill the memory.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Fields of `auth` in `connect` and headers of an upgrade whose values are secrets.
+const SECRET_HEADERS: [&str; 4] = [
+    "authorization",
+    "cf-access-client-secret",
+    "cookie",
+    "proxy-authorization",
+];
+const REDACTED: &str = "<redacted>";
+
+/// The longest text of a request that is kept: attachments are longer, and `echo` tells how long.
+const MAX_TEXT_BYTES: usize = 65_536;
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Journal {
+    /// Connections since the start or the last reset.
+    connections: u64,
+    open_connections: u64,
+    frames: VecDeque<FrameEntry>,
+    runs: VecDeque<RunEntry>,
+    upgrades: VecDeque<UpgradeEntry>,
+    closes: VecDeque<CloseEntry>,
+}
+
+#[derive(Debug, Serialize)]
+struct FrameEntry {
+    connection: u64,
+    method: String,
+    params: Value,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RunEntry {
+    run_id: String,
+    session_key: String,
+    agent_id: String,
+    ended: Ending,
+    aborted_by: Option<AbortedBy>,
+}
+
+/// Who ended a run before its time.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct AbortedBy {
+    pub(crate) connection: u64,
+    pub(crate) method: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Ending {
+    Running,
+    Ok,
+    Error,
+    Aborted,
+}
+
+#[derive(Debug, Serialize)]
+struct UpgradeEntry {
+    path: String,
+    headers: serde_json::Map<String, Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct CloseEntry {
+    connection: u64,
+    by: &'static str,
+    /// `None`: the connection ended without a close frame, or its close frame had no code.
+    code: Option<u16>,
+}
+
+impl Journal {
+    /// Forgets everything except which connections are open.
+    pub(crate) fn reset(&mut self) {
+        *self = Self {
+            open_connections: self.open_connections,
+            ..Self::default()
+        };
+    }
+
+    pub(crate) fn opened(&mut self) {
+        self.connections = self.connections.saturating_add(1);
+        self.open_connections = self.open_connections.saturating_add(1);
+    }
+
+    pub(crate) fn closed(&mut self, connection: u64, by: &'static str, code: Option<u16>) {
+        self.open_connections = self.open_connections.saturating_sub(1);
+        push(&mut self.closes, CloseEntry { connection, by, code });
+    }
+
+    pub(crate) fn upgrade<'a>(&mut self, path: &str, headers: impl Iterator<Item = (&'a str, &'a str)>) {
+        let headers = headers
+            .map(|(name, value)| {
+                let value = if SECRET_HEADERS.contains(&name) {
+                    REDACTED
+                } else {
+                    value
+                };
+                (name.to_owned(), Value::from(value))
+            })
+            .collect();
+        push(
+            &mut self.upgrades,
+            UpgradeEntry {
+                path: path.to_owned(),
+                headers,
+            },
+        );
+    }
+
+    pub(crate) fn frame(&mut self, connection: u64, method: &str, params: &Value) {
+        let mut params = shortened(params);
+        if method == "connect"
+            && let Some(auth) = params.get_mut("auth").and_then(Value::as_object_mut)
+        {
+            for (_, secret) in auth.iter_mut() {
+                *secret = Value::from(REDACTED);
+            }
+        }
+        push(
+            &mut self.frames,
+            FrameEntry {
+                connection,
+                method: method.to_owned(),
+                params,
+            },
+        );
+    }
+
+    pub(crate) fn run_began(&mut self, run_id: &str, session_key: &str, agent_id: &str) {
+        push(
+            &mut self.runs,
+            RunEntry {
+                run_id: run_id.to_owned(),
+                session_key: session_key.to_owned(),
+                agent_id: agent_id.to_owned(),
+                ended: Ending::Running,
+                aborted_by: None,
+            },
+        );
+    }
+
+    pub(crate) fn run_ended(&mut self, run_id: &str, ended: Ending, aborted_by: Option<AbortedBy>) {
+        if let Some(run) = self.runs.iter_mut().rev().find(|run| run.run_id == run_id) {
+            run.ended = ended;
+            run.aborted_by = aborted_by;
+        }
+    }
+}
+
+/// Without what would fill the memory.
+fn shortened(params: &Value) -> Value {
+    match params {
+        Value::String(text) if text.len() > MAX_TEXT_BYTES => Value::from(format!("<{} bytes>", text.len())),
+        Value::Array(items) => items.iter().map(shortened).collect(),
+        Value::Object(object) => object
+            .iter()
+            .map(|(name, value)| (name.clone(), shortened(value)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+fn push<T>(entries: &mut VecDeque<T>, entry: T) {
+    if entries.len() >= MAX_ENTRIES {
+        entries.pop_front();
+    }
+    entries.push_back(entry);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_written_down() {
+        let mut journal = Journal::default();
+        journal.frame(
+            1,
+            "connect",
+            &json!({ "auth": { "token": "s3cret" }, "role": "operator" }),
+        );
+        journal.upgrade(
+            "/",
+            [("cf-access-client-secret", "s3cret"), ("cf-access-client-id", "id")].into_iter(),
+        );
+        let text = serde_json::to_string(&journal).unwrap();
+        assert!(!text.contains("s3cret"));
+        assert!(text.contains(r#""auth":{"token":"<redacted>"}"#));
+        assert!(text.contains(r#""cf-access-client-id":"id""#));
+    }
+
+    #[test]
+    fn a_reset_keeps_the_count_of_open_connections() {
+        let mut journal = Journal::default();
+        journal.opened();
+        journal.reset();
+        assert_eq!((journal.connections, journal.open_connections), (0, 1));
+    }
+}

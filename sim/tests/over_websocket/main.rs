@@ -1,0 +1,13 @@
+//! The simulated gateway as a client sees it: the built program, over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
+mod faults;
+mod handshake;
+mod recorded;
+mod runs;
+mod sim;

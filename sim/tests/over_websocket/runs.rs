@@ -1,0 +1,438 @@
+//! What runs do that no single recording shows.
+
+use serde_json::{Value, json};
+
+use crate::sim::{Sim, Socket, agent, chat_text, device};
+
+#[tokio::test]
+async fn a_text_arrives_exactly() {
+    // "Grüße, 🦀🦀 Welt\n\n" as base64url of its UTF-8.
+    let message = "[[fake text=R3LDvMOfZSwg8J-mgPCfpoAgV2VsdAoK delay=0]]";
+    for protocol in [3, 4] {
+        let sim = Sim::start(protocol, &["--pacing-ms", "0"]);
+        let frames = sim.client(&[]).await.run(message).await;
+        assert_eq!(chat_text(&frames), "Grüße, 🦀🦀 Welt\n\n");
+        let agent_text: String = assistants(&frames)
+            .map(|data| data["delta"].as_str().unwrap())
+            .collect();
+        assert_eq!(agent_text, "Grüße, 🦀🦀 Welt\n\n");
+        assert_eq!(
+            frames.last().unwrap()["payload"]["result"]["payloads"][0]["text"],
+            "Grüße, 🦀🦀 Welt\n\n"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_echo_tells_what_arrived() {
+    let sim = Sim::start(4, &[]);
+    let mut params = agent("[[fake echo=1 delay=0]]");
+    params["extraSystemPrompt"] = json!("Be brief.");
+    params["attachments"] = json!([{ "type": "image", "mimeType": "image/png", "fileName": "a.png", "content": "data:image/png;base64,AAECAw==" }]);
+    let mut client = sim.client(&[]).await;
+    client.request("agent", &params).await;
+    let frames = client.until(|frame| frame["payload"]["status"] == "ok").await;
+    let echo: Value = serde_json::from_str(&chat_text(&frames)).unwrap();
+    assert_eq!(
+        echo,
+        json!({
+            "message": "[[fake echo=1 delay=0]]", "extraSystemPrompt": "Be brief.", "agentId": "main",
+            "sessionKey": "agent:main:[[fake echo=1 delay=0]]", "thinking": null, "timeout": null, "attachmentCount": 1,
+            "attachments": [{ "type": "image", "mimeType": "image/png", "fileName": "a.png", "bytes": 4 }],
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_used_idempotency_key_never_starts_a_second_run() {
+    for (protocol, while_running) in [(3, "accepted"), (4, "in_flight")] {
+        let sim = Sim::start(protocol, &[]);
+        let mut client = sim.client(&[]).await;
+        let params = agent("[[fake deltas=8 delay=20]]");
+        let first = client.request("agent", &params).await;
+        client.until(|frame| frame["id"] == json!(first)).await;
+        assert_eq!(client.call("agent", &params).await["payload"]["status"], while_running);
+        let last = client.until(|frame| frame["id"] == json!(first)).await.pop().unwrap();
+
+        let mut other_message = params.clone();
+        other_message["message"] = json!("something else");
+        let replay = client.call("agent", &other_message).await;
+        assert_eq!(
+            replay["payload"], last["payload"],
+            "the last response is replayed, whatever the message"
+        );
+        assert_eq!(sim.journal()["runs"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_run_outlives_its_socket_and_another_connection_can_wait_for_it() {
+    for protocol in [3, 4] {
+        let sim = Sim::start(protocol, &[]);
+        let params = agent("[[fake deltas=10 delay=10]]");
+        let mut starter = sim.client(&[]).await;
+        starter.call("agent", &params).await;
+        starter.close().await;
+
+        let mut other = sim.client(&[]).await;
+        let waited = other
+            .call("agent.wait", &json!({ "runId": params["idempotencyKey"] }))
+            .await;
+        assert_eq!(waited["payload"]["status"], "ok");
+        assert_eq!(sim.journal()["runs"][0]["ended"], "ok");
+        let closes = &sim.journal()["closes"];
+        assert_eq!(closes[0]["by"], "client");
+    }
+}
+
+#[tokio::test]
+async fn runs_of_one_session_wait_for_each_other() {
+    let sim = Sim::start(4, &[]);
+    let mut client = sim.client(&[]).await;
+    for key in ["first", "second"] {
+        let params = json!({ "message": "[[fake deltas=3 delay=5]]", "agentId": "main", "sessionKey": "s", "idempotencyKey": key });
+        client.request("agent", &params).await;
+    }
+    let frames = client
+        .until(|frame| frame["payload"]["runId"] == "second" && frame["payload"]["status"] == "ok")
+        .await;
+    let of = |run: &str, phase: &str| {
+        frames
+            .iter()
+            .position(|frame| frame["payload"]["runId"] == run && frame["payload"]["data"]["phase"] == phase)
+            .unwrap()
+    };
+    assert!(of("first", "end") < of("second", "start"));
+}
+
+#[tokio::test]
+async fn only_the_same_device_aborts_and_any_of_its_connections_may() {
+    let sim = Sim::start(4, &[]);
+    let mut starter = sim.client(&[]).await;
+    let params = agent("[[fake stall=2]]");
+    let id = starter.request("agent", &params).await;
+    starter.until(|frame| frame["event"] == "chat").await;
+
+    let abort = json!({ "key": params["sessionKey"], "runId": params["idempotencyKey"] });
+    let refused = sim
+        .client_of(&device(2), &[])
+        .await
+        .call("sessions.abort", &abort)
+        .await;
+    assert_eq!(refused["error"]["message"], "unauthorized");
+    let mut same_device = sim.client(&[]).await;
+    let aborted = same_device.call("sessions.abort", &abort).await;
+    assert_eq!(
+        aborted["payload"],
+        json!({ "ok": true, "abortedRunId": params["idempotencyKey"], "status": "aborted" })
+    );
+    let last = starter.until(|frame| frame["id"] == json!(id)).await.pop().unwrap();
+    assert_eq!(last["payload"]["summary"], "aborted");
+
+    let run = &sim.journal()["runs"][0];
+    assert_eq!(
+        (&run["ended"], &run["abortedBy"]["method"]),
+        (&json!("aborted"), &json!("sessions.abort"))
+    );
+    let waited = same_device
+        .call("agent.wait", &json!({ "runId": params["idempotencyKey"] }))
+        .await;
+    assert_eq!(waited["payload"]["status"], "error");
+}
+
+#[tokio::test]
+async fn protocol_3_aborts_no_agent_run() {
+    let sim = Sim::start(3, &[]);
+    let mut client = sim.client(&[]).await;
+    let params = agent("[[fake stall=1]]");
+    client.call("agent", &params).await;
+    let abort = json!({ "sessionKey": params["sessionKey"], "runId": params["idempotencyKey"] });
+    assert_eq!(
+        client.call("chat.abort", &abort).await["payload"],
+        json!({ "ok": true, "aborted": false, "runIds": [] })
+    );
+    assert_eq!(sim.journal()["runs"][0]["ended"], "running");
+}
+
+#[tokio::test]
+async fn a_scoped_client_sees_only_what_it_subscribed_to_but_every_task() {
+    let sim = Sim::start(4, &[]);
+    let message = "[[fake deltas=2 delay=0]]";
+    let mut blind = sim.client(&["session-scoped-events"]).await;
+    let frames = blind.run(message).await;
+    assert!(
+        frames
+            .iter()
+            .all(|frame| frame["event"] != "agent" && frame["event"] != "chat")
+    );
+    assert!(frames.iter().any(|frame| frame["event"] == "task"));
+
+    let mut subscriber = sim.client(&["session-scoped-events"]).await;
+    let params = json!({ "key": "agent:main:S", "agentId": "main" });
+    let answer = subscriber.call("sessions.messages.subscribe", &params).await;
+    assert_eq!(answer["payload"], json!({ "subscribed": true, "key": "agent:main:s" }));
+    let mut run = agent(message);
+    (run["sessionKey"], run["idempotencyKey"]) = (json!("agent:main:S"), json!("k"));
+    subscriber.request("agent", &run).await;
+    let frames = subscriber.until(|frame| frame["payload"]["status"] == "ok").await;
+    assert_eq!(chat_text(&frames), "w0 w1");
+}
+
+#[tokio::test]
+async fn protocol_3_tells_everybody_everything() {
+    let sim = Sim::start(3, &[]);
+    // Without a device: no scopes at all.
+    let mut stranger = sim.open(&[]).await.unwrap();
+    stranger.connect(crate::sim::Connect::backend()).await.unwrap();
+    sim.client(&[]).await.run("[[fake deltas=2 delay=0]]").await;
+    let frames = stranger.until(|frame| frame["payload"]["state"] == "final").await;
+    assert_eq!(chat_text(&frames), "w0 w1");
+}
+
+#[tokio::test]
+async fn parameters_are_refused_as_measured() {
+    for (protocol, change, expected) in [
+        (
+            4,
+            json!({ "agentId": "nope", "sessionKey": null }),
+            "invalid agent params: unknown agent id \"nope\"",
+        ),
+        (
+            4,
+            json!({ "idempotencyKey": null }),
+            "invalid agent params: must have required property 'idempotencyKey'",
+        ),
+        (
+            4,
+            json!({ "message": "" }),
+            "invalid agent params: at /message: must not have fewer than 1 characters",
+        ),
+        (
+            3,
+            json!({ "message": "" }),
+            "invalid agent params: at /message: must NOT have fewer than 1 characters",
+        ),
+        (
+            4,
+            json!({ "foo": 1 }),
+            "invalid agent params: at root: unexpected property 'foo'",
+        ),
+        (
+            4,
+            json!({ "model": "m" }),
+            "provider/model overrides are not authorized for this caller.",
+        ),
+        (
+            3,
+            json!({ "model": "m" }),
+            "invalid agent params: at root: unexpected property 'model'",
+        ),
+        (
+            4,
+            json!({ "message": "[[fake nonsense=1]]" }),
+            "invalid agent params: clawfront-sim directive: unknown word \"nonsense=1\"",
+        ),
+    ] {
+        let sim = Sim::start(protocol, &[]);
+        let mut params = agent("x");
+        for (name, value) in change.as_object().unwrap() {
+            if value.is_null() {
+                params.as_object_mut().unwrap().remove(name);
+            } else {
+                params[name] = value.clone();
+            }
+        }
+        let answer = sim.client(&[]).await.call("agent", &params).await;
+        assert_eq!(
+            answer["error"],
+            json!({ "code": "INVALID_REQUEST", "message": expected })
+        );
+    }
+}
+
+#[tokio::test]
+async fn frames_that_are_no_requests_are_answered_or_ignored() {
+    let sim = Sim::start(4, &[]);
+    let mut client = sim.client(&[]).await;
+    for text in [
+        r#"{"type":"req","method":"health"}"#,
+        "not json",
+        r#"{"type":"req","id":"x1","method":"health","extra":1}"#,
+    ] {
+        client.send_text(text.to_owned()).await;
+    }
+    let answers = client.until(|frame| frame["id"] == "x1").await;
+    let messages: Vec<_> = answers
+        .iter()
+        .map(|frame| {
+            (
+                frame["id"].as_str().unwrap(),
+                frame["error"]["message"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            ("invalid", "invalid request frame: must have required property 'id'"),
+            ("x1", "invalid request frame: at root: unexpected property 'extra'"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_thinking_level_that_the_model_lacks_fails_the_run() {
+    let sim = Sim::start(4, &[]);
+    let mut params = agent("x");
+    params["thinking"] = json!("high");
+    let mut client = sim.client(&[]).await;
+    client.request("agent", &params).await;
+    let last = client
+        .until(|frame| frame["payload"]["status"] == "error")
+        .await
+        .pop()
+        .unwrap();
+    assert_eq!(
+        last["error"]["message"],
+        "Thinking level \"high\" is not supported for fake/fake-1. Use one of: off."
+    );
+}
+
+#[tokio::test]
+async fn the_demo_answer_names_the_way_to_a_real_gateway() {
+    let sim = Sim::start(4, &[]);
+    let text = chat_text(&sim.client(&[]).await.run("Hello!").await);
+    assert!(
+        text.contains("GATEWAY_URL") && text.contains("npm start -- --openclaw"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_retraction_contradicts_what_was_said() {
+    for protocol in [3, 4] {
+        let sim = Sim::start(protocol, &["--pacing-ms", "0"]);
+        let frames = sim.client(&[]).await.run("[[fake deltas=3 delay=0 retract=2]]").await;
+        let retraction = assistants(&frames)
+            .find(|data| data["text"] == "On second thought:")
+            .unwrap();
+        assert_eq!(
+            retraction["replace"],
+            if protocol == 4 { json!(true) } else { Value::Null }
+        );
+        assert_eq!(chat_text(&frames), "On second thought: w2");
+    }
+}
+
+#[tokio::test]
+async fn what_happens_to_the_starters_socket_does_not_end_the_run() {
+    for protocol in [3, 4] {
+        let sim = Sim::start(protocol, &["--pacing-ms", "0"]);
+        for (message, close) in [
+            (
+                "[[fake deltas=4 delay=0 close=1012 after=2]]",
+                Some((1012, String::new())),
+            ),
+            ("[[fake deltas=4 delay=0 drop=2]]", None),
+        ] {
+            let mut client = sim.client(&[]).await;
+            client.request("agent", &agent(message)).await;
+            let frames = rest(&mut client).await;
+            assert_eq!(client.closed, close);
+            assert_eq!(assistants(&frames).count(), 2);
+            let waited = sim
+                .client(&[])
+                .await
+                .call("agent.wait", &json!({ "runId": format!("run of {message}") }))
+                .await;
+            assert_eq!(waited["payload"]["status"], "ok");
+        }
+    }
+}
+
+#[tokio::test]
+async fn noise_comes_between_the_deltas() {
+    for protocol in [3, 4] {
+        let sim = Sim::start(protocol, &["--pacing-ms", "0"]);
+        let frames = sim
+            .client(&[])
+            .await
+            .run("[[fake deltas=6 delay=0 foreign=2 unknown=1 garbage=1]]")
+            .await;
+        assert!(frames.contains(&json!("this is not { JSON")));
+        assert_eq!(
+            frames
+                .iter()
+                .filter(|frame| frame["payload"]["sessionKey"] == "agent:main:somebody-else")
+                .count(),
+            12
+        );
+        assert_eq!(frames.iter().filter(|frame| frame["event"] == "sim.unknown").count(), 6);
+        assert!(frames.iter().any(|frame| frame["payload"]["stream"] == "sim_unknown"));
+        assert!(assistants(&frames).any(|data| data["simSurplus"].is_object()));
+    }
+}
+
+#[tokio::test]
+async fn a_run_may_end_without_its_last_response() {
+    let sim = Sim::start(4, &[]);
+    let mut client = sim.client(&[]).await;
+    client.request("agent", &agent("[[fake deltas=1 nofinal=1]]")).await;
+    client.until(|frame| frame["payload"]["state"] == "final").await;
+    client
+        .until(|frame| frame["payload"]["task"]["status"] == "completed")
+        .await;
+    // The next response on the connection is that of another request.
+    client
+        .send(&json!({ "type": "req", "id": "next", "method": "health" }))
+        .await;
+    assert_eq!(
+        client.until(|frame| frame["type"] == "res").await.pop().unwrap()["id"],
+        "next"
+    );
+}
+
+#[tokio::test]
+async fn a_draining_gateway_takes_no_run() {
+    let sim = Sim::start(4, &[]);
+    let answer = sim.client(&[]).await.call("agent", &agent("[[fake draining=1]]")).await;
+    assert_eq!(
+        answer["error"],
+        json!({ "code": "UNAVAILABLE", "message": "Gateway is draining; new tasks are not accepted" })
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_takes_too_long_ends_as_each_version_says_it() {
+    for (protocol, status) in [(3, "ok"), (4, "timeout")] {
+        let sim = Sim::start(protocol, &[]);
+        let last = sim
+            .client(&[])
+            .await
+            .run("[[fake deltas=1 timeoutrun=1]]")
+            .await
+            .pop()
+            .unwrap();
+        assert_eq!(
+            (
+                &last["payload"]["status"],
+                &last["payload"]["result"]["meta"]["aborted"]
+            ),
+            (&json!(status), &json!(true))
+        );
+    }
+}
+
+fn assistants(frames: &[Value]) -> impl Iterator<Item = &Value> {
+    let own = frames.iter().filter(|frame| frame["payload"]["stream"] == "assistant");
+    own.filter(|frame| frame["payload"]["sessionKey"] != "agent:main:somebody-else")
+        .map(|frame| &frame["payload"]["data"])
+}
+
+async fn rest(client: &mut Socket) -> Vec<Value> {
+    let mut frames = Vec::new();
+    while let Some(frame) = client.next().await {
+        frames.push(frame);
+    }
+    frames
+}
