@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::frames::{ErrorShape, Protocol};
 use crate::schema::{Field, Kind, Schema, optional, required};
 
+/// What a client asks an agent. Of the fields that are accepted, those that make a difference here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AgentParams {
@@ -28,6 +29,7 @@ pub(crate) struct AgentParams {
     pub(crate) session_effects: Option<String>,
 }
 
+/// A file that comes with a message.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Attachment {
@@ -76,8 +78,7 @@ impl AgentParams {
                 "Error: Channel is required (no configured channels detected).",
             ));
         }
-        params
-            .attachments
+        self.attachments
             .iter()
             .try_for_each(|attachment| attachment.check(protocol))
     }
