@@ -8,9 +8,10 @@ use std::future::Future;
 use std::rc::Rc;
 
 use clawfront_core::config::Config;
+use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input, Output};
 use clawfront_core::log::Line;
-use clawfront_core::respond::Head;
+use clawfront_core::respond::{Head, refuse};
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -43,6 +44,7 @@ struct Inner {
     /// Of the response's body, once the response began.
     body: Option<ReadableStreamDefaultController>,
     response: Deferred,
+    responded: bool,
     ended: Deferred,
     timer: Option<Timer>,
     listeners: Vec<Listener>,
@@ -79,6 +81,7 @@ impl Relay {
             socket: None,
             body: None,
             response: Deferred::new(),
+            responded: false,
             ended: Deferred::new(),
             timer: None,
             listeners: Vec::new(),
@@ -86,7 +89,7 @@ impl Relay {
         })))
     }
 
-    /// The response, once it begins.
+    /// The response, once it begins. Of a client that left before, it is one that nobody reads.
     pub(crate) fn response(&self) -> impl Future<Output = worker::Result<web_sys::Response>> + 'static {
         let response = JsFuture::from(self.0.borrow().response.promise.clone());
         async move { Ok(response.await?.dyn_into()?) }
@@ -260,6 +263,7 @@ impl Inner {
                 self.begin(&head)?
             };
             self.response.resolve(&response);
+            self.responded = true;
             if output.ended {
                 return Ok(());
             }
@@ -296,11 +300,16 @@ impl Inner {
             // The runtime does not close it when the client leaves.
             let _ = socket.close(Some(NORMAL_CLOSURE), None::<&str>);
         }
+        if !self.responded {
+            // The promise must not stay open: to the runtime that would look like a Worker that hangs.
+            let (head, body) = refuse(&Failure::HungUp, &self.line.request_id);
+            if let Ok(response) = respond::whole(&head, &body) {
+                self.response.resolve(&response);
+            }
+        }
         self.line.exchanged(&self.exchange);
         self.line.duration_ms = now_ms().saturating_sub(self.line.time_ms);
         worker::console_log!("{}", self.line.to_json());
-        // Of a client that left before there was one, nobody waits for the response; the promise must not stay open all the same.
-        self.response.resolve(&JsValue::UNDEFINED);
         self.ended.resolve(&JsValue::UNDEFINED);
     }
 }
