@@ -1,10 +1,10 @@
 //! How deep a JSON text nests, before anything is built from it.
 
 /// Deepest nesting of a request body. A tool's JSON schema, the deepest thing a client sends, stays below 20.
-pub const MAX_JSON_DEPTH: usize = 64;
+pub(super) const MAX_JSON_DEPTH: usize = 64;
 
 /// Whether `json` nests deeper than [`MAX_JSON_DEPTH`]; one pass, no allocation, right for any bytes that are JSON.
-pub fn is_too_deep(json: &[u8]) -> bool {
+pub(super) fn is_too_deep(json: &[u8]) -> bool {
     let mut depth = 0_usize;
     let mut in_string = false;
     let mut escaped = false;

@@ -1,8 +1,9 @@
 //! The OpenAI API as clients speak it. Knows nothing of the gateway.
 
+mod body;
 pub mod chat;
 mod completion;
-pub mod depth;
+mod depth;
 mod image;
 mod prompt;
 

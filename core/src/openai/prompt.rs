@@ -4,7 +4,7 @@
 //! and `history.ts` (`buildHistoryContext`). Two things differ: a conversation without a user or tool message is refused, and a
 //! role that nobody knows is refused rather than dropped.
 
-use super::chat::{Content, Message, Part, ToolCall};
+use super::body::{Content, Message, Part, ToolCall};
 use super::image;
 use crate::error::Failure;
 use crate::turn::Attachment;
