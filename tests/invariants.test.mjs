@@ -79,3 +79,15 @@ test("the lints that keep panics out are on, for every crate", () => {
     assert.match(readFileSync(join(ROOT, crate), "utf8"), /^\[lints\]\nworkspace = true$/m, crate);
   }
 });
+
+test("every code that a client can get is in the README's table", () => {
+  const table = readFileSync(join(ROOT, "core/src/error.rs"), "utf8");
+  const codes = [
+    ...table.matchAll(/"(?:invalid_request_error|api_error|rate_limit_error)",\s*"([a-z_]+)"/g),
+    ...table.matchAll(/Deadline::\w+ => \(\s*"([a-z_]+)"/g),
+  ].map(([, code]) => code);
+  assert.ok(codes.length >= 30, `${codes.length} codes found`);
+  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+  // Nobody is there to get this one.
+  assert.deepEqual(codes.filter((code) => code !== "client_closed_request" && !readme.includes(`\`${code}\``)), []);
+});

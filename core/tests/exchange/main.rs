@@ -4,6 +4,8 @@
 
 // An integration test is all test; the attribute tells clippy so.
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod states;

@@ -1,0 +1,76 @@
+//! What time does to an exchange: heartbeats and deadlines, to the millisecond.
+
+use clawfront_core::exchange::{Exchange, Input};
+use clawfront_core::openai::Form;
+
+use crate::replay::{START_MS, Shown, exchange, feed};
+
+const STREAM: Form = Form::Chunks { include_usage: false };
+const CHALLENGE: &str = r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#;
+const HELLO: &str = r#"{"type":"res","id":"1","ok":true,"payload":{"protocol":4,"auth":{"scopes":["operator.read","operator.write"]}}}"#;
+const ACCEPTED: &str = r#"{"type":"res","id":"3","ok":true,"payload":{"status":"accepted"}}"#;
+const TICK: &str = r#"{"type":"event","event":"tick","payload":{"ts":1}}"#;
+
+/// An exchange that got these frames at the start.
+fn after(form: Form, frames: &[&str]) -> (Exchange, Shown) {
+    let (mut exchange, mut shown) = (exchange(form), Shown::default());
+    for frame in frames {
+        feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
+    }
+    shown.body.clear();
+    (exchange, shown)
+}
+
+/// Nothing happens a millisecond early; what happens on time is returned.
+fn due(exchange: &mut Exchange, shown: &mut Shown, after_ms: u64) -> String {
+    assert_eq!(exchange.wake_at_ms(), Some(START_MS + after_ms));
+    feed(exchange, Input::Tick, START_MS + after_ms - 1, shown);
+    assert_eq!(shown.body, "");
+    feed(exchange, Input::Tick, START_MS + after_ms, shown);
+    std::mem::take(&mut shown.body)
+}
+
+#[test]
+fn a_gateway_that_does_not_shake_hands_is_given_up_after_ten_seconds() {
+    for frames in [&[][..], &[CHALLENGE]] {
+        let (mut exchange, mut shown) = after(STREAM, frames);
+        assert!(due(&mut exchange, &mut shown, 10_000).contains("gateway_handshake_timeout"));
+        assert_eq!((shown.status(), exchange.wake_at_ms()), (504, None));
+    }
+}
+
+#[test]
+fn a_gateway_that_does_not_take_the_run_is_given_up_after_thirty_seconds() {
+    let (mut exchange, mut shown) = after(STREAM, &[CHALLENGE, HELLO]);
+    // Ticks say that it lives, not that it will take the run.
+    feed(&mut exchange, Input::Frame(TICK), START_MS + 20_000, &mut shown);
+    assert!(due(&mut exchange, &mut shown, 30_000).contains("gateway_acceptance_timeout"));
+    assert_eq!((shown.status(), shown.header("x-should-retry")), (504, Some("false")));
+    assert_eq!(shown.methods().last().map(String::as_str), Some("chat.abort"));
+}
+
+#[test]
+fn a_silent_stream_beats_every_fifteen_seconds_and_ends_after_seventy_five_without_a_frame() {
+    let (mut exchange, mut shown) = after(STREAM, &[CHALLENGE, HELLO, ACCEPTED]);
+    for beat in 1..=4 {
+        assert_eq!(due(&mut exchange, &mut shown, 15_000 * beat), ": ping\n");
+    }
+    // A frame resets the silence, not the heartbeat: it brought the client nothing.
+    feed(&mut exchange, Input::Frame(TICK), START_MS + 61_000, &mut shown);
+    for beat in 5..=9 {
+        assert_eq!(due(&mut exchange, &mut shown, 15_000 * beat), ": ping\n");
+    }
+    let end = due(&mut exchange, &mut shown, 61_000 + 75_000);
+    assert!(
+        end.contains("gateway_silent") && end.ends_with("data: [DONE]\n\n"),
+        "{end}"
+    );
+    assert_eq!(shown.methods().last().map(String::as_str), Some("chat.abort"));
+}
+
+#[test]
+fn a_whole_answer_has_no_heartbeat() {
+    let (mut exchange, mut shown) = after(Form::Whole, &[CHALLENGE, HELLO, ACCEPTED]);
+    assert!(due(&mut exchange, &mut shown, 75_000).contains("gateway_silent"));
+    assert_eq!(shown.status(), 504);
+}
