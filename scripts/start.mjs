@@ -42,7 +42,8 @@ async function main() {
   const folder = runFolder(options.port);
   const gateway = own ?? (openClaw ? await startOpenClaw(openClaw, folder) : await startSimulated());
   removeAtExit(folder);
-  const client = gateway.hasClientKeys ? undefined : await newClientKey();
+  // Which agents another's gateway has is not known here; its owner is who runs this.
+  const client = gateway.hasClientKeys ? undefined : await newClientKey(own ? "*" : "main");
   const devVars = [gateway.devVars ?? asDevVars(gateway.vars), client && asDevVars({ CLIENT_KEYS: client.entry })].filter(Boolean).join("\n");
   const log = workerLog();
   const wrangler = await step("Worker in wrangler dev", () => startWrangler({ port: options.port, folder, devVars, env, onLine: log.take }));
