@@ -168,18 +168,13 @@ for (const protocol of [4, 3]) {
         chunks += 1;
         if (chunks === 4) controller.abort();
       }
-      const journal = await until("the socket is closed", async () => {
-        const journal = await front.sim.journal();
-        return journal.open_connections === 0 && journal;
+      const ending = protocol === 4 ? "aborted" : "running";
+      const run = await until(`the socket is closed and the run is ${ending}`, async () => {
+        const { open_connections, runs } = await front.sim.journal();
+        return open_connections === 0 && runs[0].ended === ending && runs[0];
       });
-      const [run] = journal.runs;
       // Protocol 3 has no way to stop the run of `agent` with the scopes a Worker has: it goes on.
-      if (protocol === 4) {
-        assert.equal(run.ended, "aborted");
-        assert.equal(run.abortedBy.method, "chat.abort");
-      } else {
-        assert.equal(run.ended, "running");
-      }
+      assert.equal(run.abortedBy?.method, protocol === 4 ? "chat.abort" : undefined);
       const line = await until("the line is there", () => lines(front.worker).find((line) => line.run === run.runId));
       assert.equal(line.end, "client_closed_request");
     });
