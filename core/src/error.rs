@@ -30,6 +30,8 @@ pub enum Failure {
     },
     /// Unknown to the gateway or not for this key: the two cannot be told apart.
     ModelNotFound,
+    /// The message is a command that takes more rights than a client has.
+    Forbidden,
     /// The caller hung up; nobody reads the answer, the log keeps the fact.
     HungUp,
 
@@ -199,6 +201,12 @@ impl Failure {
                 "model_not_found",
                 "The model does not exist or this key may not use it.".into(),
             ),
+            Self::Forbidden => (
+                403,
+                "invalid_request_error",
+                "command_not_allowed",
+                "The gateway does not let clients run this command (such as /new or /reset).".into(),
+            ),
             // 499, as proxies log a client that went away; no client ever reads it.
             Self::HungUp => (
                 499,
@@ -222,7 +230,7 @@ impl Failure {
                 502,
                 "api_error",
                 "gateway_refused",
-                "The gateway refused the connection; its operator finds the reason in the log.".into(),
+                "The gateway refused the request; its operator finds the reason in the log.".into(),
             ),
             Self::Unavailable { .. } => (
                 503,

@@ -21,6 +21,7 @@ import { startWorker } from "../support/worker.mjs";
 const version = process.env.OPENCLAW_VERSION ?? "2026.9.6";
 /** OpenClaw 2026.3 speaks protocol 3, 2026.9 protocol 4. */
 const protocol = version.startsWith("2026.3.") ? 3 : 4;
+const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
 
 describe(`OpenClaw ${version}`, () => {
@@ -142,6 +143,46 @@ describe(`OpenClaw ${version}`, () => {
     assert.equal(answers.size, 1, [...answers].join("\n"));
     assert.match([...answers][0], /^404 .*"code":"model_not_found"/);
   });
+
+  test("without a default of the key the gateway's own is asked for, and there may be none", async () => {
+    const response = await post(worker, boss, says("hi [[fake deltas=2]]"));
+    const answer = await response.json();
+    // 2026.9 has no default among several agents, 2026.3 always has one.
+    if (protocol === 4) assert.deepEqual([response.status, answer.error.code], [404, "model_not_found"]);
+    else assert.deepEqual([response.status, answer.choices[0].message.content], [200, words(2)]);
+  });
+
+  test("an image reaches the model", async () => {
+    const content = [
+      { type: "text", text: "look [[fake echo=1]]" },
+      { type: "image_url", image_url: { url: `data:image/png;base64,${PNG}` } },
+    ];
+    const completion = await sdk(worker, key).chat.completions.create(says(content));
+    assert.match(completion.choices[0].message.content, /"images":1/);
+  });
+
+  test("on the gateway's own host its shared token is enough, where the gateway lets it be", async () => {
+    const local = await startWorker({ vars: { GATEWAY_URL: gateway.url, GATEWAY_TOKEN: token, CLIENT_KEYS: key.entry } });
+    try {
+      const response = await post(local, key, says("hi [[fake deltas=2]]"));
+      const answer = await response.json();
+      if (protocol === 4) {
+        assert.deepEqual([response.status, answer.choices[0].message.content], [200, words(2)]);
+      } else {
+        // 2026.3 takes the scopes from a connection without a device; with one the same token is enough.
+        assert.deepEqual([response.status, answer.error.code], [502, "gateway_refused"]);
+        assert.equal((await until("the line is there", () => lines(local)[0])).cause, "MISSING_SCOPE");
+      }
+    } finally {
+      await local.stop();
+    }
+  });
+
+  if (protocol === 4)
+    test("a command that takes more rights than a client has is refused as the client's doing", async () => {
+      const response = await post(worker, key, says("/reset", { user: "alice" }));
+      assert.deepEqual([response.status, (await response.json()).error.code], [403, "command_not_allowed"]);
+    });
 
   test("a provider's refusal is an error, never an answer", async () => {
     await assert.rejects(sdk(worker, key).chat.completions.create(says("x [[fake error=400]]")), (error) => {

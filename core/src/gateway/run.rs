@@ -285,8 +285,12 @@ impl Run {
         let refused = refusal::failure(&rejection.error);
         self.may_have_started = false;
         self.state = State::Ended;
-        if rejection.error.code != "INVALID_REQUEST" {
-            return Err(refused);
+        match &*rejection.error.code {
+            "INVALID_REQUEST" => {}
+            // The scopes that `agent` takes were checked at hello: what is missing, the message asked for.
+            // Source: OpenClaw 2026.9.6, `/new` and `/reset` need operator.admin.
+            "FORBIDDEN" => return Err(Failure::Forbidden),
+            _ => return Err(refused),
         }
         let list = link.request("agents.list", &NoParams {}, outbox)?;
         self.state = State::Explaining { list, refused };

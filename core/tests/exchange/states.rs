@@ -40,7 +40,7 @@ const STATES: [(&str, &str, &[&str], &str); 10] = [
     ),
 ];
 
-const INPUTS: [&str; 26] = [
+const INPUTS: [&str; 27] = [
     "challenge",
     "hello3",
     "hello4",
@@ -58,6 +58,7 @@ const INPUTS: [&str; 26] = [
     "invalid",
     "unavailable",
     "not paired",
+    "forbidden",
     "listed",
     "listed without main",
     "subscription refused",
@@ -154,6 +155,7 @@ fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) 
         "invalid" => refused(r#"{"code":"INVALID_REQUEST","message":"x"}"#),
         "unavailable" => refused(r#"{"code":"UNAVAILABLE","message":"x","retryAfterMs":1500}"#),
         "not paired" => refused(r#"{"code":"NOT_PAIRED","details":{"code":"PAIRING_REQUIRED","requestId":"r"}}"#),
+        "forbidden" => refused(r#"{"code":"FORBIDDEN","details":{"code":"MISSING_SCOPE"}}"#),
         "listed" => ok(r#"{"defaultId":"main","agents":[{"id":"main"}]}"#),
         "listed without main" => ok(r#"{"selectionRequired":true,"agents":[{"id":"beta"}]}"#),
         "subscription refused" => r#"{"type":"res","id":"2","ok":false,"error":{"code":"FORBIDDEN"}}"#.to_owned(),

@@ -13,7 +13,7 @@ use clawfront_core::openai::Form;
 const STREAM: Form = Form::Chunks { include_usage: true };
 
 /// Recording, which of its runs, status of the whole form.
-const RUNS: [(&str, usize, u16); 26] = [
+const RUNS: [(&str, usize, u16); 34] = [
     ("latest-basic", 0, 200),
     ("latest-tool", 0, 200),
     ("latest-thinking", 0, 200),
@@ -26,6 +26,10 @@ const RUNS: [(&str, usize, u16); 26] = [
     ("latest-provider_err500", 0, 502),
     ("latest-provider_finish_length", 0, 200),
     ("latest-provider_streamerror", 0, 502),
+    ("latest-disconnect", 0, 502),
+    ("latest-dupes", 0, 200),
+    ("latest-observers", 0, 200),
+    ("latest-invalid", 0, 502),
     ("latest-pairing-required", 0, 502),
     ("latest-startup-unavailable", 0, 503),
     ("march-basic", 0, 200),
@@ -39,6 +43,10 @@ const RUNS: [(&str, usize, u16); 26] = [
     ("march-provider_err500", 0, 502),
     ("march-provider_finish_length", 0, 200),
     ("march-provider_streamerror", 0, 502),
+    ("march-disconnect", 0, 502),
+    ("march-dupes", 0, 200),
+    ("march-observers", 0, 200),
+    ("march-invalid", 0, 502),
     ("march-pairing-required", 0, 502),
 ];
 
@@ -91,8 +99,10 @@ fn check_broken_off(end: &Shown, place: &str) {
             "{place}: {}",
             end.body
         );
-        // Once the run was asked for, the caller must not send it again by itself.
-        let asked = end.methods().iter().any(|method| method == "agent");
+        // Once the run was asked for, and was not refused, the caller must not send it again by itself.
+        let methods = end.methods();
+        let asked =
+            methods.iter().any(|method| method == "agent") && methods.last().is_some_and(|last| last != "agents.list");
         assert_eq!(end.header("x-should-retry"), asked.then_some("false"), "{place}");
     }
 }
