@@ -204,6 +204,10 @@ impl Run {
             attachments: &attachments,
         };
         let request = link.request("agent", &params, outbox)?;
+        // It is never sent again, and may be megabytes: a run of hours need not hold them.
+        self.turn.message = String::new();
+        self.turn.extra_system_prompt = None;
+        self.turn.attachments = Vec::new();
         self.target = Some(Target {
             agent,
             session,

@@ -88,11 +88,13 @@ fn session(
     entropy: &Entropy,
 ) -> Result<(Session, Memory), Failure> {
     let refuse = |param: &'static str| move |error: SessionError| Failure::invalid(param, format!("{param} {error}."));
-    if let Some(name) = given(request.session) {
+    // Not trimmed: two different names are two sessions.
+    let named = |name: &&str| !name.trim().is_empty();
+    if let Some(name) = request.session.filter(named) {
         let session = Session::named(&client.id, client.sessions, name).map_err(refuse(SESSION_HEADER))?;
         return Ok((session, Memory::Session));
     }
-    if let Some(user) = given(body.user.as_deref()) {
+    if let Some(user) = body.user.as_deref().filter(named) {
         let session = Session::of_user(&client.id, user).map_err(refuse("user"))?;
         return Ok((session, Memory::Session));
     }
@@ -106,7 +108,7 @@ fn agent(
     of_session: Option<&AgentId>,
     client: &Client,
 ) -> Result<AgentChoice, Failure> {
-    let asked = match given(header) {
+    let asked = match header.map(str::trim).filter(|id| !id.is_empty()) {
         Some(id) => Some(AgentId::parse(id).ok_or(Failure::ModelNotFound)?),
         None => agent_of_model(model)?,
     };
@@ -146,11 +148,6 @@ fn agent_of_model(model: &str) -> Result<Option<AgentId>, Failure> {
         .and_then(AgentId::parse)
         .map(Some)
         .ok_or(Failure::ModelNotFound)
-}
-
-/// A value that says something.
-fn given(value: Option<&str>) -> Option<&str> {
-    value.map(str::trim).filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -285,7 +282,8 @@ mod tests {
             key(Some(" "), r#""alice""#).unwrap(),
             "agent:main:edge:phone:user:=alice"
         );
-        for user in [r#""""#, "null"] {
+        assert_ne!(key(None, r#""alice ""#).unwrap(), key(None, r#""alice""#).unwrap());
+        for user in [r#""""#, r#"" ""#, "null"] {
             assert_eq!(
                 key(None, user).unwrap(),
                 "agent:main:edge:phone:run:02020202020202020202020202020202"
