@@ -28,23 +28,24 @@ const SECOND_MS: u64 = 1000;
 /// Serves one request.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    let now_ms = now_ms();
     let mut line = Line {
-        time_ms: now_ms,
+        time_ms: now_ms(),
         request_id: RunId::from_entropy(&entropy()?).as_str().to_owned(),
         ..Line::default()
     };
-    match serve(request, &env, &context, &mut line).await {
-        Ok(response) => Ok(response),
-        Err(Stop::Failure(failure)) => {
-            let (head, body) = refusal::refuse(&failure, &line.request_id);
-            line.failed(&failure);
-            line.duration_ms = self::now_ms().saturating_sub(now_ms);
-            worker::console_log!("{}", line.to_json());
-            Ok(respond::whole(&head, &body)?)
+    let failure = match serve(request, &env, &context, &mut line).await {
+        Ok(response) => return Ok(response),
+        Err(Stop::Failure(failure)) => failure,
+        Err(Stop::Runtime(error)) => {
+            line.cause = Some(error.to_string());
+            Failure::Internal
         }
-        Err(Stop::Runtime(error)) => Err(error),
-    }
+    };
+    let (head, body) = refusal::refuse(&failure, &line.request_id);
+    line.failed(&failure);
+    line.duration_ms = now_ms().saturating_sub(line.time_ms);
+    worker::console_log!("{}", line.to_json());
+    respond::whole(&head, &body)
 }
 
 /// Why a request goes no further.

@@ -37,6 +37,8 @@ pub enum Failure {
 
     // The operator's.
     Misconfigured,
+    /// The runtime failed us; the log has its words.
+    Internal,
 
     // The gateway's.
     /// It does not answer.
@@ -219,6 +221,12 @@ impl Failure {
                 "api_error",
                 "misconfigured",
                 "This deployment is not configured; its operator finds the reason in the log.".into(),
+            ),
+            Self::Internal => (
+                500,
+                "api_error",
+                "internal_error",
+                "Something went wrong at the edge; its operator finds the reason in the log.".into(),
             ),
             Self::Unreachable => (
                 502,
