@@ -116,6 +116,9 @@ impl Relay {
 
     /// Connects to the gateway; all that follows comes by itself.
     pub(crate) async fn connect(&self) {
+        if self.0.borrow().over {
+            return;
+        }
         let config = Rc::clone(&self.0.borrow().config);
         match upgrade::open(&config.gateway).await {
             Ok(socket) => self.attach(socket),

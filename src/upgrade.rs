@@ -26,21 +26,25 @@ pub(crate) async fn open(gateway: &Gateway) -> Result<WebSocket, Failure> {
     let controller = AbortController::default();
     let signal = controller.signal();
     let fetch = Fetch::Request(request);
-    let response = {
-        let answer = pin!(fetch.send_with_signal(&signal));
-        match select(answer, Delay::from(CONNECT_TIMEOUT)).await {
-            Either::Left((response, _)) => response.map_err(|_| Failure::Unreachable)?,
-            Either::Right(_) => {
-                controller.abort();
-                return Err(Failure::TimedOut(Deadline::Connect));
-            }
+    // The body of a refusal too: what never ends must not hold the request.
+    let answer = pin!(async {
+        let response = fetch
+            .send_with_signal(&signal)
+            .await
+            .map_err(|_| Failure::Unreachable)?;
+        let status = response.status_code();
+        if status != SWITCHING_PROTOCOLS {
+            return Err(refused(status, &beginning(response).await));
         }
-    };
-    let status = response.status_code();
-    if status != SWITCHING_PROTOCOLS {
-        return Err(refused(status, &beginning(response).await));
+        response.websocket().ok_or(Failure::Unreachable)
+    });
+    match select(answer, Delay::from(CONNECT_TIMEOUT)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => {
+            controller.abort();
+            Err(Failure::TimedOut(Deadline::Connect))
+        }
     }
-    response.websocket().ok_or(Failure::Unreachable)
 }
 
 fn request(gateway: &Gateway) -> worker::Result<Request> {

@@ -308,6 +308,11 @@ impl Failure {
         }
     }
 
+    /// Whether sending the request again cannot help, and may lock the Worker's address out at the gateway.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::NotAGateway { .. } | Self::Misconfigured)
+    }
+
     /// What the log says beyond the code of [`Failure::reply`].
     pub fn cause(&self) -> Option<Cause> {
         match self {

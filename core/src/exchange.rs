@@ -15,8 +15,9 @@ use crate::session::SessionKey;
 use crate::sse;
 use crate::turn::{Answer, RunEvent, Turn};
 
-/// From the open socket until the run is asked for: the gateway itself gives a client 3 s (2026.3) or 15 s (2026.9).
-const HANDSHAKE_MS: u64 = 10_000;
+/// From the request until the run is asked for, connecting (which may take 10 s) included: the gateway itself gives a client 3 s
+/// (2026.3) or 15 s (2026.9) for the handshake.
+const HANDSHAKE_MS: u64 = 20_000;
 
 /// From asking for the run until the gateway takes it: a cold gateway was seen to need 1.3 s.
 const ACCEPTANCE_MS: u64 = 30_000;
@@ -199,7 +200,7 @@ impl Exchange {
     }
 
     fn fail(&mut self, failure: Failure, out: &mut Output) {
-        let may_repeat = !self.run.may_have_started();
+        let may_repeat = !self.run.may_have_started() && !failure.is_permanent();
         self.reply.fail(failure, may_repeat, &mut out.head, &mut out.body);
         out.ended = true;
     }

@@ -158,7 +158,8 @@ fn parse_entry(entry: &str) -> Result<Client, String> {
     let digest = words
         .next()
         .and_then(parse_hash)
-        .ok_or_else(|| format!("{id}: sha256:<64 lower-case hex digits> must follow the id"))?;
+        // Not named: until its hash is there, the first word may be anything, a secret too.
+        .ok_or("sha256:<64 lower-case hex digits> must follow the id")?;
 
     let mut agents = None;
     let mut default_agent = None;
@@ -320,11 +321,11 @@ mod tests {
             ),
             (
                 "phone".into(),
-                "entry 1: phone: sha256:<64 lower-case hex digits> must follow the id",
+                "entry 1: sha256:<64 lower-case hex digits> must follow the id",
             ),
             (
                 "phone sha256:abc agents=main".into(),
-                "entry 1: phone: sha256:<64 lower-case hex digits> must follow the id",
+                "entry 1: sha256:<64 lower-case hex digits> must follow the id",
             ),
             (
                 format!("phone {} agents=main", plaintext.as_str()),

@@ -39,8 +39,8 @@ impl Common {
         head
     }
 
-    /// The head of an error. `may_repeat` is false once a run may have started: the official SDKs then do not send the request
-    /// again by themselves.
+    /// The head of an error. `may_repeat` is false once a run may have started, and where repeating cannot help: the official
+    /// SDKs then do not send the request again by themselves.
     pub(crate) fn error(&self, reply: &Reply, may_repeat: bool) -> Head {
         let mut head = self.head(reply.status, "application/json");
         head.headers.push(("cache-control", "no-store".to_owned()));
@@ -81,5 +81,5 @@ pub fn refuse(failure: &Failure, request_id: &str) -> (Head, Vec<u8>) {
     let reply = failure.reply();
     let mut body = Vec::new();
     write_error(&reply.body, &mut body);
-    (common.error(&reply, true), body)
+    (common.error(&reply, !failure.is_permanent()), body)
 }

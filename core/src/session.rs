@@ -129,8 +129,14 @@ impl Session {
     fn raw(name: &str) -> Result<Self, SessionError> {
         let name = name.to_lowercase();
         let Some(rest) = name.strip_prefix("agent:") else {
+            if is_malformed(&name) {
+                return Err(SessionError::MalformedRawKey);
+            }
             return Ok(Self::within(name));
         };
+        if is_malformed(rest) {
+            return Err(SessionError::MalformedRawKey);
+        }
         let (agent, key) = rest.split_once(':').ok_or(SessionError::MalformedRawKey)?;
         let agent = AgentId::parse(agent).ok_or(SessionError::MalformedRawKey)?;
         if key.is_empty() {
@@ -143,6 +149,13 @@ impl Session {
             },
         })
     }
+}
+
+/// Whether a raw key has a segment that is empty or has blanks around it: the gateways disagree on what such a key means, and
+/// 2026.3 would find a reserved namespace behind an empty segment.
+fn is_malformed(key: &str) -> bool {
+    key.split(':')
+        .any(|segment| segment.is_empty() || segment.trim() != segment)
 }
 
 /// Refuses what no session may be named, whoever asks.
@@ -278,7 +291,17 @@ mod tests {
         assert_eq!(session.key(&main()).0, "agent:beta:team:chat");
         let bare = Session::named(&kid(), SessionPolicy::Any, "main").unwrap();
         assert_eq!((bare.agent(), bare.key(&main()).0.as_str()), (None, "agent:main:main"));
-        for bad in ["agent:", "agent:main", "agent:main:", "agent::x", "agent:a b:x"] {
+        for bad in [
+            "agent:",
+            "agent:main",
+            "agent:main:",
+            "agent::x",
+            "agent:a b:x",
+            "agent:main::cron:nightly",
+            ":cron:nightly",
+            "agent:main: cron:x",
+            "x:",
+        ] {
             assert_eq!(
                 Session::named(&kid(), SessionPolicy::Any, bad),
                 Err(SessionError::MalformedRawKey),

@@ -22,6 +22,8 @@ pub(crate) struct AnswerText {
     current: Item,
     /// Ids of the items before the current one.
     finished: Vec<String>,
+    /// Something was said that could not be read; the next text of the same item makes up for it, being the whole.
+    unread: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -50,6 +52,8 @@ impl AnswerText {
     pub(crate) fn update(&mut self, update: Update<'_>) -> Result<&str, Failure> {
         if self.begins_item(&update) {
             self.begin_item(update.item.unwrap_or_default())?;
+        } else {
+            self.unread = false;
         }
         self.current.len = update.text.len();
         let from = self.sent.len();
@@ -76,6 +80,11 @@ impl AnswerText {
         Ok(self.sent.get(from..).unwrap_or_default())
     }
 
+    /// The gateway said something of the answer that could not be read.
+    pub(crate) fn miss(&mut self) {
+        self.unread = true;
+    }
+
     /// The gateway begins the current item anew (protocol 3 says so by a failed attempt, not by a frame of its own).
     pub(crate) fn restart(&mut self) {
         self.current.len = 0;
@@ -90,6 +99,11 @@ impl AnswerText {
         let tail = self.sent.len().saturating_sub(self.current.start);
         let separator = if self.current.start == 0 { 0 } else { SEPARATOR.len() };
         self.current.len >= tail.saturating_sub(separator)
+    }
+
+    /// Whether something was said that could not be read, and that no later text made up for.
+    pub(crate) fn lacks_words(&self) -> bool {
+        self.unread
     }
 
     fn begins_item(&self, update: &Update<'_>) -> bool {

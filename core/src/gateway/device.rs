@@ -63,7 +63,7 @@ pub fn device_id(public_key: &[u8; KEY_BYTES]) -> String {
 }
 
 /// What a device proof signs: the fields of `connect.params` that the gateway pins to the device.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Proof<'a> {
     pub device_id: &'a str,
     pub client_id: &'a str,

@@ -34,9 +34,10 @@ pub(crate) struct Envelope<'a> {
 pub(crate) struct ErrorShape<'a> {
     #[serde(borrow, default)]
     pub code: Cow<'a, str>,
-    pub retry_after_ms: Option<u64>,
-    #[serde(borrow, default)]
-    pub details: ErrorDetails<'a>,
+    pub retry_after_ms: Option<f64>,
+    /// Read leniently, as [`ErrorDetails`]: what is odd in it must not cost the code.
+    #[serde(borrow)]
+    pub details: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -98,8 +99,9 @@ pub(crate) struct AssistantData<'a> {
     /// The whole text so far: of the item on protocol 4, since the last message or tool on protocol 3.
     #[serde(borrow)]
     pub text: Cow<'a, str>,
-    #[serde(borrow, default)]
-    pub delta: Cow<'a, str>,
+    /// What is new in `text`. Read on protocol 3 only: it may split what JavaScript calls a character, and is then no text.
+    #[serde(borrow)]
+    pub delta: Option<&'a RawValue>,
     /// Protocol 4 only.
     #[serde(borrow)]
     pub item_id: Option<Cow<'a, str>>,
@@ -158,8 +160,19 @@ pub(crate) struct RunMeta<'a> {
     pub aborted: bool,
     #[serde(borrow)]
     pub stop_reason: Option<Cow<'a, str>>,
-    #[serde(default)]
-    pub agent_meta: AgentMeta,
+    /// Protocol 3 tells some failures by this alone.
+    #[serde(borrow)]
+    pub error: Option<RunError<'a>>,
+    /// Read leniently, as [`AgentMeta`]: odd figures must not fail an answer.
+    #[serde(borrow)]
+    pub agent_meta: Option<&'a RawValue>,
+}
+
+/// Source: OpenClaw 2026.3.13, `meta.error` of a run that ended without an answer.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RunError<'a> {
+    #[serde(borrow, default)]
+    pub kind: Cow<'a, str>,
 }
 
 #[derive(Debug, Default, Deserialize)]

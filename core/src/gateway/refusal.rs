@@ -4,15 +4,16 @@
 //! checked against the running gateways.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::error::{Cause, Failure, RETRY_AFTER_S};
-use crate::gateway::frame::ErrorShape;
+use crate::gateway::frame::{ErrorDetails, ErrorShape};
 
 /// Longest code or id of the gateway that is kept for the log, in bytes.
 const MAX_CODE_BYTES: usize = 64;
 
 /// Longest wait that is passed on, in seconds: the gateway's own lockout lasts 300.
-const MAX_RETRY_AFTER_S: u64 = 600;
+const MAX_RETRY_AFTER_S: u128 = 600;
 
 /// An `error` of the gateway, reduced to what may be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,22 +91,29 @@ pub(crate) fn failure(error: &ErrorShape<'_>) -> Failure {
 }
 
 fn read(error: &ErrorShape<'_>) -> Refusal {
-    let code = error.details.code.as_deref().unwrap_or(&error.code);
+    let details: ErrorDetails<'_> = error
+        .details
+        .and_then(|details| serde_json::from_str(details.get()).ok())
+        .unwrap_or_default();
+    let code = details.code.as_deref().unwrap_or(&error.code);
     // OpenClaw 2026.3 tells a protocol mismatch only by what it expected.
-    let code = if error.details.expected_protocol.is_some() {
+    let code = if details.expected_protocol.is_some() {
         "PROTOCOL_MISMATCH"
     } else {
         code
     };
     Refusal {
         code: Cow::Owned(loggable(code)),
-        request_id: error.details.request_id.as_deref().map(loggable),
+        request_id: details.request_id.as_deref().map(loggable),
     }
 }
 
 fn retry_after_s(error: &ErrorShape<'_>) -> u32 {
-    error.retry_after_ms.map_or(RETRY_AFTER_S, |ms| {
-        let seconds = ms.div_ceil(1000).clamp(1, MAX_RETRY_AFTER_S);
+    let wait = error
+        .retry_after_ms
+        .and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok());
+    wait.map_or(RETRY_AFTER_S, |wait| {
+        let seconds = wait.as_millis().div_ceil(1000).clamp(1, MAX_RETRY_AFTER_S);
         u32::try_from(seconds).unwrap_or(RETRY_AFTER_S)
     })
 }

@@ -15,14 +15,16 @@
 //!
 //! Source of the wire facts: OpenClaw 2026.9.6 and 2026.3.13, recorded; the recordings are in `core/tests/transcripts`.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use crate::agent::AgentId;
 use crate::error::{Failure, ProviderFailure};
 use crate::gateway::answer::{AnswerText, Update};
 use crate::gateway::frame::{
-    AbortParams, AgentEvent, AgentParams, AgentResult, AgentsList, AssistantData, AttachmentParams, LifecycleData,
-    NoParams, SubscribeParams, TokenUsage,
+    AbortParams, AgentEvent, AgentMeta, AgentParams, AgentResult, AgentsList, AssistantData, AttachmentParams,
+    LifecycleData, NoParams, RunError, SubscribeParams, TokenUsage,
 };
 use crate::gateway::link::{Incoming, Link, Protocol, Rejection, RequestId};
 use crate::gateway::refusal;
@@ -242,6 +244,7 @@ impl Run {
                     let reply = read_result(payload)?;
                     self.state = State::Running { agent: request };
                     show(RunEvent::Accepted);
+                    self.check_subscription()?;
                     if reply.status == ACCEPTED {
                         Ok(())
                     } else {
@@ -337,18 +340,25 @@ impl Run {
             State::Starting { agent } => {
                 self.state = State::Running { agent };
                 show(RunEvent::Accepted);
+                self.check_subscription()?;
             }
             _ => return Ok(()),
         }
         match &*event.stream {
             "assistant" => {
                 let Ok(data) = serde_json::from_str::<AssistantData<'_>>(event.data.get()) else {
+                    // No reason to end the run, and none to call what was shown its answer.
+                    self.text.miss();
                     return Ok(());
+                };
+                let delta: Cow<'_, str> = match (&data.item_id, data.delta) {
+                    (None, Some(delta)) => serde_json::from_str(delta.get()).unwrap_or_default(),
+                    _ => Cow::Borrowed(""),
                 };
                 let fresh = self.text.update(Update {
                     item: data.item_id.as_deref(),
                     text: &data.text,
-                    delta: if data.replace { "" } else { &data.delta },
+                    delta: if data.replace { "" } else { &delta },
                 })?;
                 if !fresh.is_empty() {
                     show(RunEvent::Text(fresh));
@@ -389,6 +399,7 @@ impl Run {
         let meta = &reply.result.meta;
         let result = match (&*reply.status, meta.stop_reason.as_deref()) {
             ("ok", _) if meta.aborted => Err(Failure::Aborted),
+            ("ok", _) if meta.error.is_some() => Err(self.failed_with(meta.error.as_ref())),
             ("ok", Some("error")) | ("error", _) => Err(self.failed()),
             ("ok", stop_reason) => self.settle(reply, show).map(|()| Answer {
                 finish: if stop_reason == Some("length") {
@@ -396,7 +407,7 @@ impl Run {
                 } else {
                     Finish::Stop
                 },
-                usage: usage(&meta.agent_meta.usage),
+                usage: usage(meta.agent_meta),
             }),
             ("timeout", _) => Err(Failure::Aborted),
             _ => return Err(Failure::Protocol("the run ended with a status nobody knows")),
@@ -407,6 +418,9 @@ impl Run {
 
     /// Makes sure that what was shown is the answer.
     fn settle(&mut self, reply: &AgentResult<'_>, show: &mut impl FnMut(RunEvent<'_>)) -> Result<(), Failure> {
+        if self.text.lacks_words() {
+            return Err(Failure::Protocol("a part of the answer could not be read"));
+        }
         if !self.text.is_settled() {
             return Err(Failure::Retracted);
         }
@@ -426,6 +440,13 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    fn failed_with(&self, error: Option<&RunError<'_>>) -> Failure {
+        match error.map(|error| &*error.kind) {
+            Some("context_overflow" | "compaction_failure") => Failure::Provider(ProviderFailure::ContextOverflow),
+            _ => self.failed(),
+        }
     }
 
     fn failed(&self) -> Failure {
@@ -450,7 +471,11 @@ fn read_list(payload: Option<&RawValue>) -> Option<AgentsList<'_>> {
     serde_json::from_str(payload?.get()).ok()
 }
 
-fn usage(tokens: &TokenUsage) -> Usage {
+fn usage(agent_meta: Option<&RawValue>) -> Usage {
+    let tokens: TokenUsage = agent_meta
+        .and_then(|meta| serde_json::from_str::<AgentMeta>(meta.get()).ok())
+        .unwrap_or_default()
+        .usage;
     Usage {
         prompt: tokens
             .input

@@ -78,11 +78,23 @@ pub(super) fn fold(messages: &[Message<'_>], memory: Memory) -> Result<Prompt, F
         let is_image_turn = active.is_some_and(|(active, _)| active == index) && !attachments.is_empty();
         entries.extend(entry(index, speaker, message, text, is_image_turn));
     }
+    let message = conversation(&entries, memory)?;
+    if is_reset(&message) {
+        return Err(Failure::Forbidden);
+    }
     Ok(Prompt {
-        message: conversation(&entries, memory)?,
+        message,
         system: (!system.is_empty()).then(|| system.join("\n\n")),
         attachments,
     })
+}
+
+/// Whether the gateway would take the message for its command `/new` or `/reset`, which throws a session's memory away.
+///
+/// Source: OpenClaw 2026.3.13 runs it for whoever may write, though its own method for it wants operator.admin; 2026.9.6 refuses.
+fn is_reset(message: &str) -> bool {
+    let command = message.split_whitespace().next().unwrap_or_default();
+    command.eq_ignore_ascii_case("/new") || command.eq_ignore_ascii_case("/reset")
 }
 
 /// The message that is answered: the last one of a user or a tool.
@@ -357,6 +369,18 @@ mod tests {
                 other => panic!("{messages}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn commands_that_throw_a_session_away_are_not_for_clients() {
+        for command in ["/new", "/reset", " /RESET now", "/New\nx"] {
+            let messages = serde_json::json!([{ "role": "user", "content": command }]).to_string();
+            assert_eq!(folded(&messages, Memory::Session), Err(Failure::Forbidden), "{command}");
+        }
+        assert_eq!(
+            message(r#"[{"role":"user","content":"/newest"}]"#, Memory::None),
+            "/newest"
+        );
     }
 
     #[test]

@@ -40,7 +40,7 @@ const STATES: [(&str, &str, &[&str], &str); 10] = [
     ),
 ];
 
-const INPUTS: [&str; 27] = [
+const INPUTS: [&str; 29] = [
     "challenge",
     "hello3",
     "hello4",
@@ -53,6 +53,8 @@ const INPUTS: [&str; 27] = [
     "final length",
     "final stopReason error",
     "final aborted",
+    "final error kind",
+    "final odd figures",
     "final timeout",
     "final unread",
     "invalid",
@@ -150,6 +152,12 @@ fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) 
         "final aborted" => ok(&format!(
             r#"{{"status":"ok","result":{{"meta":{{"aborted":true,{usage}}}}}}}"#
         )),
+        "final error kind" => ok(
+            r#"{"status":"ok","result":{"payloads":[{"text":"too large"}],"meta":{"error":{"kind":"context_overflow"}}}}"#,
+        ),
+        "final odd figures" => ok(
+            r#"{"status":"ok","result":{"payloads":[{"text":"x"}],"meta":{"agentMeta":{"usage":{"input":1.5,"output":null}}}}}"#,
+        ),
         "final timeout" => ok(r#"{"status":"timeout","summary":"aborted"}"#),
         "final unread" => ok(r#"{"status":7}"#),
         "invalid" => refused(r#"{"code":"INVALID_REQUEST","message":"x"}"#),

@@ -99,11 +99,16 @@ fn check_broken_off(end: &Shown, place: &str) {
             "{place}: {}",
             end.body
         );
-        // Once the run was asked for, and was not refused, the caller must not send it again by itself.
+        // Once the run was asked for, and was not refused, the caller must not send it again by itself; nor where it cannot help.
         let methods = end.methods();
         let asked =
             methods.iter().any(|method| method == "agent") && methods.last().is_some_and(|last| last != "agents.list");
-        assert_eq!(end.header("x-should-retry"), asked.then_some("false"), "{place}");
+        let permanent = end.body.contains("gateway_refused");
+        assert_eq!(
+            end.header("x-should-retry"),
+            (asked || permanent).then_some("false"),
+            "{place}"
+        );
     }
 }
 
@@ -139,7 +144,6 @@ fn what_nobody_knows_changes_nothing() {
     let unknown = [
         r#"{"type":"event","event":"brand.new","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","text":7}}"#,
         r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"brand-new","data":[]}}"#,
-        r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"assistant","data":{"text":7}}}"#,
         r#"{"type":"event","event":"agent","payload":{"runId":7,"stream":"assistant","data":{"text":"x","delta":"x"}}}"#,
         r#"{"type":"event","event":"agent","payload":"x"}"#,
         r#"{"type":"event","event":"agent"}"#,
@@ -170,6 +174,41 @@ fn what_nobody_knows_changes_nothing() {
             assert_eq!(replay(form, &interleaved).body, replay(form, &recorded).body, "{name}");
         }
     }
+}
+
+#[test]
+fn a_part_of_the_answer_that_cannot_be_read_is_made_up_for_by_the_next_or_is_an_error() {
+    let unread = r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"assistant","data":{"text":7}}}"#;
+    let recorded = recording("latest-basic", 0);
+    let texts: Vec<usize> = (0..recorded.len())
+        .filter(
+            |index| matches!(&recorded[*index], Recorded::Frame(frame) if frame.contains(r#""stream":"assistant""#)),
+        )
+        .collect();
+    let with = |position: usize| {
+        let mut changed = recorded.clone();
+        changed.insert(position + 1, Recorded::Frame(unread.to_owned()));
+        replay(STREAM, &changed).body
+    };
+    assert_eq!(with(texts[0]), replay(STREAM, &recorded).body);
+    let last = with(*texts.last().unwrap());
+    assert!(
+        last.contains("gateway_protocol_error") && !last.contains(r#""finish_reason":"stop""#),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_delta_that_is_no_text_costs_nothing_where_it_is_not_needed() {
+    let frame = r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"assistant","data":{"text":"hi \ud83d\ude00!","delta":"\ude00!","itemId":"i"}}}"#;
+    let mut recorded = recording("latest-basic", 0);
+    let first = recorded
+        .iter()
+        .position(|item| matches!(item, Recorded::Frame(frame) if frame.contains(r#""stream":"assistant""#)))
+        .unwrap();
+    recorded.truncate(first);
+    recorded.push(Recorded::Frame(frame.to_owned()));
+    assert!(replay(STREAM, &recorded).body.contains("hi 😀!"));
 }
 
 fn is_error_object(body: &str) -> bool {
