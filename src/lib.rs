@@ -1,51 +1,36 @@
 //! The Worker: the only crate that names the runtime. It moves bytes; what they mean is decided in `clawfront-core`.
 
+mod agents;
 mod bindings;
 mod body;
+mod chat;
+mod limits;
+mod listener;
+mod models;
 mod relay;
 mod respond;
 mod upgrade;
 
-use std::rc::Rc;
+use std::net::IpAddr;
 
 use clawfront_core::config::Config;
 use clawfront_core::error::Failure;
-use clawfront_core::exchange::Exchange;
+use clawfront_core::key::{Client, Scope, status};
 use clawfront_core::log::Line;
-use clawfront_core::openai::chat::{self, Accepted, Entropy};
-use clawfront_core::openai::{Completion, Form};
+use clawfront_core::origin::Origin;
 use clawfront_core::respond::Common;
 use clawfront_core::route::Route;
 use clawfront_core::turn::RunId;
-use clawfront_core::{bearer, key, respond as refusal};
+use clawfront_core::{bearer, key};
 use worker::{Context, Env, Request, event};
 
-use crate::relay::Relay;
+/// The caller's address. Source: Cloudflare sets it on every request, and overwrites what a caller sends.
+const ADDRESS_HEADER: &str = "cf-connecting-ip";
 
-/// Milliseconds in a second.
-const SECOND_MS: u64 = 1000;
-
-/// Serves one request.
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    let mut line = Line {
-        time_ms: now_ms(),
-        request_id: RunId::from_entropy(&entropy()?).as_str().to_owned(),
-        ..Line::default()
-    };
-    let failure = match serve(request, &env, &context, &mut line).await {
-        Ok(response) => return Ok(response),
-        Err(Stop::Failure(failure)) => failure,
-        Err(Stop::Runtime(error)) => {
-            line.cause = Some(error.to_string());
-            Failure::Internal
-        }
-    };
-    let (head, body) = refusal::refuse(&failure, &line.request_id);
-    line.failed(&failure);
-    line.duration_ms = now_ms().saturating_sub(line.time_ms);
-    worker::console_log!("{}", line.to_json());
-    respond::whole(&head, &body)
+/// One request on its way: what its response will carry, and what its line in the log will say.
+struct Visit {
+    common: Common,
+    line: Line,
 }
 
 /// Why a request goes no further.
@@ -66,89 +51,143 @@ impl From<worker::Error> for Stop {
     }
 }
 
-async fn serve(mut request: Request, env: &Env, context: &Context, line: &mut Line) -> Result<web_sys::Response, Stop> {
+/// Serves one request.
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+    let request_id = RunId::from_entropy(&entropy()?).as_str().to_owned();
+    let mut visit = Visit {
+        line: Line {
+            time_ms: now_ms(),
+            request_id: request_id.clone(),
+            ..Line::default()
+        },
+        common: Common {
+            request_id,
+            ..Common::default()
+        },
+    };
+    let failure = match serve(request, &env, &context, &mut visit).await {
+        Ok(response) => return Ok(response),
+        Err(Stop::Failure(failure)) => failure,
+        Err(Stop::Runtime(error)) => {
+            visit.line.cause = Some(error.to_string());
+            Failure::Internal
+        }
+    };
+    let (head, body) = visit.common.refuse(&failure);
+    visit.line.failed(&failure);
+    if failure.is_logged() {
+        visit.log();
+    }
+    respond::whole(&head, &body)
+}
+
+async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit) -> Result<web_sys::Response, Stop> {
     // 1. Closed while anything is wrong with the settings.
     let config = bindings::config(env).map_err(|problems| {
-        line.hint = Some(problems);
+        visit.line.hint = Some(problems);
         Failure::Misconfigured
     })?;
 
-    // 2. Where to.
-    let Route::ChatCompletions = Route::of(request.method().as_ref(), &request.path())?;
+    // 2. From where: a page may read even a refusal, if some key may be used on it.
+    let origin = request.headers().get("origin")?;
+    let known_origin = origin
+        .as_deref()
+        .and_then(Origin::parse)
+        .filter(|origin| config.clients.any_allows(origin));
+    visit.common.origin.clone_from(&known_origin);
+    if is_preflight(&request)? {
+        return preflight(&request, visit);
+    }
 
-    // 3. Who. Nothing before this line reaches the gateway, and nothing of the body was read.
+    // 3. Where to.
+    let route = Route::of(request.method().as_ref(), &request.path())?;
+
+    // 4. Who. Nothing before this line reaches the gateway, and nothing of the body was read.
+    let client = admit(&request, &config, visit)?;
+    visit.line.key = Some(client.id.to_string());
+    let is_own_origin = known_origin.is_some_and(|origin| client.origins.contains(&origin));
+    if !is_own_origin {
+        visit.common.origin = None;
+        if origin.is_some() && !client.origins.is_empty() {
+            return Err(Failure::OriginNotAllowed.into());
+        }
+    }
+
+    // 5. What.
+    match route {
+        Route::ChatCompletions => {
+            require(client, Scope::Chat)?;
+            chat::completions(request, env, context, &config, client, visit).await
+        }
+        Route::Models => {
+            require(client, Scope::Models)?;
+            Ok(models::list(&config, client, visit).await?)
+        }
+        Route::Model(id) => {
+            require(client, Scope::Models)?;
+            models::one(&id, &config, client, visit).await
+        }
+        Route::Key => {
+            let mut body = Vec::new();
+            limits::with(|counts| status::write(client, counts, now_ms(), &mut body));
+            Ok(visit.answer(&visit.common.json(), &body)?)
+        }
+    }
+}
+
+fn is_preflight(request: &Request) -> worker::Result<bool> {
+    Ok(request.method() == worker::Method::Options
+        && request.headers().has("origin")?
+        && request.headers().has("access-control-request-method")?)
+}
+
+fn preflight(request: &Request, visit: &mut Visit) -> Result<web_sys::Response, Stop> {
+    if visit.common.origin.is_none() {
+        return Err(Failure::OriginNotAllowed.into());
+    }
+    let headers = request.headers().get("access-control-request-headers")?;
+    Ok(respond::empty(&visit.common.preflight(headers.as_deref()))?)
+}
+
+fn admit<'c>(request: &Request, config: &'c Config, visit: &mut Visit) -> Result<&'c Client, Stop> {
     let authorization = request.headers().get("authorization")?;
-    let client = bearer::admit(&config, authorization.as_deref()).inspect_err(|_| {
-        line.key = authorization
+    let address: Option<IpAddr> = request
+        .headers()
+        .get(ADDRESS_HEADER)?
+        .and_then(|address| address.parse().ok());
+    let admitted = bearer::admit(&config.clients, authorization.as_deref(), now_ms(), address);
+    admitted.map_err(|denied| {
+        visit.line.key = authorization
             .as_deref()
             .and_then(bearer::token)
             .and_then(key::id_of)
             .map(str::to_owned);
-    })?;
-    line.key = Some(client.id.to_string());
-
-    // 4. What.
-    let body = body::read(&mut request, chat::MAX_BODY_BYTES).await?;
-    let agent = request.headers().get(chat::AGENT_HEADER)?;
-    let session = request.headers().get(chat::SESSION_HEADER)?;
-    let accepted = chat::accept(
-        &chat::Request {
-            body: &body,
-            agent: agent.as_deref(),
-            session: session.as_deref(),
-        },
-        client,
-        &Entropy {
-            run: entropy()?,
-            session: entropy()?,
-        },
-    )?;
-    drop(body);
-
-    // 5. The run, until its response begins.
-    Ok(run(&request, context, &config, accepted, line).await?)
+        limits::with(|counts| counts.failed_attempt(address, denied, now_ms())).into()
+    })
 }
 
-async fn run(
-    request: &Request,
-    context: &Context,
-    config: &Rc<Config>,
-    accepted: Accepted,
-    line: &Line,
-) -> worker::Result<web_sys::Response> {
-    let form = if accepted.stream {
-        Form::Chunks {
-            include_usage: accepted.include_usage,
-        }
+fn require(client: &Client, scope: Scope) -> Result<(), Failure> {
+    if client.may(scope) {
+        Ok(())
     } else {
-        Form::Whole
-    };
-    let completion = Completion::new(
-        form,
-        format!("chatcmpl-{}", line.request_id),
-        accepted.model,
-        line.time_ms / SECOND_MS,
-    );
-    let line = Line {
-        run: Some(accepted.turn.run.as_str().to_owned()),
-        ..line.clone()
-    };
-    let exchange = Exchange::new(
-        accepted.turn,
-        completion,
-        Common {
-            request_id: line.request_id.clone(),
-            ignored: accepted.ignored,
-        },
-        now_ms(),
-    );
-    let relay = Relay::new(exchange, Rc::clone(config), line);
-    let response = relay.response();
-    relay.watch(&request.inner().signal());
-    // Beyond the response, and beyond the client: a hang-up still has to reach the gateway.
-    context.wait_until(relay.ended());
-    relay.connect().await;
-    response.await
+        Err(Failure::MissingScope(scope))
+    }
+}
+
+impl Visit {
+    /// The response to a request that needs no run.
+    fn answer(&mut self, head: &clawfront_core::respond::Head, body: &[u8]) -> worker::Result<web_sys::Response> {
+        self.line.status = head.status;
+        self.line.end = "ok";
+        self.log();
+        respond::whole(head, body)
+    }
+
+    fn log(&mut self) {
+        self.line.duration_ms = now_ms().saturating_sub(self.line.time_ms);
+        worker::console_log!("{}", self.line.to_json());
+    }
 }
 
 /// Milliseconds since the Unix epoch.

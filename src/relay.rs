@@ -11,8 +11,8 @@ use clawfront_core::config::Config;
 use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input, Output};
 use clawfront_core::log::Line;
-use clawfront_core::respond::{Head, refuse};
-use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
+use clawfront_core::respond::{Common, Head};
+use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
@@ -21,6 +21,8 @@ use web_sys::{
 use worker::WebSocket;
 use worker::js_sys::futures::JsFuture;
 
+use crate::limits::Slot;
+use crate::listener::{Deferred, Listener};
 use crate::{now_ms, respond, upgrade};
 
 /// Sent when we close the gateway's socket: a normal closure (RFC 6455 section 7.4.1).
@@ -28,8 +30,6 @@ const NORMAL_CLOSURE: u16 = 1000;
 
 /// Close code of a socket that failed without a close frame (RFC 6455 section 7.4.1).
 const ABNORMAL_CLOSURE: u16 = 1006;
-
-type Handler<E> = Closure<dyn FnMut(E)>;
 
 /// One exchange at work.
 #[derive(Clone)]
@@ -39,6 +39,8 @@ struct Inner {
     exchange: Exchange,
     config: Rc<Config>,
     line: Line,
+    /// Of the key's concurrent runs.
+    slot: Option<Slot>,
     output: Output,
     socket: Option<WebSocket>,
     /// Of the response's body, once the response began.
@@ -51,32 +53,19 @@ struct Inner {
     over: bool,
 }
 
-/// A promise and the function that keeps it.
-struct Deferred {
-    promise: Promise,
-    resolve: Option<Function>,
-}
-
 struct Timer {
     id: i32,
     at_ms: u64,
     _callback: Closure<dyn FnMut()>,
 }
 
-/// A handler that is removed from its target when it is dropped.
-struct Listener {
-    target: EventTarget,
-    event: &'static str,
-    function: Function,
-    _handler: Box<dyn std::any::Any>,
-}
-
 impl Relay {
-    pub(crate) fn new(exchange: Exchange, config: Rc<Config>, line: Line) -> Self {
+    pub(crate) fn new(exchange: Exchange, config: Rc<Config>, line: Line, slot: Slot) -> Self {
         Self(Rc::new(RefCell::new(Inner {
             exchange,
             config,
             line,
+            slot: Some(slot),
             output: Output::default(),
             socket: None,
             body: None,
@@ -187,16 +176,8 @@ impl Relay {
         event: &'static str,
         handle: impl FnMut(E) + 'static,
     ) {
-        let handler: Handler<E> = Closure::new(handle);
-        let function: Function = handler.as_ref().unchecked_ref::<Function>().clone();
-        if target.add_event_listener_with_callback(event, &function).is_ok() {
-            self.0.borrow_mut().listeners.push(Listener {
-                target: target.clone(),
-                event,
-                function,
-                _handler: Box::new(handler),
-            });
-        }
+        let listener = Listener::new(target, event, handle);
+        self.0.borrow_mut().listeners.extend(listener);
     }
 
     /// Sees to it that the exchange is woken in time. A timer that comes early only looks at the clock, so one is kept as long as it
@@ -298,6 +279,7 @@ impl Inner {
 
     fn end(&mut self) {
         self.over = true;
+        self.slot = None;
         self.body = None;
         if let Some(socket) = self.socket.take() {
             // The runtime does not close it when the client leaves.
@@ -305,7 +287,7 @@ impl Inner {
         }
         if !self.responded {
             // The promise must not stay open: to the runtime that would look like a Worker that hangs.
-            let (head, body) = refuse(&Failure::HungUp, &self.line.request_id);
+            let (head, body) = Common::default().refuse(&Failure::HungUp);
             if let Ok(response) = respond::whole(&head, &body) {
                 self.response.resolve(&response);
             }
@@ -317,33 +299,9 @@ impl Inner {
     }
 }
 
-impl Deferred {
-    fn new() -> Self {
-        let mut kept = None;
-        // It is called before the constructor returns.
-        let promise = Promise::new(&mut |resolve, _| kept = Some(resolve));
-        Self { promise, resolve: kept }
-    }
-
-    /// Only the first call counts.
-    fn resolve(&self, value: &JsValue) {
-        if let Some(resolve) = &self.resolve {
-            let _ = resolve.call1(&JsValue::UNDEFINED, value);
-        }
-    }
-}
-
 impl Drop for Timer {
     fn drop(&mut self) {
         global().clear_timeout_with_handle(self.id);
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let _ = self
-            .target
-            .remove_event_listener_with_callback(self.event, &self.function);
     }
 }
 

@@ -11,6 +11,11 @@ pub(crate) fn whole(head: &Head, body: &[u8]) -> Result<Response> {
     Ok(Response::new_with_opt_js_u8_array_and_init(Some(&body), &init(head)?)?)
 }
 
+/// A response without a body.
+pub(crate) fn empty(head: &Head) -> Result<Response> {
+    Ok(Response::new_with_opt_str_and_init(None, &init(head)?)?)
+}
+
 /// A response whose body follows.
 pub(crate) fn stream(head: &Head, body: &ReadableStream) -> Result<Response> {
     Ok(Response::new_with_opt_readable_stream_and_init(

@@ -39,7 +39,7 @@ test("core has no clock and no randomness", () => {
 });
 
 test("openai/ and gateway/ do not name each other", () => {
-  assert.deepEqual(matches(sources("core/src/openai"), /gateway/), []);
+  assert.deepEqual(matches(sources("core/src/openai"), /\bgateway::|crate::gateway/), []);
   assert.deepEqual(matches(sources("core/src/gateway"), /openai|sse::/), []);
 });
 
@@ -59,7 +59,7 @@ test("no type that holds a secret can be printed, serialised or compared", () =>
     ["core/src/secret.rs", "Secret"],
     ["core/src/secret.rs", "Digest"],
     ["core/src/gateway/device.rs", "DeviceKey"],
-    ["core/src/key.rs", "NewKey"],
+    ["core/src/key/mod.rs", "NewKey"],
   ]) {
     const text = readFileSync(join(ROOT, file), "utf8");
     const derives = text.match(new RegExp(`((?:#\\[derive\\(.*\\)\\]\\n)?)pub struct ${name}\\b`));

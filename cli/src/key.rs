@@ -65,7 +65,7 @@ fn check(entry: &str) -> Result<(), Problem> {
     }
     clients.extend(entry, &mut problems);
     match problems.into_iter().next() {
-        Some(problem) => Err(Problem::new(problem)),
+        Some(problem) => Err(Problem::new(problem.what)),
         None => Ok(()),
     }
 }

@@ -49,6 +49,14 @@ impl Agents {
     }
 }
 
+/// The agents of a gateway, as it lists them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    pub agents: Vec<AgentId>,
+    /// The agent of runs that name none; a gateway with several agents may have no such.
+    pub default_agent: Option<AgentId>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,18 +1,25 @@
 //! The `Authorization` header. Source: RFC 6750 section 2.1, RFC 9110 section 11.1 (the scheme is case-insensitive).
 
-use crate::config::Config;
+use core::net::IpAddr;
+
 use crate::error::Failure;
-use crate::key::Client;
+use crate::key::{Client, Clients, Denial};
 
 /// Longest header that is looked at, in bytes: a key has at most 71.
 const MAX_HEADER_BYTES: usize = 512;
 
 /// Admits the bearer of a client key. One answer for every cause, and no origin is touched before.
-pub fn admit<'c>(config: &'c Config, header: Option<&str>) -> Result<&'c Client, Failure> {
+pub fn admit<'c>(
+    clients: &'c Clients,
+    header: Option<&str>,
+    now_ms: u64,
+    address: Option<IpAddr>,
+) -> Result<&'c Client, Failure> {
     header
         .and_then(token)
-        .and_then(|token| config.clients.admit(token))
-        .ok_or(Failure::Unauthorized)
+        .ok_or(Denial::Missing)
+        .and_then(|token| clients.admit(token, now_ms, address))
+        .map_err(Failure::Unauthorized)
 }
 
 /// The token of a `Bearer` header: visible ASCII. Two headers arrive joined by a comma and a space, which no token has.

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::gateway::credential::{Auth, Credential};
 use crate::gateway::device::DeviceKey;
 use crate::key::Clients;
+use crate::openai::models::Aliases;
 use crate::secret::Secret;
 
 pub const GATEWAY_URL: &str = "GATEWAY_URL";
@@ -14,6 +15,7 @@ pub const GATEWAY_PASSWORD: &str = "GATEWAY_PASSWORD";
 pub const DEVICE_KEY: &str = "DEVICE_KEY";
 pub const DEVICE_TOKEN: &str = "DEVICE_TOKEN";
 pub const CLIENT_KEYS: &str = "CLIENT_KEYS";
+pub const MODEL_ALIASES: &str = "MODEL_ALIASES";
 
 /// `CLIENT_KEYS_2` to `CLIENT_KEYS_9`: one secret holds 5 kB, some 40 keys.
 const MORE_CLIENT_KEYS: std::ops::RangeInclusive<u8> = 2..=9;
@@ -23,6 +25,7 @@ const MORE_CLIENT_KEYS: std::ops::RangeInclusive<u8> = 2..=9;
 pub struct Config {
     pub gateway: Gateway,
     pub clients: Clients,
+    pub aliases: Aliases,
 }
 
 /// Where the gateway is, and what it is shown.
@@ -58,10 +61,14 @@ impl Config {
         let url = take(gateway_url(get(GATEWAY_URL)), &mut problems);
         let credential = take(credential(&get), &mut problems);
         let clients = clients(&get, &mut problems);
+        let aliases =
+            Aliases::parse(&get(MODEL_ALIASES).unwrap_or_default()).map_err(|what| problem(MODEL_ALIASES, what));
+        let aliases = take(aliases, &mut problems).unwrap_or_default();
         match (url, credential) {
             (Some(url), Some(credential)) if problems.is_empty() => Ok(Self {
                 gateway: Gateway { url, credential },
                 clients,
+                aliases,
             }),
             _ => Err(problems),
         }
@@ -151,7 +158,7 @@ fn clients(get: &impl Fn(&str) -> Option<String>, problems: &mut Vec<Problem>) -
             found = true;
             let mut mistakes = Vec::new();
             clients.extend(&entries, &mut mistakes);
-            problems.extend(mistakes.into_iter().map(|what| problem(&name, what)));
+            problems.extend(mistakes.iter().map(|what| problem(&name, what.to_string())));
         }
     }
     if !found || (clients.is_empty() && problems.is_empty()) {
@@ -248,7 +255,7 @@ mod tests {
             ("CLIENT_KEYS_3", &again),
         ])
         .unwrap_err();
-        assert_eq!(problems, ["CLIENT_KEYS_3: entry 1: the id phone is used twice"]);
+        assert_eq!(problems, ["CLIENT_KEYS_3: entry 1: phone: the id is used twice"]);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::gateway::refusal::Refusal;
+use crate::key::{Denial, Scope};
+use crate::limit::Allowance;
 
 /// Seconds after which a starting or draining gateway is worth another try, where it does not say itself.
 pub const RETRY_AFTER_S: u32 = 5;
@@ -16,7 +18,24 @@ pub const RETRY_AFTER_S: u32 = 5;
 pub enum Failure {
     // The caller's.
     /// No key, or none that is good: one answer for every cause.
-    Unauthorized,
+    Unauthorized(Denial),
+    /// Too many of those from one address.
+    TooManyAttempts {
+        retry_after_s: u32,
+        /// The first of its minute: the only one that is logged.
+        is_first: bool,
+    },
+    /// The key is good, but not for this.
+    MissingScope(Scope),
+    /// The key is good, but not from a page of this origin.
+    OriginNotAllowed,
+    /// The key's requests of this minute are used up.
+    RateLimited(Allowance),
+    /// As many runs of the key are going as it may have.
+    TooManyRuns {
+        limit: u32,
+        retry_after_s: u32,
+    },
     UnknownPath,
     MethodNotAllowed {
         allow: &'static str,
@@ -172,17 +191,48 @@ impl Failure {
     #[expect(clippy::too_many_lines, reason = "it is one table, and is read as one")]
     pub fn reply(&self) -> Reply {
         let (status, kind, code, message): Row = match self {
-            Self::Unauthorized => (
+            Self::Unauthorized(_) => (
                 401,
                 "invalid_request_error",
                 "invalid_api_key",
                 "Incorrect API key provided. Send a valid key as `Authorization: Bearer <key>`.".into(),
             ),
+            Self::TooManyAttempts { .. } => (
+                429,
+                "rate_limit_error",
+                "too_many_failed_attempts",
+                "Too many requests with incorrect API keys from this address. Check the key, then try again later."
+                    .into(),
+            ),
+            Self::MissingScope(scope) => (
+                403,
+                "invalid_request_error",
+                "missing_scope",
+                format!("This API key lacks the scope `{}`.", scope.name()).into(),
+            ),
+            Self::OriginNotAllowed => (
+                403,
+                "invalid_request_error",
+                "origin_not_allowed",
+                "This API key may not be used from web pages of this origin.".into(),
+            ),
+            Self::RateLimited(allowance) => (
+                429,
+                "rate_limit_error",
+                "rate_limit_exceeded",
+                format!("This API key may make {} requests per minute.", allowance.limit).into(),
+            ),
+            Self::TooManyRuns { limit, .. } => (
+                429,
+                "rate_limit_error",
+                "concurrent_runs_exceeded",
+                format!("This API key may have {limit} runs at a time; wait until one has ended.").into(),
+            ),
             Self::UnknownPath => (
                 404,
                 "invalid_request_error",
                 "unknown_url",
-                "Unknown path. The API is at /v1/chat/completions.".into(),
+                "Unknown path. There are POST /v1/chat/completions, GET /v1/models and GET /v1/key.".into(),
             ),
             Self::MethodNotAllowed { allow } => (
                 405,
@@ -298,7 +348,10 @@ impl Failure {
                 code,
             },
             retry_after_s: match self {
-                Self::Unavailable { retry_after_s, .. } => Some(*retry_after_s),
+                Self::Unavailable { retry_after_s, .. }
+                | Self::TooManyAttempts { retry_after_s, .. }
+                | Self::TooManyRuns { retry_after_s, .. } => Some(*retry_after_s),
+                Self::RateLimited(allowance) => Some(allowance.reset_s),
                 _ => None,
             },
             allow: match self {
@@ -310,7 +363,15 @@ impl Failure {
 
     /// Whether sending the request again cannot help, and may lock the Worker's address out at the gateway.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::NotAGateway { .. } | Self::Misconfigured)
+        matches!(
+            self,
+            Self::Refused(_) | Self::NotAGateway { .. } | Self::Misconfigured | Self::TooManyAttempts { .. }
+        )
+    }
+
+    /// Whether it leaves a line in the log: of a flood of wrong keys, one a minute and address is enough.
+    pub fn is_logged(&self) -> bool {
+        !matches!(self, Self::TooManyAttempts { is_first: false, .. })
     }
 
     /// What the log says beyond the code of [`Failure::reply`].
@@ -320,6 +381,14 @@ impl Failure {
             | Self::Unavailable {
                 refusal: Some(refusal), ..
             } => Some(refusal.cause()),
+            Self::Unauthorized(denial) => Some(Cause {
+                code: denial.code().into(),
+                hint: denial.hint().into(),
+            }),
+            Self::RateLimited(_) | Self::TooManyRuns { .. } => Some(Cause {
+                code: "key_limit".into(),
+                hint: "the key's entry in CLIENT_KEYS sets rpm and runs".into(),
+            }),
             Self::NotAGateway { status, why } => Some(why.cause(*status)),
             Self::Unreachable => Some(Cause {
                 code: "unreachable".into(),

@@ -22,12 +22,15 @@ pub struct Line {
     pub session: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// A chat UI's own call (a title, tags), kept out of the conversation.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub aside: bool,
     /// HTTP status; 499 if the client left before there was one.
     pub status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte_ms: Option<u64>,
     pub duration_ms: u64,
-    /// `stop`, `length`, or the code of the error.
+    /// `stop`, `length`, `ok` where there was no run, or the code of the error.
     pub end: &'static str,
     /// What was behind an error.
     #[serde(skip_serializing_if = "Option::is_none")]

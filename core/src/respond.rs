@@ -1,7 +1,19 @@
-//! The head of every response, and the whole of those that are errors.
+//! The head of every response, and the whole of those that are not an exchange's.
 
 use crate::error::{Failure, Reply};
+use crate::limit::Allowance;
 use crate::openai::write_error;
+use crate::origin::Origin;
+
+/// Seconds for which a browser may remember the answer to a preflight request: the most that Chromium keeps.
+const PREFLIGHT_MAX_AGE_S: u32 = 7200;
+
+/// Longest list of header names that a preflight is granted, in bytes: the SDKs' own are 600.
+const MAX_REQUESTED_HEADERS_BYTES: usize = 4096;
+
+/// Response headers that a page may read. Source: what our responses carry beyond those that the Fetch standard always lets through.
+const EXPOSED: &str = "x-request-id, retry-after, x-should-retry, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, \
+                       x-ratelimit-reset-requests, x-clawfront-ignored, x-clawfront-models";
 
 /// Status and headers of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,12 +23,16 @@ pub struct Head {
 }
 
 /// What all responses to one request carry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Common {
     /// `x-request-id`, also in the log.
     pub request_id: String,
     /// `x-clawfront-ignored`: parameters that were sent and had no effect.
     pub ignored: Vec<&'static str>,
+    /// `x-ratelimit-…-requests`: what is left of the key's requests.
+    pub allowance: Option<Allowance>,
+    /// `access-control-allow-origin`: the page that may read the response.
+    pub origin: Option<Origin>,
 }
 
 impl Common {
@@ -33,7 +49,7 @@ impl Common {
     }
 
     /// The head of one JSON object.
-    pub(crate) fn json(&self) -> Head {
+    pub fn json(&self) -> Head {
         let mut head = self.head(200, "application/json");
         head.headers.push(("cache-control", "no-store".to_owned()));
         head
@@ -60,26 +76,150 @@ impl Common {
         head
     }
 
-    fn head(&self, status: u16, content_type: &str) -> Head {
-        let mut headers = vec![
-            ("content-type", content_type.to_owned()),
-            ("x-request-id", self.request_id.clone()),
-        ];
-        if !self.ignored.is_empty() {
-            headers.push(("x-clawfront-ignored", self.ignored.join(", ")));
+    /// The response to a preflight request: `headers` is what the page wants to send. Asked before it shows a key, so it says yes to
+    /// what some key may do; what this one may is decided when it comes.
+    pub fn preflight(&self, headers: Option<&str>) -> Head {
+        let mut head = Head {
+            status: 204,
+            headers: vec![
+                ("access-control-allow-methods", "GET, POST".to_owned()),
+                ("access-control-max-age", PREFLIGHT_MAX_AGE_S.to_string()),
+                ("x-request-id", self.request_id.clone()),
+            ],
+        };
+        if let Some(headers) = headers.filter(|headers| is_header_list(headers)) {
+            head.headers.push(("access-control-allow-headers", headers.to_owned()));
         }
-        Head { status, headers }
+        self.share(&mut head);
+        head
+    }
+
+    /// The response to a request that failed before there was a run.
+    pub fn refuse(&self, failure: &Failure) -> (Head, Vec<u8>) {
+        let reply = failure.reply();
+        let mut body = Vec::new();
+        write_error(&reply.body, &mut body);
+        (self.error(&reply, !failure.is_permanent()), body)
+    }
+
+    fn head(&self, status: u16, content_type: &str) -> Head {
+        let mut head = Head {
+            status,
+            headers: vec![
+                ("content-type", content_type.to_owned()),
+                ("x-request-id", self.request_id.clone()),
+            ],
+        };
+        if !self.ignored.is_empty() {
+            head.headers.push(("x-clawfront-ignored", self.ignored.join(", ")));
+        }
+        if let Some(allowance) = &self.allowance {
+            head.headers.extend([
+                ("x-ratelimit-limit-requests", allowance.limit.to_string()),
+                ("x-ratelimit-remaining-requests", allowance.remaining.to_string()),
+                ("x-ratelimit-reset-requests", format!("{}s", allowance.reset_s)),
+            ]);
+        }
+        self.share(&mut head);
+        head
+    }
+
+    /// Lets the page read the response. Never with credentials: a key is no cookie.
+    fn share(&self, head: &mut Head) {
+        if let Some(origin) = &self.origin {
+            head.headers.extend([
+                ("access-control-allow-origin", origin.to_string()),
+                ("access-control-expose-headers", EXPOSED.to_owned()),
+                ("vary", "Origin, Access-Control-Request-Headers".to_owned()),
+            ]);
+        }
     }
 }
 
-/// The response to a request that failed before there was a run.
-pub fn refuse(failure: &Failure, request_id: &str) -> (Head, Vec<u8>) {
-    let common = Common {
-        request_id: request_id.to_owned(),
-        ignored: Vec::new(),
-    };
-    let reply = failure.reply();
-    let mut body = Vec::new();
-    write_error(&reply.body, &mut body);
-    (common.error(&reply, !failure.is_permanent()), body)
+/// Whether it is header names with commas between them, and can be said back.
+fn is_header_list(text: &str) -> bool {
+    text.len() <= MAX_REQUESTED_HEADERS_BYTES
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b',' | b' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn common() -> Common {
+        Common {
+            request_id: "r1".into(),
+            ..Common::default()
+        }
+    }
+
+    fn headers(head: &Head) -> Vec<(&str, &str)> {
+        head.headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn a_page_that_may_is_told_so_and_a_preflight_says_back_what_it_asked_for() {
+        let common = Common {
+            origin: Origin::parse("https://chat.example.com"),
+            ..common()
+        };
+        let shared = [
+            ("access-control-allow-origin", "https://chat.example.com"),
+            ("access-control-expose-headers", EXPOSED),
+            ("vary", "Origin, Access-Control-Request-Headers"),
+        ];
+        let (head, _) = common.refuse(&Failure::UnknownPath);
+        assert!(shared.iter().all(|pair| headers(&head).contains(pair)), "{head:?}");
+        let asked = "authorization, content-type, x-stainless-arch";
+        assert_eq!(
+            headers(&common.preflight(Some(asked))),
+            [
+                &[
+                    ("access-control-allow-methods", "GET, POST"),
+                    ("access-control-max-age", "7200"),
+                    ("x-request-id", "r1"),
+                    ("access-control-allow-headers", asked),
+                ][..],
+                &shared[..]
+            ]
+            .concat()
+        );
+        let odd = common.preflight(Some("x\r\nset-cookie: a=b"));
+        assert!(
+            !headers(&odd)
+                .iter()
+                .any(|(name, _)| *name == "access-control-allow-headers")
+        );
+    }
+
+    #[test]
+    fn other_pages_are_told_nothing() {
+        let (head, _) = common().refuse(&Failure::UnknownPath);
+        assert!(!head.headers.iter().any(|(name, _)| name.starts_with("access-control")));
+    }
+
+    #[test]
+    fn what_is_left_is_said_in_openais_headers() {
+        let common = Common {
+            allowance: Some(Allowance {
+                limit: 30,
+                remaining: 29,
+                reset_s: 60,
+            }),
+            ..common()
+        };
+        let head = common.json();
+        for pair in [
+            ("x-ratelimit-limit-requests", "30"),
+            ("x-ratelimit-remaining-requests", "29"),
+            ("x-ratelimit-reset-requests", "60s"),
+        ] {
+            assert!(headers(&head).contains(&pair), "{head:?}");
+        }
+    }
 }

@@ -1,24 +1,52 @@
 //! Which endpoint a request is for.
 
+use percent_encoding::percent_decode_str;
+
 use crate::error::Failure;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
+    /// `POST /v1/chat/completions`
     ChatCompletions,
+    /// `GET /v1/models`
+    Models,
+    /// `GET /v1/models/{id}`
+    Model(String),
+    /// `GET /v1/key`
+    Key,
 }
+
+/// What a path takes.
+const POST: &str = "POST";
+const GET: &str = "GET, HEAD";
 
 impl Route {
     /// The route of a request, or what to answer where there is none.
     ///
     /// A slash at the end and doubled slashes are forgiven: base URLs are typed with and without one.
     pub fn of(method: &str, path: &str) -> Result<Self, Failure> {
-        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-        match (segments.next(), segments.next(), segments.next(), segments.next()) {
-            (Some("v1"), Some("chat"), Some("completions"), None) if method == "POST" => Ok(Self::ChatCompletions),
-            (Some("v1"), Some("chat"), Some("completions"), None) => Err(Failure::MethodNotAllowed { allow: "POST" }),
-            _ => Err(Failure::UnknownPath),
+        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let (route, allow) = match segments.as_slice() {
+            ["v1", "chat", "completions"] => (Self::ChatCompletions, POST),
+            ["v1", "models"] => (Self::Models, GET),
+            // An id may have a slash in it, as it is or as %2F.
+            ["v1", "models", id @ ..] => (Self::Model(decode(&id.join("/"))?), GET),
+            ["v1", "key"] => (Self::Key, GET),
+            _ => return Err(Failure::UnknownPath),
+        };
+        if allow.split(", ").any(|allowed| allowed == method) {
+            Ok(route)
+        } else {
+            Err(Failure::MethodNotAllowed { allow })
         }
     }
+}
+
+fn decode(id: &str) -> Result<String, Failure> {
+    percent_decode_str(id)
+        .decode_utf8()
+        .map(Into::into)
+        .map_err(|_| Failure::ModelNotFound)
 }
 
 #[cfg(test)]
@@ -41,6 +69,18 @@ mod tests {
                 );
             }
         }
+        for method in ["GET", "HEAD"] {
+            assert_eq!(Route::of(method, "/v1/models"), Ok(Route::Models));
+            assert_eq!(Route::of(method, "/v1/models/"), Ok(Route::Models));
+            assert_eq!(Route::of(method, "/v1/key"), Ok(Route::Key));
+        }
+        for path in ["/v1/models", "/v1/models/main", "/v1/key"] {
+            assert_eq!(
+                Route::of("POST", path),
+                Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
+                "{path}"
+            );
+        }
         for path in [
             "/",
             "",
@@ -49,8 +89,29 @@ mod tests {
             "/v1/chat/completions/x",
             "/V1/chat/completions",
             "/v1/completions",
+            "/v1/key/x",
         ] {
             assert_eq!(Route::of("POST", path), Err(Failure::UnknownPath), "{path}");
         }
+    }
+
+    #[test]
+    fn a_models_id_may_have_a_slash_in_it() {
+        for path in [
+            "/v1/models/openclaw/main",
+            "/v1/models/openclaw%2Fmain",
+            "/v1/models/openclaw%2fmain/",
+        ] {
+            assert_eq!(
+                Route::of("GET", path),
+                Ok(Route::Model("openclaw/main".into())),
+                "{path}"
+            );
+        }
+        assert_eq!(
+            Route::of("GET", "/v1/models/agent%3Amain"),
+            Ok(Route::Model("agent:main".into()))
+        );
+        assert_eq!(Route::of("GET", "/v1/models/%ff"), Err(Failure::ModelNotFound));
     }
 }

@@ -95,6 +95,12 @@ impl Session {
         Ok(Self::within(format!("edge:{kid}:user:{}", segment(user))))
     }
 
+    /// The stable session of a chat UI's conversation, which the client's header `header` names.
+    pub fn of_conversation(kid: &KeyId, header: &str, id: &str) -> Result<Self, SessionError> {
+        check(id)?;
+        Ok(Self::within(format!("edge:{kid}:chat:{header}:{}", segment(id))))
+    }
+
     /// The session that `x-openclaw-session-key` names.
     pub fn named(kid: &KeyId, policy: SessionPolicy, name: &str) -> Result<Self, SessionError> {
         check(name)?;

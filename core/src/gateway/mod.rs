@@ -7,5 +7,6 @@ pub(crate) mod frame;
 pub(crate) mod link;
 pub mod pairing;
 pub mod refusal;
+pub mod roster;
 pub(crate) mod run;
 pub mod upgrade;

@@ -148,6 +148,20 @@ pub(super) enum Content<'a> {
     Parts(Vec<Part<'a>>),
 }
 
+impl Content<'_> {
+    /// The text of a content that is one text, however it is written.
+    pub(super) fn only_text(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Text(text) => Some(text),
+            Self::Parts(parts) => match parts.as_slice() {
+                [part] => part.text.as_deref(),
+                _ => None,
+            },
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Part<'a> {
     #[serde(rename = "type", borrow)]

@@ -1,10 +1,12 @@
 //! `POST /v1/chat/completions`: from the request to the turn it asks for.
 
 use super::body::Body;
+use super::models::{Aliases, MAX_MODEL_BYTES, agent_of};
 use super::prompt::{self, Memory};
+use super::task;
 use crate::agent::AgentId;
 use crate::error::Failure;
-use crate::key::Client;
+use crate::key::{Client, TaskPolicy};
 use crate::session::{Session, SessionError};
 use crate::turn::{AgentChoice, RunId, Turn};
 
@@ -13,20 +15,14 @@ use crate::turn::{AgentChoice, RunId, Turn};
 pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Headers of a request that say which agent and session it is for.
-pub const AGENT_HEADER: &str = "x-openclaw-agent-id";
-pub const SESSION_HEADER: &str = "x-openclaw-session-key";
-
-/// Longest `model` that is echoed, in bytes; no agent has a name that long.
-const MAX_MODEL_BYTES: usize = 256;
+const AGENT_HEADER: &str = "x-openclaw-agent-id";
+const SESSION_HEADER: &str = "x-openclaw-session-key";
 
 /// What a client asked for, beside its key.
-#[derive(Debug)]
 pub struct Request<'a> {
     pub body: &'a [u8],
-    /// Value of [`AGENT_HEADER`].
-    pub agent: Option<&'a str>,
-    /// Value of [`SESSION_HEADER`].
-    pub session: Option<&'a str>,
+    /// The value of the header of this name, in lower case.
+    pub header: &'a dyn Fn(&str) -> Option<String>,
 }
 
 /// Randomness for one request: from a cryptographically secure source, used once.
@@ -47,18 +43,33 @@ pub struct Accepted {
     pub model: String,
     /// Parameters that were sent and that the agent API cannot take, in alphabetical order.
     pub ignored: Vec<&'static str>,
+    /// A chat UI's own call, which was sent to a session of its own.
+    pub aside: bool,
 }
 
 /// Reads a request of `client`.
-pub fn accept(request: &Request<'_>, client: &Client, entropy: &Entropy) -> Result<Accepted, Failure> {
+pub fn accept(
+    request: &Request<'_>,
+    client: &Client,
+    aliases: &Aliases,
+    entropy: &Entropy,
+) -> Result<Accepted, Failure> {
     let body = Body::parse(request.body)?;
     body.refuse_what_cannot_be_done()?;
     let model = body.model.as_deref().unwrap_or("openclaw").trim();
     if model.len() > MAX_MODEL_BYTES {
         return Err(Failure::ModelNotFound);
     }
-    let (session, memory) = session(request, &body, client, entropy)?;
-    let agent = agent(request.agent, model, session.agent(), client)?;
+    let (mut session, mut memory) = session(request, &body, client, entropy)?;
+    let aside = client.tasks == TaskPolicy::Aside && memory == Memory::Session && task::is_task(&body.messages);
+    let asked = match (request.header)(AGENT_HEADER).as_deref().map(str::trim) {
+        Some(id) if !id.is_empty() => Some(AgentId::parse(id).ok_or(Failure::ModelNotFound)?),
+        _ => agent_of(model, aliases)?,
+    };
+    let agent = agent(asked, session.agent(), client)?;
+    if aside {
+        (session, memory) = (Session::fresh(&client.id, &entropy.session), Memory::None);
+    }
     let prompt = prompt::fold(&body.messages, memory)?;
     Ok(Accepted {
         turn: Turn {
@@ -77,21 +88,32 @@ pub fn accept(request: &Request<'_>, client: &Client, entropy: &Entropy) -> Resu
             .unwrap_or(false),
         model: model.to_owned(),
         ignored: body.ignored(),
+        aside,
     })
 }
 
-/// The session of a request: the header's, else the user's, else one of its own.
+/// The session of a request: the session header's, else that of the conversation that a header of the key's list names, else the
+/// user's, else one of its own.
 fn session(
     request: &Request<'_>,
     body: &Body<'_>,
     client: &Client,
     entropy: &Entropy,
 ) -> Result<(Session, Memory), Failure> {
-    let refuse = |param: &'static str| move |error: SessionError| Failure::invalid(param, format!("{param} {error}."));
+    let refuse = |param: &str| {
+        let param = param.to_owned();
+        move |error: SessionError| Failure::invalid(param.clone(), format!("{param} {error}."))
+    };
     // Not trimmed: two different names are two sessions.
     let named = |name: &&str| !name.trim().is_empty();
-    if let Some(name) = request.session.filter(named) {
-        let session = Session::named(&client.id, client.sessions, name).map_err(refuse(SESSION_HEADER))?;
+    let header = |name: &str| (request.header)(name).filter(|value| named(&value.as_str()));
+    if let Some(name) = header(SESSION_HEADER) {
+        let session = Session::named(&client.id, client.sessions, &name).map_err(refuse(SESSION_HEADER))?;
+        return Ok((session, Memory::Session));
+    }
+    let conversation = client.conversations.iter().find_map(|name| Some((name, header(name)?)));
+    if let Some((name, id)) = conversation {
+        let session = Session::of_conversation(&client.id, name, &id).map_err(refuse(name))?;
         return Ok((session, Memory::Session));
     }
     if let Some(user) = body.user.as_deref().filter(named) {
@@ -101,17 +123,8 @@ fn session(
     Ok((Session::fresh(&client.id, &entropy.session), Memory::None))
 }
 
-/// The agent of a request: the header's, else the model's, else that of a raw session key, else the default.
-fn agent(
-    header: Option<&str>,
-    model: &str,
-    of_session: Option<&AgentId>,
-    client: &Client,
-) -> Result<AgentChoice, Failure> {
-    let asked = match header.map(str::trim).filter(|id| !id.is_empty()) {
-        Some(id) => Some(AgentId::parse(id).ok_or(Failure::ModelNotFound)?),
-        None => agent_of_model(model)?,
-    };
+/// The agent of a request: the one asked for by header or model, else that of a raw session key, else the default.
+fn agent(asked: Option<AgentId>, of_session: Option<&AgentId>, client: &Client) -> Result<AgentChoice, Failure> {
     let chosen = match (asked, of_session) {
         (Some(asked), Some(of_session)) if asked != *of_session => {
             return Err(Failure::invalid(
@@ -128,26 +141,6 @@ fn agent(
         Some(_) => Err(Failure::ModelNotFound),
         None => Ok(AgentChoice::GatewayDefault(client.agents.clone())),
     }
-}
-
-/// The agent that a model names: `openclaw/<id>`, `openclaw:<id>` or `agent:<id>`, in any case; `None` for `openclaw` and
-/// `openclaw/default`, which mean the default one.
-///
-/// Source: OpenClaw `http-utils.ts` (both versions).
-fn agent_of_model(model: &str) -> Result<Option<AgentId>, Failure> {
-    let lower = model.to_ascii_lowercase();
-    if matches!(
-        lower.as_str(),
-        "" | "openclaw" | "openclaw/default" | "openclaw:default"
-    ) {
-        return Ok(None);
-    }
-    ["openclaw/", "openclaw:", "agent:"]
-        .iter()
-        .find_map(|prefix| lower.strip_prefix(prefix))
-        .and_then(AgentId::parse)
-        .map(Some)
-        .ok_or(Failure::ModelNotFound)
 }
 
 #[cfg(test)]
@@ -167,25 +160,45 @@ mod tests {
         let mut problems = Vec::new();
         clients.extend(&format!("phone {} {fields}", key.hash), &mut problems);
         assert!(problems.is_empty(), "{problems:?}");
-        clients.admit(&key.plaintext).unwrap().clone()
+        clients.iter().next().unwrap().clone()
+    }
+
+    fn accepted_with(body: &str, headers: &[(&str, &str)], fields: &str) -> Result<Accepted, Failure> {
+        let header = |name: &str| {
+            let found = headers.iter().find(|(header, _)| *header == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let request = Request {
+            body: body.as_bytes(),
+            header: &header,
+        };
+        let aliases = Aliases::parse("gpt-4o=main").unwrap();
+        accept(&request, &client(fields), &aliases, &ENTROPY)
     }
 
     fn accepted(body: &str, fields: &str) -> Result<Accepted, Failure> {
-        let request = Request {
-            body: body.as_bytes(),
-            agent: None,
-            session: None,
-        };
-        accept(&request, &client(fields), &ENTROPY)
+        accepted_with(body, &[], fields)
     }
 
     fn with_headers(agent: Option<&str>, session: Option<&str>, fields: &str) -> Result<Accepted, Failure> {
-        let request = Request {
-            body: br#"{"messages":[{"role":"user","content":"hi"}]}"#,
-            agent,
-            session,
-        };
-        accept(&request, &client(fields), &ENTROPY)
+        let headers: Vec<_> = [(AGENT_HEADER, agent), (SESSION_HEADER, session)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        accepted_with(
+            r#"{"model":"gpt-9.9","messages":[{"role":"user","content":"hi"}]}"#,
+            &headers,
+            fields,
+        )
+    }
+
+    fn session_key(accepted: &Accepted) -> String {
+        accepted
+            .turn
+            .session
+            .key(&AgentId::parse("main").unwrap())
+            .as_str()
+            .to_owned()
     }
 
     fn choice(model: &str, fields: &str) -> Result<AgentChoice, Failure> {
@@ -198,30 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn the_model_names_the_agent_in_every_documented_form() {
-        let fields = "agents=main,beta default=main";
-        for model in [
-            "openclaw:beta",
-            "openclaw/beta",
-            "agent:beta",
-            "OpenClaw/Beta",
-            "AGENT:BETA",
-            " agent:beta ",
-        ] {
-            assert_eq!(choice(model, fields), Ok(named("beta")), "{model}");
-        }
-        for model in ["", "openclaw", "OpenClaw", "openclaw/default", "openclaw:default"] {
-            assert_eq!(choice(model, fields), Ok(named("main")), "{model}");
-        }
-        for model in [
-            "gpt-5",
-            "openclaw/",
-            "agent:",
-            "openclaw/a b",
-            "openclaw/gamma",
-            "beta",
-            &"m".repeat(300),
-        ] {
+    fn the_model_names_an_agent_of_the_key_or_its_default() {
+        let fields = "agents=main,beta default=beta";
+        assert_eq!(choice("openclaw/main", fields), Ok(named("main")));
+        assert_eq!(choice("gpt-4o", fields), Ok(named("main")));
+        assert_eq!(choice("openclaw", fields), Ok(named("beta")));
+        for model in ["gpt-5", "openclaw/gamma", "gamma", &"m".repeat(300)] {
             assert_eq!(choice(model, fields), Err(Failure::ModelNotFound), "{model}");
         }
     }
@@ -239,15 +234,23 @@ mod tests {
     fn the_agent_header_wins_over_the_model() {
         let agent = |header| with_headers(Some(header), None, "agents=main,beta default=main").map(|a| a.turn.agent);
         assert_eq!(agent("Beta"), Ok(named("beta")));
-        assert_eq!(agent(" "), Ok(named("main")));
+        assert_eq!(
+            agent(" "),
+            Err(Failure::ModelNotFound),
+            "the model counts, and there is no gpt-9.9"
+        );
         assert_eq!(agent("gamma"), Err(Failure::ModelNotFound));
         assert_eq!(agent("agent:main"), Err(Failure::ModelNotFound));
     }
 
     #[test]
     fn a_raw_session_key_cannot_reach_an_agent_that_the_key_cannot() {
-        let raw =
-            |agent, session| with_headers(agent, Some(session), "agents=main,beta sessions=any").map(|a| a.turn.agent);
+        let raw = |agent: Option<&str>, session: &str| {
+            let body = r#"{"messages":[{"role":"user","content":"hi"}]}"#;
+            let mut headers = vec![(SESSION_HEADER, session)];
+            headers.extend(agent.map(|agent| (AGENT_HEADER, agent)));
+            accepted_with(body, &headers, "agents=main,beta sessions=any").map(|a| a.turn.agent)
+        };
         assert_eq!(raw(None, "agent:beta:x"), Ok(named("beta")));
         assert_eq!(raw(None, "agent:gamma:x"), Err(Failure::ModelNotFound));
         assert!(matches!(
@@ -258,21 +261,10 @@ mod tests {
 
     #[test]
     fn the_session_is_the_headers_then_the_users_then_fresh() {
-        let key = |session, user: &str| {
+        let key = |session: Option<&str>, user: &str| {
             let body = format!(r#"{{"user":{user},"messages":[{{"role":"user","content":"hi"}}]}}"#);
-            let request = Request {
-                body: body.as_bytes(),
-                agent: None,
-                session,
-            };
-            accept(&request, &client("agents=main"), &ENTROPY).map(|accepted| {
-                accepted
-                    .turn
-                    .session
-                    .key(&AgentId::parse("main").unwrap())
-                    .as_str()
-                    .to_owned()
-            })
+            let headers: Vec<_> = session.map(|session| (SESSION_HEADER, session)).into_iter().collect();
+            accepted_with(&body, &headers, "agents=main").map(|accepted| session_key(&accepted))
         };
         assert_eq!(
             key(Some("trip"), r#""alice""#).unwrap(),
@@ -300,6 +292,67 @@ mod tests {
             key(None, r#""a\nb""#),
             Err(Failure::invalid("user", "user contains control characters."))
         );
+    }
+
+    #[test]
+    fn a_conversation_of_a_chat_ui_is_a_session_where_the_key_says_so() {
+        let body = r#"{"user":"alice","messages":[{"role":"user","content":"hi"}]}"#;
+        let fields = "agents=main conversations=x-openwebui-chat-id,x-session-id";
+        let key = |headers: &[(&str, &str)], fields| accepted_with(body, headers, fields).map(|a| session_key(&a));
+        let chat = ("x-openwebui-chat-id", "7f3c");
+        let other = ("x-session-id", "7f3c");
+        assert_eq!(
+            key(&[chat], fields).unwrap(),
+            "agent:main:edge:phone:chat:x-openwebui-chat-id:=7f3c"
+        );
+        assert_eq!(
+            key(&[other], fields).unwrap(),
+            "agent:main:edge:phone:chat:x-session-id:=7f3c"
+        );
+        assert_eq!(
+            key(&[other, chat], fields),
+            key(&[chat], fields),
+            "in the order of the list"
+        );
+        assert_eq!(
+            key(&[chat, (SESSION_HEADER, "trip")], fields).unwrap(),
+            "agent:main:edge:phone:key:=trip"
+        );
+        assert_eq!(
+            key(&[("x-session-id", " ")], fields).unwrap(),
+            "agent:main:edge:phone:user:=alice"
+        );
+        assert_eq!(
+            key(&[chat], "agents=main").unwrap(),
+            "agent:main:edge:phone:user:=alice"
+        );
+        assert_eq!(
+            key(&[("x-session-id", "cron:x")], fields),
+            Err(Failure::invalid(
+                "x-session-id",
+                "x-session-id names a reserved namespace (subagent:, cron:, acp:)."
+            ))
+        );
+    }
+
+    #[test]
+    fn a_chat_uis_own_call_leaves_no_trace_in_the_conversation() {
+        let body = r####"{"messages":[{"role":"user","content":"### Task:\nGenerate a title.\n<chat_history>…</chat_history>"}]}"####;
+        let chat = [("x-openwebui-chat-id", "7f3c")];
+        let accept = |fields: &str| accepted_with(body, &chat, &format!("agents=main {fields}")).unwrap();
+        let aside = accept("conversations=x-openwebui-chat-id");
+        assert!(aside.aside);
+        assert_eq!(
+            session_key(&aside),
+            "agent:main:edge:phone:run:02020202020202020202020202020202"
+        );
+        let inline = accept("conversations=x-openwebui-chat-id tasks=inline");
+        assert!(!inline.aside);
+        assert_eq!(
+            session_key(&inline),
+            "agent:main:edge:phone:chat:x-openwebui-chat-id:=7f3c"
+        );
+        assert!(!accept("").aside, "a fresh session needs no other");
     }
 
     #[test]

@@ -153,7 +153,7 @@ pub(crate) fn write_error(error: &ErrorBody, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+pub(super) fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     // Into memory, of types whose serialisation cannot fail.
     let written = serde_json::to_writer(out, value);
     debug_assert!(written.is_ok());

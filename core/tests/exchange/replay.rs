@@ -142,15 +142,15 @@ pub(crate) fn exchange_of(form: Form, fields: &str) -> Exchange {
     let config = config(fields);
     let client = config
         .clients
-        .admit("claw_phone_a4dqobyha4dqobyha4dqobyha4dqobyh")
+        .admit("claw_phone_a4dqobyha4dqobyha4dqobyha4dqobyh", START_MS, None)
         .unwrap();
     let accepted = chat::accept(
         &chat::Request {
             body: br#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#,
-            agent: None,
-            session: None,
+            header: &|_| None,
         },
         client,
+        &config.aliases,
         &Entropy {
             run: RUN_ENTROPY,
             session: [0xBB; 16],
@@ -160,7 +160,7 @@ pub(crate) fn exchange_of(form: Form, fields: &str) -> Exchange {
     let completion = Completion::new(form, "chatcmpl-00ff".to_owned(), accepted.model, CREATED_S);
     let common = Common {
         request_id: REQUEST_ID.to_owned(),
-        ignored: Vec::new(),
+        ..Common::default()
     };
     Exchange::new(accepted.turn, completion, common, START_MS)
 }

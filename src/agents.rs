@@ -1,0 +1,147 @@
+//! The gateway's agents, as this isolate last heard of them.
+
+use std::cell::RefCell;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use clawfront_core::agent::Roster;
+use clawfront_core::config::Gateway;
+use clawfront_core::error::{Deadline, Failure};
+use clawfront_core::gateway::roster::Question;
+use clawfront_core::openai::models::Source;
+use futures_util::future::{Either, select};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{CloseEvent, EventTarget, MessageEvent};
+use worker::js_sys::futures::JsFuture;
+use worker::{Delay, WebSocket};
+
+use crate::listener::{Deferred, Listener};
+use crate::{now_ms, upgrade};
+
+/// How old a list may be, in milliseconds: an agent that is made or removed shows after a minute.
+const FRESH_MS: u64 = 60_000;
+
+/// How long a gateway that did not tell is not asked again, in milliseconds: chat UIs ask for models at every turn, and each would wait.
+const QUIET_MS: u64 = 5000;
+
+/// For the connection, the handshake and the answer together: whoever opens a chat UI waits for it.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Sent when we close the gateway's socket: a normal closure (RFC 6455 section 7.4.1).
+const NORMAL_CLOSURE: u16 = 1000;
+
+/// What the gateway said last, and when it was asked last.
+struct Heard {
+    roster: Option<Rc<Roster>>,
+    /// Until then it is not asked again.
+    ask_at_ms: u64,
+    source: Source,
+}
+
+thread_local! {
+    /// Source: the gateway's `agents.list`. A list that was told is used for a minute; when the gateway does not answer, it is used
+    /// beyond that, and said to be old.
+    static HEARD: RefCell<Heard> = const {
+        RefCell::new(Heard {
+            roster: None,
+            ask_at_ms: 0,
+            source: Source::AllowList,
+        })
+    };
+}
+
+/// The gateway's agents, as far as they are known, what that knowledge is worth, and what went wrong in getting a newer one.
+pub(crate) async fn roster(gateway: &Gateway) -> (Option<Rc<Roster>>, Source, Option<Failure>) {
+    let heard = HEARD.with_borrow(|heard| {
+        let is_fresh = now_ms() < heard.ask_at_ms;
+        is_fresh.then(|| (heard.roster.clone(), heard.source))
+    });
+    if let Some((roster, source)) = heard {
+        return (roster, source, None);
+    }
+    let asked = ask(gateway).await;
+    HEARD.with_borrow_mut(|heard| {
+        let failure = match asked {
+            Ok(roster) => {
+                heard.roster = Some(Rc::new(roster));
+                heard.source = Source::Gateway;
+                heard.ask_at_ms = now_ms().saturating_add(FRESH_MS);
+                None
+            }
+            Err(failure) => {
+                heard.source = Source::AllowList;
+                heard.ask_at_ms = now_ms().saturating_add(QUIET_MS);
+                Some(failure)
+            }
+        };
+        (heard.roster.clone(), heard.source, failure)
+    })
+}
+
+async fn ask(gateway: &Gateway) -> Result<Roster, Failure> {
+    let answer = pin!(async {
+        let socket = Closing(upgrade::open(gateway).await?);
+        question(&socket.0, gateway).await
+    });
+    match select(answer, Delay::from(LIMIT)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => Err(Failure::TimedOut(Deadline::Handshake)),
+    }
+}
+
+/// A socket that is closed when it is dropped, as it is when time is up: the runtime would leave it open.
+struct Closing(WebSocket);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let _ = self.0.close(Some(NORMAL_CLOSURE), None::<&str>);
+    }
+}
+
+async fn question(socket: &WebSocket, gateway: &Gateway) -> Result<Roster, Failure> {
+    let outcome: Rc<RefCell<Option<Result<Roster, Failure>>>> = Rc::default();
+    let told = Rc::new(Deferred::new());
+    let target: &EventTarget = socket.as_ref().unchecked_ref();
+
+    let finish = {
+        let (outcome, told) = (Rc::clone(&outcome), Rc::clone(&told));
+        move |result| {
+            outcome.borrow_mut().get_or_insert(result);
+            told.resolve(&JsValue::UNDEFINED);
+        }
+    };
+    let on_message = {
+        let (socket, credential, finish) = (socket.clone(), gateway.credential.clone(), finish.clone());
+        let mut question = Question::default();
+        move |event: MessageEvent| {
+            let Some(frame) = event.data().as_string() else {
+                return;
+            };
+            let mut outbox = Vec::new();
+            match question.receive(&frame, &credential, &mut outbox) {
+                Ok(Some(roster)) => finish(Ok(roster)),
+                Ok(None) => {
+                    for frame in outbox {
+                        // One that cannot be sent is followed by the socket's close event.
+                        let _ = socket.send_with_str(frame);
+                    }
+                }
+                Err(failure) => finish(Err(failure)),
+            }
+        }
+    };
+    let on_close = move |event: CloseEvent| {
+        finish(Err(Failure::Closed {
+            close_code: event.code(),
+        }));
+    };
+    let _listeners = (
+        Listener::new(target, "message", on_message),
+        Listener::new(target, "close", on_close),
+    );
+    socket.accept().map_err(|_| Failure::Unreachable)?;
+    // It is only ever resolved.
+    let _ = JsFuture::from(told.promise.clone()).await;
+    outcome.take().unwrap_or(Err(Failure::Unreachable))
+}

@@ -1,0 +1,74 @@
+//! The counters of `clawfront-core`'s `limit` at work: one set per isolate, and the platform's own counters where they are bound.
+
+use std::cell::RefCell;
+
+use clawfront_core::error::Failure;
+use clawfront_core::key::{Client, KeyId};
+use clawfront_core::limit::{Allowance, Counts};
+use js_sys::{Function, Object, Promise, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::Env;
+use worker::js_sys::futures::JsFuture;
+
+use crate::now_ms;
+
+thread_local! {
+    /// Source: this isolate's requests. Never stale; gone with the isolate, which knows nothing of any other.
+    static COUNTS: RefCell<Counts> = RefCell::new(Counts::default());
+}
+
+/// What the name of a rate-limit binding begins with; `RPM_60` counts for the keys with `rpm=60`.
+const BINDING_PREFIX: &str = "RPM_";
+
+pub(crate) fn with<T>(use_counts: impl FnOnce(&mut Counts) -> T) -> T {
+    COUNTS.with_borrow_mut(use_counts)
+}
+
+/// Counts a request for a run: in this isolate, then at this location.
+pub(crate) async fn request(client: &Client, env: &Env) -> Result<Option<Allowance>, Failure> {
+    let allowance = with(|counts| counts.request(client, now_ms()))?;
+    if let Some(limit) = client.limits.requests_per_minute
+        && let Some(limiter) = limiter(env, limit)
+        && !passes(&limiter, client.id.as_str()).await
+    {
+        return Err(with(|counts| counts.refused_elsewhere(client, now_ms())));
+    }
+    Ok(allowance)
+}
+
+/// The place of one run among its key's; it is free again when this is dropped.
+pub(crate) struct Slot(KeyId);
+
+impl Slot {
+    pub(crate) fn take(client: &Client) -> Result<Self, Failure> {
+        with(|counts| counts.begin_run(client))?;
+        Ok(Self(client.id.clone()))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        with(|counts| counts.end_run(&self.0));
+    }
+}
+
+/// The platform's counter for this many requests a minute, if the deployment has one. Not by `Env::rate_limiter`, which knows the
+/// binding by its class name, and that is another one in `wrangler dev`.
+fn limiter(env: &Env, limit: u32) -> Option<JsValue> {
+    Reflect::get(env, &format!("{BINDING_PREFIX}{limit}").into())
+        .ok()
+        .filter(JsValue::is_object)
+}
+
+/// Whether the counter lets one more pass. One that fails does: the isolate's own count has been asked.
+async fn passes(limiter: &JsValue, key: &str) -> bool {
+    ask(limiter, key).await.unwrap_or(true)
+}
+
+async fn ask(limiter: &JsValue, key: &str) -> Result<bool, JsValue> {
+    let limit: Function = Reflect::get(limiter, &"limit".into())?.dyn_into()?;
+    let options = Object::new();
+    Reflect::set(&options, &"key".into(), &key.into())?;
+    let outcome = JsFuture::from(limit.call1(limiter, &options)?.dyn_into::<Promise>()?).await?;
+    Ok(Reflect::get(&outcome, &"success".into())?.as_bool().unwrap_or(true))
+}

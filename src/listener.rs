@@ -1,0 +1,63 @@
+//! Handlers of events, and a promise kept from within one.
+
+use js_sys::{Function, Promise};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::EventTarget;
+
+/// A handler that is removed from its target when it is dropped.
+pub(crate) struct Listener {
+    target: EventTarget,
+    event: &'static str,
+    function: Function,
+    _handler: Box<dyn std::any::Any>,
+}
+
+impl Listener {
+    /// `None` where the target takes no handler: it is being closed.
+    pub(crate) fn new<E: wasm_bindgen::convert::FromWasmAbi + 'static>(
+        target: &EventTarget,
+        event: &'static str,
+        handle: impl FnMut(E) + 'static,
+    ) -> Option<Self> {
+        let handler: Closure<dyn FnMut(E)> = Closure::new(handle);
+        let function: Function = handler.as_ref().unchecked_ref::<Function>().clone();
+        target.add_event_listener_with_callback(event, &function).ok()?;
+        Some(Self {
+            target: target.clone(),
+            event,
+            function,
+            _handler: Box::new(handler),
+        })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self
+            .target
+            .remove_event_listener_with_callback(self.event, &self.function);
+    }
+}
+
+/// A promise and the function that keeps it.
+pub(crate) struct Deferred {
+    pub(crate) promise: Promise,
+    resolve: Option<Function>,
+}
+
+impl Deferred {
+    pub(crate) fn new() -> Self {
+        let mut kept = None;
+        // It is called before the constructor returns.
+        let promise = Promise::new(&mut |resolve, _| kept = Some(resolve));
+        Self { promise, resolve: kept }
+    }
+
+    /// Only the first call counts.
+    pub(crate) fn resolve(&self, value: &JsValue) {
+        if let Some(resolve) = &self.resolve {
+            let _ = resolve.call1(&JsValue::UNDEFINED, value);
+        }
+    }
+}
