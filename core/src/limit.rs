@@ -3,11 +3,9 @@
 //! Counted where the code runs: one isolate knows nothing of another. This file is the seam behind which a shared counter can stand
 //! later: whoever asks it learns "go on" or a failure, and tells it when a run is over.
 
-use core::net::{IpAddr, Ipv6Addr};
-use std::collections::BTreeMap;
-
 use crate::error::Failure;
 use crate::key::{Client, KeyId};
+use core::net::{IpAddr, Ipv6Addr};
 
 /// Length of the window in which requests and failed attempts are counted, in milliseconds. It begins with the first of them.
 const WINDOW_MS: u64 = 60_000;
@@ -25,8 +23,9 @@ const RUN_RETRY_AFTER_S: u32 = 5;
 /// Everything one isolate has counted. Source: the isolate's own requests; never stale, and gone with the isolate.
 #[derive(Debug, Default)]
 pub struct Counts {
-    keys: BTreeMap<KeyId, Count>,
-    attempts: BTreeMap<Option<IpAddr>, Window>,
+    // Lists, not maps: they are short, and a map's code is longer than both.
+    keys: Vec<(KeyId, Count)>,
+    attempts: Vec<(Option<IpAddr>, Window)>,
 }
 
 #[derive(Debug, Default)]
@@ -57,23 +56,20 @@ impl Counts {
         let Some(limit) = client.limits.requests_per_minute else {
             return Ok(None);
         };
-        let window = &mut self.keys.entry(client.id.clone()).or_default().requests;
-        window.advance(now_ms);
-        if window.count >= limit {
-            return Err(Failure::RateLimited(window.allowance(limit, now_ms)));
-        }
-        window.count = window.count.saturating_add(1);
-        Ok(Some(window.allowance(limit, now_ms)))
+        with(&mut self.keys, client.id.clone(), |Count { requests, .. }| {
+            requests.advance(now_ms);
+            if requests.count >= limit {
+                return Err(Failure::RateLimited(requests.allowance(limit, now_ms)));
+            }
+            requests.count = requests.count.saturating_add(1);
+            Ok(Some(requests.allowance(limit, now_ms)))
+        })
     }
 
     /// What is left, without using any of it up.
     pub fn allowance(&self, client: &Client, now_ms: u64) -> Option<Allowance> {
         let limit = client.limits.requests_per_minute?;
-        let mut window = self
-            .keys
-            .get(&client.id)
-            .map(|count| count.requests)
-            .unwrap_or_default();
+        let mut window = self.count(&client.id).map(|count| count.requests).unwrap_or_default();
         window.advance(now_ms);
         Some(window.allowance(limit, now_ms))
     }
@@ -91,51 +87,68 @@ impl Counts {
 
     /// Counts a run that is about to begin. Whoever is let through says [`Counts::end_run`] exactly once.
     pub fn begin_run(&mut self, client: &Client) -> Result<(), Failure> {
-        let runs = &mut self.keys.entry(client.id.clone()).or_default().runs;
-        match client.limits.concurrent_runs {
-            Some(limit) if *runs >= limit => Err(Failure::TooManyRuns {
-                limit,
-                retry_after_s: RUN_RETRY_AFTER_S,
-            }),
-            _ => {
-                *runs = runs.saturating_add(1);
-                Ok(())
+        with(&mut self.keys, client.id.clone(), |Count { runs, .. }| {
+            match client.limits.concurrent_runs {
+                Some(limit) if *runs >= limit => Err(Failure::TooManyRuns {
+                    limit,
+                    retry_after_s: RUN_RETRY_AFTER_S,
+                }),
+                _ => {
+                    *runs = runs.saturating_add(1);
+                    Ok(())
+                }
             }
-        }
+        })
     }
 
     pub fn end_run(&mut self, key: &KeyId) {
-        if let Some(count) = self.keys.get_mut(key) {
-            count.runs = count.runs.saturating_sub(1);
-        }
+        with(&mut self.keys, key.clone(), |Count { runs, .. }| {
+            *runs = runs.saturating_sub(1);
+        });
     }
 
     /// Runs of a key that are going on.
     pub fn runs(&self, key: &KeyId) -> u32 {
-        self.keys.get(key).map_or(0, |count| count.runs)
+        self.count(key).map_or(0, |count| count.runs)
+    }
+
+    fn count(&self, key: &KeyId) -> Option<&Count> {
+        self.keys.iter().find(|(id, _)| id == key).map(|(_, count)| count)
     }
 
     /// Counts a caller that was not admitted, and says what it is told. A good key from the same address is let in all the same, so
     /// nobody can lock out whoever shares an address with them.
     pub fn failed_attempt(&mut self, address: Option<IpAddr>, denied: Failure, now_ms: u64) -> Failure {
         if self.attempts.len() >= MAX_ADDRESSES {
-            self.attempts.retain(|_, window| !window.is_over(now_ms));
+            self.attempts.retain(|(_, window)| !window.is_over(now_ms));
             if self.attempts.len() >= MAX_ADDRESSES {
                 self.attempts.clear();
             }
         }
-        let window = self.attempts.entry(address.map(network_of)).or_default();
-        window.advance(now_ms);
-        window.count = window.count.saturating_add(1);
-        if window.count > MAX_FAILED_ATTEMPTS {
-            Failure::TooManyAttempts {
-                retry_after_s: window.reset_s(now_ms),
-                is_first: window.count == MAX_FAILED_ATTEMPTS.saturating_add(1),
+        with(&mut self.attempts, address.map(network_of), |window| {
+            window.advance(now_ms);
+            window.count = window.count.saturating_add(1);
+            if window.count > MAX_FAILED_ATTEMPTS {
+                Failure::TooManyAttempts {
+                    retry_after_s: window.reset_s(now_ms),
+                    is_first: window.count == MAX_FAILED_ATTEMPTS.saturating_add(1),
+                }
+            } else {
+                denied
             }
-        } else {
-            denied
-        }
+        })
     }
+}
+
+/// Uses the value of `key` in a list; one that is not there yet is added.
+fn with<K: PartialEq, V: Default, T>(list: &mut Vec<(K, V)>, key: K, use_value: impl FnOnce(&mut V) -> T) -> T {
+    if let Some((_, value)) = list.iter_mut().find(|(other, _)| *other == key) {
+        return use_value(value);
+    }
+    let mut value = V::default();
+    let result = use_value(&mut value);
+    list.push((key, value));
+    result
 }
 
 impl Window {
