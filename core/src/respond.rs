@@ -99,7 +99,14 @@ impl Common {
         let reply = failure.reply();
         let mut body = Vec::new();
         write_error(&reply.body, &mut body);
-        (self.error(&reply, !failure.is_permanent()), body)
+        let common = match failure {
+            Failure::RateLimited(allowance) => &Self {
+                allowance: Some(*allowance),
+                ..self.clone()
+            },
+            _ => self,
+        };
+        (common.error(&reply, !failure.is_permanent()), body)
     }
 
     fn head(&self, status: u16, content_type: &str) -> Head {

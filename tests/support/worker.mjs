@@ -8,15 +8,16 @@ import { BUILD, ROOT } from "../../scripts/paths.mjs";
 import { collect, start, stop } from "../../scripts/processes.mjs";
 
 /**
- * Starts the Worker with `vars` as its text bindings. Resolves once it listens.
+ * Starts the Worker with `vars` as its text bindings, and for each of `rateLimits` (`{ RPM_3: 3 }`) a counter of that many requests, as the
+ * platform's rate-limit binding is one. Resolves once it listens.
  * @returns {Promise<{url: string, port: number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is what the Worker and
  *   workerd have printed so far, line by line.
  */
-export async function startWorker({ vars = {}, port = 0, build = BUILD } = {}) {
+export async function startWorker({ vars = {}, rateLimits = {}, port = 0, build = BUILD } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "clawfront-worker-"));
   // Copied, not referred to: a build during a test run must not change the Worker under test.
   for (const name of MODULES) cpSync(join(build, name), join(folder, name));
-  writeFileSync(join(folder, "config.capnp"), config(vars, port), { mode: 0o600 });
+  writeFileSync(join(folder, "config.capnp"), config(vars, rateLimits, port), { mode: 0o600 });
 
   const child = start(workerdPath(), ["serve", "--control-fd=3", join(folder, "config.capnp")], {
     // The test runner is ended as a group, this with it.
@@ -47,13 +48,19 @@ const MODULES = ["index.js", "index_bg.wasm"];
 /** It takes a tenth of a second; a busy machine takes longer. */
 const START_LIMIT_MS = 20_000;
 
-function config(vars, port) {
+function config(vars, rateLimits, port) {
   const { date, flags } = compatibility();
-  const bindings = Object.entries(vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`);
+  const bindings = [
+    ...Object.entries(vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
+    ...Object.entries(rateLimits).map(
+      ([name, limit]) => `(name = ${text(name)}, wrapped = (moduleName = "clawfront-tests:rate-limit", innerBindings = [(name = "limit", json = "${limit}")]))`,
+    ),
+  ];
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "main", worker = .worker), (name = "internet", network = .loopback)],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
+  extensions = [(modules = [(name = "clawfront-tests:rate-limit", internal = true, esModule = ${text(RATE_LIMIT)})])],
 );
 const worker :Workerd.Worker = (
   modules = [
@@ -68,6 +75,22 @@ const worker :Workerd.Worker = (
 const loopback :Workerd.Network = (allow = ["local"]);
 `;
 }
+
+/**
+ * What `wrangler dev` has in the place of the platform's counter, too: `limit({ key })` says whether one more passes. It never forgets, so
+ * a test need not wait.
+ */
+const RATE_LIMIT = `
+export default function ({ limit }) {
+  const seen = new Map();
+  return {
+    async limit({ key }) {
+      seen.set(key, (seen.get(key) ?? 0) + 1);
+      return { success: seen.get(key) <= limit };
+    },
+  };
+}
+`;
 
 /** The runtime the Worker is deployed with, read where it is written down. */
 function compatibility() {
