@@ -10,12 +10,12 @@ import { readScript } from "./script.mjs";
 /**
  * Starts the provider on 127.0.0.1. `requests` gains one record per model call, in order:
  * `{model, messages, deltas, finished, aborted}`: how many messages it was told, answer deltas sent so far, whether the script was played to its end,
- * whether the caller left before that.
+ * whether the caller left before that. `onCall` is given each call's messages: they are long, and not kept.
  */
-export async function startProvider({ port = 0 } = {}) {
+export async function startProvider({ port = 0, onCall = () => {} } = {}) {
   const requests = [];
   const server = createServer((request, response) => {
-    serve(request, response, requests).catch(() => response.destroy());
+    serve(request, response, requests, onCall).catch(() => response.destroy());
   });
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
@@ -44,7 +44,7 @@ const CACHED_TOKENS = 100;
 // A cut must lose the rest of the answer, not what was already said.
 const FLUSH_MS = 20;
 
-async function serve(request, response, requests) {
+async function serve(request, response, requests, onCall) {
   if (request.method !== "POST" || request.url !== PATH) return refuse(response, 404, `only POST ${PATH} is served here`);
   let call, script;
   try {
@@ -57,6 +57,7 @@ async function serve(request, response, requests) {
 
   const record = { model: call.model, messages: call.messages.length, deltas: 0, finished: false, aborted: false };
   requests.push(record);
+  onCall(call.messages);
   const left = new AbortController();
   response.on("close", () => {
     record.aborted = !record.finished;

@@ -1,0 +1,107 @@
+// A real OpenClaw gateway with a scripted model, and a Worker in front of it as it would be deployed: with a device key and its token and
+// no shared secret, through a tunnel that adds the headers real ones add. To the gateway the Worker is a stranger from another host.
+
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startGateway, warmUp } from "../../scripts/openclaw/gateway.mjs";
+import { installOpenClaw } from "../../scripts/openclaw/install.mjs";
+import { startProvider } from "../../scripts/openclaw/provider.mjs";
+import { findNode } from "../../scripts/setup.mjs";
+import { pairDevice } from "./front.mjs";
+import { startWorker } from "./worker.mjs";
+
+/** The release under test. */
+export const version = process.env.OPENCLAW_VERSION ?? "2026.9.6";
+/** OpenClaw 2026.3 speaks protocol 3, 2026.9 protocol 4. */
+export const protocol = version.startsWith("2026.3.") ? 3 : 4;
+
+/**
+ * Starts all of it. `entries` are the client keys' entries; the gateway has the agents main and beta; `onCall` is given what the model is told.
+ * @returns `{ worker, gateway, provider, tunnel, device, token, stop }`
+ */
+export async function startOpenClawFront({ entries, vars = {}, onCall }) {
+  const dir = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
+  const token = randomBytes(24).toString("hex");
+  const front = { token };
+  front.stop = async () => {
+    await front.worker?.stop();
+    await front.tunnel?.close();
+    await front.gateway?.stop();
+    await front.provider?.close();
+    rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    const node = findNode();
+    const { entry } = await installOpenClaw(version, { node, log: () => {} });
+    front.provider = await startProvider({ onCall });
+    front.gateway = await startGateway({
+      version,
+      entry,
+      node,
+      dir,
+      providerUrl: front.provider.url,
+      token,
+      // 2026.9 refuses forwarded requests of a proxy that it does not trust; 2026.3 would take its own command line for remote.
+      ...(protocol === 4 && { trustedProxies: ["127.0.0.1", "::1"] }),
+      log: () => {},
+    });
+    await warmUp(front.gateway);
+    front.device = pairDevice(front.gateway.url, token);
+    front.tunnel = await startTunnel(front.gateway.port);
+    front.worker = await startWorker({
+      vars: {
+        GATEWAY_URL: front.tunnel.url,
+        DEVICE_KEY: front.device.device_key,
+        DEVICE_TOKEN: front.device.device_token,
+        CLIENT_KEYS: entries.join("\n"),
+        ...vars,
+      },
+    });
+    return front;
+  } catch (error) {
+    await front.stop();
+    throw error;
+  }
+}
+
+/** A tunnel as its gateway sees one: a connection from this host whose request says that it was forwarded. */
+async function startTunnel(port) {
+  const sockets = new Set();
+  const tunnel = { connections: 0 };
+  const server = createServer((client) => {
+    tunnel.connections += 1;
+    const origin = connect(port, "127.0.0.1");
+    for (const socket of [client, origin]) {
+      sockets.add(socket);
+      socket.on("close", () => {
+        sockets.delete(socket);
+        client.destroy();
+        origin.destroy();
+      });
+      socket.on("error", () => socket.destroy());
+    }
+    let head = "";
+    const onHead = (bytes) => {
+      head += bytes.toString("latin1");
+      const end = head.indexOf("\r\n");
+      if (!head.includes("\r\n\r\n")) return;
+      client.off("data", onHead);
+      origin.write(Buffer.from(`${head.slice(0, end)}\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https${head.slice(end)}`, "latin1"));
+      client.pipe(origin);
+    };
+    client.on("data", onHead);
+    origin.pipe(client);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  tunnel.url = `ws://127.0.0.1:${server.address().port}`;
+  /** Sockets that are open, both sides of each connection counted. */
+  tunnel.open = () => sockets.size;
+  tunnel.close = () => {
+    for (const socket of sockets) socket.destroy();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  return tunnel;
+}
