@@ -19,7 +19,7 @@ use clawfront_core::key::{Client, Scope, status};
 use clawfront_core::log::Line;
 use clawfront_core::origin::Origin;
 use clawfront_core::respond::Common;
-use clawfront_core::route::Route;
+use clawfront_core::route::{Endpoint, Route};
 use clawfront_core::turn::RunId;
 use clawfront_core::{bearer, key};
 use worker::{Context, Env, Request, event};
@@ -83,13 +83,28 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<w
 }
 
 async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit) -> Result<web_sys::Response, Stop> {
-    // 1. Closed while anything is wrong with the settings.
+    // 1. Where to. What anybody may ask needs nothing, and is not logged: probes come by the minute.
+    let endpoint = match Route::of(request.method().as_ref(), &request.path()) {
+        Ok(Route::Health) => {
+            let (head, body) = visit.common.health();
+            return Ok(respond::whole(&head, &body)?);
+        }
+        Ok(Route::About) => {
+            let accept = request.headers().get("accept")?.unwrap_or_default();
+            let (head, body) = visit.common.about(accept.contains("text/html"));
+            return Ok(respond::whole(&head, &body)?);
+        }
+        Ok(Route::Api(endpoint)) => Ok(endpoint),
+        Err(failure) => Err(failure),
+    };
+
+    // 2. Closed while anything is wrong with the settings.
     let config = bindings::config(env).map_err(|problems| {
         visit.line.hint = Some(problems);
         Failure::Misconfigured
     })?;
 
-    // 2. From where: a page may read even a refusal, if some key may be used on it.
+    // 3. From where: a page may read even a refusal, if some key may be used on it.
     let origin = request.headers().get("origin")?;
     let known_origin = origin
         .as_deref()
@@ -100,8 +115,7 @@ async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit
         return preflight(&request, visit);
     }
 
-    // 3. Where to.
-    let route = Route::of(request.method().as_ref(), &request.path())?;
+    let endpoint = endpoint?;
 
     // 4. Who. Nothing before this line reaches the gateway, and nothing of the body was read.
     let client = admit(&request, &config, visit)?;
@@ -115,20 +129,20 @@ async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit
     }
 
     // 5. What.
-    match route {
-        Route::ChatCompletions => {
+    match endpoint {
+        Endpoint::ChatCompletions => {
             require(client, Scope::Chat)?;
             chat::completions(request, env, context, &config, client, visit).await
         }
-        Route::Models => {
+        Endpoint::Models => {
             require(client, Scope::Models)?;
             Ok(models::list(&config, client, visit).await?)
         }
-        Route::Model(id) => {
+        Endpoint::Model(id) => {
             require(client, Scope::Models)?;
             models::one(&id, &config, client, visit).await
         }
-        Route::Key => {
+        Endpoint::Key => {
             let mut body = Vec::new();
             limits::with(|counts| status::write(client, counts, now_ms(), &mut body));
             Ok(visit.answer(&visit.common.json(), &body)?)

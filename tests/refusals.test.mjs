@@ -69,6 +69,21 @@ describe("before the gateway", () => {
     }
   });
 
+  test("whoever looks what is here is told, without a key and without the gateway", async () => {
+    await front.sim.reset();
+    for (const path of ["/", "/v1", "/v1/"]) {
+      const about = await (await fetch(`${front.worker.url}${path}`)).json();
+      assert.deepEqual([about.name, about.endpoints[0]], ["clawfront", "POST /v1/chat/completions"]);
+      const page = await fetch(`${front.worker.url}${path}`, { headers: { accept: "text/html,*/*" } });
+      assert.match(page.headers.get("content-type"), /^text\/plain/);
+      assert.match(await page.text(), /^Clawfront /);
+    }
+    const health = await fetch(`${front.worker.url}/healthz`);
+    assert.deepEqual([health.status, await health.json()], [200, { status: "ok" }]);
+    assert.equal((await fetch(`${front.worker.url}/healthz`, { method: "HEAD" })).status, 200);
+    assert.equal((await front.sim.journal()).connections, 0);
+  });
+
   test("unknown paths and methods are JSON errors", async () => {
     const unknown = await refusal(await fetch(`${front.worker.url}/v1/nothing`));
     assert.deepEqual([unknown.status, unknown.code], [404, "unknown_url"]);

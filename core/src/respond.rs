@@ -15,6 +15,23 @@ const MAX_REQUESTED_HEADERS_BYTES: usize = 4096;
 const EXPOSED: &str = "x-request-id, retry-after, x-should-retry, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, \
                        x-ratelimit-reset-requests, x-clawfront-ignored, x-clawfront-models";
 
+/// What this is, for programs and for people.
+const ABOUT_JSON: &str = concat!(
+    r#"{"object":"service","name":"clawfront","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#"","description":"OpenAI API in front of an OpenClaw gateway","#,
+    r#""endpoints":["POST /v1/chat/completions","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz"],"#,
+    r#""authentication":"Authorization: Bearer claw_..."}"#,
+);
+const ABOUT_TEXT: &str = concat!(
+    "Clawfront ",
+    env!("CARGO_PKG_VERSION"),
+    ": the OpenAI API in front of an OpenClaw gateway.\n\n",
+    "Point an OpenAI client at this address with /v1 behind it, and give it a key of this deployment (claw_...).\n",
+    "GET /v1/key with that key says what it may do; GET /v1/models lists its agents.\n",
+    "Its operator finds the documentation in the project's README and docs/.\n",
+);
+
 /// Status and headers of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -74,6 +91,25 @@ impl Common {
             head.headers.push(("x-should-retry", "false".to_owned()));
         }
         head
+    }
+
+    /// The response to whoever looks what is here: `is_browser` gets a text to read, a program an object.
+    pub fn about(&self, is_browser: bool) -> (Head, Vec<u8>) {
+        let mut head = self.json();
+        if !is_browser {
+            return (head, ABOUT_JSON.into());
+        }
+        for (name, value) in &mut head.headers {
+            if *name == "content-type" {
+                "text/plain; charset=utf-8".clone_into(value);
+            }
+        }
+        (head, ABOUT_TEXT.into())
+    }
+
+    /// The response that says that the Worker runs.
+    pub fn health(&self) -> (Head, Vec<u8>) {
+        (self.json(), br#"{"status":"ok"}"#.to_vec())
     }
 
     /// The response to a preflight request: `headers` is what the page wants to send. Asked before it shows a key, so it says yes to

@@ -6,6 +6,16 @@ use crate::error::Failure;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
+    /// `GET /` and `GET /v1`: what this is. People and some clients look there first.
+    About,
+    /// `GET /healthz`: the Worker runs, whatever its settings and its gateway.
+    Health,
+    /// What a key is needed for.
+    Api(Endpoint),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
     /// `POST /v1/chat/completions`
     ChatCompletions,
     /// `GET /v1/models`
@@ -27,11 +37,13 @@ impl Route {
     pub fn of(method: &str, path: &str) -> Result<Self, Failure> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let (route, allow) = match segments.as_slice() {
-            ["v1", "chat", "completions"] => (Self::ChatCompletions, POST),
-            ["v1", "models"] => (Self::Models, GET),
+            ["v1", "chat", "completions"] => (Self::Api(Endpoint::ChatCompletions), POST),
+            ["v1", "models"] => (Self::Api(Endpoint::Models), GET),
             // An id may have a slash in it, as it is or as %2F.
-            ["v1", "models", id @ ..] => (Self::Model(decode(&id.join("/"))?), GET),
-            ["v1", "key"] => (Self::Key, GET),
+            ["v1", "models", id @ ..] => (Self::Api(Endpoint::Model(decode(&id.join("/"))?)), GET),
+            ["v1", "key"] => (Self::Api(Endpoint::Key), GET),
+            [] | ["v1"] => (Self::About, GET),
+            ["healthz"] => (Self::Health, GET),
             _ => return Err(Failure::UnknownPath),
         };
         if allow.split(", ").any(|allowed| allowed == method) {
@@ -60,7 +72,11 @@ mod tests {
             "/v1/chat/completions/",
             "//v1/chat//completions",
         ] {
-            assert_eq!(Route::of("POST", path), Ok(Route::ChatCompletions), "{path}");
+            assert_eq!(
+                Route::of("POST", path),
+                Ok(Route::Api(Endpoint::ChatCompletions)),
+                "{path}"
+            );
             for method in ["GET", "HEAD", "PUT", "OPTIONS", "DELETE", "post"] {
                 assert_eq!(
                     Route::of(method, path),
@@ -70,11 +86,15 @@ mod tests {
             }
         }
         for method in ["GET", "HEAD"] {
-            assert_eq!(Route::of(method, "/v1/models"), Ok(Route::Models));
-            assert_eq!(Route::of(method, "/v1/models/"), Ok(Route::Models));
-            assert_eq!(Route::of(method, "/v1/key"), Ok(Route::Key));
+            assert_eq!(Route::of(method, "/v1/models"), Ok(Route::Api(Endpoint::Models)));
+            assert_eq!(Route::of(method, "/v1/models/"), Ok(Route::Api(Endpoint::Models)));
+            assert_eq!(Route::of(method, "/v1/key"), Ok(Route::Api(Endpoint::Key)));
+            assert_eq!(Route::of(method, "/healthz"), Ok(Route::Health));
+            for path in ["/", "", "/v1", "/v1/"] {
+                assert_eq!(Route::of(method, path), Ok(Route::About));
+            }
         }
-        for path in ["/v1/models", "/v1/models/main", "/v1/key"] {
+        for path in ["/v1/models", "/v1/models/main", "/v1/key", "/", "/v1", "/healthz"] {
             assert_eq!(
                 Route::of("POST", path),
                 Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
@@ -82,10 +102,9 @@ mod tests {
             );
         }
         for path in [
-            "/",
-            "",
-            "/v1",
             "/v1/chat",
+            "/index.html",
+            "/favicon.ico",
             "/v1/chat/completions/x",
             "/V1/chat/completions",
             "/v1/completions",
@@ -104,13 +123,13 @@ mod tests {
         ] {
             assert_eq!(
                 Route::of("GET", path),
-                Ok(Route::Model("openclaw/main".into())),
+                Ok(Route::Api(Endpoint::Model("openclaw/main".into()))),
                 "{path}"
             );
         }
         assert_eq!(
             Route::of("GET", "/v1/models/agent%3Amain"),
-            Ok(Route::Model("agent:main".into()))
+            Ok(Route::Api(Endpoint::Model("agent:main".into())))
         );
         assert_eq!(Route::of("GET", "/v1/models/%ff"), Err(Failure::ModelNotFound));
     }
