@@ -13,10 +13,11 @@ use clawfront_core::openai::models::Source;
 use futures_util::future::{Either, select};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CloseEvent, EventTarget, MessageEvent};
+use worker::Delay;
 use worker::js_sys::futures::JsFuture;
-use worker::{Delay, WebSocket};
 
 use crate::listener::{Deferred, Listener};
+use crate::socket::Socket;
 use crate::{now_ms, upgrade};
 
 /// How old a list may be, in milliseconds: an agent that is made or removed shows after a minute.
@@ -27,9 +28,6 @@ const QUIET_MS: u64 = 5000;
 
 /// For the connection, the handshake and the answer together: whoever opens a chat UI waits for it.
 const LIMIT: Duration = Duration::from_secs(5);
-
-/// Sent when we close the gateway's socket: a normal closure (RFC 6455 section 7.4.1).
-const NORMAL_CLOSURE: u16 = 1000;
 
 /// What the gateway said last, and when it was asked last.
 struct Heard {
@@ -80,29 +78,19 @@ pub(crate) async fn roster(gateway: &Gateway) -> (Option<Rc<Roster>>, Source, Op
 }
 
 async fn ask(gateway: &Gateway) -> Result<Roster, Failure> {
-    let answer = pin!(async {
-        let socket = Closing(upgrade::open(gateway).await?);
-        question(&socket.0, gateway).await
-    });
+    let answer = pin!(async { question(Socket::new(upgrade::open(gateway).await?), gateway).await });
     match select(answer, Delay::from(LIMIT)).await {
         Either::Left((result, _)) => result,
         Either::Right(_) => Err(Failure::TimedOut(Deadline::Handshake)),
     }
 }
 
-/// A socket that is closed when it is dropped, as it is when time is up: the runtime would leave it open.
-struct Closing(WebSocket);
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        let _ = self.0.close(Some(NORMAL_CLOSURE), None::<&str>);
-    }
-}
-
-async fn question(socket: &WebSocket, gateway: &Gateway) -> Result<Roster, Failure> {
+async fn question(mut socket: Socket, gateway: &Gateway) -> Result<Roster, Failure> {
     let outcome: Rc<RefCell<Option<Result<Roster, Failure>>>> = Rc::default();
     let told = Rc::new(Deferred::new());
-    let target: &EventTarget = socket.as_ref().unchecked_ref();
+    let target: EventTarget = AsRef::<web_sys::WebSocket>::as_ref(&socket.socket)
+        .clone()
+        .unchecked_into();
 
     let finish = {
         let (outcome, told) = (Rc::clone(&outcome), Rc::clone(&told));
@@ -112,7 +100,7 @@ async fn question(socket: &WebSocket, gateway: &Gateway) -> Result<Roster, Failu
         }
     };
     let on_message = {
-        let (socket, credential, finish) = (socket.clone(), gateway.credential.clone(), finish.clone());
+        let (socket, credential, finish) = (socket.socket.clone(), gateway.credential.clone(), finish.clone());
         let mut question = Question::default();
         move |event: MessageEvent| {
             let Some(frame) = event.data().as_string() else {
@@ -136,11 +124,9 @@ async fn question(socket: &WebSocket, gateway: &Gateway) -> Result<Roster, Failu
             close_code: event.code(),
         }));
     };
-    let _listeners = (
-        Listener::new(target, "message", on_message),
-        Listener::new(target, "close", on_close),
-    );
-    socket.accept().map_err(|_| Failure::Unreachable)?;
+    socket.listeners.extend(Listener::new(&target, "message", on_message));
+    socket.listeners.extend(Listener::new(&target, "close", on_close));
+    socket.socket.accept().map_err(|_| Failure::Unreachable)?;
     // It is only ever resolved.
     let _ = JsFuture::from(told.promise.clone()).await;
     outcome.take().unwrap_or(Err(Failure::Unreachable))

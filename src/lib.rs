@@ -9,6 +9,7 @@ mod listener;
 mod models;
 mod relay;
 mod respond;
+mod socket;
 mod upgrade;
 
 use std::net::IpAddr;

@@ -19,14 +19,12 @@ use web_sys::{
     AbortSignal, CloseEvent, Event, EventTarget, MessageEvent, ReadableStream, ReadableStreamDefaultController,
 };
 use worker::WebSocket;
-use worker::js_sys::futures::JsFuture;
+use worker::js_sys::futures::{JsFuture, spawn_local};
 
 use crate::limits::Slot;
 use crate::listener::{Deferred, Listener};
+use crate::socket::Socket;
 use crate::{now_ms, respond, upgrade};
-
-/// Sent when we close the gateway's socket: a normal closure (RFC 6455 section 7.4.1).
-const NORMAL_CLOSURE: u16 = 1000;
 
 /// Close code of a socket that failed without a close frame (RFC 6455 section 7.4.1).
 const ABNORMAL_CLOSURE: u16 = 1006;
@@ -42,14 +40,19 @@ struct Inner {
     /// Of the key's concurrent runs.
     slot: Option<Slot>,
     output: Output,
-    socket: Option<WebSocket>,
+    socket: Option<Socket>,
+    /// Counts the connections: what comes of any but the last is dropped.
+    connection: u32,
     /// Of the response's body, once the response began.
     body: Option<ReadableStreamDefaultController>,
     response: Deferred,
     responded: bool,
     ended: Deferred,
     timer: Option<Timer>,
+    /// What listens to the client.
     listeners: Vec<Listener>,
+    /// Another connection is to be made.
+    connects: bool,
     over: bool,
 }
 
@@ -68,12 +71,14 @@ impl Relay {
             slot: Some(slot),
             output: Output::default(),
             socket: None,
+            connection: 0,
             body: None,
             response: Deferred::new(),
             responded: false,
             ended: Deferred::new(),
             timer: None,
             listeners: Vec::new(),
+            connects: false,
             over: false,
         })))
     }
@@ -100,46 +105,53 @@ impl Relay {
             return;
         }
         let relay = self.clone();
-        self.listen(signal, "abort", move |_: Event| relay.handle(Input::HungUp));
+        let listener = Listener::new(signal, "abort", move |_: Event| relay.handle(Input::HungUp));
+        self.0.borrow_mut().listeners.extend(listener);
     }
 
     /// Connects to the gateway; all that follows comes by itself.
     pub(crate) async fn connect(&self) {
-        if self.0.borrow().over {
-            return;
-        }
-        let config = Rc::clone(&self.0.borrow().config);
-        match upgrade::open(&config.gateway).await {
-            Ok(socket) => self.attach(socket),
-            Err(failure) => self.handle(Input::Failed(failure)),
+        let (config, connection) = {
+            let mut inner = self.0.borrow_mut();
+            if inner.over {
+                return;
+            }
+            inner.connection = inner.connection.wrapping_add(1);
+            (Rc::clone(&inner.config), inner.connection)
+        };
+        let opened = upgrade::open(&config.gateway).await;
+        if self.0.borrow().is_awaited(connection) {
+            match opened {
+                Ok(socket) => self.attach(socket),
+                Err(failure) => self.handle(Input::Failed(failure)),
+            }
+        } else if let Ok(socket) = opened {
+            // Meanwhile the client left, or the exchange gave this connection up.
+            let _ = socket.accept();
+            drop(Socket::new(socket));
         }
     }
 
     fn attach(&self, socket: WebSocket) {
-        if self.0.borrow().over {
-            // The client left while the connection was made.
-            let _ = socket.accept();
-            let _ = socket.close(Some(NORMAL_CLOSURE), None::<&str>);
-            return;
-        }
         let target: &EventTarget = socket.as_ref().unchecked_ref();
         let relay = self.clone();
-        self.listen(target, "message", move |event: MessageEvent| {
+        let message = Listener::new(target, "message", move |event: MessageEvent| {
             // The protocol has text frames only.
             if let Some(frame) = event.data().as_string() {
                 relay.handle(Input::Frame(&frame));
             }
         });
         let relay = self.clone();
-        self.listen(target, "close", move |event: CloseEvent| {
+        let close = Listener::new(target, "close", move |event: CloseEvent| {
             relay.handle(Input::Closed { code: event.code() });
         });
         let relay = self.clone();
-        self.listen(target, "error", move |_: Event| {
+        let error = Listener::new(target, "error", move |_: Event| {
             relay.handle(Input::Closed { code: ABNORMAL_CLOSURE });
         });
         let accepted = socket.accept();
-        self.0.borrow_mut().socket = Some(socket);
+        let listeners = [message, close, error].into_iter().flatten().collect();
+        self.0.borrow_mut().socket = Some(Socket { socket, listeners });
         if accepted.is_err() {
             self.handle(Input::Closed { code: ABNORMAL_CLOSURE });
         }
@@ -161,23 +173,20 @@ impl Relay {
         if inner.over {
             let listeners = std::mem::take(&mut inner.listeners);
             let timer = inner.timer.take();
+            let socket = inner.socket.take();
             drop(inner);
             // Outside the borrow: among them is the closure that called.
-            drop((listeners, timer));
-        } else {
-            drop(inner);
-            self.set_timer();
+            drop((listeners, timer, socket));
+            return;
         }
-    }
-
-    fn listen<E: wasm_bindgen::convert::FromWasmAbi + 'static>(
-        &self,
-        target: &EventTarget,
-        event: &'static str,
-        handle: impl FnMut(E) + 'static,
-    ) {
-        let listener = Listener::new(target, event, handle);
-        self.0.borrow_mut().listeners.extend(listener);
+        let given_up = std::mem::take(&mut inner.connects).then(|| inner.socket.take());
+        drop(inner);
+        if let Some(socket) = given_up {
+            drop(socket);
+            let relay = self.clone();
+            spawn_local(async move { relay.connect().await });
+        }
+        self.set_timer();
     }
 
     /// Sees to it that the exchange is woken in time. A timer that comes early only looks at the clock, so one is kept as long as it
@@ -217,15 +226,20 @@ impl Inner {
             .handle(input, &self.config.gateway, now_ms, &mut self.output);
     }
 
+    fn is_awaited(&self, connection: u32) -> bool {
+        !self.over && self.connection == connection
+    }
+
     /// Carries out the output. An error means that the client's side takes no more.
     fn perform(&mut self) -> Result<(), JsValue> {
         let mut output = std::mem::take(&mut self.output);
-        if let Some(socket) = &self.socket {
+        if let Some(Socket { socket, .. }) = &self.socket {
             for frame in &output.frames {
                 // One that cannot be sent is followed by the socket's close event.
                 let _ = socket.send_with_str(frame);
             }
         }
+        self.connects |= output.connect;
         let shown = self.show(&mut output);
         let ended = output.ended;
         output.clear();
@@ -281,10 +295,6 @@ impl Inner {
         self.over = true;
         self.slot = None;
         self.body = None;
-        if let Some(socket) = self.socket.take() {
-            // The runtime does not close it when the client leaves.
-            let _ = socket.close(Some(NORMAL_CLOSURE), None::<&str>);
-        }
         if !self.responded {
             // The promise must not stay open: to the runtime that would look like a Worker that hangs.
             let (head, body) = Common::default().refuse(&Failure::HungUp);

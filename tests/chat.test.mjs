@@ -141,17 +141,6 @@ for (const protocol of [4, 3]) {
         await until("the run is stopped", async () => (await front.sim.journal()).runs[0].ended === "aborted");
       });
 
-    test("a connection lost in mid-run is an error that says the run may still be going", async () => {
-      for (const fault of ["close=1012 after=3", "drop=3", "close=1008 after=3"]) {
-        const bytes = await (await post(front.worker, front.phone, says(`hi [[fake deltas=9 delay=10 ${fault}]]`, { stream: true }))).text();
-        assert.ok(bytes.includes('"code":"gateway_connection_lost"'), `${fault}: ${bytes.slice(-300)}`);
-        assert.ok(bytes.endsWith("data: [DONE]\n\n"));
-        const whole = await post(front.worker, front.phone, says(`hi [[fake deltas=9 delay=10 ${fault}]]`));
-        assert.equal(whole.status, 502);
-        assert.equal(whole.headers.get("x-should-retry"), "false");
-      }
-    });
-
     test("a frame that is no JSON ends nothing", async () => {
       const completion = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=6 garbage=3]]"));
       assert.equal(completion.choices[0].message.content, words(6));

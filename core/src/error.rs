@@ -82,9 +82,11 @@ pub enum Failure {
     Closed {
         close_code: u16,
     },
-    /// The connection ended while the run was going.
+    /// The connection ended while the run was going, and the run could not be found again.
     Lost {
         close_code: u16,
+        /// Why it could not.
+        cause: Option<Cause>,
     },
 
     // The run's.
@@ -93,6 +95,8 @@ pub enum Failure {
     Aborted,
     /// The agent took back what had already been streamed.
     Retracted,
+    /// The run finished, but what it said while there was no connection cannot be had any more.
+    AnswerLost,
     AnswerTooLarge {
         limit_bytes: usize,
     },
@@ -171,7 +175,7 @@ pub struct ErrorBody {
 }
 
 /// What the operator is told, in the log.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     /// A code of ours or of the gateway.
     pub code: Cow<'static, str>,
@@ -328,6 +332,13 @@ impl Failure {
                 "answer_retracted",
                 "The agent took back text that was already sent; the text above is not its answer.".into(),
             ),
+            Self::AnswerLost => (
+                502,
+                "api_error",
+                "answer_lost",
+                "The agent's run finished, but a part of its answer was lost with the connection to the gateway."
+                    .into(),
+            ),
             Self::AnswerTooLarge { limit_bytes } => (
                 502,
                 "api_error",
@@ -398,7 +409,8 @@ impl Failure {
                 code: "protocol".into(),
                 hint: (*what).into(),
             }),
-            Self::Closed { close_code } | Self::Lost { close_code } => Some(Cause {
+            Self::Lost { cause: Some(cause), .. } => Some(cause.clone()),
+            Self::Closed { close_code } | Self::Lost { close_code, .. } => Some(Cause {
                 code: format!("close_{close_code}").into(),
                 hint: "the gateway's log says why it closed the connection".into(),
             }),

@@ -3,10 +3,21 @@
 //! The caller owns the sockets and the clock. It gives every event to [`Exchange::handle`], carries out the [`Output`], and calls
 //! again with [`Input::Tick`] no later than [`Exchange::wake_at_ms`]. Once [`Output::ended`] is set nothing more will come: it
 //! closes both sides. End of file, hang-up and deadlines are inputs like any other.
+//!
+//! ```text
+//!                the run was asked for, and the connection is lost        in time
+//!   Connection ──────────────────────────────────────────────────▶ Pause ────────▶ Attempt
+//!       ▲                                                            ▲               │  │
+//!       │                                                            └───────────────┘  │
+//!       └────────────────────────────────────────────────────────────  it fails   ──────┘  ready
+//! ```
+//!
+//! A run that was asked for goes on without us, so another connection is made and the run is found again ([`Run`]); until then
+//! the client's stream stays open, with heartbeats. Nothing is ever asked for twice.
 
 use crate::agent::AgentId;
 use crate::config::Gateway;
-use crate::error::{Deadline, Failure, RETRY_AFTER_S};
+use crate::error::{Cause, Deadline, Failure, RETRY_AFTER_S};
 use crate::gateway::link::{Client, Incoming, Link};
 use crate::gateway::run::Run;
 use crate::openai::{Completion, Form, write_error};
@@ -28,6 +39,21 @@ const SILENCE_MS: u64 = 75_000;
 /// Between two writes to a streaming client: proxies give up after 100 s and more, and only a write shows that the client left.
 const HEARTBEAT_MS: u64 = 15_000;
 
+/// From a lost connection until there is another: a gateway that is restarted takes 10 to 40 s, a tunnel less.
+const RECONNECT_MS: u64 = 60_000;
+
+/// Before the attempts to connect again, from the first on; the last one stays.
+const PAUSES_MS: [u64; 5] = [100, 300, 900, 2_700, 5_000];
+
+/// A connection that held so long says that the next loss is another one.
+const STABLE_MS: u64 = 10_000;
+
+/// Of one request: the platform allows 50 subrequests on its free plan.
+const MAX_CONNECTIONS: u32 = 40;
+
+/// For a connection whose only purpose is to stop the run of a client that left.
+const LEAVE_MS: u64 = 10_000;
+
 /// One request and its run.
 #[derive(Debug, Clone)]
 pub struct Exchange {
@@ -38,6 +64,40 @@ pub struct Exchange {
     phase_began_ms: u64,
     last_frame_ms: u64,
     last_write_ms: u64,
+    /// While there is no connection over which the run can be heard.
+    loss: Option<Loss>,
+    /// Attempts to connect that failed lately.
+    failed_attempts: usize,
+    connections: u32,
+    connected_ms: u64,
+    /// The client left; the run is to be stopped by then.
+    leave_by_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Loss {
+    since_ms: u64,
+    step: Step,
+    /// Of the last attempt.
+    cause: Option<Cause>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Pause { until_ms: u64 },
+    Attempt { since_ms: u64 },
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    Deadline(Deadline),
+    /// The next attempt to connect.
+    Connection,
+    /// The end of an attempt.
+    Attempt,
+    /// The end of all attempts.
+    Recovery,
 }
 
 /// What happened.
@@ -47,7 +107,7 @@ pub enum Input<'a> {
     Frame(&'a str),
     /// The gateway's socket is closed.
     Closed { code: u16 },
-    /// There is no socket, for this reason.
+    /// There is no socket, for this reason: the connection could not be made.
     Failed(Failure),
     /// The client is gone.
     HungUp,
@@ -60,6 +120,8 @@ pub enum Input<'a> {
 pub struct Output {
     /// Text frames for the gateway.
     pub frames: Vec<String>,
+    /// The gateway's socket is of no use any more: close it if it is still open, and make another connection.
+    pub connect: bool,
     /// The response begins.
     pub head: Option<Head>,
     /// Bytes of its body.
@@ -72,6 +134,7 @@ impl Output {
     /// Empties it, keeping its buffers.
     pub fn clear(&mut self) {
         self.frames.clear();
+        self.connect = false;
         self.head = None;
         self.body.clear();
         self.ended = false;
@@ -112,6 +175,11 @@ impl Exchange {
             phase_began_ms: now_ms,
             last_frame_ms: now_ms,
             last_write_ms: now_ms,
+            loss: None,
+            failed_attempts: 0,
+            connections: 1,
+            connected_ms: now_ms,
+            leave_by_ms: None,
         }
     }
 
@@ -123,16 +191,30 @@ impl Exchange {
         let written = out.body.len();
         let asked = self.run.awaits_acceptance();
         match input {
+            // Of a socket that was given up.
+            Input::Frame(_) | Input::Closed { .. } if self.is_pausing() => {}
             Input::Frame(frame) => {
                 self.last_frame_ms = now_ms;
                 match self.link.receive(frame, &gateway.credential, &mut out.frames) {
-                    Ok(incoming) => self.receive(incoming, out),
+                    Ok(incoming) => self.receive(incoming, now_ms, out),
+                    Err(failure) if self.loss.is_some() => self.retry(&failure, now_ms, out),
                     Err(failure) => self.give_up(failure, out),
                 }
             }
+            Input::Closed { code } if self.loss.is_some() => {
+                self.retry(&Failure::Closed { close_code: code }, now_ms, out);
+            }
+            Input::Closed { code } if self.run.is_going() || self.run.awaits_acceptance() => {
+                let lost = Failure::Lost {
+                    close_code: code,
+                    cause: None,
+                };
+                self.lose(lost, now_ms, out);
+            }
             Input::Closed { code } => self.fail(self.closed(code), out),
+            Input::Failed(failure) if self.loss.is_some() => self.retry(&failure, now_ms, out),
             Input::Failed(failure) => self.fail(failure, out),
-            Input::HungUp => self.hang_up(out),
+            Input::HungUp => self.hang_up(now_ms, out),
             Input::Tick => self.tick(now_ms, out),
         }
         if asked != self.run.awaits_acceptance() {
@@ -149,11 +231,9 @@ impl Exchange {
             return None;
         }
         let (deadline, _) = self.deadline();
-        Some(if self.beats() {
-            deadline.min(self.heartbeat_at_ms())
-        } else {
-            deadline
-        })
+        let beat = self.beats().then(|| self.heartbeat_at_ms());
+        let wakes = [beat, self.run.wake_at_ms(), self.leave_by_ms];
+        Some(wakes.into_iter().flatten().fold(deadline, u64::min))
     }
 
     pub fn outcome(&self) -> &Outcome {
@@ -173,12 +253,20 @@ impl Exchange {
         self.run.session()
     }
 
-    fn receive(&mut self, incoming: Incoming<'_>, out: &mut Output) {
+    fn receive(&mut self, incoming: Incoming<'_>, now_ms: u64, out: &mut Output) {
+        if let Incoming::Ready(_) = incoming {
+            self.loss = None;
+            self.connected_ms = now_ms;
+            if self.leave_by_ms.is_some() {
+                self.leave(out);
+                return;
+            }
+        }
         let reply = &mut self.reply;
         let Output { frames, head, body, .. } = out;
         let mut ended = None;
         self.run
-            .receive(incoming, &mut self.link, frames, &mut |event| match event {
+            .receive(incoming, now_ms, &mut self.link, frames, &mut |event| match event {
                 RunEvent::Accepted => reply.accept(head, body),
                 RunEvent::Text(text) => reply.completion.text(text, body),
                 RunEvent::Ended(result) => ended = Some(result),
@@ -205,45 +293,152 @@ impl Exchange {
         out.ended = true;
     }
 
-    fn hang_up(&mut self, out: &mut Output) {
-        self.run.abort(&mut self.link, &mut out.frames);
+    /// The connection is lost, the run is not: it is looked for on another one.
+    fn lose(&mut self, lost: Failure, now_ms: u64, out: &mut Output) {
+        self.run.detach(lost);
+        if now_ms >= self.connected_ms.saturating_add(STABLE_MS) {
+            self.failed_attempts = 0;
+        }
+        self.loss = Some(Loss {
+            since_ms: now_ms,
+            step: Step::Attempt { since_ms: now_ms },
+            cause: None,
+        });
+        self.pause(None, now_ms, out);
+    }
+
+    /// An attempt to connect again failed.
+    fn retry(&mut self, failure: &Failure, now_ms: u64, out: &mut Output) {
+        if failure.is_permanent() {
+            self.stay_lost(failure.cause(), out);
+        } else {
+            self.pause(failure.cause(), now_ms, out);
+        }
+    }
+
+    fn pause(&mut self, cause: Option<Cause>, now_ms: u64, out: &mut Output) {
+        let pause_ms = PAUSES_MS.get(self.failed_attempts).or(PAUSES_MS.last());
+        self.failed_attempts = self.failed_attempts.saturating_add(1);
+        if self.connections >= MAX_CONNECTIONS {
+            self.stay_lost(cause, out);
+        } else if let Some(loss) = &mut self.loss {
+            loss.cause = cause;
+            loss.step = Step::Pause {
+                until_ms: now_ms.saturating_add(pause_ms.copied().unwrap_or_default()),
+            };
+        }
+    }
+
+    fn connect(&mut self, now_ms: u64, out: &mut Output) {
+        if let Some(loss) = &mut self.loss {
+            loss.step = Step::Attempt { since_ms: now_ms };
+            self.link = Link::new(Client::BACKEND);
+            self.connections = self.connections.saturating_add(1);
+            out.connect = true;
+        }
+    }
+
+    /// There will be no other connection.
+    fn stay_lost(&mut self, cause: Option<Cause>, out: &mut Output) {
+        if self.leave_by_ms.is_some() {
+            self.leave(out);
+        } else {
+            self.fail(self.run.lost(cause), out);
+        }
+    }
+
+    /// A run that cannot be reached at the moment is stopped on another connection, if there is one soon.
+    fn hang_up(&mut self, now_ms: u64, out: &mut Output) {
+        if self.leave_by_ms.is_some() {
+            return;
+        }
+        if !self.run.is_detached() || !self.run.can_be_aborted() {
+            self.leave(out);
+            return;
+        }
+        self.leave_by_ms = Some(now_ms.saturating_add(LEAVE_MS));
+        if self.is_pausing() {
+            self.connect(now_ms, out);
+        }
+    }
+
+    fn leave(&mut self, out: &mut Output) {
+        if self.loss.is_none() {
+            self.run.abort(&mut self.link, &mut out.frames);
+        }
         self.reply.outcome = Outcome::Failed(Failure::HungUp);
         out.ended = true;
     }
 
     fn tick(&mut self, now_ms: u64, out: &mut Output) {
         let (deadline, which) = self.deadline();
-        if now_ms >= deadline {
-            let failure = self.run.refused().cloned().unwrap_or(Failure::TimedOut(which));
+        if self.leave_by_ms.is_some_and(|leave_by_ms| now_ms >= leave_by_ms) {
+            self.leave(out);
+        } else if now_ms >= deadline {
+            self.miss(which, now_ms, out);
+        } else if let Err(failure) = self.run.tick(now_ms, &mut self.link, &mut out.frames) {
             self.give_up(failure, out);
-        } else if self.beats() && now_ms >= self.heartbeat_at_ms() {
+        }
+        if !out.ended && self.beats() && now_ms >= self.heartbeat_at_ms() {
             sse::ping(&mut out.body);
         }
     }
 
-    fn deadline(&self) -> (u64, Deadline) {
-        if self.run.is_going() {
-            (self.last_frame_ms.saturating_add(SILENCE_MS), Deadline::Silence)
-        } else if self.run.awaits_acceptance() {
-            (self.phase_began_ms.saturating_add(ACCEPTANCE_MS), Deadline::Acceptance)
-        } else {
-            (self.phase_began_ms.saturating_add(HANDSHAKE_MS), Deadline::Handshake)
+    fn miss(&mut self, which: Due, now_ms: u64, out: &mut Output) {
+        match which {
+            Due::Deadline(Deadline::Silence) => self.lose(Failure::TimedOut(Deadline::Silence), now_ms, out),
+            Due::Deadline(which) => {
+                let failure = self.run.refused().cloned().unwrap_or(Failure::TimedOut(which));
+                self.give_up(failure, out);
+            }
+            Due::Connection => self.connect(now_ms, out),
+            Due::Attempt => self.retry(&Failure::TimedOut(Deadline::Handshake), now_ms, out),
+            Due::Recovery => {
+                let cause = self.loss.as_mut().and_then(|loss| loss.cause.take());
+                self.stay_lost(cause, out);
+            }
         }
     }
 
+    fn deadline(&self) -> (u64, Due) {
+        if let Some(loss) = &self.loss {
+            let end = (loss.since_ms.saturating_add(RECONNECT_MS), Due::Recovery);
+            let step = match loss.step {
+                Step::Pause { until_ms } => (until_ms, Due::Connection),
+                Step::Attempt { since_ms } => (since_ms.saturating_add(HANDSHAKE_MS), Due::Attempt),
+            };
+            return if end.0 <= step.0 { end } else { step };
+        }
+        let (since_ms, limit_ms, which) = if self.run.is_going() {
+            (self.last_frame_ms, SILENCE_MS, Deadline::Silence)
+        } else if self.run.awaits_acceptance() {
+            (self.phase_began_ms, ACCEPTANCE_MS, Deadline::Acceptance)
+        } else {
+            (self.phase_began_ms, HANDSHAKE_MS, Deadline::Handshake)
+        };
+        (since_ms.saturating_add(limit_ms), Due::Deadline(which))
+    }
+
+    fn is_pausing(&self) -> bool {
+        matches!(
+            self.loss,
+            Some(Loss {
+                step: Step::Pause { .. },
+                ..
+            })
+        )
+    }
+
     fn beats(&self) -> bool {
-        self.reply.head_sent && self.reply.completion.form() != Form::Whole
+        self.leave_by_ms.is_none() && self.reply.head_sent && self.reply.completion.form() != Form::Whole
     }
 
     fn heartbeat_at_ms(&self) -> u64 {
         self.last_write_ms.saturating_add(HEARTBEAT_MS)
     }
 
-    /// What a socket that closed by itself means.
+    /// What a socket that closed by itself means where nothing was started.
     fn closed(&self, close_code: u16) -> Failure {
-        if self.run.is_going() || self.run.awaits_acceptance() {
-            return Failure::Lost { close_code };
-        }
         if let Some(refused) = self.run.refused() {
             return refused.clone();
         }

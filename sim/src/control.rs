@@ -30,6 +30,26 @@ pub(crate) async fn reset(State(gateway): State<Arc<Gateway>>) -> Response {
     done()
 }
 
+pub(crate) async fn crash(State(gateway): State<Arc<Gateway>>) -> Response {
+    gateway.crash();
+    done()
+}
+
+pub(crate) async fn drop_connections(State(gateway): State<Arc<Gateway>>, body: Bytes) -> Response {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Order {
+        code: Option<u16>,
+    }
+    match serde_json::from_slice::<Order>(&body) {
+        Ok(order) => {
+            gateway.drop_connections(order.code);
+            done()
+        }
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
 pub(crate) async fn fault(State(gateway): State<Arc<Gateway>>, body: Bytes) -> Response {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -100,6 +100,8 @@ pub(crate) struct RunRecord {
 pub(crate) struct Ended {
     /// Its last response, replayed to whoever sends its idempotency key again.
     pub(crate) reply: Reply,
+    /// When that begins; `agent.wait` knows of the end before.
+    pub(crate) claimable_at: tokio::time::Instant,
     /// What `agent.wait` answers.
     pub(crate) wait: serde_json::Value,
 }
@@ -241,6 +243,30 @@ impl Gateway {
         state.turns.clear();
         state.journal.reset();
         state.faults.set(None, None);
+    }
+
+    /// Ends every connection, without a close frame if there is no code; the runs go on.
+    pub(crate) fn drop_connections(&self, code: Option<u16>) {
+        for peer in self.state().peers.values() {
+            drop(peer.outbox.send(match code {
+                Some(code) => Outgoing::Close(Close::new(code, "")),
+                None => Outgoing::Drop,
+            }));
+        }
+    }
+
+    /// What a crash and a restart do: every run ends without a word and is forgotten, every connection is cut. The journal stays.
+    pub(crate) fn crash(&self) {
+        {
+            let mut state = self.state();
+            for run in state.runs.values().filter_map(|run| run.task.as_ref()) {
+                run.abort();
+            }
+            state.runs.clear();
+            state.run_order.clear();
+            state.turns.clear();
+        }
+        self.drop_connections(None);
     }
 
     /// Says goodbye to everybody, as a gateway does that was asked to stop.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::agent_params::{AGENT_ID, AgentParams};
 use crate::agents::{self, Nowhere};
@@ -120,14 +120,15 @@ fn dispatch(
 fn agent(gateway: &Arc<Gateway>, client: &Client, params: Value, responder: &Responder) -> Result<(), ErrorShape> {
     let protocol = gateway.protocol();
     let params = AgentParams::parse(params, protocol)?;
+    // First of all: what is remembered is answered whatever else is wrong with the request. Measured.
+    if answer_duplicate(gateway, &params, responder) {
+        return Ok(());
+    }
     params.check(protocol, client.holds("operator.admin"))?;
     let mut script = Script::of(&params.message).map_err(|problem| {
         ErrorShape::invalid_request(format!("invalid agent params: clawfront-sim directive: {problem}"))
     })?;
 
-    if answer_duplicate(gateway, &params, responder) {
-        return Ok(());
-    }
     if script.draining {
         return Err(ErrorShape::new(
             "UNAVAILABLE",
@@ -215,7 +216,8 @@ fn answer_duplicate(gateway: &Gateway, params: &AgentParams, responder: &Respond
         return false;
     };
     let ended = run.ended.borrow();
-    let reply = match (ended.as_ref(), gateway.protocol()) {
+    let ended = ended.as_ref().filter(|ended| ended.claimable_at <= Instant::now());
+    let reply = match (ended, gateway.protocol()) {
         (Some(ended), _) => ended.reply.clone(),
         (None, Protocol::V3) => run.accepted.clone(),
         (None, Protocol::V4) => Reply::ok(&json!({

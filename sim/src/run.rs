@@ -88,7 +88,11 @@ pub(crate) async fn perform(gateway: Arc<Gateway>, run: Run) {
     if script.slow_accept_ms > 0 {
         tokio::time::sleep(Duration::from_millis(script.slow_accept_ms)).await;
     }
-    responder.answer(&accepted);
+    if script.lost_accept {
+        gateway.send(starter, Outgoing::Drop);
+    } else {
+        responder.answer(&accepted);
+    }
 
     let scene = Arc::new(Scene {
         model: agents::model(&gateway.options, &place.agent_id),
@@ -387,6 +391,9 @@ impl Stage {
             .run_ended(&self.scene.run_id, ending, by);
         ended.send_replace(Some(Arc::new(Ended {
             reply: reply.clone(),
+            claimable_at: Instant::now()
+                .checked_add(Duration::from_millis(self.script.settle_ms))
+                .unwrap_or_else(Instant::now),
             wait,
         })));
         if !self.script.no_final {

@@ -73,6 +73,10 @@ pub(crate) struct Script {
     pub(crate) no_final: bool,
     pub(crate) draining: bool,
     pub(crate) slow_accept_ms: u64,
+    /// The starter's socket is gone before it hears that the run was accepted.
+    pub(crate) lost_accept: bool,
+    /// From the end of the run until its last response is remembered.
+    pub(crate) settle_ms: u64,
 }
 
 impl Script {
@@ -115,6 +119,8 @@ impl Script {
                 "garbage" => script.garbage = Some(number(word, value)?),
                 "nofinal" => script.no_final = flag(word, value)?,
                 "draining" => script.draining = flag(word, value)?,
+                "lostaccept" => script.lost_accept = flag(word, value)?,
+                "settle" => script.settle_ms = number(word, value)?.into(),
                 "slowaccept" => script.slow_accept_ms = number(word, value)?.into(),
                 _ => return Err(format!("unknown word {word:?}")),
             }
@@ -195,6 +201,8 @@ impl Script {
             no_final: false,
             draining: false,
             slow_accept_ms: 0,
+            lost_accept: false,
+            settle_ms: 0,
         }
     }
 }

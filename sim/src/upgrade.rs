@@ -65,6 +65,8 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/sim/journal", get(control::journal))
         .route("/sim/reset", post(control::reset))
+        .route("/sim/crash", post(control::crash))
+        .route("/sim/drop", post(control::drop_connections))
         .route("/sim/fault", post(control::fault))
         .route("/sim/approve", post(control::approve))
         .route("/sim/revoke", post(control::revoke))

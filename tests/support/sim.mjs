@@ -31,6 +31,10 @@ export async function startSim({ token = "sim-token", protocol, args = [], binar
     reset: () => ask(`${http}/sim/reset`, {}),
     /** Makes the next `count` occasions of a fault happen. */
     fault: (name, count = 1) => ask(`${http}/sim/fault`, { fault: name, count }),
+    /** Closes every connection; the runs go on. */
+    drop: (code = null) => ask(`${http}/sim/drop`, { code }),
+    /** Ends and forgets every run without a word, and cuts every connection. */
+    crash: () => ask(`${http}/sim/crash`, {}),
     stop: () => stop(child),
   };
 }

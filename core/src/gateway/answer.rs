@@ -5,6 +5,9 @@
 //! until the new text has passed what was already sent, and if it differs from that, the answer is lost. Items are joined by a
 //! blank line, as the gateway's own HTTP endpoint joins them.
 //!
+//! Once frames may have been missed, because the connection was lost, items no longer tell whether the text before them is complete.
+//! From then on only the whole answer counts: protocol 4 tells it in every `chat` event, protocol 3 in the final response.
+//!
 //! Source: OpenClaw 2026.9.6 and 2026.3.13, recorded (`provider_cut`, `tool`).
 
 use crate::error::Failure;
@@ -12,7 +15,8 @@ use crate::error::Failure;
 /// The longest answer that is streamed, in bytes: it is kept whole, to be compared with what the gateway says next.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
-const SEPARATOR: &str = "\n\n";
+/// Between two items.
+pub(crate) const SEPARATOR: &str = "\n\n";
 
 /// An answer under way.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +28,17 @@ pub(crate) struct AnswerText {
     finished: Vec<String>,
     /// Something was said that could not be read; the next text of the same item makes up for it, being the whole.
     unread: bool,
+    /// Frames may have been missed.
+    interruption: Option<Interruption>,
+}
+
+/// What the gateway said of the whole answer since frames may have been missed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Interruption {
+    /// Its length by the last word; less than what was sent of it while it is behind.
+    len: Option<usize>,
+    /// What was sent is no longer made of items that were seen.
+    items_unknown: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -50,6 +65,9 @@ pub(crate) struct Update<'a> {
 impl AnswerText {
     /// Takes what the gateway says of an item and returns what is to be sent now, which may be nothing.
     pub(crate) fn update(&mut self, update: Update<'_>) -> Result<&str, Failure> {
+        if self.interruption.is_some() {
+            return Ok("");
+        }
         if self.begins_item(&update) {
             self.begin_item(update.item.unwrap_or_default())?;
         } else {
@@ -72,6 +90,77 @@ impl AnswerText {
                 None => return Err(Failure::Retracted),
             }
         }
+        self.fresh(from)
+    }
+
+    /// Frames may be missed from here on; `finished`: the model had nothing more to say.
+    pub(crate) fn interrupt(&mut self, finished: bool) {
+        let len = (finished && self.is_settled()).then_some(self.sent.len());
+        let items_unknown = self
+            .interruption
+            .is_some_and(|before| before.items_unknown || before.len.is_some());
+        self.interruption = Some(Interruption { len, items_unknown });
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interruption.is_some()
+    }
+
+    /// Takes the whole answer so far and returns what is to be sent now, which may be nothing.
+    pub(crate) fn update_whole(&mut self, whole: &str) -> Result<&str, Failure> {
+        let Some(interruption) = &mut self.interruption else {
+            return Ok("");
+        };
+        interruption.len = Some(whole.len());
+        self.unread = false;
+        let from = self.sent.len();
+        match whole.strip_prefix(&*self.sent) {
+            Some(fresh) => self.sent.push_str(fresh),
+            None if self.sent.starts_with(whole) => {}
+            None => return Err(Failure::Retracted),
+        }
+        self.fresh(from)
+    }
+
+    /// Takes the last of `turns` items, where that proves that nothing else was missed: it is the only one, or the one under way.
+    pub(crate) fn update_last(&mut self, text: &str, turns: u64) -> Result<&str, Failure> {
+        let Some(interruption) = self.interruption else {
+            return Ok("");
+        };
+        let from = self.sent.len();
+        let under_way = if turns == 1 { 0 } else { self.current.start };
+        let items = self
+            .finished
+            .len()
+            .saturating_add(usize::from(!self.current.id.is_empty()));
+        let separator = if under_way == 0 { "" } else { SEPARATOR };
+        let said = self.sent.get(under_way..).and_then(|tail| tail.strip_prefix(separator));
+        let proven = turns == 1 || (!interruption.items_unknown && u64::try_from(items) == Ok(turns));
+        match said.and_then(|said| text.strip_prefix(said)) {
+            Some(fresh) if proven => self.sent.push_str(fresh),
+            _ => return Err(Failure::AnswerLost),
+        }
+        self.interruption = None;
+        self.fresh(from)
+    }
+
+    /// Takes the whole answer of a run that ended.
+    pub(crate) fn complete(&mut self, whole: &str) -> Result<&str, Failure> {
+        let from = self.sent.len();
+        match whole.strip_prefix(&*self.sent) {
+            Some(fresh) => self.sent.push_str(fresh),
+            None if self.sent.trim_end() == whole.trim_end() => {}
+            None => return Err(Failure::AnswerLost),
+        }
+        self.interruption = None;
+        self.fresh(from)
+    }
+
+    pub(crate) fn ends_with(&self, text: &str) -> bool {
+        self.sent.ends_with(text)
+    }
+
+    fn fresh(&self, from: usize) -> Result<&str, Failure> {
         if self.sent.len() > MAX_ANSWER_BYTES {
             return Err(Failure::AnswerTooLarge {
                 limit_bytes: MAX_ANSWER_BYTES,
@@ -96,6 +185,9 @@ impl AnswerText {
 
     /// Whether what was sent is what the gateway says now.
     pub(crate) fn is_settled(&self) -> bool {
+        if let Some(interruption) = self.interruption {
+            return interruption.len == Some(self.sent.len());
+        }
         let tail = self.sent.len().saturating_sub(self.current.start);
         let separator = if self.current.start == 0 { 0 } else { SEPARATOR.len() };
         self.current.len >= tail.saturating_sub(separator)

@@ -127,18 +127,39 @@ pub(crate) struct ErrorObservation<'a> {
     pub failover_reason: Option<Cow<'a, str>>,
 }
 
-/// Payload of the first and of the last response to `agent`.
+/// Payload of the event `chat`.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ChatEvent<'a> {
+    #[serde(borrow)]
+    pub run_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub state: Cow<'a, str>,
+    /// The whole answer so far; on protocol 4 its items are joined by a blank line.
+    #[serde(borrow)]
+    pub message: Option<RunResult<'a>>,
+}
+
+/// Payload of the first and of the last response to `agent`, and of the response to `agent.wait`: there `status` is `timeout` of
+/// a run that was stopped, of one that is still going, and of one that nobody knows; only the first has an end.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct AgentResult<'a> {
     #[serde(borrow, default)]
     pub status: Cow<'a, str>,
+    /// Of `agent.wait`.
+    #[serde(borrow)]
+    pub ended_at: Option<&'a RawValue>,
+    /// Of `sessions.messages.subscribe`, which may decline by this alone.
+    pub subscribed: Option<bool>,
     #[serde(borrow, default)]
     pub result: RunResult<'a>,
 }
 
+/// Also the `message` of a chat event, whose `content` has the same shape.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct RunResult<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, alias = "content")]
     pub payloads: Vec<Payload<'a>>,
     #[serde(borrow, default)]
     pub meta: RunMeta<'a>,
@@ -160,6 +181,9 @@ pub(crate) struct RunMeta<'a> {
     pub aborted: bool,
     #[serde(borrow)]
     pub stop_reason: Option<Cow<'a, str>>,
+    /// Protocol 4: the text of the last message, as it is to be shown.
+    #[serde(borrow)]
+    pub final_assistant_visible_text: Option<Cow<'a, str>>,
     /// Protocol 3 tells some failures by this alone.
     #[serde(borrow)]
     pub error: Option<RunError<'a>>,
@@ -176,9 +200,12 @@ pub(crate) struct RunError<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct AgentMeta {
     #[serde(default)]
     pub usage: TokenUsage,
+    /// Protocol 4: how often the model was called; each call says one item of the text, or none.
+    pub assistant_turns: Option<u64>,
 }
 
 /// Of the whole run. `total` is not read: on protocol 3 it is the last call's only.
@@ -279,7 +306,11 @@ pub(crate) struct Device<'a> {
 pub(crate) struct AgentParams<'a> {
     pub message: &'a str,
     pub agent_id: &'a str,
-    pub session_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<&'a str>,
+    /// Of a claim only: a channel that does not exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<&'a str>,
     pub idempotency_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<&'a str>,
@@ -305,12 +336,15 @@ pub(crate) struct SubscribeParams<'a> {
     pub agent_id: &'a str,
 }
 
-/// `params` of `chat.abort`.
+/// `params` of the methods that name a run: `chat.abort`, whose session it also names, and `agent.wait`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct AbortParams<'a> {
-    pub session_key: &'a str,
+pub(crate) struct RunParams<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<&'a str>,
     pub run_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
 }
 
 /// `params` of a method that takes none.

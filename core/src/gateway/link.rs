@@ -105,12 +105,16 @@ pub(crate) enum Incoming<'a> {
         result: Result<Option<&'a RawValue>, Rejection<'a>>,
     },
     Agent(AgentEvent<'a>),
+    /// The payload of an event `chat`, for whoever needs it.
+    Chat(&'a RawValue),
 }
 
 /// A response with `ok: false`.
 #[derive(Debug)]
 pub(crate) struct Rejection<'a> {
     pub error: ErrorShape<'a>,
+    /// Only the final response of a run that failed has one.
+    pub payload: Option<&'a RawValue>,
 }
 
 impl Link {
@@ -141,6 +145,9 @@ impl Link {
                 .payload
                 .and_then(|payload| serde_json::from_str(payload.get()).ok())
                 .map_or(Incoming::Ignored, Incoming::Agent)),
+            ("event", "chat") if self.state == State::Ready => {
+                Ok(envelope.payload.map_or(Incoming::Ignored, Incoming::Chat))
+            }
             ("event", "connect.challenge") if self.state == State::Challenge => {
                 self.answer_challenge(envelope.payload, credential, outbox)?;
                 Ok(Incoming::Ignored)
@@ -206,6 +213,7 @@ impl Link {
                     .error
                     .and_then(|error| serde_json::from_str(error.get()).ok())
                     .unwrap_or_default(),
+                payload: envelope.payload,
             })
         };
         match self.state {

@@ -7,7 +7,21 @@
 //!     │ ready, gateway's default agent     │    │ INVALID_REQUEST
 //!     └───────────▶ Choosing ──────────────┘    └────▶ Explaining ───▶ Ended
 //!                   (agents.list)                      (agents.list)
+//!
+//!                    connection lost                ready                        the final response
+//!   Starting, Running ───────────────▶ Detached ───────────▶ Claiming ─────────────────────────────▶ Ended
+//!                                        ▲                    ▲    │ it is going, or unknown
+//!                    connection lost     │       it ended     │    ▼
+//!                    again ──────────────┘     ┌──────────────┤  Waiting (agent.wait)
+//!                                              │              │    │
+//!                                            Waiting ◀──── Pausing ◀┘ it is still going
 //! ```
+//!
+//! A run outlives its connection, but its final response goes only to the connection that asked for it. On another one it is
+//! **claimed**: `agent` with the same idempotency key, which answers what the gateway remembers under it. The gateway looks there
+//! first, and then refuses the request for its agent and its channel, which do not exist: a claim never starts a run, whatever
+//! the gateway has forgotten. A run that is still going is answered for with `accepted` or `in_flight`; then `agent.wait` says when
+//! it ended, which is some 50 ms before its final response can be claimed.
 //!
 //! Everything that affects these states is in this file. Only the response to `agent` ends a run: `lifecycle:error` does not (the
 //! gateway may try again), nor does `chat:final`. On protocol 3 that response says `ok` of a failed run too, and only
@@ -20,11 +34,11 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::agent::AgentId;
-use crate::error::{Failure, ProviderFailure};
-use crate::gateway::answer::{AnswerText, Update};
+use crate::error::{Cause, Failure, ProviderFailure};
+use crate::gateway::answer::{AnswerText, SEPARATOR, Update};
 use crate::gateway::frame::{
-    AbortParams, AgentEvent, AgentMeta, AgentParams, AgentResult, AgentsList, AssistantData, AttachmentParams,
-    LifecycleData, NoParams, RunError, SubscribeParams, TokenUsage,
+    AgentEvent, AgentMeta, AgentParams, AgentResult, AgentsList, AssistantData, AttachmentParams, ChatEvent,
+    LifecycleData, NoParams, RunError, RunParams, RunResult, SubscribeParams,
 };
 use crate::gateway::link::{Incoming, Link, Protocol, Rejection, RequestId};
 use crate::gateway::refusal;
@@ -33,6 +47,29 @@ use crate::turn::{AgentChoice, Answer, Finish, RunEvent, Turn, Usage};
 
 /// `status` of the first response to `agent`.
 const ACCEPTED: &str = "accepted";
+/// The same, to whoever asks again (protocol 4; protocol 3 repeats itself).
+const IN_FLIGHT: &str = "in_flight";
+
+/// An agent and a channel that no gateway has: see above.
+const NOBODY: &str = "clawfront-nobody";
+const NOWHERE: &str = "clawfront-nowhere";
+
+/// One `agent.wait` for a run that is going; the next follows.
+const WAIT_MS: u64 = 20_000;
+
+/// For a run that the gateway does not know: its request may still be on its way through a proxy, and protocol 3 forgets after five
+/// minutes that a run was accepted, but not that it goes on.
+const SEEK_MS: u64 = 10_000;
+
+/// From the end of a run until its final response must be remembered: 10 to 100 ms were measured.
+const SETTLE_MS: u64 = 15_000;
+
+/// For the answer to a question, beyond the time that it asks the gateway to take.
+const ANSWER_MS: u64 = 30_000;
+
+/// Between two questions about the same run.
+const FIRST_PAUSE_MS: u64 = 25;
+const MAX_PAUSE_MS: u64 = 1_000;
 
 /// One run.
 #[derive(Debug, Clone)]
@@ -46,10 +83,42 @@ pub(crate) struct Run {
     /// Why it was refused.
     unsubscribed: Option<Failure>,
     text: AnswerText,
+    /// The model came to its answer's end (protocol 4).
+    finished_saying: bool,
     /// The class of the last failed attempt at the model.
     provider_failure: Option<ProviderFailure>,
     /// `agent` was sent, and not refused.
     may_have_started: bool,
+    /// [`RunEvent::Accepted`] was said.
+    accepted: bool,
+    recovery: Recovery,
+}
+
+/// What is known of a run on another connection than the one that it was started on.
+#[derive(Debug, Clone, Default)]
+struct Recovery {
+    /// Why the connection was lost.
+    lost: Option<Failure>,
+    knowledge: Knowledge,
+    /// The whole answer was told: `chat` said so.
+    told: bool,
+    /// When what is known changed last.
+    since_ms: u64,
+    pause_ms: u64,
+    /// When the present question is answered at the latest.
+    answer_by_ms: u64,
+}
+
+/// What this connection showed of the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Knowledge {
+    #[default]
+    Nothing,
+    /// The gateway does not know it, and it was waited for.
+    Sought,
+    /// The gateway answered for it, or told something of it.
+    Going,
+    Ended,
 }
 
 #[derive(Debug, Clone)]
@@ -66,6 +135,10 @@ enum State {
     Starting { agent: RequestId },
     Explaining { list: RequestId, refused: Failure },
     Running { agent: RequestId },
+    Detached,
+    Claiming { claim: RequestId },
+    Waiting { wait: RequestId },
+    Pausing { until_ms: u64 },
     Ended,
 }
 
@@ -78,8 +151,11 @@ impl Run {
             subscription: None,
             unsubscribed: None,
             text: AnswerText::default(),
+            finished_saying: false,
             provider_failure: None,
             may_have_started: false,
+            accepted: false,
+            recovery: Recovery::default(),
         }
     }
 
@@ -87,15 +163,22 @@ impl Run {
     pub(crate) fn receive(
         &mut self,
         incoming: Incoming<'_>,
+        now_ms: u64,
         link: &mut Link,
         outbox: &mut Vec<String>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) {
         let result = match incoming {
             Incoming::Ignored => Ok(()),
-            Incoming::Ready(hello) => self.begin(hello.protocol, link, outbox),
-            Incoming::Response { id, result } => self.receive_response(id, result, link, outbox, show),
+            Incoming::Ready(hello) => self.begin(hello.protocol, now_ms, link, outbox),
+            Incoming::Response { id, result } if self.subscription == Some(id) => self.receive_subscription(result),
+            Incoming::Response { id, result } => match self.state {
+                State::Claiming { claim } if claim == id => self.receive_claim(result, now_ms, link, outbox, show),
+                State::Waiting { wait } if wait == id => self.receive_wait(result, now_ms, link, outbox),
+                _ => self.receive_response(id, result, link, outbox, show),
+            },
             Incoming::Agent(event) => self.receive_event(&event, show),
+            Incoming::Chat(payload) => self.receive_chat(payload, show),
         };
         if let Err(failure) = result {
             // Whatever of it is still going has nobody left to answer to.
@@ -108,14 +191,15 @@ impl Run {
     ///
     /// Protocol 3 has no way to abort an `agent` run with `operator.write`: there it goes on to its end.
     pub(crate) fn abort(&mut self, link: &mut Link, outbox: &mut Vec<String>) {
-        let may_be_going = matches!(self.state, State::Starting { .. } | State::Running { .. });
+        let may_be_going = self.is_going() || matches!(self.state, State::Starting { .. } | State::Detached);
         if let Some(target) = &self.target
             && may_be_going
-            && target.protocol == Protocol::V4
+            && self.can_be_aborted()
         {
-            let params = AbortParams {
-                session_key: target.session.as_str(),
+            let params = RunParams {
+                session_key: Some(target.session.as_str()),
                 run_id: self.turn.run.as_str(),
+                timeout_ms: None,
             };
             // Nobody is left to be told if it cannot be written.
             let _ = link.request("chat.abort", &params, outbox);
@@ -136,9 +220,80 @@ impl Run {
         }
     }
 
-    /// Whether the gateway took the run and has not said how it ended.
+    /// Whether the gateway has the run, as far as is known on this connection, and has not said how it ended.
     pub(crate) fn is_going(&self) -> bool {
-        matches!(self.state, State::Running { .. })
+        matches!(
+            self.state,
+            State::Running { .. } | State::Claiming { .. } | State::Waiting { .. } | State::Pausing { .. }
+        )
+    }
+
+    /// The connection was lost, for this reason. What came over it means nothing any more.
+    pub(crate) fn detach(&mut self, lost: Failure) {
+        self.state = State::Detached;
+        self.subscription = None;
+        self.unsubscribed = None;
+        self.text.interrupt(self.finished_saying);
+        self.recovery = Recovery {
+            // The first reason is the one that counts.
+            lost: self.recovery.lost.take().or(Some(lost)),
+            ..Recovery::default()
+        };
+    }
+
+    /// Whether the run was asked for, and there is no connection over which it can be heard.
+    pub(crate) fn is_detached(&self) -> bool {
+        matches!(self.state, State::Detached)
+    }
+
+    /// Whether the gateway lets us stop the run.
+    pub(crate) fn can_be_aborted(&self) -> bool {
+        self.is_v4()
+    }
+
+    fn is_v4(&self) -> bool {
+        self.target
+            .as_ref()
+            .is_some_and(|target| target.protocol == Protocol::V4)
+    }
+
+    /// What to say when a lost connection cannot be made up for; `cause` is for the operator.
+    pub(crate) fn lost(&self, cause: Option<Cause>) -> Failure {
+        match &self.recovery.lost {
+            Some(Failure::Lost { close_code, .. }) => Failure::Lost {
+                close_code: *close_code,
+                cause,
+            },
+            Some(other) => other.clone(),
+            None => Failure::Protocol("a run was looked for that was not lost"),
+        }
+    }
+
+    /// When [`Run::tick`] is due.
+    pub(crate) fn wake_at_ms(&self) -> Option<u64> {
+        match self.state {
+            State::Pausing { until_ms } => Some(until_ms),
+            State::Claiming { .. } | State::Waiting { .. } => Some(self.recovery.answer_by_ms),
+            _ => None,
+        }
+    }
+
+    /// Time passed.
+    pub(crate) fn tick(&mut self, now_ms: u64, link: &mut Link, outbox: &mut Vec<String>) -> Result<(), Failure> {
+        if self.wake_at_ms().is_none_or(|wake_at_ms| now_ms < wake_at_ms) {
+            return Ok(());
+        }
+        if !matches!(self.state, State::Pausing { .. }) {
+            return Err(self.lost(Some(Cause {
+                code: "no_answer".into(),
+                hint: "the gateway does not say what became of the run".into(),
+            })));
+        }
+        if self.recovery.knowledge == Knowledge::Going {
+            self.wait(WAIT_MS, now_ms, link, outbox)
+        } else {
+            self.claim(now_ms, link, outbox)
+        }
     }
 
     /// Whether `agent` was sent and the gateway has not said whether it takes it.
@@ -158,7 +313,16 @@ impl Run {
         self.target.as_ref().map(|target| &target.session)
     }
 
-    fn begin(&mut self, protocol: Protocol, link: &mut Link, outbox: &mut Vec<String>) -> Result<(), Failure> {
+    fn begin(
+        &mut self,
+        protocol: Protocol,
+        now_ms: u64,
+        link: &mut Link,
+        outbox: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        if self.is_detached() {
+            return self.reattach(protocol, now_ms, link, outbox);
+        }
         match &self.turn.agent {
             AgentChoice::Named(agent) => self.start(agent.clone(), protocol, link, outbox),
             AgentChoice::GatewayDefault(_) => {
@@ -177,15 +341,9 @@ impl Run {
         outbox: &mut Vec<String>,
     ) -> Result<(), Failure> {
         let session = self.turn.session.key(&agent);
-        if protocol == Protocol::V4 {
-            // In front of `agent`, and not waited for: each text event tells the whole text, so none that comes before the
-            // subscription holds is missed.
-            let params = SubscribeParams {
-                key: session.as_str(),
-                agent_id: agent.as_str(),
-            };
-            self.subscription = Some(link.request("sessions.messages.subscribe", &params, outbox)?);
-        }
+        // In front of `agent`, and not waited for: each text event tells the whole text, so none that comes before the
+        // subscription holds is missed.
+        self.subscription = subscribe(&agent, &session, protocol, link, outbox)?;
         let attachments: Vec<_> = self
             .turn
             .attachments
@@ -200,7 +358,8 @@ impl Run {
         let params = AgentParams {
             message: &self.turn.message,
             agent_id: agent.as_str(),
-            session_key: session.as_str(),
+            session_key: Some(session.as_str()),
+            channel: None,
             idempotency_key: self.turn.run.as_str(),
             extra_system_prompt: self.turn.extra_system_prompt.as_deref(),
             attachments: &attachments,
@@ -228,10 +387,6 @@ impl Run {
         outbox: &mut Vec<String>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        if self.subscription == Some(id) {
-            self.unsubscribed = result.err().map(|rejection| refusal::failure(&rejection.error));
-            return self.check_subscription();
-        }
         match &self.state {
             State::Choosing { list, protocol } if *list == id => {
                 let protocol = *protocol;
@@ -243,7 +398,7 @@ impl Run {
                     let request = *agent;
                     let reply = read_result(payload)?;
                     self.state = State::Running { agent: request };
-                    show(RunEvent::Accepted);
+                    self.accept(show);
                     self.check_subscription()?;
                     if reply.status == ACCEPTED {
                         Ok(())
@@ -282,9 +437,163 @@ impl Run {
     /// While it is not accepted, the answer to `agent` says more about what is wrong.
     fn check_subscription(&self) -> Result<(), Failure> {
         match (&self.unsubscribed, &self.state) {
-            (Some(refused), State::Running { .. }) => Err(refused.clone()),
+            (Some(refused), _) if self.is_going() => Err(refused.clone()),
             _ => Ok(()),
         }
+    }
+
+    fn receive_subscription(&mut self, result: Result<Option<&RawValue>, Rejection<'_>>) -> Result<(), Failure> {
+        self.unsubscribed = match result {
+            Ok(payload) => {
+                // What cannot be read is taken for consent, as an empty response is.
+                let subscribed = read_result(payload).ok().and_then(|answer| answer.subscribed) != Some(false);
+                // Source: OpenClaw 2026.9.6, `sessions-subscriptions.ts`: said to a connection that is about to end.
+                (!subscribed).then_some(Failure::Protocol("the gateway does not tell the run's events"))
+            }
+            Err(rejection) => Some(refusal::failure(&rejection.error)),
+        };
+        self.check_subscription()
+    }
+
+    fn accept(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
+        if !self.accepted {
+            self.accepted = true;
+            show(RunEvent::Accepted);
+        }
+    }
+
+    /// The gateway told something of the run.
+    fn hear(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
+        if self.recovery.knowledge != Knowledge::Ended {
+            self.recovery.knowledge = Knowledge::Going;
+        }
+        self.accept(show);
+    }
+
+    /// On another connection: hears the session's events again, and asks for what is remembered of the run.
+    fn reattach(
+        &mut self,
+        protocol: Protocol,
+        now_ms: u64,
+        link: &mut Link,
+        outbox: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let Some(target) = &mut self.target else {
+            return Err(Failure::Protocol("a run was lost that was not asked for"));
+        };
+        target.protocol = protocol;
+        self.recovery.since_ms = now_ms;
+        self.recovery.pause_ms = FIRST_PAUSE_MS;
+        self.subscription = subscribe(&target.agent, &target.session, protocol, link, outbox)?;
+        self.claim(now_ms, link, outbox)
+    }
+
+    fn claim(&mut self, now_ms: u64, link: &mut Link, outbox: &mut Vec<String>) -> Result<(), Failure> {
+        let params = AgentParams {
+            message: "-",
+            agent_id: NOBODY,
+            session_key: None,
+            channel: Some(NOWHERE),
+            idempotency_key: self.turn.run.as_str(),
+            extra_system_prompt: None,
+            attachments: &[],
+        };
+        let claim = link.request("agent", &params, outbox)?;
+        self.recovery.answer_by_ms = now_ms.saturating_add(ANSWER_MS);
+        self.state = State::Claiming { claim };
+        Ok(())
+    }
+
+    fn wait(&mut self, timeout_ms: u64, now_ms: u64, link: &mut Link, outbox: &mut Vec<String>) -> Result<(), Failure> {
+        let params = RunParams {
+            session_key: None,
+            run_id: self.turn.run.as_str(),
+            timeout_ms: Some(timeout_ms),
+        };
+        let wait = link.request("agent.wait", &params, outbox)?;
+        self.recovery.answer_by_ms = now_ms.saturating_add(timeout_ms).saturating_add(ANSWER_MS);
+        self.state = State::Waiting { wait };
+        Ok(())
+    }
+
+    fn pause(&mut self, now_ms: u64) {
+        self.state = State::Pausing {
+            until_ms: now_ms.saturating_add(self.recovery.pause_ms),
+        };
+        self.recovery.pause_ms = self.recovery.pause_ms.saturating_mul(2).min(MAX_PAUSE_MS);
+    }
+
+    fn receive_claim(
+        &mut self,
+        result: Result<Option<&RawValue>, Rejection<'_>>,
+        now_ms: u64,
+        link: &mut Link,
+        outbox: &mut Vec<String>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        let overdue = now_ms >= self.recovery.since_ms.saturating_add(SETTLE_MS);
+        match result {
+            Ok(payload) => {
+                let reply = read_result(payload)?;
+                self.hear(show);
+                if reply.status != ACCEPTED && reply.status != IN_FLIGHT {
+                    self.finish(&reply, show)
+                } else if self.recovery.knowledge != Knowledge::Ended {
+                    self.wait(WAIT_MS, now_ms, link, outbox)
+                } else if overdue {
+                    Err(Failure::AnswerLost)
+                } else {
+                    self.pause(now_ms);
+                    Ok(())
+                }
+            }
+            // The final response of a run that failed.
+            Err(Rejection { payload: Some(_), .. }) => {
+                self.accept(show);
+                self.end(Err(self.failed()), show);
+                Ok(())
+            }
+            Err(rejection) => match &*rejection.error.code {
+                // Nothing is remembered under the key.
+                "INVALID_REQUEST" if self.recovery.knowledge == Knowledge::Ended => Err(Failure::AnswerLost),
+                "INVALID_REQUEST" if self.recovery.knowledge != Knowledge::Sought => {
+                    self.wait(SEEK_MS, now_ms, link, outbox)
+                }
+                "UNAVAILABLE" if !overdue => {
+                    self.pause(now_ms);
+                    Ok(())
+                }
+                "INVALID_REQUEST" => Err(self.lost(Some(Cause {
+                    code: "run_unknown".into(),
+                    hint: "the gateway does not know the run (any more): it was probably restarted".into(),
+                }))),
+                _ => Err(self.lost(refusal::failure(&rejection.error).cause())),
+            },
+        }
+    }
+
+    fn receive_wait(
+        &mut self,
+        result: Result<Option<&RawValue>, Rejection<'_>>,
+        now_ms: u64,
+        link: &mut Link,
+        outbox: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let payload = result.map_err(|rejection| self.lost(refusal::failure(&rejection.error).cause()))?;
+        let answer = read_result(payload)?;
+        if answer.ended_at.is_some() || matches!(&*answer.status, "ok" | "error") {
+            self.recovery.knowledge = Knowledge::Ended;
+            self.recovery.since_ms = now_ms;
+            self.recovery.pause_ms = FIRST_PAUSE_MS;
+            return self.claim(now_ms, link, outbox);
+        }
+        if self.recovery.knowledge == Knowledge::Going {
+            // A gateway about to end answers at once.
+            self.pause(now_ms);
+            return Ok(());
+        }
+        self.recovery.knowledge = Knowledge::Sought;
+        self.claim(now_ms, link, outbox)
     }
 
     /// Takes the refusal of `agent`. One code stands for every mistake, an unknown agent among them, so the gateway is asked.
@@ -339,8 +648,11 @@ impl Run {
             State::Running { .. } => {}
             State::Starting { agent } => {
                 self.state = State::Running { agent };
-                show(RunEvent::Accepted);
+                self.accept(show);
                 self.check_subscription()?;
+            }
+            State::Claiming { .. } | State::Waiting { .. } | State::Pausing { .. } => {
+                self.hear(show);
             }
             _ => return Ok(()),
         }
@@ -374,9 +686,42 @@ impl Run {
         Ok(())
     }
 
+    /// Takes the whole answer so far, where items no longer tell it.
+    fn receive_chat(&mut self, payload: &RawValue, show: &mut impl FnMut(RunEvent<'_>)) -> Result<(), Failure> {
+        // Protocol 3 joins the items by nothing, so that it cannot be told where one ends.
+        if !self.text.is_interrupted() || !self.is_going() || !self.is_v4() {
+            return Ok(());
+        }
+        let Ok(chat) = serde_json::from_str::<ChatEvent<'_>>(payload.get()) else {
+            return Ok(());
+        };
+        if chat.run_id != self.turn.run.as_str() {
+            return Ok(());
+        }
+        self.hear(show);
+        let told = chat.state == "final";
+        if let Some(message) = chat.message.filter(|_| told || chat.state == "delta") {
+            let whole: String = message
+                .payloads
+                .iter()
+                .filter_map(|part| part.text.as_deref())
+                .collect();
+            let fresh = self.text.update_whole(&whole)?;
+            if !fresh.is_empty() {
+                show(RunEvent::Text(fresh));
+            }
+            self.recovery.told = told;
+        }
+        Ok(())
+    }
+
     fn receive_lifecycle(&mut self, data: &LifecycleData<'_>) {
         match &*data.phase {
-            "start" => self.provider_failure = None,
+            "start" => {
+                self.provider_failure = None;
+                self.finished_saying = false;
+            }
+            "finishing" => self.finished_saying = true,
             // Protocol 3 tells a failed attempt this way, and then begins its text anew.
             "error"
                 if self
@@ -418,6 +763,9 @@ impl Run {
 
     /// Makes sure that what was shown is the answer.
     fn settle(&mut self, reply: &AgentResult<'_>, show: &mut impl FnMut(RunEvent<'_>)) -> Result<(), Failure> {
+        if self.text.is_interrupted() {
+            return self.settle_interrupted(&reply.result, show);
+        }
         if self.text.lacks_words() {
             return Err(Failure::Protocol("a part of the answer could not be read"));
         }
@@ -438,6 +786,39 @@ impl Run {
             if !fresh.is_empty() {
                 show(RunEvent::Text(fresh));
             }
+        }
+        Ok(())
+    }
+
+    /// The same after a connection was lost: what was not heard must be proven to be complete, or is made up for here.
+    fn settle_interrupted(
+        &mut self,
+        result: &RunResult<'_>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        let said = || {
+            let shown = result.payloads.iter().filter(|payload| !payload.is_error);
+            shown.filter_map(|payload| payload.text.as_deref())
+        };
+        let fresh = if self.is_v4() {
+            // Protocol 4 repeats the last message only.
+            let last = result.meta.final_assistant_visible_text.as_deref();
+            let last = last.or_else(|| said().next()).unwrap_or_default();
+            match (self.text.is_settled(), self.recovery.told) {
+                (true, true) => return Ok(()),
+                (true, false) if self.text.ends_with(last) => return Ok(()),
+                (false, true) => return Err(Failure::Retracted),
+                _ => {}
+            }
+            let turns = agent_meta(result.meta.agent_meta).assistant_turns;
+            self.text.update_last(last, turns.unwrap_or_default())?
+        } else {
+            // Protocol 3 repeats all of them.
+            let all: Vec<&str> = said().collect();
+            self.text.complete(&all.join(SEPARATOR))?
+        };
+        if !fresh.is_empty() {
+            show(RunEvent::Text(fresh));
         }
         Ok(())
     }
@@ -464,18 +845,38 @@ impl Run {
 fn read_result(payload: Option<&RawValue>) -> Result<AgentResult<'_>, Failure> {
     payload
         .and_then(|payload| serde_json::from_str(payload.get()).ok())
-        .ok_or(Failure::Protocol("a response to agent cannot be read"))
+        .ok_or(Failure::Protocol("a response about the run cannot be read"))
 }
 
 fn read_list(payload: Option<&RawValue>) -> Option<AgentsList<'_>> {
     serde_json::from_str(payload?.get()).ok()
 }
 
-fn usage(agent_meta: Option<&RawValue>) -> Usage {
-    let tokens: TokenUsage = agent_meta
-        .and_then(|meta| serde_json::from_str::<AgentMeta>(meta.get()).ok())
+/// Asks for the events of the run's session; protocol 3 sends those of every session unasked.
+fn subscribe(
+    agent: &AgentId,
+    session: &SessionKey,
+    protocol: Protocol,
+    link: &mut Link,
+    outbox: &mut Vec<String>,
+) -> Result<Option<RequestId>, Failure> {
+    if protocol == Protocol::V3 {
+        return Ok(None);
+    }
+    let params = SubscribeParams {
+        key: session.as_str(),
+        agent_id: agent.as_str(),
+    };
+    link.request("sessions.messages.subscribe", &params, outbox).map(Some)
+}
+
+fn agent_meta(meta: Option<&RawValue>) -> AgentMeta {
+    meta.and_then(|meta| serde_json::from_str(meta.get()).ok())
         .unwrap_or_default()
-        .usage;
+}
+
+fn usage(meta: Option<&RawValue>) -> Usage {
+    let tokens = agent_meta(meta).usage;
     Usage {
         prompt: tokens
             .input

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod states;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clawfront_core::config::{Config, Gateway};
+use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input, Output};
 use clawfront_core::openai::chat::{self, Entropy};
 use clawfront_core::openai::{Completion, Form};
@@ -32,6 +33,8 @@ pub(crate) struct Shown {
     pub(crate) head: Option<Head>,
     pub(crate) body: String,
     pub(crate) frames: Vec<String>,
+    /// How often another connection was asked for.
+    pub(crate) connects: usize,
     pub(crate) ended: bool,
 }
 
@@ -175,7 +178,7 @@ pub(crate) fn feed(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown
     exchange.handle(input, gateway(), now_ms, &mut out);
     if shown.ended {
         assert!(
-            out.frames.is_empty() && out.head.is_none() && out.body.is_empty() && !out.ended,
+            out.frames.is_empty() && out.head.is_none() && out.body.is_empty() && !out.connect && !out.ended,
             "something came after the end: {out:?}"
         );
     }
@@ -186,6 +189,7 @@ pub(crate) fn feed(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown
     assert!(out.body.is_empty() || shown.head.is_some(), "a body without a head");
     shown.body.push_str(&String::from_utf8(out.body).unwrap());
     shown.frames.extend(out.frames);
+    shown.connects += usize::from(out.connect);
     shown.ended |= out.ended;
 }
 
@@ -196,7 +200,22 @@ pub(crate) fn replay(form: Form, recorded: &[Recorded]) -> Shown {
     for (index, item) in recorded.iter().enumerate() {
         step(&mut exchange, item, START_MS + index as u64, &mut shown);
     }
+    if recorded.iter().any(|item| matches!(item, Recorded::Closed(_))) {
+        out_of_reach(&mut exchange, &mut shown);
+    }
     shown
+}
+
+/// Lets time pass until the exchange gives up what it waits for, with no connection to be had.
+pub(crate) fn out_of_reach(exchange: &mut Exchange, shown: &mut Shown) {
+    let mut connects = shown.connects;
+    while let Some(now_ms) = exchange.wake_at_ms() {
+        feed(exchange, Input::Tick, now_ms, shown);
+        if shown.connects > connects {
+            connects = shown.connects;
+            feed(exchange, Input::Failed(Failure::Unreachable), now_ms, shown);
+        }
+    }
 }
 
 /// Replays one item.

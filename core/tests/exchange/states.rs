@@ -6,6 +6,7 @@
 use crate::replay::{RUN_ID, START_MS, Shown, exchange_of, feed};
 use std::fmt::Write as _;
 
+use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input};
 use clawfront_core::openai::Form;
 
@@ -17,7 +18,7 @@ const MUCH_LATER_MS: u64 = START_MS + 3_600_000;
 const CHALLENGE: &str = r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1795374173763}}"#;
 
 /// Name, key's fields, protocol, and the frames that lead there; `@` is the id that the state's awaited response carries.
-const STATES: [(&str, &str, &[&str], &str); 10] = [
+const STATES: [(&str, &str, &[&str], &str); 19] = [
     ("challenge", "agents=main", &[], "0"),
     ("hello", "agents=main", &[CHALLENGE], "1"),
     ("choosing", "agents=*", &[CHALLENGE, "hello4"], "2"),
@@ -33,6 +34,105 @@ const STATES: [(&str, &str, &[&str], &str); 10] = [
     ("running/4", "agents=main", &[CHALLENGE, "hello4", "accepted:3"], "3"),
     ("running/3", "agents=main", &[CHALLENGE, "hello3", "accepted:2"], "2"),
     (
+        "detached/4",
+        "agents=main",
+        &[CHALLENGE, "hello4", "accepted:3", "closed 1006"],
+        "0",
+    ),
+    (
+        "detached/3",
+        "agents=main",
+        &[CHALLENGE, "hello3", "accepted:2", "closed 1006"],
+        "0",
+    ),
+    (
+        "attempt/4",
+        "agents=main",
+        &[CHALLENGE, "hello4", "accepted:3", "closed 1006", "time"],
+        "0",
+    ),
+    (
+        "claiming/4",
+        "agents=main",
+        &[
+            CHALLENGE,
+            "hello4",
+            "accepted:3",
+            "closed 1006",
+            "time",
+            CHALLENGE,
+            "hello4",
+        ],
+        "3",
+    ),
+    (
+        "claiming/3",
+        "agents=main",
+        &[
+            CHALLENGE,
+            "hello3",
+            "accepted:2",
+            "closed 1006",
+            "time",
+            CHALLENGE,
+            "hello3",
+        ],
+        "2",
+    ),
+    (
+        "waiting/4",
+        "agents=main",
+        &[
+            CHALLENGE,
+            "hello4",
+            "accepted:3",
+            "closed 1006",
+            "time",
+            CHALLENGE,
+            "hello4",
+            "in flight:3",
+        ],
+        "4",
+    ),
+    (
+        "seeking/3",
+        "agents=main",
+        &[
+            CHALLENGE,
+            "hello3",
+            "accepted:2",
+            "closed 1006",
+            "time",
+            CHALLENGE,
+            "hello3",
+            "invalid:2",
+        ],
+        "3",
+    ),
+    (
+        "pausing/4",
+        "agents=main",
+        &[
+            CHALLENGE,
+            "hello4",
+            "accepted:3",
+            "closed 1006",
+            "time",
+            CHALLENGE,
+            "hello4",
+            "in flight:3",
+            "waited:4",
+            "in flight:5",
+        ],
+        "5",
+    ),
+    (
+        "leaving/4",
+        "agents=main",
+        &[CHALLENGE, "hello4", "accepted:3", "closed 1006", "hung up", CHALLENGE],
+        "1",
+    ),
+    (
         "ended",
         "agents=main",
         &[CHALLENGE, "hello4", "accepted:3", "final:3"],
@@ -40,7 +140,7 @@ const STATES: [(&str, &str, &[&str], &str); 10] = [
     ),
 ];
 
-const INPUTS: [&str; 29] = [
+const INPUTS: [&str; 34] = [
     "challenge",
     "hello3",
     "hello4",
@@ -67,6 +167,11 @@ const INPUTS: [&str; 29] = [
     "text",
     "lifecycle error",
     "chat final",
+    "chat",
+    "waited",
+    "waited in vain",
+    "unsubscribed",
+    "failed",
     "closed 1006",
     "closed 1012",
     "hung up",
@@ -172,6 +277,14 @@ fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) 
         "chat final" => {
             format!(r#"{{"type":"event","event":"chat","payload":{{"runId":"{RUN_ID}","state":"final"}}}}"#)
         }
+        "chat" => format!(
+            r#"{{"type":"event","event":"chat","payload":{{"runId":"{RUN_ID}","state":"delta","message":{{"content":[{{"type":"text","text":"whole"}}]}}}}}}"#
+        ),
+        "waited" => ok(r#"{"status":"ok","startedAt":1,"endedAt":2}"#),
+        "waited in vain" => ok(r#"{"status":"timeout"}"#),
+        "unsubscribed" => r#"{"type":"res","id":"2","ok":true,"payload":{"subscribed":false}}"#.to_owned(),
+        "failed" => return feed(exchange, Input::Failed(Failure::Unreachable), START_MS, shown),
+        "time" => return feed(exchange, Input::Tick, exchange.wake_at_ms().unwrap(), shown),
         "foreign" => event("other", "assistant", r#"{"text":"t","delta":"t"}"#),
         "unknown" => event(RUN_ID, "brand-new", "[]"),
         "tick event" => r#"{"type":"event","event":"tick","payload":{"ts":1}}"#.to_owned(),
@@ -213,6 +326,9 @@ fn describe(before: &Shown, shown: &Shown) -> String {
         } else {
             json.to_owned()
         });
+    }
+    if shown.connects > 0 {
+        words.push("connect".to_owned());
     }
     if shown.ended && !before.ended {
         words.push("end".to_owned());

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::replay::{Recorded, START_MS, Shown, exchange, feed, recording, replay, step};
+use crate::replay::{Recorded, START_MS, Shown, exchange, feed, out_of_reach, recording, replay, step};
 use clawfront_core::exchange::Input;
 use clawfront_core::openai::Form;
 
@@ -74,6 +74,7 @@ fn every_recording_broken_off_anywhere_ends_with_one_clean_error() {
                 let now_ms = START_MS + length as u64;
                 let (mut broken, mut end) = (exchange.clone(), shown.clone());
                 feed(&mut broken, Input::Closed { code: 1006 }, now_ms, &mut end);
+                out_of_reach(&mut broken, &mut end);
                 check_broken_off(&end, &format!("{name} {form:?} after {length} frames"));
                 cuts += 1;
                 step(&mut exchange, item, now_ms, &mut shown);
