@@ -23,7 +23,6 @@ use crate::gateway::run::Run;
 use crate::openai::{Completion, Form, write_error};
 use crate::respond::{Common, Head};
 use crate::session::SessionKey;
-use crate::sse;
 use crate::turn::{Answer, RunEvent, Turn};
 
 /// From the request until the run is asked for, connecting (which may take 10 s) included: the gateway itself gives a client 3 s
@@ -36,8 +35,12 @@ const ACCEPTANCE_MS: u64 = 30_000;
 /// Between two frames of any kind: a gateway sends a tick every 30 s, so two are missing.
 const SILENCE_MS: u64 = 75_000;
 
-/// Between two writes to a streaming client: proxies give up after 100 s and more, and only a write shows that the client left.
+/// Between two writes to a client: proxies give up after 100 s and more, and only a write shows that the client left.
 const HEARTBEAT_MS: u64 = 15_000;
+
+/// From the acceptance of a run whose answer is one object until its head is sent, to keep the request alive. A failure before
+/// that has its real status; proxies wait for a head 60 s and more.
+const KEEP_ALIVE_AFTER_MS: u64 = 30_000;
 
 /// From a lost connection until there is another: a gateway that is restarted takes 10 to 40 s, a tunnel less.
 const RECONNECT_MS: u64 = 60_000;
@@ -156,6 +159,8 @@ struct Reply {
     common: Common,
     completion: Completion,
     head_sent: bool,
+    /// When the run was accepted.
+    accepted_ms: Option<u64>,
     status: u16,
     outcome: Outcome,
 }
@@ -169,6 +174,7 @@ impl Exchange {
                 common,
                 completion,
                 head_sent: false,
+                accepted_ms: None,
                 status: 0,
                 outcome: Outcome::Pending,
             },
@@ -231,7 +237,7 @@ impl Exchange {
             return None;
         }
         let (deadline, _) = self.deadline();
-        let beat = self.beats().then(|| self.heartbeat_at_ms());
+        let beat = self.heartbeat_at_ms();
         let wakes = [beat, self.run.wake_at_ms(), self.leave_by_ms];
         Some(wakes.into_iter().flatten().fold(deadline, u64::min))
     }
@@ -267,7 +273,7 @@ impl Exchange {
         let mut ended = None;
         self.run
             .receive(incoming, now_ms, &mut self.link, frames, &mut |event| match event {
-                RunEvent::Accepted => reply.accept(head, body),
+                RunEvent::Accepted => reply.accept(now_ms, head, body),
                 RunEvent::Text(text) => reply.completion.text(text, body),
                 RunEvent::Ended(result) => ended = Some(result),
             });
@@ -379,8 +385,8 @@ impl Exchange {
         } else if let Err(failure) = self.run.tick(now_ms, &mut self.link, &mut out.frames) {
             self.give_up(failure, out);
         }
-        if !out.ended && self.beats() && now_ms >= self.heartbeat_at_ms() {
-            sse::ping(&mut out.body);
+        if !out.ended && self.heartbeat_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
+            self.reply.beat(&mut out.head, &mut out.body);
         }
     }
 
@@ -429,12 +435,15 @@ impl Exchange {
         )
     }
 
-    fn beats(&self) -> bool {
-        self.leave_by_ms.is_none() && self.reply.head_sent && self.reply.completion.form() != Form::Whole
-    }
-
-    fn heartbeat_at_ms(&self) -> u64 {
-        self.last_write_ms.saturating_add(HEARTBEAT_MS)
+    fn heartbeat_at_ms(&self) -> Option<u64> {
+        if self.leave_by_ms.is_some() {
+            None
+        } else if self.reply.head_sent {
+            Some(self.last_write_ms.saturating_add(HEARTBEAT_MS))
+        } else {
+            let accepted_ms = self.reply.accepted_ms?;
+            Some(accepted_ms.saturating_add(KEEP_ALIVE_AFTER_MS))
+        }
     }
 
     /// What a socket that closed by itself means where nothing was started.
@@ -454,11 +463,20 @@ impl Exchange {
 }
 
 impl Reply {
-    fn accept(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
+    fn accept(&mut self, now_ms: u64, head: &mut Option<Head>, body: &mut Vec<u8>) {
+        self.accepted_ms = Some(now_ms);
         if self.completion.form() != Form::Whole {
             self.send_head(self.common.stream(), head);
             self.completion.begin(body);
         }
+    }
+
+    /// Writes what keeps the response alive and means nothing.
+    fn beat(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
+        if !self.head_sent {
+            self.send_head(self.common.awaited_json(), head);
+        }
+        self.completion.beat(body);
     }
 
     fn finish(&mut self, answer: Answer, head: &mut Option<Head>, body: &mut Vec<u8>) {

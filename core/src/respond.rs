@@ -56,12 +56,14 @@ impl Common {
     /// The head of a stream of server-sent events.
     pub(crate) fn stream(&self) -> Head {
         let mut head = self.head(200, "text/event-stream; charset=utf-8");
-        head.headers.extend([
-            // Each keeps one kind of proxy from holding back what was sent: caches, nginx, and whatever compresses.
-            ("cache-control", "no-cache, no-transform".to_owned()),
-            ("x-accel-buffering", "no".to_owned()),
-            ("content-encoding", "identity".to_owned()),
-        ]);
+        head.headers.extend(unbuffered());
+        head
+    }
+
+    /// The head of one JSON object that is not there yet; blank lines come before it.
+    pub(crate) fn awaited_json(&self) -> Head {
+        let mut head = self.head(200, "application/json");
+        head.headers.extend(unbuffered());
         head
     }
 
@@ -177,6 +179,15 @@ impl Common {
             ]);
         }
     }
+}
+
+/// Each keeps one kind of proxy from holding back what was sent: caches, nginx, and whatever compresses.
+fn unbuffered() -> [(&'static str, String); 3] {
+    [
+        ("cache-control", "no-cache, no-transform".to_owned()),
+        ("x-accel-buffering", "no".to_owned()),
+        ("content-encoding", "identity".to_owned()),
+    ]
 }
 
 /// Whether it is header names with commas between them, and can be said back.

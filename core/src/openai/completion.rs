@@ -69,6 +69,15 @@ impl Completion {
         });
     }
 
+    /// What every decoder skips: a comment, or white space before the object.
+    pub fn beat(&self, out: &mut Vec<u8>) {
+        if self.form == Form::Whole {
+            out.push(b'\n');
+        } else {
+            sse::ping(out);
+        }
+    }
+
     /// The next piece of the text.
     pub fn text(&mut self, text: &str, out: &mut Vec<u8>) {
         if self.form == Form::Whole {
@@ -128,8 +137,13 @@ impl Completion {
         sse::done(out);
     }
 
-    /// The end of a stream that broke off.
+    /// The end of an answer whose head was sent, and that broke off. Under the status 200 it is the error object all the same: a
+    /// body that just breaks off makes the official Python SDK send the request again, and that would run the agent again.
     pub fn fail(&self, error: &ErrorBody, out: &mut Vec<u8>) {
+        if self.form == Form::Whole {
+            write_error(error, out);
+            return;
+        }
         sse::data(out, |out| write_error(error, out));
         sse::done(out);
     }

@@ -72,10 +72,33 @@ fn a_silent_stream_beats_every_fifteen_seconds_and_ends_after_seventy_five_witho
 }
 
 #[test]
-fn a_whole_answer_has_no_heartbeat() {
+fn a_whole_answer_that_takes_long_begins_with_blank_lines() {
+    let text = r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"assistant","data":{"text":"t","delta":"t","itemId":"i"}}}"#;
+    let answer =
+        r#"{"type":"res","id":"3","ok":true,"payload":{"status":"ok","result":{"meta":{"stopReason":"stop"}}}}"#;
+    let (mut exchange, mut shown) = after(Form::Whole, &[CHALLENGE, HELLO, ACCEPTED, text]);
+    assert!(shown.head.is_none());
+    for after_ms in [30_000, 45_000, 60_000] {
+        assert_eq!(due(&mut exchange, &mut shown, after_ms), "\n");
+        assert_eq!(shown.header("content-type"), Some("application/json"));
+    }
+    feed(&mut exchange, Input::Frame(answer), START_MS + 61_000, &mut shown);
+    assert!(shown.body.starts_with(r#"{"id":"chatcmpl-00ff""#) && shown.body.contains(r#""content":"t""#));
+}
+
+#[test]
+fn a_whole_answer_that_fails_has_its_status_at_first_and_is_an_error_object_later() {
+    let failed = r#"{"type":"res","id":"3","ok":false,"error":{"code":"UNAVAILABLE"}}"#;
     let (mut exchange, mut shown) = after(Form::Whole, &[CHALLENGE, HELLO, ACCEPTED]);
-    due(&mut exchange, &mut shown, 75_000);
-    out_of_reach(&mut exchange, &mut shown);
-    assert!(shown.body.contains("gateway_silent"));
-    assert_eq!(shown.status(), 504);
+    feed(&mut exchange, Input::Frame(failed), START_MS + 29_999, &mut shown);
+    assert_eq!((shown.status(), shown.header("x-should-retry")), (502, Some("false")));
+
+    let (mut exchange, mut shown) = after(Form::Whole, &[CHALLENGE, HELLO, ACCEPTED]);
+    assert_eq!(due(&mut exchange, &mut shown, 30_000), "\n");
+    feed(&mut exchange, Input::Frame(failed), START_MS + 30_001, &mut shown);
+    assert_eq!(shown.status(), 200);
+    assert_eq!(
+        shown.body,
+        r#"{"error":{"message":"The agent's run failed.","type":"api_error","param":null,"code":"run_failed"}}"#
+    );
 }

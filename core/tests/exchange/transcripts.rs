@@ -36,14 +36,14 @@ const RUNS: [(&str, usize, u16); 34] = [
     ("march-tool", 0, 200),
     ("march-thinking", 0, 200),
     ("march-concurrent", 1, 200),
-    ("march-shutdown", 0, 502),
+    ("march-shutdown", 0, 200),
     ("march-provider_cut", 0, 502),
     ("march-provider_empty", 0, 200),
     ("march-provider_err400", 0, 502),
     ("march-provider_err500", 0, 502),
     ("march-provider_finish_length", 0, 200),
     ("march-provider_streamerror", 0, 502),
-    ("march-disconnect", 0, 502),
+    ("march-disconnect", 0, 200),
     ("march-dupes", 0, 200),
     ("march-observers", 0, 200),
     ("march-invalid", 0, 502),
@@ -90,7 +90,10 @@ fn every_recording_broken_off_anywhere_ends_with_one_clean_error() {
 fn check_broken_off(end: &Shown, place: &str) {
     assert!(end.ended, "{place}");
     assert!(!end.body.contains(r#""finish_reason":""#), "{place}");
-    if end.status() == 200 {
+    if end.status() == 200 && end.body.starts_with('\n') {
+        // A whole answer that was kept alive.
+        assert!(is_error_object(end.body.trim_start()), "{place}: {}", end.body);
+    } else if end.status() == 200 {
         assert_eq!(end.body.matches(r#"{"error":"#).count(), 1, "{place}");
         assert_eq!(end.body.matches("data: [DONE]\n\n").count(), 1, "{place}");
         assert!(end.body.ends_with("data: [DONE]\n\n"), "{place}");
