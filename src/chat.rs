@@ -49,13 +49,14 @@ pub(crate) async fn completions(
 
     // 3. The run, until its response begins.
     let slot = Slot::take(client)?;
-    Ok(run(&request, context, config, accepted, visit, slot).await?)
+    Ok(run(&request, context, config, client, accepted, visit, slot).await?)
 }
 
 async fn run(
     request: &Request,
     context: &Context,
     config: &Rc<Config>,
+    client: &Client,
     accepted: Accepted,
     visit: &Visit,
     slot: Slot,
@@ -81,7 +82,7 @@ async fn run(
         ignored: accepted.ignored,
         ..visit.common.clone()
     };
-    let exchange = Exchange::new(accepted.turn, completion, common, now_ms());
+    let exchange = Exchange::new(accepted.turn, completion, common, client.streams, now_ms());
     let relay = Relay::new(exchange, Rc::clone(config), line, slot);
     let response = relay.response();
     relay.watch(&request.inner().signal());

@@ -171,6 +171,7 @@ describe("scopes and status", () => {
       origins: [],
       networks: [],
       heartbeat: true,
+      on_disconnect: "abort",
       conversations: [],
       tasks: "aside",
     });
@@ -281,6 +282,27 @@ describe("concurrent runs", () => {
         await until("there is room", async () => (await running()) === 0);
       }
     });
+  }
+});
+
+test("a run whose client left finishes where the key says so", async () => {
+  const job = keyWith("job", "main", "on_disconnect=finish runs=1");
+  const front = await frontWith([job]);
+  try {
+    await front.sim.reset();
+    const controller = new AbortController();
+    const response = await post(front.worker, job, says("hi [[fake deltas=40 delay=20]]", { stream: true }), { signal: controller.signal });
+    await response.body.getReader().read();
+    controller.abort();
+    await until("the socket is closed", async () => (await front.sim.journal()).open_connections === 0);
+    const run = await until("the run is over", async () => {
+      const [run] = (await front.sim.journal()).runs;
+      return run.ended !== "running" && run;
+    });
+    assert.deepEqual([run.ended, run.abortedBy], ["ok", null]);
+    assert.equal((await post(front.worker, job, says("hi [[fake deltas=1]]"))).status, 200, "its place is free again");
+  } finally {
+    await front.stop();
   }
 });
 

@@ -20,6 +20,7 @@ use crate::config::Gateway;
 use crate::error::{Cause, Deadline, Failure, RETRY_AFTER_S};
 use crate::gateway::link::{Client, Incoming, Link};
 use crate::gateway::run::Run;
+use crate::key::{OnDisconnect, StreamPolicy};
 use crate::openai::{Completion, Form, write_error};
 use crate::respond::{Common, Head};
 use crate::session::SessionKey;
@@ -62,6 +63,7 @@ const LEAVE_MS: u64 = 10_000;
 pub struct Exchange {
     link: Link,
     run: Run,
+    policy: StreamPolicy,
     reply: Reply,
     /// When the present phase began: the handshake, or the wait for acceptance.
     phase_began_ms: u64,
@@ -166,10 +168,11 @@ struct Reply {
 }
 
 impl Exchange {
-    pub fn new(turn: Turn, completion: Completion, common: Common, now_ms: u64) -> Self {
+    pub fn new(turn: Turn, completion: Completion, common: Common, policy: StreamPolicy, now_ms: u64) -> Self {
         Self {
             link: Link::new(Client::BACKEND),
             run: Run::new(turn),
+            policy,
             reply: Reply {
                 common,
                 completion,
@@ -358,7 +361,7 @@ impl Exchange {
         if self.leave_by_ms.is_some() {
             return;
         }
-        if !self.run.is_detached() || !self.run.can_be_aborted() {
+        if !self.run.is_detached() || !self.run.can_be_aborted() || self.policy.on_disconnect == OnDisconnect::Finish {
             self.leave(out);
             return;
         }
@@ -369,7 +372,7 @@ impl Exchange {
     }
 
     fn leave(&mut self, out: &mut Output) {
-        if self.loss.is_none() {
+        if self.loss.is_none() && self.policy.on_disconnect == OnDisconnect::Abort {
             self.run.abort(&mut self.link, &mut out.frames);
         }
         self.reply.outcome = Outcome::Failed(Failure::HungUp);
@@ -436,7 +439,8 @@ impl Exchange {
     }
 
     fn heartbeat_at_ms(&self) -> Option<u64> {
-        if self.leave_by_ms.is_some() {
+        let is_stream = self.reply.completion.form() != Form::Whole;
+        if self.leave_by_ms.is_some() || (is_stream && !self.policy.heartbeat) {
             None
         } else if self.reply.head_sent {
             Some(self.last_write_ms.saturating_add(HEARTBEAT_MS))

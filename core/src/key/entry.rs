@@ -13,7 +13,7 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 use ipnet::IpNet;
 
-use super::{Client, Date, KeyId, Limits, PREFIX, Scope, Secrets, TaskPolicy};
+use super::{Client, Date, KeyId, Limits, OnDisconnect, PREFIX, Scope, Secrets, StreamPolicy, TaskPolicy};
 use crate::agent::{AgentId, Agents};
 use crate::origin::Origin;
 use crate::secret::Digest;
@@ -154,7 +154,7 @@ struct Fields<'a> {
     limits: Limits,
     origins: Vec<Origin>,
     networks: Vec<IpNet>,
-    no_heartbeat: bool,
+    streams: StreamPolicy,
     conversations: Vec<String>,
     tasks: TaskPolicy,
     label: Option<String>,
@@ -189,10 +189,17 @@ impl Fields<'_> {
                     list(value, network).ok_or("networks are at most 16, written 203.0.113.0/24 or 2001:db8::/32")?;
             }
             "heartbeat" => {
-                self.no_heartbeat = match value {
-                    "on" => false,
-                    "off" => true,
+                self.streams.heartbeat = match value {
+                    "on" => true,
+                    "off" => false,
                     _ => return Err("heartbeat is on or off".into()),
+                }
+            }
+            "on_disconnect" => {
+                self.streams.on_disconnect = match value {
+                    "abort" => OnDisconnect::Abort,
+                    "finish" => OnDisconnect::Finish,
+                    _ => return Err("on_disconnect is abort or finish".into()),
                 }
             }
             "conversations" => {
@@ -210,7 +217,7 @@ impl Fields<'_> {
             _ => {
                 return Err(
                     "there is an unknown field; the fields are agents, default, sessions, scopes, not_before, expires, rpm, runs, \
-                     origins, networks, heartbeat, conversations, tasks and label"
+                     origins, networks, heartbeat, on_disconnect, conversations, tasks and label"
                         .into(),
                 );
             }
@@ -241,7 +248,7 @@ impl Fields<'_> {
             limits: self.limits,
             origins: self.origins,
             networks: self.networks,
-            heartbeat: !self.no_heartbeat,
+            streams: self.streams,
             conversations: self.conversations,
             tasks: self.tasks,
             label: self.label,
@@ -348,7 +355,7 @@ mod tests {
         assert_eq!((client.not_before, client.expires), (None, None));
         assert_eq!(client.limits, Limits::default());
         assert!(client.origins.is_empty() && client.networks.is_empty() && client.conversations.is_empty());
-        assert!(client.heartbeat);
+        assert_eq!(client.streams, StreamPolicy::default());
         assert_eq!(client.tasks, TaskPolicy::Aside);
         assert_eq!(client.label, None);
         assert_eq!(entry("agents=main,beta").default_agent, None);
@@ -358,7 +365,7 @@ mod tests {
     #[test]
     fn every_field_is_read() {
         let client = entry(
-            "sessions=any label=\"Anna's phone = mine\" tasks=inline conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off \
+            "sessions=any label=\"Anna's phone = mine\" tasks=inline conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off on_disconnect=finish \
              networks=203.0.113.0/24,2001:db8::1 origins=https://chat.example.com,http://localhost:3000 runs=2 rpm=30 \
              expires=2027-06-30 not_before=2026-11-01 scopes=chat default=notes agents=main,notes",
         );
@@ -378,7 +385,13 @@ mod tests {
         assert_eq!(origins, ["https://chat.example.com", "http://localhost:3000"]);
         let networks: Vec<_> = client.networks.iter().map(ToString::to_string).collect();
         assert_eq!(networks, ["203.0.113.0/24", "2001:db8::1/128"]);
-        assert!(!client.heartbeat);
+        assert_eq!(
+            client.streams,
+            StreamPolicy {
+                heartbeat: false,
+                on_disconnect: OnDisconnect::Finish
+            }
+        );
         assert_eq!(client.conversations, ["x-openwebui-chat-id", "x-session-id"]);
         assert_eq!(client.tasks, TaskPolicy::Inline);
         assert_eq!(client.label.as_deref(), Some("Anna's phone = mine"));
@@ -486,6 +499,10 @@ mod tests {
                 "phone: heartbeat is on or off",
             ),
             (
+                format!("phone {HASH} agents=main on_disconnect=stop"),
+                "phone: on_disconnect is abort or finish",
+            ),
+            (
                 format!("phone {HASH} agents=main conversations=cookie"),
                 "phone: conversations are at most 16 header names that hold no secret",
             ),
@@ -504,7 +521,7 @@ mod tests {
             (
                 format!("phone {HASH} agents=main admin=yes"),
                 "phone: there is an unknown field; the fields are agents, default, sessions, scopes, not_before, expires, rpm, \
-                 runs, origins, networks, heartbeat, conversations, tasks and label",
+                 runs, origins, networks, heartbeat, on_disconnect, conversations, tasks and label",
             ),
         ] {
             assert_eq!(parse(&entry).err().as_deref(), Some(expected), "{entry}");

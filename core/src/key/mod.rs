@@ -118,6 +118,32 @@ pub enum TaskPolicy {
     Inline,
 }
 
+/// How the streams of a key behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamPolicy {
+    /// Whether a silent stream is kept alive by comments.
+    pub heartbeat: bool,
+    pub on_disconnect: OnDisconnect,
+}
+
+impl Default for StreamPolicy {
+    fn default() -> Self {
+        Self {
+            heartbeat: true,
+            on_disconnect: OnDisconnect::Abort,
+        }
+    }
+}
+
+/// What becomes of a run whose client left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// It is stopped, where the gateway lets us.
+    Abort,
+    /// It goes on to its end; its answer is in the session.
+    Finish,
+}
+
 /// One entry: a key, and everything that later code may ask about whoever bears it.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -136,8 +162,7 @@ pub struct Client {
     pub origins: Vec<Origin>,
     /// Networks that the key may be used from; none means every one.
     pub networks: Vec<IpNet>,
-    /// Whether silent streams are kept alive by comments.
-    pub heartbeat: bool,
+    pub streams: StreamPolicy,
     /// Headers that name a conversation, in lower case; the first one that a request has counts.
     pub conversations: Vec<String>,
     pub tasks: TaskPolicy,

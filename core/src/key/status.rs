@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Client, TaskPolicy};
+use super::{Client, OnDisconnect, TaskPolicy};
 use crate::agent::Agents;
 use crate::limit::Counts;
 use crate::session::SessionPolicy;
@@ -37,7 +37,11 @@ pub fn write(client: &Client, counts: &Counts, now_ms: u64, out: &mut Vec<u8>) {
         },
         origins: client.origins.iter().map(crate::origin::Origin::as_str).collect(),
         networks: client.networks.iter().map(ToString::to_string).collect(),
-        heartbeat: client.heartbeat,
+        heartbeat: client.streams.heartbeat,
+        on_disconnect: match client.streams.on_disconnect {
+            OnDisconnect::Abort => "abort",
+            OnDisconnect::Finish => "finish",
+        },
         conversations: &client.conversations,
         tasks: match client.tasks {
             TaskPolicy::Aside => "aside",
@@ -65,6 +69,7 @@ struct Status<'a> {
     origins: Vec<&'a str>,
     networks: Vec<String>,
     heartbeat: bool,
+    on_disconnect: &'static str,
     conversations: &'a [String],
     tasks: &'static str,
 }
@@ -108,7 +113,7 @@ mod tests {
                 r#"{"object":"key","id":"phone","label":"Anna's ü","agents":["main","beta"],"default_agent":null,"#,
                 r#""sessions":"own","scopes":["chat","models"],"not_before":null,"expires":"2027-06-30T00:00:00Z","#,
                 r#""requests_per_minute":{"limit":30,"remaining":29,"reset_s":50},"concurrent_runs":{"limit":2,"running":1},"#,
-                r#""origins":[],"networks":[],"heartbeat":true,"conversations":[],"tasks":"aside"}"#,
+                r#""origins":[],"networks":[],"heartbeat":true,"on_disconnect":"abort","conversations":[],"tasks":"aside"}"#,
             )
         );
     }

@@ -165,7 +165,7 @@ pub(crate) fn exchange_of(form: Form, fields: &str) -> Exchange {
         request_id: REQUEST_ID.to_owned(),
         ..Common::default()
     };
-    Exchange::new(accepted.turn, completion, common, START_MS)
+    Exchange::new(accepted.turn, completion, common, client.streams, START_MS)
 }
 
 pub(crate) fn exchange(form: Form) -> Exchange {
