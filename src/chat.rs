@@ -29,7 +29,8 @@ pub(crate) async fn completions(
     // 1. How often. Before the body: reading one is work too.
     visit.common.allowance = limits::request(client, env).await?;
 
-    // 2. What.
+    // 2. What, if there is room for it.
+    let slot = Slot::take()?;
     let body = body::read(&mut request, chat::MAX_BODY_BYTES).await?;
     let headers = request.headers();
     let accepted = chat::accept(
@@ -48,7 +49,7 @@ pub(crate) async fn completions(
     visit.line.aside = accepted.aside;
 
     // 3. The run, until its response begins.
-    let slot = Slot::take(client)?;
+    slot.begin_run(client)?;
     Ok(run(&request, context, config, client, accepted, visit, slot).await?)
 }
 

@@ -1,10 +1,10 @@
 //! The counters of `clawfront-core`'s `limit` at work: one set per isolate, and the platform's own counters where they are bound.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use clawfront_core::error::Failure;
-use clawfront_core::key::{Client, KeyId};
-use clawfront_core::limit::{Allowance, Counts};
+use clawfront_core::key::Client;
+use clawfront_core::limit::{Allowance, Counts, Ticket};
 use js_sys::{Function, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
@@ -36,19 +36,42 @@ pub(crate) async fn request(client: &Client, env: &Env) -> Result<Option<Allowan
     Ok(allowance)
 }
 
-/// The place of one run among its key's; it is free again when this is dropped.
-pub(crate) struct Slot(KeyId);
+/// How often a slot is said to be in use, in milliseconds: often enough, and not for every frame.
+const TOUCH_MS: u64 = 10_000;
+
+/// The right to one request for a run, until it is dropped.
+pub(crate) struct Slot {
+    ticket: Ticket,
+    touched_ms: Cell<u64>,
+}
 
 impl Slot {
-    pub(crate) fn take(client: &Client) -> Result<Self, Failure> {
-        with(|counts| counts.begin_run(client))?;
-        Ok(Self(client.id.clone()))
+    pub(crate) fn take() -> Result<Self, Failure> {
+        let now_ms = now_ms();
+        let ticket = with(|counts| counts.enter(now_ms))?;
+        Ok(Self {
+            ticket,
+            touched_ms: Cell::new(now_ms),
+        })
+    }
+
+    /// Makes it a run of the client's.
+    pub(crate) fn begin_run(&self, client: &Client) -> Result<(), Failure> {
+        with(|counts| counts.begin_run(self.ticket, client, now_ms()))
+    }
+
+    /// It is still in use.
+    pub(crate) fn touch(&self, now_ms: u64) {
+        if now_ms >= self.touched_ms.get().saturating_add(TOUCH_MS) {
+            self.touched_ms.set(now_ms);
+            with(|counts| counts.hear_of(self.ticket, now_ms));
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        with(|counts| counts.end_run(&self.0));
+        with(|counts| counts.leave(self.ticket));
     }
 }
 

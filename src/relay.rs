@@ -16,7 +16,8 @@ use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
-    AbortSignal, CloseEvent, Event, EventTarget, MessageEvent, ReadableStream, ReadableStreamDefaultController,
+    AbortSignal, ByteLengthQueuingStrategy, CloseEvent, Event, EventTarget, MessageEvent, QueuingStrategyInit,
+    ReadableStream, ReadableStreamDefaultController,
 };
 use worker::WebSocket;
 use worker::js_sys::futures::{JsFuture, spawn_local};
@@ -25,6 +26,9 @@ use crate::limits::Slot;
 use crate::listener::{Deferred, Listener};
 use crate::socket::Socket;
 use crate::{now_ms, respond, upgrade};
+
+/// What is kept for a client that has not read it, in bytes, and what comes with one frame beyond that.
+const MAX_BUFFERED_BYTES: u32 = 1024 * 1024;
 
 /// Close code of a socket that failed without a close frame (RFC 6455 section 7.4.1).
 const ABNORMAL_CLOSURE: u16 = 1006;
@@ -37,7 +41,7 @@ struct Inner {
     exchange: Exchange,
     config: Rc<Config>,
     line: Line,
-    /// Of the key's concurrent runs.
+    /// Given back at the end.
     slot: Option<Slot>,
     output: Output,
     socket: Option<Socket>,
@@ -54,6 +58,25 @@ struct Inner {
     /// Another connection is to be made.
     connects: bool,
     over: bool,
+}
+
+/// Why the client was not shown what was to be shown.
+enum Unshown {
+    /// It has not read what is there.
+    Full,
+    Refused,
+}
+
+impl From<worker::Error> for Unshown {
+    fn from(_: worker::Error) -> Self {
+        Self::Refused
+    }
+}
+
+impl From<JsValue> for Unshown {
+    fn from(_: JsValue) -> Self {
+        Self::Refused
+    }
 }
 
 struct Timer {
@@ -165,10 +188,17 @@ impl Relay {
             return;
         }
         inner.step(input);
-        if !inner.over && inner.perform().is_err() {
-            // The body takes no more: the client is gone.
-            inner.step(Input::HungUp);
-            let _ = inner.perform();
+        match inner.perform() {
+            Ok(()) => {}
+            Err(Unshown::Full) => {
+                inner.step(Input::Overrun);
+                let _ = inner.perform();
+            }
+            Err(Unshown::Refused) => {
+                // The body takes no more: the client is gone.
+                inner.step(Input::HungUp);
+                let _ = inner.perform();
+            }
         }
         if inner.over {
             let listeners = std::mem::take(&mut inner.listeners);
@@ -222,6 +252,9 @@ impl Relay {
 impl Inner {
     fn step(&mut self, input: Input<'_>) {
         let now_ms = now_ms();
+        if let Some(slot) = &self.slot {
+            slot.touch(now_ms);
+        }
         self.exchange
             .handle(input, &self.config.gateway, now_ms, &mut self.output);
     }
@@ -230,8 +263,8 @@ impl Inner {
         !self.over && self.connection == connection
     }
 
-    /// Carries out the output. An error means that the client's side takes no more.
-    fn perform(&mut self) -> Result<(), JsValue> {
+    /// Carries out the output.
+    fn perform(&mut self) -> Result<(), Unshown> {
         let mut output = std::mem::take(&mut self.output);
         if let Some(Socket { socket, .. }) = &self.socket {
             for frame in &output.frames {
@@ -250,7 +283,7 @@ impl Inner {
         shown
     }
 
-    fn show(&mut self, output: &mut Output) -> Result<(), JsValue> {
+    fn show(&mut self, output: &mut Output) -> Result<(), Unshown> {
         if (output.head.is_some() || !output.body.is_empty()) && self.line.first_byte_ms.is_none() {
             self.line.first_byte_ms = Some(now_ms().saturating_sub(self.line.time_ms));
         }
@@ -267,6 +300,10 @@ impl Inner {
             }
         }
         if let Some(body) = &self.body {
+            let more = !output.body.is_empty() && !output.ended;
+            if more && body.desired_size().is_some_and(|left_bytes| left_bytes <= 0.0) {
+                return Err(Unshown::Full);
+            }
             if !output.body.is_empty() {
                 body.enqueue_with_chunk(&Uint8Array::from(output.body.as_slice()))?;
             }
@@ -286,15 +323,17 @@ impl Inner {
             Closure::new(move |started| *slot.borrow_mut() = Some(started));
         let source = Object::new();
         Reflect::set(&source, &"start".into(), start.as_ref())?;
-        let stream = ReadableStream::new_with_underlying_source(&source)?;
+        // Counts bytes rather than chunks.
+        let strategy = ByteLengthQueuingStrategy::new(&QueuingStrategyInit::new(f64::from(MAX_BUFFERED_BYTES)))?;
+        let stream = ReadableStream::new_with_underlying_source_and_strategy(&source, strategy.unchecked_ref())?;
         self.body = controller.take();
         Ok(respond::stream(head, &stream)?)
     }
 
     fn end(&mut self) {
         self.over = true;
-        self.slot = None;
         self.body = None;
+        self.slot = None;
         if !self.responded {
             // The promise must not stay open: to the runtime that would look like a Worker that hangs.
             let (head, body) = Common::default().refuse(&Failure::HungUp);

@@ -51,11 +51,15 @@ pub enum Failure {
     ModelNotFound,
     /// The message is a command that takes more rights than a client has.
     Forbidden,
+    /// The caller reads its stream more slowly than the agent speaks, by more than is kept for it.
+    ClientTooSlow,
     /// The caller hung up; nobody reads the answer, the log keeps the fact.
     HungUp,
 
     // The operator's.
     Misconfigured,
+    /// There are as many streams as one isolate takes.
+    Overloaded,
     /// The runtime failed us; the log has its words.
     Internal,
 
@@ -263,6 +267,12 @@ impl Failure {
                 "command_not_allowed",
                 "The gateway does not let clients run this command (such as /new or /reset).".into(),
             ),
+            Self::ClientTooSlow => (
+                499,
+                "api_error",
+                "client_too_slow",
+                "The answer was read too slowly; the run was stopped.".into(),
+            ),
             // 499, as proxies log a client that went away; no client ever reads it.
             Self::HungUp => (
                 499,
@@ -275,6 +285,12 @@ impl Failure {
                 "api_error",
                 "misconfigured",
                 "This deployment is not configured; its operator finds the reason in the log.".into(),
+            ),
+            Self::Overloaded => (
+                503,
+                "api_error",
+                "too_many_streams",
+                "Too many answers are under way here; nothing was started. Try again shortly.".into(),
             ),
             Self::Internal => (
                 500,
@@ -363,6 +379,7 @@ impl Failure {
                 | Self::TooManyAttempts { retry_after_s, .. }
                 | Self::TooManyRuns { retry_after_s, .. } => Some(*retry_after_s),
                 Self::RateLimited(allowance) => Some(allowance.reset_s),
+                Self::Overloaded => Some(RETRY_AFTER_S),
                 _ => None,
             },
             allow: match self {

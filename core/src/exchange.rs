@@ -116,6 +116,8 @@ pub enum Input<'a> {
     Failed(Failure),
     /// The client is gone.
     HungUp,
+    /// The client has not read what it was sent, and no more is kept for it.
+    Overrun,
     /// Time passed.
     Tick,
 }
@@ -224,6 +226,7 @@ impl Exchange {
             Input::Failed(failure) if self.loss.is_some() => self.retry(&failure, now_ms, out),
             Input::Failed(failure) => self.fail(failure, out),
             Input::HungUp => self.hang_up(now_ms, out),
+            Input::Overrun => self.give_up(Failure::ClientTooSlow, out),
             Input::Tick => self.tick(now_ms, out),
         }
         if asked != self.run.awaits_acceptance() {
@@ -292,7 +295,9 @@ impl Exchange {
 
     /// Ends the exchange for a reason of ours, while the gateway still listens.
     fn give_up(&mut self, failure: Failure, out: &mut Output) {
-        self.run.abort(&mut self.link, &mut out.frames);
+        if self.loss.is_none() {
+            self.run.abort(&mut self.link, &mut out.frames);
+        }
         self.fail(failure, out);
     }
 

@@ -17,6 +17,14 @@ const MAX_FAILED_ATTEMPTS: u32 = 20;
 /// secret has 160 random bits.
 const MAX_ADDRESSES: usize = 4096;
 
+/// Requests for a run that one isolate takes at a time: each keeps some 100 kB, and 1 MiB more if its client does not read; 128 MB of memory
+/// are for all of them.
+pub const MAX_PLACES: usize = 256;
+
+/// A request for a run is heard of at least every 75 s, by a frame, a heartbeat or a deadline. The runtime may end one without a word; its
+/// place is free again after that, in milliseconds.
+const STALE_MS: u64 = 90_000;
+
 /// Seconds after which another run is worth a try, where as many as allowed are going.
 const RUN_RETRY_AFTER_S: u32 = 5;
 
@@ -24,15 +32,25 @@ const RUN_RETRY_AFTER_S: u32 = 5;
 #[derive(Debug, Default)]
 pub struct Counts {
     // Lists, not maps: they are short, and a map's code is longer than both.
-    keys: Vec<(KeyId, Count)>,
+    keys: Vec<(KeyId, Window)>,
+    places: Vec<Place>,
+    /// Of the last place that was given.
+    ticket: u64,
     attempts: Vec<(Option<IpAddr>, Window)>,
 }
 
-#[derive(Debug, Default)]
-struct Count {
-    requests: Window,
-    runs: u32,
+/// A request for a run, from when it is let in until it is over.
+#[derive(Debug)]
+struct Place {
+    ticket: Ticket,
+    heard_of_ms: u64,
+    /// Whose run it is, once it is one.
+    key: Option<KeyId>,
 }
+
+/// Names one place, and never another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
 
 /// A number of things in one window.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,20 +74,21 @@ impl Counts {
         let Some(limit) = client.limits.requests_per_minute else {
             return Ok(None);
         };
-        with(&mut self.keys, client.id.clone(), |Count { requests, .. }| {
-            requests.advance(now_ms);
-            if requests.count >= limit {
-                return Err(Failure::RateLimited(requests.allowance(limit, now_ms)));
+        with(&mut self.keys, client.id.clone(), |window| {
+            window.advance(now_ms);
+            if window.count >= limit {
+                return Err(Failure::RateLimited(window.allowance(limit, now_ms)));
             }
-            requests.count = requests.count.saturating_add(1);
-            Ok(Some(requests.allowance(limit, now_ms)))
+            window.count = window.count.saturating_add(1);
+            Ok(Some(window.allowance(limit, now_ms)))
         })
     }
 
     /// What is left, without using any of it up.
     pub fn allowance(&self, client: &Client, now_ms: u64) -> Option<Allowance> {
         let limit = client.limits.requests_per_minute?;
-        let mut window = self.count(&client.id).map(|count| count.requests).unwrap_or_default();
+        let counted = self.keys.iter().find(|(id, _)| *id == client.id);
+        let mut window = counted.map(|(_, window)| *window).unwrap_or_default();
         window.advance(now_ms);
         Some(window.allowance(limit, now_ms))
     }
@@ -85,35 +104,61 @@ impl Counts {
         })
     }
 
-    /// Counts a run that is about to begin. Whoever is let through says [`Counts::end_run`] exactly once.
-    pub fn begin_run(&mut self, client: &Client) -> Result<(), Failure> {
-        with(&mut self.keys, client.id.clone(), |Count { runs, .. }| {
-            match client.limits.concurrent_runs {
-                Some(limit) if *runs >= limit => Err(Failure::TooManyRuns {
-                    limit,
-                    retry_after_s: RUN_RETRY_AFTER_S,
-                }),
-                _ => {
-                    *runs = runs.saturating_add(1);
-                    Ok(())
-                }
-            }
-        })
+    /// Lets a request for a run in. Whoever gets a ticket says [`Counts::hear_of`] now and then, and [`Counts::leave`] at the end.
+    pub fn enter(&mut self, now_ms: u64) -> Result<Ticket, Failure> {
+        if self.places.len() >= MAX_PLACES {
+            self.places.retain(|place| !place.is_stale(now_ms));
+        }
+        if self.places.len() >= MAX_PLACES {
+            return Err(Failure::Overloaded);
+        }
+        self.ticket = self.ticket.wrapping_add(1);
+        let ticket = Ticket(self.ticket);
+        self.places.push(Place {
+            ticket,
+            heard_of_ms: now_ms,
+            key: None,
+        });
+        Ok(ticket)
     }
 
-    pub fn end_run(&mut self, key: &KeyId) {
-        with(&mut self.keys, key.clone(), |Count { runs, .. }| {
-            *runs = runs.saturating_sub(1);
-        });
+    /// Makes the request a run of the client's, if it may have another.
+    pub fn begin_run(&mut self, ticket: Ticket, client: &Client, now_ms: u64) -> Result<(), Failure> {
+        if let Some(limit) = client.limits.concurrent_runs
+            && self.runs(&client.id, now_ms) >= limit
+        {
+            return Err(Failure::TooManyRuns {
+                limit,
+                retry_after_s: RUN_RETRY_AFTER_S,
+            });
+        }
+        if let Some(place) = self.place(ticket) {
+            place.heard_of_ms = now_ms;
+            place.key = Some(client.id.clone());
+        }
+        Ok(())
+    }
+
+    /// The request is still there.
+    pub fn hear_of(&mut self, ticket: Ticket, now_ms: u64) {
+        if let Some(place) = self.place(ticket) {
+            place.heard_of_ms = now_ms;
+        }
+    }
+
+    /// The request is over, and its run with it.
+    pub fn leave(&mut self, ticket: Ticket) {
+        self.places.retain(|place| place.ticket != ticket);
     }
 
     /// Runs of a key that are going on.
-    pub fn runs(&self, key: &KeyId) -> u32 {
-        self.count(key).map_or(0, |count| count.runs)
+    pub fn runs(&self, key: &KeyId, now_ms: u64) -> u32 {
+        let its = |place: &&Place| place.key.as_ref() == Some(key) && !place.is_stale(now_ms);
+        u32::try_from(self.places.iter().filter(its).count()).unwrap_or(u32::MAX)
     }
 
-    fn count(&self, key: &KeyId) -> Option<&Count> {
-        self.keys.iter().find(|(id, _)| id == key).map(|(_, count)| count)
+    fn place(&mut self, ticket: Ticket) -> Option<&mut Place> {
+        self.places.iter_mut().find(|place| place.ticket == ticket)
     }
 
     /// Counts a caller that was not admitted, and says what it is told. A good key from the same address is let in all the same, so
@@ -149,6 +194,12 @@ fn with<K: PartialEq, V: Default, T>(list: &mut Vec<(K, V)>, key: K, use_value: 
     let result = use_value(&mut value);
     list.push((key, value));
     result
+}
+
+impl Place {
+    fn is_stale(&self, now_ms: u64) -> bool {
+        self.heard_of_ms.saturating_add(STALE_MS) < now_ms
+    }
 }
 
 impl Window {
@@ -227,12 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_limits_is_counted_and_never_refused() {
+    fn a_key_without_limits_is_never_refused() {
         let (mut counts, client) = (Counts::default(), client(""));
-        for runs in 1..100 {
+        for runs in 1..=200 {
             assert_eq!(counts.request(&client, 0), Ok(None));
-            assert_eq!(counts.begin_run(&client), Ok(()));
-            assert_eq!(counts.runs(&client.id), runs);
+            let ticket = counts.enter(0).unwrap();
+            assert_eq!(counts.begin_run(ticket, &client, 0), Ok(()));
+            assert_eq!(counts.runs(&client.id, 0), runs);
         }
     }
 
@@ -243,16 +295,47 @@ mod tests {
             limit: 2,
             retry_after_s: 5,
         });
-        assert_eq!(counts.begin_run(&client), Ok(()));
-        assert_eq!(counts.begin_run(&client), Ok(()));
-        assert_eq!(counts.begin_run(&client), full);
-        counts.end_run(&client.id);
-        assert_eq!(counts.begin_run(&client), Ok(()));
-        assert_eq!(counts.begin_run(&client), full);
-        for _ in 0..5 {
-            counts.end_run(&client.id);
+        let [first, second, third] = [(); 3].map(|()| counts.enter(0).unwrap());
+        assert_eq!(counts.begin_run(first, &client, 0), Ok(()));
+        assert_eq!(counts.begin_run(second, &client, 0), Ok(()));
+        assert_eq!(counts.begin_run(third, &client, 0), full);
+        counts.leave(first);
+        counts.leave(first);
+        assert_eq!(counts.begin_run(third, &client, 0), Ok(()));
+        assert_eq!(counts.runs(&client.id, 0), 2);
+        counts.leave(second);
+        counts.leave(third);
+        assert_eq!(counts.runs(&client.id, 0), 0);
+    }
+
+    #[test]
+    fn a_run_that_nobody_hears_of_any_more_makes_room_in_time() {
+        let (mut counts, client) = (Counts::default(), client("runs=1"));
+        let vanished = counts.enter(0).unwrap();
+        counts.begin_run(vanished, &client, 0).unwrap();
+        counts.hear_of(vanished, 10_000);
+        let next = counts.enter(100_000).unwrap();
+        assert!(counts.begin_run(next, &client, 100_000).is_err());
+        assert_eq!(counts.begin_run(next, &client, 100_001), Ok(()));
+        // It was only slow: it says so, and no place is another's.
+        counts.hear_of(vanished, 100_002);
+        assert_eq!(counts.runs(&client.id, 100_002), 2);
+        counts.leave(vanished);
+        assert_eq!(counts.runs(&client.id, 100_002), 1);
+    }
+
+    #[test]
+    fn an_isolate_takes_so_many_and_no_more() {
+        let mut counts = Counts::default();
+        let first = counts.enter(0).unwrap();
+        for _ in 1..MAX_PLACES {
+            counts.enter(1).unwrap();
         }
-        assert_eq!(counts.runs(&client.id), 0);
+        assert_eq!(counts.enter(1), Err(Failure::Overloaded));
+        counts.leave(first);
+        assert!(counts.enter(1).is_ok());
+        assert_eq!(counts.enter(90_001), Err(Failure::Overloaded));
+        assert!(counts.enter(90_002).is_ok(), "those that vanished make room");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub fn write(client: &Client, counts: &Counts, now_ms: u64, out: &mut Vec<u8>) {
         }),
         concurrent_runs: Runs {
             limit: client.limits.concurrent_runs,
-            running: counts.runs(&client.id),
+            running: counts.runs(&client.id, now_ms),
         },
         origins: client.origins.iter().map(crate::origin::Origin::as_str).collect(),
         networks: client.networks.iter().map(ToString::to_string).collect(),
@@ -104,7 +104,8 @@ mod tests {
         let client = clients.iter().next().unwrap();
         let mut counts = Counts::default();
         counts.request(client, 1000).unwrap();
-        counts.begin_run(client).unwrap();
+        let ticket = counts.enter(1000).unwrap();
+        counts.begin_run(ticket, client, 1000).unwrap();
         let mut out = Vec::new();
         write(client, &counts, 11_000, &mut out);
         assert_eq!(
