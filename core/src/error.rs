@@ -123,6 +123,7 @@ pub enum Deadline {
     Handshake,
     Acceptance,
     Silence,
+    Run,
 }
 
 /// Why the model's provider failed, by the class the gateway gives it.
@@ -478,6 +479,10 @@ fn timed_out(deadline: Deadline) -> Row {
         Deadline::Silence => (
             "gateway_silent",
             "The gateway fell silent; the agent's run may still be going.",
+        ),
+        Deadline::Run => (
+            "run_timeout",
+            "The agent's run took longer than a run may take, and was given up.",
         ),
     };
     (504, "api_error", code, message.into())

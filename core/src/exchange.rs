@@ -33,6 +33,10 @@ const HANDSHAKE_MS: u64 = 20_000;
 /// From asking for the run until the gateway takes it: a cold gateway was seen to need 1.3 s.
 const ACCEPTANCE_MS: u64 = 30_000;
 
+/// From asking for the run until its end: the gateway's own default limit (2026.9; 10 min on 2026.3). Whatever is not over then has
+/// been forgotten.
+const RUN_MS: u64 = 172_800_000;
+
 /// Between two frames of any kind: a gateway sends a tick every 30 s, so two are missing.
 const SILENCE_MS: u64 = 75_000;
 
@@ -67,6 +71,8 @@ pub struct Exchange {
     reply: Reply,
     /// When the present phase began: the handshake, or the wait for acceptance.
     phase_began_ms: u64,
+    /// When the run was asked for.
+    asked_ms: Option<u64>,
     last_frame_ms: u64,
     last_write_ms: u64,
     /// While there is no connection over which the run can be heard.
@@ -184,6 +190,7 @@ impl Exchange {
                 outcome: Outcome::Pending,
             },
             phase_began_ms: now_ms,
+            asked_ms: None,
             last_frame_ms: now_ms,
             last_write_ms: now_ms,
             loss: None,
@@ -231,6 +238,7 @@ impl Exchange {
         }
         if asked != self.run.awaits_acceptance() {
             self.phase_began_ms = now_ms;
+            self.asked_ms.get_or_insert(now_ms);
         }
         if out.body.len() > written {
             self.last_write_ms = now_ms;
@@ -244,7 +252,7 @@ impl Exchange {
         }
         let (deadline, _) = self.deadline();
         let beat = self.heartbeat_at_ms();
-        let wakes = [beat, self.run.wake_at_ms(), self.leave_by_ms];
+        let wakes = [beat, self.run.wake_at_ms(), self.run_ends_ms(), self.leave_by_ms];
         Some(wakes.into_iter().flatten().fold(deadline, u64::min))
     }
 
@@ -388,6 +396,8 @@ impl Exchange {
         let (deadline, which) = self.deadline();
         if self.leave_by_ms.is_some_and(|leave_by_ms| now_ms >= leave_by_ms) {
             self.leave(out);
+        } else if self.run_ends_ms().is_some_and(|ends_ms| now_ms >= ends_ms) {
+            self.give_up(Failure::TimedOut(Deadline::Run), out);
         } else if now_ms >= deadline {
             self.miss(which, now_ms, out);
         } else if let Err(failure) = self.run.tick(now_ms, &mut self.link, &mut out.frames) {
@@ -431,6 +441,11 @@ impl Exchange {
             (self.phase_began_ms, HANDSHAKE_MS, Deadline::Handshake)
         };
         (since_ms.saturating_add(limit_ms), Due::Deadline(which))
+    }
+
+    /// When the run has taken too long.
+    fn run_ends_ms(&self) -> Option<u64> {
+        Some(self.asked_ms?.saturating_add(RUN_MS))
     }
 
     fn is_pausing(&self) -> bool {

@@ -15,6 +15,9 @@ use crate::error::Failure;
 /// The longest answer that is streamed, in bytes: it is kept whole, to be compared with what the gateway says next.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
+/// Two texts that have so many characters at their beginning in common are versions of one.
+const ALIKE_CHARS: usize = 8;
+
 /// Between two items.
 pub(crate) const SEPARATOR: &str = "\n\n";
 
@@ -129,10 +132,7 @@ impl AnswerText {
         };
         let from = self.sent.len();
         let under_way = if turns == 1 { 0 } else { self.current.start };
-        let items = self
-            .finished
-            .len()
-            .saturating_add(usize::from(!self.current.id.is_empty()));
+        let items = self.items();
         let separator = if under_way == 0 { "" } else { SEPARATOR };
         let said = self.sent.get(under_way..).and_then(|tail| tail.strip_prefix(separator));
         let proven = turns == 1 || (!interruption.items_unknown && u64::try_from(items) == Ok(turns));
@@ -141,6 +141,25 @@ impl AnswerText {
             _ => return Err(Failure::AnswerLost),
         }
         self.interruption = None;
+        self.fresh(from)
+    }
+
+    /// Takes the last of `turns` items as the final response repeats it, and returns what was not told of it: frames can be lost to a
+    /// slow connection. A text that merely differs from what was told is the same one, tidied up by the gateway.
+    pub(crate) fn check_last(&mut self, text: &str, turns: u64) -> Result<&str, Failure> {
+        let from = self.sent.len();
+        let tail = self.sent.get(self.current.start..).unwrap_or_default();
+        let item = tail.strip_prefix(SEPARATOR).unwrap_or(tail);
+        let untold = u64::try_from(self.items()).is_ok_and(|items| items < turns);
+        if text.trim().is_empty() || item.is_empty() || self.sent.contains(text.trim()) {
+            return Ok("");
+        }
+        if let Some(rest) = text.strip_prefix(item) {
+            self.sent.push_str(rest);
+        } else if untold && !is_alike(item, text) {
+            self.sent.push_str(SEPARATOR);
+            self.sent.push_str(text);
+        }
         self.fresh(from)
     }
 
@@ -158,6 +177,13 @@ impl AnswerText {
 
     pub(crate) fn ends_with(&self, text: &str) -> bool {
         self.sent.ends_with(text)
+    }
+
+    /// Items that were told.
+    fn items(&self) -> usize {
+        self.finished
+            .len()
+            .saturating_add(usize::from(!self.current.id.is_empty()))
     }
 
     fn fresh(&self, from: usize) -> Result<&str, Failure> {
@@ -221,6 +247,12 @@ impl AnswerText {
         self.current.len = 0;
         Ok(())
     }
+}
+
+/// Whether two texts are likely to be versions of one: they begin alike, or one is in the other.
+fn is_alike(a: &str, b: &str) -> bool {
+    let common = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+    common >= ALIKE_CHARS || a.contains(b.trim()) || b.contains(a.trim())
 }
 
 #[cfg(test)]
@@ -346,6 +378,29 @@ mod tests {
         assert_eq!(answer.update(segment("w0", "w0")), Ok(""));
         assert_eq!(answer.update(segment("w0 w1", " w1")), Ok(" w1"));
         assert!(answer.is_settled());
+    }
+
+    #[test]
+    fn the_end_of_the_last_item_or_all_of_it_is_made_up_for_and_nothing_is_said_twice() {
+        let told = |updates: &[Update<'_>], last: &str, turns: u64| {
+            let mut answer = AnswerText::default();
+            for update in updates {
+                answer.update(*update).unwrap();
+            }
+            answer.check_last(last, turns).unwrap().to_owned()
+        };
+        let one = [item("1", "Let me check.")];
+        assert_eq!(told(&one, "Let me check.", 1), "");
+        assert_eq!(told(&one, "Let me check. Done.", 1), " Done.");
+        assert_eq!(told(&one, "It is four.", 2), "\n\nIt is four.");
+        // Every call of the model was heard: the same text in other words.
+        assert_eq!(told(&one, "It is four.", 1), "");
+        assert_eq!(told(&one, "Let me check!", 2), "");
+        assert_eq!(told(&one, " check. ", 2), "");
+        assert_eq!(told(&one, "", 2), "");
+        let two = [item("1", "Let me check."), item("2", "It is")];
+        assert_eq!(told(&two, "It is four.", 2), " four.");
+        assert_eq!(told(&two, "Let me check.", 3), "");
     }
 
     #[test]

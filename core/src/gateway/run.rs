@@ -773,6 +773,14 @@ impl Run {
             return Err(Failure::Retracted);
         }
         if !self.text.is_empty() {
+            // Protocol 4 repeats the last message.
+            if let Some(last) = reply.result.meta.final_assistant_visible_text.as_deref() {
+                let turns = agent_meta(reply.result.meta.agent_meta).assistant_turns;
+                let untold = self.text.check_last(last, turns.unwrap_or_default())?;
+                if !untold.is_empty() {
+                    show(RunEvent::Text(untold));
+                }
+            }
             return Ok(());
         }
         // An answer that no model wrote, such as a command's, is not streamed.

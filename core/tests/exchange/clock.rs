@@ -102,3 +102,45 @@ fn a_whole_answer_that_fails_has_its_status_at_first_and_is_an_error_object_late
         r#"{"error":{"message":"The agent's run failed.","type":"api_error","param":null,"code":"run_failed"}}"#
     );
 }
+
+#[test]
+fn a_gateway_that_says_it_tries_again_is_not_silent_and_its_run_has_not_ended() {
+    let retrying = r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"run_status","data":{"phase":"retrying","retryAttempt":1,"maxRetries":8}}}"#;
+    let failed = r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"lifecycle","data":{"phase":"error","error":"x"}}}"#;
+    let (mut exchange, mut shown) = after(STREAM, &[CHALLENGE, HELLO, ACCEPTED]);
+    // Longer than any silence, each a minute after the last.
+    for minute in 1..=10 {
+        for notice in [retrying, failed] {
+            feed(
+                &mut exchange,
+                Input::Frame(notice),
+                START_MS + minute * 60_000,
+                &mut shown,
+            );
+        }
+        feed(
+            &mut exchange,
+            Input::Tick,
+            START_MS + minute * 60_000 + 59_999,
+            &mut shown,
+        );
+    }
+    assert!(!shown.ended && shown.connects == 0);
+}
+
+#[test]
+fn a_run_is_given_up_after_two_days() {
+    const TWO_DAYS_MS: u64 = 172_800_000;
+    let (mut exchange, mut shown) = after(STREAM, &[CHALLENGE, HELLO, ACCEPTED]);
+    feed(
+        &mut exchange,
+        Input::Frame(TICK),
+        START_MS + TWO_DAYS_MS - 1,
+        &mut shown,
+    );
+    assert!(!shown.ended);
+    feed(&mut exchange, Input::Frame(TICK), START_MS + TWO_DAYS_MS, &mut shown);
+    feed(&mut exchange, Input::Tick, START_MS + TWO_DAYS_MS, &mut shown);
+    assert!(shown.ended && shown.body.contains("run_timeout"));
+    assert_eq!(shown.methods().last().map(String::as_str), Some("chat.abort"));
+}

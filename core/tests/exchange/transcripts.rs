@@ -203,6 +203,28 @@ fn a_part_of_the_answer_that_cannot_be_read_is_made_up_for_by_the_next_or_is_an_
 }
 
 #[test]
+fn the_last_text_event_of_protocol_4_can_be_missing_or_all_of_the_last_item() {
+    for name in [
+        "latest-basic",
+        "latest-tool",
+        "latest-thinking",
+        "latest-provider_finish_length",
+    ] {
+        let recorded = recording(name, 0);
+        let is_text =
+            |item: &Recorded| matches!(item, Recorded::Frame(frame) if frame.contains(r#""stream":"assistant""#));
+        let last = recorded.iter().rposition(is_text).unwrap();
+        let whole = replay(Form::Whole, &recorded).body;
+        let mut lacking = recorded.clone();
+        lacking.remove(last);
+        assert_eq!(replay(Form::Whole, &lacking).body, whole, "{name}");
+        let second_item = |item: &Recorded| matches!(item, Recorded::Frame(frame) if frame.contains(r#":2","#) || frame.contains(r#":2"}"#));
+        lacking.retain(|item| !(is_text(item) && second_item(item)));
+        assert_eq!(replay(Form::Whole, &lacking).body, whole, "{name}");
+    }
+}
+
+#[test]
 fn a_delta_that_is_no_text_costs_nothing_where_it_is_not_needed() {
     let frame = r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"assistant","data":{"text":"hi \ud83d\ude00!","delta":"\ude00!","itemId":"i"}}}"#;
     let mut recorded = recording("latest-basic", 0);
