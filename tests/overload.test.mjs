@@ -18,7 +18,7 @@ for (const protocol of [4, 3]) {
       // Every byte of it is six in JSON.
       const text = Buffer.alloc(2_000_000, 1).toString("base64url");
       const client = slowClient(front.worker, front.phone, says(`[[fake text=${text} delay=0]]`, { stream: true }));
-      await until("the run is stopped", async () => (await front.sim.journal()).runs[0]?.ended === "aborted", 20_000);
+      await until("the run is stopped", async () => (await front.sim.journal()).runs[0]?.ended === "aborted", 60_000);
       const line = await until("the line is there", () => lines(front.worker).find(({ end }) => end === "client_too_slow"));
       assert.equal(line.status, 200);
       const bytes = await client.rest();
@@ -27,14 +27,8 @@ for (const protocol of [4, 3]) {
       await until("the socket is closed", async () => (await front.sim.journal()).open_connections === 0);
     });
 
-    test("a client that reads gets an answer that is larger than what is kept for it", { skip: protocol === 3 && "see above" }, async () => {
-      const text = "\u0001".repeat(250_000);
-      const directive = `[[fake text=${Buffer.from(text).toString("base64url")} delay=0]]`;
-      const seen = await collect(await sdk(front.worker, front.phone).chat.completions.create(says(directive, { stream: true })));
-      assert.ok(seen.text === text);
-    });
-
     test("the stream after the last is refused before anything is started, and room is made by those that end", async () => {
+      await until("nothing is left of others", async () => (await front.sim.journal()).open_connections === 0);
       const controller = new AbortController();
       const open = Array.from({ length: MAX_STREAMS }, () =>
         post(front.worker, front.phone, says("hi [[fake stall=1]]", { stream: true }), { signal: controller.signal }),
