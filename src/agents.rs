@@ -26,60 +26,91 @@ const FRESH_MS: u64 = 60_000;
 /// How long a gateway that did not tell is not asked again, in milliseconds: chat UIs ask for models at every turn, and each would wait.
 const QUIET_MS: u64 = 5000;
 
-/// For the connection, the handshake and the answer together: whoever opens a chat UI waits for it.
-const LIMIT: Duration = Duration::from_secs(5);
+/// For the connection, the handshake and the answer together, in milliseconds: whoever opens a chat UI waits for it.
+const LIMIT_MS: u64 = 5000;
 
-/// What the gateway said last, and when it was asked last.
+/// How often a request looks whether another one has heard, in milliseconds. It cannot be woken: a request's promises are its own.
+const LOOK_MS: u64 = 50;
+
+/// What the gateway said, and whether somebody is asking.
+#[derive(Default)]
 struct Heard {
     roster: Option<Rc<Roster>>,
-    /// Until then it is not asked again.
-    ask_at_ms: u64,
-    source: Source,
+    /// Until then the roster is new.
+    fresh_until_ms: u64,
+    /// Until then a request is asking; a mark in time, because it may end without a word.
+    asking_until_ms: u64,
+    /// Until then the gateway is left alone.
+    quiet_until_ms: u64,
 }
 
 thread_local! {
     /// Source: the gateway's `agents.list`. A list that was told is used for a minute; when the gateway does not answer, it is used
-    /// beyond that, and said to be old.
-    static HEARD: RefCell<Heard> = const {
-        RefCell::new(Heard {
-            roster: None,
-            ask_at_ms: 0,
-            source: Source::AllowList,
-        })
-    };
+    /// beyond that, and said to be old. One request asks at a time, so a gateway has one connection from here for this at most.
+    static HEARD: RefCell<Heard> = RefCell::new(Heard::default());
+}
+
+/// What a request does about the gateway's agents.
+enum Step {
+    Use(Option<Rc<Roster>>, Source),
+    Look,
+    Ask,
 }
 
 /// The gateway's agents, as far as they are known, what that knowledge is worth, and what went wrong in getting a newer one.
 pub(crate) async fn roster(gateway: &Gateway) -> (Option<Rc<Roster>>, Source, Option<Failure>) {
-    let heard = HEARD.with_borrow(|heard| {
-        let is_fresh = now_ms() < heard.ask_at_ms;
-        is_fresh.then(|| (heard.roster.clone(), heard.source))
-    });
-    if let Some((roster, source)) = heard {
-        return (roster, source, None);
+    loop {
+        match HEARD.with_borrow_mut(|heard| heard.step(now_ms())) {
+            Step::Use(roster, source) => return (roster, source, None),
+            Step::Look => Delay::from(Duration::from_millis(LOOK_MS)).await,
+            Step::Ask => {
+                let asked = ask(gateway).await;
+                return HEARD.with_borrow_mut(|heard| heard.take(asked, now_ms()));
+            }
+        }
     }
-    let asked = ask(gateway).await;
-    HEARD.with_borrow_mut(|heard| {
-        let failure = match asked {
+}
+
+impl Heard {
+    fn step(&mut self, now_ms: u64) -> Step {
+        let source = if now_ms < self.fresh_until_ms {
+            Source::Gateway
+        } else {
+            Source::AllowList
+        };
+        if source == Source::Gateway || now_ms < self.quiet_until_ms {
+            return Step::Use(self.roster.clone(), source);
+        }
+        if now_ms < self.asking_until_ms {
+            return match &self.roster {
+                // A moment too old, while a new one is on its way.
+                Some(roster) => Step::Use(Some(Rc::clone(roster)), source),
+                None => Step::Look,
+            };
+        }
+        self.asking_until_ms = now_ms.saturating_add(LIMIT_MS);
+        Step::Ask
+    }
+
+    fn take(&mut self, asked: Result<Roster, Failure>, now_ms: u64) -> (Option<Rc<Roster>>, Source, Option<Failure>) {
+        self.asking_until_ms = 0;
+        match asked {
             Ok(roster) => {
-                heard.roster = Some(Rc::new(roster));
-                heard.source = Source::Gateway;
-                heard.ask_at_ms = now_ms().saturating_add(FRESH_MS);
-                None
+                self.roster = Some(Rc::new(roster));
+                self.fresh_until_ms = now_ms.saturating_add(FRESH_MS);
+                (self.roster.clone(), Source::Gateway, None)
             }
             Err(failure) => {
-                heard.source = Source::AllowList;
-                heard.ask_at_ms = now_ms().saturating_add(QUIET_MS);
-                Some(failure)
+                self.quiet_until_ms = now_ms.saturating_add(QUIET_MS);
+                (self.roster.clone(), Source::AllowList, Some(failure))
             }
-        };
-        (heard.roster.clone(), heard.source, failure)
-    })
+        }
+    }
 }
 
 async fn ask(gateway: &Gateway) -> Result<Roster, Failure> {
     let answer = pin!(async { question(Socket::new(upgrade::open(gateway).await?), gateway).await });
-    match select(answer, Delay::from(LIMIT)).await {
+    match select(answer, Delay::from(Duration::from_millis(LIMIT_MS))).await {
         Either::Left((result, _)) => result,
         Either::Right(_) => Err(Failure::TimedOut(Deadline::Handshake)),
     }

@@ -77,7 +77,9 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<w
     };
     let (head, body) = visit.common.refuse(&failure);
     visit.line.failed(&failure);
-    if failure.is_logged() {
+    // Scanners come by the thousand.
+    let is_stranger = visit.line.key.is_none() && failure.is_strangers();
+    if failure.is_logged() && (!is_stranger || limits::with(|counts| counts.may_log_stranger(now_ms()))) {
         visit.log();
     }
     respond::whole(&head, &body)

@@ -1,14 +1,17 @@
 //! The counters of `clawfront-core`'s `limit` at work: one set per isolate, and the platform's own counters where they are bound.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::time::Duration;
 
 use clawfront_core::error::Failure;
 use clawfront_core::key::Client;
 use clawfront_core::limit::{Allowance, Counts, Ticket};
+use futures_util::future::{Either, select};
 use js_sys::{Function, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
-use worker::Env;
 use worker::js_sys::futures::JsFuture;
+use worker::{Delay, Env};
 
 use crate::now_ms;
 
@@ -83,9 +86,15 @@ fn limiter(env: &Env, limit: u32) -> Option<JsValue> {
         .filter(JsValue::is_object)
 }
 
-/// Whether the counter lets one more pass. One that fails does: the isolate's own count has been asked.
+/// For the platform's counter to answer: it is at the same location.
+const COUNTER_LIMIT: Duration = Duration::from_millis(500);
+
+/// Whether the counter lets one more pass. One that fails, or does not answer, does: the isolate's own count has been asked.
 async fn passes(limiter: &JsValue, key: &str) -> bool {
-    ask(limiter, key).await.unwrap_or(true)
+    match select(pin!(ask(limiter, key)), Delay::from(COUNTER_LIMIT)).await {
+        Either::Left((answer, _)) => answer.unwrap_or(true),
+        Either::Right(_) => true,
+    }
 }
 
 async fn ask(limiter: &JsValue, key: &str) -> Result<bool, JsValue> {

@@ -24,8 +24,8 @@ pub(crate) async fn one(
     visit: &mut Visit,
 ) -> Result<web_sys::Response, Stop> {
     let (roster, source, failure) = agents::roster(&config.gateway).await;
-    let model = models::find(id, client, &config.aliases, roster.as_deref())?;
     note(visit, failure.as_ref());
+    let model = models::find(id, client, &config.aliases, roster.as_deref())?;
     let mut body = Vec::new();
     models::write_one(&model, &mut body);
     let mut head = visit.common.json();
@@ -35,8 +35,11 @@ pub(crate) async fn one(
 
 /// Says in the log why the gateway did not tell its agents; the client gets what is known without it.
 fn note(visit: &mut Visit, failure: Option<&Failure>) {
-    if let Some(cause) = failure.and_then(Failure::cause) {
-        visit.line.cause = Some(cause.code.into_owned());
-        visit.line.hint = Some(cause.hint.into_owned());
+    let Some(failure) = failure else {
+        return;
+    };
+    visit.line.failed(failure);
+    if visit.line.cause.is_none() {
+        visit.line.cause = Some(failure.reply().body.code.to_owned());
     }
 }

@@ -398,6 +398,14 @@ impl Failure {
         )
     }
 
+    /// Whether somebody who shows no key can bring it about.
+    pub fn is_strangers(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized(_) | Self::UnknownPath | Self::MethodNotAllowed { .. } | Self::OriginNotAllowed
+        )
+    }
+
     /// Whether it leaves a line in the log: of a flood of wrong keys, one a minute and address is enough.
     pub fn is_logged(&self) -> bool {
         !matches!(self, Self::TooManyAttempts { is_first: false, .. })

@@ -13,6 +13,9 @@ const WINDOW_MS: u64 = 60_000;
 /// Failed attempts of one address in a window, after which it is told to wait.
 const MAX_FAILED_ATTEMPTS: u32 = 20;
 
+/// Refusals in a window that are logged though nobody showed a key.
+const MAX_LOGGED_STRANGERS: u32 = 60;
+
 /// Addresses whose failed attempts are remembered: some 100 kB. Whoever has more of them starts anew, and gains nothing by it: a
 /// secret has 160 random bits.
 const MAX_ADDRESSES: usize = 4096;
@@ -31,12 +34,13 @@ const RUN_RETRY_AFTER_S: u32 = 5;
 /// Everything one isolate has counted. Source: the isolate's own requests; never stale, and gone with the isolate.
 #[derive(Debug, Default)]
 pub struct Counts {
-    // Lists, not maps: they are short, and a map's code is longer than both.
+    // Lists, not maps, whose code would be the larger part: they are short, but for the attempts of a flood.
     keys: Vec<(KeyId, Window)>,
     places: Vec<Place>,
     /// Of the last place that was given.
     ticket: u64,
     attempts: Vec<(Option<IpAddr>, Window)>,
+    strangers: Window,
 }
 
 /// A request for a run, from when it is let in until it is over.
@@ -93,8 +97,11 @@ impl Counts {
         Some(window.allowance(limit, now_ms))
     }
 
-    /// The refusal of a request that a counter beyond this isolate does not let through.
-    pub fn refused_elsewhere(&self, client: &Client, now_ms: u64) -> Failure {
+    /// The refusal of a request that was counted here, and that a counter beyond this isolate does not let through: it is not counted.
+    pub fn refused_elsewhere(&mut self, client: &Client, now_ms: u64) -> Failure {
+        with(&mut self.keys, client.id.clone(), |window| {
+            window.count = window.count.saturating_sub(1);
+        });
         let limit = client.limits.requests_per_minute.unwrap_or_default();
         let left = self.allowance(client, now_ms);
         Failure::RateLimited(Allowance {
@@ -159,6 +166,13 @@ impl Counts {
 
     fn place(&mut self, ticket: Ticket) -> Option<&mut Place> {
         self.places.iter_mut().find(|place| place.ticket == ticket)
+    }
+
+    /// Whether a refusal of somebody who showed no key may leave a line in the log: scanners come by the thousand.
+    pub fn may_log_stranger(&mut self, now_ms: u64) -> bool {
+        self.strangers.advance(now_ms);
+        self.strangers.count = self.strangers.count.saturating_add(1);
+        self.strangers.count <= MAX_LOGGED_STRANGERS
     }
 
     /// Counts a caller that was not admitted, and says what it is told. A good key from the same address is let in all the same, so

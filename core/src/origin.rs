@@ -17,7 +17,9 @@ impl Origin {
             && scheme
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'));
-        let is_authority = !authority.is_empty()
+        let begins = authority.bytes().next()?;
+        let is_authority = (begins.is_ascii_alphanumeric() || begins == b'[')
+            && !has_default_port(scheme, authority)
             && authority.bytes().all(|b| {
                 b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']')
             });
@@ -26,6 +28,15 @@ impl Origin {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// A browser never says it.
+fn has_default_port(scheme: &str, authority: &str) -> bool {
+    match scheme {
+        "https" => authority.ends_with(":443"),
+        "http" => authority.ends_with(":80"),
+        _ => false,
     }
 }
 
@@ -65,6 +76,9 @@ mod tests {
             "chat.example.com",
             "https://a b",
             "https://*.example.com",
+            "https://chat.example.com:443",
+            "http://localhost:80",
+            "https://:::",
         ] {
             assert_eq!(Origin::parse(bad), None, "{bad}");
         }

@@ -40,7 +40,7 @@ impl Route {
             ["v1", "chat", "completions"] => (Self::Api(Endpoint::ChatCompletions), POST),
             ["v1", "models"] => (Self::Api(Endpoint::Models), GET),
             // An id may have a slash in it, as it is or as %2F.
-            ["v1", "models", id @ ..] => (Self::Api(Endpoint::Model(decode(&id.join("/"))?)), GET),
+            ["v1", "models", id @ ..] => (Self::Api(Endpoint::Model(decode(&id.join("/")))), GET),
             ["v1", "key"] => (Self::Api(Endpoint::Key), GET),
             [] | ["v1"] => (Self::About, GET),
             ["healthz"] => (Self::Health, GET),
@@ -54,11 +54,9 @@ impl Route {
     }
 }
 
-fn decode(id: &str) -> Result<String, Failure> {
-    percent_decode_str(id)
-        .decode_utf8()
-        .map(Into::into)
-        .map_err(|_| Failure::ModelNotFound)
+/// What is no UTF-8 becomes what no model is called.
+fn decode(id: &str) -> String {
+    percent_decode_str(id).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -131,6 +129,9 @@ mod tests {
             Route::of("GET", "/v1/models/agent%3Amain"),
             Ok(Route::Api(Endpoint::Model("agent:main".into())))
         );
-        assert_eq!(Route::of("GET", "/v1/models/%ff"), Err(Failure::ModelNotFound));
+        assert_eq!(
+            Route::of("GET", "/v1/models/%ff"),
+            Ok(Route::Api(Endpoint::Model("\u{FFFD}".into())))
+        );
     }
 }

@@ -68,6 +68,7 @@ enum Name {
 pub enum SessionError {
     TooLong,
     ControlCharacter,
+    NotUtf8,
     Reserved,
     MalformedRawKey,
 }
@@ -77,6 +78,7 @@ impl fmt::Display for SessionError {
         match self {
             Self::TooLong => write!(f, "is longer than {MAX_SESSION_NAME_BYTES} bytes"),
             Self::ControlCharacter => f.write_str("contains control characters"),
+            Self::NotUtf8 => f.write_str("is not UTF-8"),
             Self::Reserved => f.write_str("names a reserved namespace (subagent:, cron:, acp:)"),
             Self::MalformedRawKey => f.write_str("is not a session key of the form agent:<id>:<name>"),
         }
@@ -171,6 +173,10 @@ fn check(name: &str) -> Result<(), SessionError> {
     }
     if name.chars().any(char::is_control) {
         return Err(SessionError::ControlCharacter);
+    }
+    // The runtime puts it for bytes that are no UTF-8: two names would become one.
+    if name.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(SessionError::NotUtf8);
     }
     let name = name.trim().to_lowercase();
     // Behind any number of `agent:<id>:` heads, so that a nested one cannot smuggle a reserved name through.
@@ -283,6 +289,10 @@ mod tests {
                     Err(SessionError::ControlCharacter)
                 );
             }
+            assert_eq!(
+                Session::named(&kid(), policy, "caf\u{FFFD}"),
+                Err(SessionError::NotUtf8)
+            );
             assert_eq!(
                 Session::named(&kid(), policy, &"x".repeat(MAX_SESSION_NAME_BYTES + 1)),
                 Err(SessionError::TooLong)

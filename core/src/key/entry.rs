@@ -1,4 +1,5 @@
-//! The entries of `CLIENT_KEYS`: one key each, one per line or with `;` between them; `#` begins a comment.
+//! The entries of `CLIENT_KEYS`: one key each, one per line or with `;` between them. A `#` in the place of an entry makes the rest of its
+//! line a comment.
 //!
 //! ```text
 //! phone sha256:<64 hex> agents=main,notes default=main rpm=30 runs=2 expires=2027-06-30 label="Anna's phone"
@@ -34,8 +35,18 @@ const MAX_LABEL_BYTES: usize = 64;
 /// Longest header name of `conversations`, in bytes.
 const MAX_HEADER_NAME_BYTES: usize = 64;
 
-/// Headers that can never name a conversation: what they hold is a secret, or not of one conversation.
-const NO_CONVERSATION: [&str; 4] = ["authorization", "cookie", "host", "content-type"];
+/// Parts of the names of headers that can never name a conversation: they hold secrets, or have a meaning of their own.
+const NO_CONVERSATION: [&str; 9] = [
+    "auth",
+    "cookie",
+    "token",
+    "secret",
+    "password",
+    "api-key",
+    "apikey",
+    "x-openclaw-",
+    "content-type",
+];
 
 /// Fewest different hex digits of a hash: the chance that a random one has fewer is below 10^-15; `0000…` and its like stand in for one.
 const MIN_HASH_DIGITS: usize = 8;
@@ -58,16 +69,21 @@ impl fmt::Display for Problem {
 /// The entries of a list with their numbers, from 1.
 pub(super) fn split(entries: &str) -> impl Iterator<Item = (usize, &str)> {
     entries
-        .split(['\n', ';'])
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty() && !entry.starts_with('#'))
+        .lines()
+        // Line by line: what stands behind a `#` is gone, whatever it holds.
+        .flat_map(|line| {
+            line.split(';')
+                .map(str::trim)
+                .take_while(|entry| !entry.starts_with('#'))
+        })
+        .filter(|entry| !entry.is_empty())
         .enumerate()
         .map(|(index, entry)| (index.saturating_add(1), entry))
 }
 
 /// Reads one entry.
 pub(super) fn parse(entry: &str) -> Result<Client, String> {
-    if entry.contains(PREFIX) {
+    if holds_a_key(entry) {
         return Err("holds a key in the clear: store its sha256, and make a new key".into());
     }
     let (first, rest) = entry.split_once(char::is_whitespace).unwrap_or((entry, ""));
@@ -107,6 +123,17 @@ pub(super) fn parse(entry: &str) -> Result<Client, String> {
     fields
         .into_client(&id, current, previous)
         .map_err(|why| format!("{id}: {why}"))
+}
+
+/// Whether a key stands somewhere in the text, in whatever it is wrapped.
+fn holds_a_key(text: &str) -> bool {
+    text.match_indices(PREFIX).any(|(start, _)| {
+        let key = text.get(start..).unwrap_or_default();
+        let end = key
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')))
+            .unwrap_or(key.len());
+        super::is_well_formed(key.get(..end).unwrap_or_default())
+    })
 }
 
 /// Blanks separate words, but not between double quotes, which surround a whole value.
@@ -173,20 +200,22 @@ impl Fields<'_> {
                 }
             }
             "scopes" => {
-                self.scopes = Some(list(value, scope).ok_or("scopes are chat and models, with commas between them")?);
+                self.scopes =
+                    Some(list(value, scope).ok_or("scopes are chat and models, with commas between them, each once")?);
             }
             "not_before" => self.not_before = Some(date(name, value)?),
             "expires" => self.expires = Some(date(name, value)?),
             "rpm" => self.limits.requests_per_minute = Some(count(name, value, MAX_REQUESTS_PER_MINUTE)?),
             "runs" => self.limits.concurrent_runs = Some(count(name, value, MAX_CONCURRENT_RUNS)?),
             "origins" => {
-                self.origins = list(value, Origin::parse).ok_or(
-                    "origins are at most 16, written https://host or https://host:port, without a path and without *",
+                self.origins = short_list(value, Origin::parse).ok_or(
+                    "origins are at most 16, each once, as browsers write them: https://host or https://host:port, no *, no default port",
                 )?;
             }
             "networks" => {
-                self.networks =
-                    list(value, network).ok_or("networks are at most 16, written 203.0.113.0/24 or 2001:db8::/32")?;
+                self.networks = short_list(value, network).ok_or(
+                    "networks are at most 16, each once, by their first address: 203.0.113.0/24 or 2001:db8::/32",
+                )?;
             }
             "heartbeat" => {
                 self.streams.heartbeat = match value {
@@ -203,8 +232,8 @@ impl Fields<'_> {
                 }
             }
             "conversations" => {
-                self.conversations =
-                    list(value, header_name).ok_or("conversations are at most 16 header names that hold no secret")?;
+                self.conversations = short_list(value, header_name)
+                    .ok_or("conversations are at most 16 header names, each once, that hold no secret")?;
             }
             "tasks" => {
                 self.tasks = match value {
@@ -265,20 +294,27 @@ fn agents(value: &str) -> Result<Agents, String> {
     if value == "*" {
         return Ok(Agents::Any);
     }
-    value
-        .split(',')
-        .map(AgentId::parse)
-        .collect::<Option<Vec<_>>>()
+    list(value, AgentId::parse)
         .map(Agents::Listed)
-        .ok_or_else(|| "agents is * or agent ids with commas between them".into())
+        .ok_or_else(|| "agents is * or agent ids with commas between them, each once".into())
 }
 
-fn list<T>(value: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    value
-        .split(',')
-        .map(parse)
-        .collect::<Option<Vec<_>>>()
-        .filter(|list| list.len() <= MAX_LIST)
+/// Values with commas between them, each of them once.
+fn list<T: PartialEq>(value: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    let mut list = Vec::new();
+    for item in value.split(',') {
+        let item = parse(item)?;
+        if list.contains(&item) {
+            return None;
+        }
+        list.push(item);
+    }
+    Some(list)
+}
+
+/// The same, of bounded length.
+fn short_list<T: PartialEq>(value: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    list(value, parse).filter(|list| list.len() <= MAX_LIST)
 }
 
 fn scope(name: &str) -> Option<Scope> {
@@ -297,12 +333,13 @@ fn count(name: &str, value: &str, max: u32) -> Result<u32, String> {
         .ok_or_else(|| format!("{name} is a number from 1 to {max}"))
 }
 
-/// A block of addresses, or one address.
+/// A block of addresses, or one address. IPv4 is written as IPv4, and a block by its first address.
 fn network(value: &str) -> Option<IpNet> {
-    value
+    let network: IpNet = value
         .parse()
         .ok()
-        .or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from))
+        .or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from))?;
+    (network.trunc() == network && network.addr().to_canonical() == network.addr()).then_some(network)
 }
 
 fn header_name(value: &str) -> Option<String> {
@@ -312,7 +349,7 @@ fn header_name(value: &str) -> Option<String> {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     let name = value.to_ascii_lowercase();
-    (valid && !NO_CONVERSATION.contains(&name.as_str())).then_some(name)
+    (valid && name != "host" && !NO_CONVERSATION.iter().any(|part| name.contains(part))).then_some(name)
 }
 
 fn label(value: &str) -> Result<String, String> {
@@ -320,8 +357,9 @@ fn label(value: &str) -> Result<String, String> {
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'))
         .unwrap_or(value);
-    let valid =
-        !text.is_empty() && text.len() <= MAX_LABEL_BYTES && !text.contains('"') && !text.chars().any(char::is_control);
+    // Neither control characters nor those that turn the direction of what follows.
+    let is_odd = |c: char| c == '"' || c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let valid = !text.is_empty() && text.len() <= MAX_LABEL_BYTES && !text.contains(is_odd);
     if valid {
         Ok(text.to_owned())
     } else {
@@ -399,8 +437,8 @@ mod tests {
 
     #[test]
     fn a_list_has_one_entry_per_line_or_semicolon() {
-        let entries: Vec<_> = split("# people\n a b ; c\n\n;#d\n e").collect();
-        assert_eq!(entries, [(1, "a b"), (2, "c"), (3, "e")]);
+        let entries: Vec<_> = split("# people; a\r\n a b ; c\r\n\n;#d; d\n e # f").collect();
+        assert_eq!(entries, [(1, "a b"), (2, "c"), (3, "e # f")]);
     }
 
     #[test]
@@ -444,11 +482,23 @@ mod tests {
             ),
             (
                 format!("phone {HASH} agents="),
-                "phone: agents is * or agent ids with commas between them",
+                "phone: agents is * or agent ids with commas between them, each once",
+            ),
+            (
+                format!("phone {HASH} agents=main,Main"),
+                "phone: agents is * or agent ids with commas between them, each once",
+            ),
+            (
+                format!("phone {HASH} agents=main networks=203.0.113.7/24"),
+                "phone: networks are at most 16, each once, by their first address: 203.0.113.0/24 or 2001:db8::/32",
+            ),
+            (
+                format!("phone {HASH} agents=main networks=::ffff:203.0.113.0/120"),
+                "phone: networks are at most 16, each once, by their first address: 203.0.113.0/24 or 2001:db8::/32",
             ),
             (
                 format!("phone {HASH} agents=main,*"),
-                "phone: agents is * or agent ids with commas between them",
+                "phone: agents is * or agent ids with commas between them, each once",
             ),
             (
                 format!("phone {HASH} agents=main agents=beta"),
@@ -464,7 +514,7 @@ mod tests {
             ),
             (
                 format!("phone {HASH} agents=main scopes=chat,admin"),
-                "phone: scopes are chat and models, with commas between them",
+                "phone: scopes are chat and models, with commas between them, each once",
             ),
             (
                 format!("phone {HASH} agents=main expires=31.01.2027"),
@@ -488,11 +538,11 @@ mod tests {
             ),
             (
                 format!("phone {HASH} agents=main origins=*"),
-                "phone: origins are at most 16, written https://host or https://host:port, without a path and without *",
+                "phone: origins are at most 16, each once, as browsers write them: https://host or https://host:port, no *, no default port",
             ),
             (
                 format!("phone {HASH} agents=main networks=203.0.113.0/33"),
-                "phone: networks are at most 16, written 203.0.113.0/24 or 2001:db8::/32",
+                "phone: networks are at most 16, each once, by their first address: 203.0.113.0/24 or 2001:db8::/32",
             ),
             (
                 format!("phone {HASH} agents=main heartbeat=never"),
@@ -504,7 +554,7 @@ mod tests {
             ),
             (
                 format!("phone {HASH} agents=main conversations=cookie"),
-                "phone: conversations are at most 16 header names that hold no secret",
+                "phone: conversations are at most 16 header names, each once, that hold no secret",
             ),
             (
                 format!("phone {HASH} agents=main tasks=off"),
@@ -526,6 +576,11 @@ mod tests {
         ] {
             assert_eq!(parse(&entry).err().as_deref(), Some(expected), "{entry}");
         }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_key_is_none() {
+        assert!(parse(&format!("phone {HASH} agents=openclaw_dev label=claw_team_x")).is_ok());
     }
 
     #[test]

@@ -184,7 +184,10 @@ impl Client {
         if self.expires.is_some_and(|date| now_ms >= date.unix_ms()) {
             return Err(Denial::Expired);
         }
-        let inside = |address: IpAddr| self.networks.iter().any(|network| network.contains(&address));
+        let inside = |address: IpAddr| {
+            let address = address.to_canonical();
+            self.networks.iter().any(|network| network.contains(&address))
+        };
         if !self.networks.is_empty() && !address.is_some_and(inside) {
             return Err(Denial::Network);
         }
@@ -452,7 +455,13 @@ mod tests {
             phone.hash
         ));
         let admit = |address| clients.admit(&phone.plaintext, NOW_MS, address).err();
-        for inside in ["203.0.113.1", "203.0.113.255", "192.0.2.7", "2001:db8::1"] {
+        for inside in [
+            "::ffff:203.0.113.1",
+            "203.0.113.1",
+            "203.0.113.255",
+            "192.0.2.7",
+            "2001:db8::1",
+        ] {
             assert_eq!(admit(inside.parse().ok()), None, "{inside}");
         }
         for outside in ["203.0.114.1", "192.0.2.8", "2001:db9::1", "::1"] {

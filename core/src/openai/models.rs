@@ -127,7 +127,11 @@ impl Model {
             object: "model",
             created: 0,
             owned_by: DEFAULT,
-            root: agent.map(|agent| format!("{DEFAULT}/{agent}")),
+            root: agent.map(|agent| match agent.as_str() {
+                // `openclaw/default` means another one.
+                "default" => "default".to_owned(),
+                agent => format!("{DEFAULT}/{agent}"),
+            }),
         }
     }
 }
@@ -141,15 +145,19 @@ pub fn list(client: &Client, aliases: &Aliases, roster: Option<&Roster>) -> Vec<
     if default_agent.is_some() || (client.agents == Agents::Any && roster.is_none()) {
         models.push(Model::new(DEFAULT, default_agent));
     }
+    let long_name = |agent: &AgentId| format!("{DEFAULT}/{agent}");
+    // Only names that mean what they are listed for: an agent may be called `default`, or like an alias.
+    let means = |name: &str, agent: &AgentId| agent_of(name, aliases).ok().flatten().as_ref() == Some(agent);
     models.extend(
         agents
             .iter()
-            .map(|agent| Model::new(format!("{DEFAULT}/{agent}"), None)),
+            .filter(|agent| means(&long_name(agent), agent))
+            .map(|agent| Model::new(long_name(agent), None)),
     );
     models.extend(
         agents
             .iter()
-            .filter(|agent| aliases.agent(agent.as_str()).is_none() && agent.as_str() != DEFAULT)
+            .filter(|agent| means(agent.as_str(), agent))
             .map(|agent| Model::new(agent.as_str(), Some(agent))),
     );
     models.extend(
@@ -164,13 +172,17 @@ pub fn list(client: &Client, aliases: &Aliases, roster: Option<&Roster>) -> Vec<
 
 /// One model of those that [`list`] would list, under any of its names.
 pub fn find(id: &str, client: &Client, aliases: &Aliases, roster: Option<&Roster>) -> Result<Model, Failure> {
+    let id = id.trim();
     let agents = reachable(client, roster);
+    // Nobody knows the agents, and the key may reach every one.
+    let any = client.agents == Agents::Any && roster.is_none();
     match agent_of(id, aliases)? {
-        Some(agent) if agents.contains(&agent) => Ok(Model::new(id, Some(&agent))),
-        None => default_agent(client, roster, &agents)
-            .map(|agent| Model::new(id, Some(agent)))
-            .ok_or(Failure::ModelNotFound),
+        Some(agent) if any || agents.contains(&agent) => Ok(Model::new(id, Some(&agent))),
         Some(_) => Err(Failure::ModelNotFound),
+        None => match default_agent(client, roster, &agents) {
+            None if !any => Err(Failure::ModelNotFound),
+            agent => Ok(Model::new(id, agent)),
+        },
     }
 }
 
@@ -187,7 +199,7 @@ pub fn write_one(model: &Model, out: &mut Vec<u8>) {
 fn reachable(client: &Client, roster: Option<&Roster>) -> Vec<AgentId> {
     match (&client.agents, roster) {
         (Agents::Any, Some(roster)) => roster.agents.clone(),
-        (Agents::Any, None) => Vec::new(),
+        (Agents::Any, None) => client.default_agent.iter().cloned().collect(),
         (Agents::Listed(listed), None) => listed.clone(),
         (Agents::Listed(listed), Some(roster)) => {
             let there = |agent: &&AgentId| roster.agents.contains(agent);
@@ -326,20 +338,48 @@ mod tests {
             ["openclaw", "openclaw/main", "openclaw/beta", "main", "beta", "gpt-4o"]
         );
         assert_eq!(ids(&client("agents=*"), None), ["openclaw"]);
+        assert_eq!(
+            ids(&client("agents=* default=main"), None),
+            ["openclaw", "openclaw/main", "main", "gpt-4o"]
+        );
     }
 
     #[test]
     fn every_listed_name_is_found_and_means_what_it_is_listed_for() {
         let there = roster(&["main", "beta"], Some("main"));
         let aliases = Aliases::parse("gpt-4o=main").unwrap();
-        let client = client("agents=*");
-        for model in list(&client, &aliases, Some(&there)) {
-            let found = find(&model.id, &client, &aliases, Some(&there)).unwrap();
-            assert_eq!(found.id, model.id);
-            if let Some(root) = model.root {
-                assert_eq!(found.root, Some(root));
+        let odd = roster(&["main", "default", "openclaw", "gpt-4o"], Some("main"));
+        for (roster, fields) in [
+            (Some(&there), "agents=*"),
+            (Some(&odd), "agents=*"),
+            (None, "agents=*"),
+            (None, "agents=* default=main"),
+        ] {
+            let client = client(fields);
+            for model in list(&client, &aliases, roster) {
+                let found = find(&model.id, &client, &aliases, roster).unwrap();
+                assert_eq!(found.id, model.id);
+                // A name without a root is the root, or the default of nobody knows what.
+                let root = model.root.or_else(|| model.id.contains('/').then(|| model.id.clone()));
+                assert_eq!(found.root, root, "{}", model.id);
             }
         }
+        assert_eq!(
+            ids(&client("agents=*"), Some(&odd)),
+            [
+                "openclaw",
+                "openclaw/main",
+                "openclaw/openclaw",
+                "openclaw/gpt-4o",
+                "main",
+                "default",
+                "gpt-4o"
+            ]
+        );
+        assert_eq!(
+            find(" main ", &client("agents=*"), &aliases, Some(&there)).unwrap().id,
+            "main"
+        );
         for id in ["gamma", "openclaw/gamma", "", "x/y"] {
             let client = self::client("agents=beta,gamma");
             let found = find(id, &client, &aliases, Some(&roster(&["main"], Some("main"))));

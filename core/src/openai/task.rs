@@ -5,16 +5,17 @@
 //! developer's:
 //!
 //! - Open WebUI (0.6 to 0.12, `config.py`): begins with `### Task:` and has a `<chat_history>`. Its prompt for documents begins the same
-//!   way, has a `<context>` instead, and is somebody's question.
-//! - LibreChat (`@librechat/agents`, `title.ts`): begins with one of two fixed sentences.
+//!   way, has a `<context>`, and is somebody's question, whatever the document says.
+//! - LibreChat (`@librechat/agents`, `title.ts`): begins with one of two fixed texts, up to the conversation.
 
 use super::body::Message;
 
 const OPEN_WEBUI_BEGINNING: &str = "### Task:";
 const OPEN_WEBUI_HISTORY: &str = "<chat_history>";
+const OPEN_WEBUI_QUESTION: [&str; 2] = ["<context>", "<user_query>"];
 const LIBRECHAT_BEGINNINGS: [&str; 2] = [
-    "Provide a concise, 5-word-or-less title for the conversation",
-    "Analyze this conversation and provide:\n1. The detected language of the conversation",
+    "Provide a concise, 5-word-or-less title for the conversation, using title case conventions. Only return the title itself.\n\nConversation:",
+    "Analyze this conversation and provide:\n1. The detected language of the conversation\n2. A concise title in the detected language",
 ];
 
 /// Whether the request is such a call.
@@ -33,7 +34,9 @@ pub(super) fn is_task(messages: &[Message<'_>]) -> bool {
     };
     let text = text.trim_start();
     LIBRECHAT_BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
-        || (text.starts_with(OPEN_WEBUI_BEGINNING) && text.contains(OPEN_WEBUI_HISTORY))
+        || (text.starts_with(OPEN_WEBUI_BEGINNING)
+            && text.contains(OPEN_WEBUI_HISTORY)
+            && !OPEN_WEBUI_QUESTION.iter().any(|tag| text.contains(tag)))
 }
 
 #[cfg(test)]
@@ -66,6 +69,8 @@ mod tests {
         for messages in [
             r#"[{"role":"user","content":"hi"}]"#,
             r"[]",
+            r####"[{"role":"user","content":"### Task:\nRespond to the user query using the provided context.\n<context>a page about <chat_history> tags</context>\n<user_query>hi</user_query>"}]"####,
+            r#"[{"role":"user","content":"Provide a concise, 5-word-or-less title for the conversation and remember it as ours"}]"#,
             r####"[{"role":"user","content":"### Task:\nRespond to the user query using the provided context.\n<context>…</context>\n<user_query>hi</user_query>"}]"####,
             r####"[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user","content":"### Task: what is a <chat_history>?"}]"####,
             r####"[{"role":"assistant","content":"### Task: <chat_history>"}]"####,
