@@ -149,11 +149,17 @@ fn credential(get: &impl Fn(&str) -> Option<String>) -> Result<Credential, Probl
     Ok(Credential { device, auth })
 }
 
-fn clients(get: &impl Fn(&str) -> Option<String>, problems: &mut Vec<Problem>) -> Clients {
-    let mut clients = Clients::default();
+/// The names of the bindings that hold client keys, in the order in which they are read.
+pub fn client_keys_names() -> impl Iterator<Item = String> {
     let numbered = MORE_CLIENT_KEYS.map(|number| format!("{CLIENT_KEYS}_{number}"));
+    std::iter::once(CLIENT_KEYS.to_owned()).chain(numbered)
+}
+
+/// Reads all client keys through `get`; every mistake is described, none with a value.
+pub fn clients(get: &impl Fn(&str) -> Option<String>, problems: &mut Vec<Problem>) -> Clients {
+    let mut clients = Clients::default();
     let mut found = false;
-    for name in std::iter::once(CLIENT_KEYS.to_owned()).chain(numbered) {
+    for name in client_keys_names() {
         if let Some(entries) = get(&name) {
             found = true;
             let mut mistakes = Vec::new();

@@ -14,7 +14,7 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 use ipnet::IpNet;
 
-use super::{Client, Date, KeyId, Limits, OnDisconnect, PREFIX, Scope, Secrets, StreamPolicy, TaskPolicy};
+use super::{Client, Date, KeyId, Limits, OnDisconnect, PREFIX, Scope, Secrets, StreamPolicy, TaskPolicy, edit};
 use crate::agent::{AgentId, Agents};
 use crate::origin::Origin;
 use crate::secret::Digest;
@@ -68,15 +68,8 @@ impl fmt::Display for Problem {
 
 /// The entries of a list with their numbers, from 1.
 pub(super) fn split(entries: &str) -> impl Iterator<Item = (usize, &str)> {
-    entries
-        .lines()
-        // Line by line: what stands behind a `#` is gone, whatever it holds.
-        .flat_map(|line| {
-            line.split(';')
-                .map(str::trim)
-                .take_while(|entry| !entry.starts_with('#'))
-        })
-        .filter(|entry| !entry.is_empty())
+    edit::pieces(entries)
+        .filter_map(edit::entry)
         .enumerate()
         .map(|(index, entry)| (index.saturating_add(1), entry))
 }

@@ -6,6 +6,7 @@
 //! A fast hash is right here because the secret is random, not chosen: there is nothing to guess that 160 bits do not settle.
 
 pub mod date;
+pub mod edit;
 mod entry;
 pub mod status;
 
