@@ -53,9 +53,9 @@ export async function startOpenClaw({ version, entry }, folder) {
   };
 }
 
-/** A fresh client key for these agents: `{ id, key, entry }`; only `entry`, which holds a hash, goes to the Worker. */
+/** A fresh client key for these agents: `{ id, key, entry }`; only `entry`, which holds a hash, goes to the Worker. It is made in no list: standard input is empty. */
 export async function newClientKey(agents) {
-  return JSON.parse(await run(CLI, ["key", "new", "--id", "demo", "--agents", agents, "--json"]));
+  return JSON.parse(await run(CLI, ["keys", "new", "--file", "-", "--id", "demo", "--agents", agents, "--json"]));
 }
 
 const freshToken = () => randomBytes(TOKEN_BYTES).toString("hex");

@@ -1,20 +1,39 @@
-//! `clawfront`: makes client keys, and the device by which the Worker is known to its gateway.
+//! `clawfront`: makes and keeps client keys, and the device by which the Worker is known to its gateway.
 //!
-//! Secrets are read from the environment and written to standard output; never taken as arguments, which other users of the machine
-//! can see. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the gateway's operator has to approve the device first.
+//! Secrets are read from files, from standard input and from the environment, and written to standard output; never taken as arguments,
+//! which other users of the machine can see.
 
-mod device;
-mod key;
-
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// The end of every `--help`.
+macro_rules! exit_codes {
+    () => {
+        "Exit codes:
+  0  done
+  1  failed
+  2  wrong usage
+  3  the gateway's operator has to approve the device first
+  4  the list has mistakes
+  5  refused: something would be overwritten, or a rotation is (or is not) under way
+  6  the list has no key of this id
+  7  the key would not be admitted"
+    };
+}
+pub(crate) use exit_codes;
+
+mod device;
+mod keys;
 
 #[derive(Parser)]
 #[command(
     name = "clawfront",
     version,
-    about = "Client keys and the gateway's device, for a Clawfront deployment"
+    about = "Client keys and the gateway's device, for a Clawfront deployment",
+    after_help = EXIT_CODES
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -23,49 +42,97 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Client keys: what a client sends, and the entry that CLIENT_KEYS holds for it
-    #[command(subcommand)]
-    Key(key::Command),
+    /// Client keys: makes them, and keeps the list of their entries
+    #[command(subcommand, alias = "key", after_help = keys::EXAMPLES)]
+    Keys(keys::Command),
     /// The device: the credential that the Worker shows to the gateway
     #[command(subcommand)]
     Device(device::Command),
+    /// Print a script that completes this command in a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
-/// What went wrong, in one line, and the code to exit with.
+const EXIT_CODES: &str = exit_codes!();
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const NOT_APPROVED: u8 = 3;
+const MISTAKES: u8 = 4;
+const CONFLICT: u8 = 5;
+const NOT_FOUND: u8 = 6;
+const NOT_ADMITTED: u8 = 7;
+
+/// What went wrong, and the code to exit with.
 struct Problem {
     message: String,
     code: u8,
 }
 
-/// The command failed.
-const FAILED: u8 = 1;
-
-/// The device waits for the approval of the gateway's operator.
-const NOT_APPROVED: u8 = 3;
-
 impl Problem {
     fn new(message: impl Into<String>) -> Self {
+        Self::with(FAILED, message)
+    }
+
+    fn with(code: u8, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { message, code }
+    }
+}
+
+/// What a command has to say.
+#[derive(Default)]
+struct Output {
+    /// For standard output, to the byte.
+    text: String,
+    /// For people: on standard error.
+    note: String,
+    code: u8,
+}
+
+impl Output {
+    fn of(text: String) -> Self {
         Self {
-            message: message.into(),
-            code: FAILED,
+            text,
+            ..Self::default()
+        }
+    }
+
+    fn line(line: impl std::fmt::Display) -> Self {
+        Self {
+            text: format!("{line}\n"),
+            ..Self::default()
         }
     }
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Key(command) => key::run(&command),
-        Command::Device(command) => device::run(&command),
+        Command::Keys(command) => keys::run(&command),
+        Command::Device(command) => device::run(&command).map(Output::line),
+        Command::Completions { shell } => Ok(completions(shell)),
     };
-    match result {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(problem) => {
-            eprintln!("clawfront: {}", problem.message);
-            ExitCode::from(problem.code)
-        }
+    let output = result.unwrap_or_else(|problem| Output {
+        note: format!("clawfront: {}\n", problem.message),
+        code: problem.code,
+        ..Output::default()
+    });
+    // The note first: what is on standard output may be piped into something that ends us.
+    let written = std::io::stderr()
+        .write_all(output.note.as_bytes())
+        .and_then(|()| std::io::stdout().write_all(output.text.as_bytes()))
+        .and_then(|()| std::io::stdout().flush());
+    ExitCode::from(if written.is_ok() { output.code } else { FAILED })
+}
+
+fn completions(shell: Shell) -> Output {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "clawfront", &mut script);
+    Output {
+        text: String::from_utf8_lossy(&script).into_owned(),
+        ..Output::default()
     }
 }
 

@@ -6,9 +6,9 @@ import { CLI } from "../../scripts/paths.mjs";
 import { startSim } from "./sim.mjs";
 import { startWorker } from "./worker.mjs";
 
-/** A fresh client key: `{ id, key, entry }`. `fields` are further options of `clawfront key new`. */
+/** A fresh client key: `{ id, key, entry }`. `fields` are further options of `clawfront keys new`. It goes into no file. */
 export function newKey(id, agents, ...fields) {
-  return clawfront(["key", "new", "--id", id, "--agents", agents, ...fields]);
+  return clawfront(["keys", "new", "--file", "-", "--id", id, "--agents", agents, ...fields]);
 }
 
 /** A fresh device: `{ device_id, device_key }`. */
@@ -18,7 +18,7 @@ export const newDevice = () => clawfront(["device", "new"]);
 export const pairDevice = (url, token) => clawfront(["device", "pair", "--url", url], { GATEWAY_TOKEN: token });
 
 function clawfront(args, env = {}) {
-  return JSON.parse(execFileSync(CLI, [...args, "--json"], { env: { ...process.env, ...env }, encoding: "utf8" }));
+  return JSON.parse(execFileSync(CLI, [...args, "--json"], { env: { ...process.env, ...env }, encoding: "utf8", input: "" }));
 }
 
 /**

@@ -1,0 +1,263 @@
+//! Keys as people and scripts see them.
+
+use clawfront_core::key::date::Date;
+use clawfront_core::key::{Client, edit, status};
+use clawfront_core::limit::Counts;
+use serde_json::{Map, Value, json};
+
+use super::list::{Key, List, MAX_SECRET_BYTES};
+use crate::Problem;
+
+/// How long before its end a key is pointed out: two weeks, time to hand out another.
+const EXPIRES_SOON_MS: u64 = 14 * 24 * 60 * 60 * 1000;
+
+/// Whether a key is good now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Good,
+    NotYetValid,
+    ExpiresSoon,
+    Expired,
+}
+
+impl State {
+    fn of(client: &Client, now_ms: u64) -> Self {
+        let left_ms = client.expires.map(|date| date.unix_ms().saturating_sub(now_ms));
+        match left_ms {
+            Some(0) => Self::Expired,
+            _ if client.not_before.is_some_and(|date| now_ms < date.unix_ms()) => Self::NotYetValid,
+            Some(left_ms) if left_ms <= EXPIRES_SOON_MS => Self::ExpiresSoon,
+            _ => Self::Good,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::NotYetValid => "not_yet_valid",
+            Self::ExpiresSoon => "expires_soon",
+            Self::Expired => "expired",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::NotYetValid => "not yet valid",
+            Self::ExpiresSoon => "expires soon",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// A key with all its settings, by the names that `GET /v1/key` has for them.
+pub(super) fn key_json(key: &Key, now_ms: u64) -> Value {
+    let mut status = Vec::new();
+    status::write(&key.client, &Counts::default(), now_ms, &mut status);
+    let mut fields: Map<String, Value> = serde_json::from_slice(&status).unwrap_or_default();
+    fields.remove("object");
+    // Counted by the Worker; here it is the limits that are known.
+    for name in ["requests_per_minute", "concurrent_runs"] {
+        if let Some(counted) = fields.get_mut(name) {
+            *counted = counted.get("limit").cloned().unwrap_or_default();
+        }
+    }
+    fields.insert("state".to_owned(), State::of(&key.client, now_ms).name().into());
+    fields.insert("rotating".to_owned(), edit::finish(&key.entry).is_some().into());
+    fields.insert("entry".to_owned(), key.entry.clone().into());
+    Value::Object(fields)
+}
+
+/// A key, one setting per line; those that do not limit it are left out.
+pub(super) fn key_text(key: &Key, now_ms: u64) -> String {
+    let Value::Object(mut fields) = key_json(key, now_ms) else {
+        return String::new();
+    };
+    fields.insert("state".to_owned(), state(key, now_ms).into());
+    fields.remove("rotating");
+    let known = FIELDS
+        .iter()
+        .filter_map(|(name, title)| Some((*title, fields.remove(*name)?)));
+    let known: Vec<_> = known.collect();
+    let unknown = fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    let lines = known.into_iter().chain(unknown).filter_map(|(title, value)| {
+        let text = match value {
+            Value::Null => return None,
+            Value::Bool(is_on) => if is_on { "on" } else { "off" }.to_owned(),
+            Value::String(text) => text,
+            Value::Array(items) if items.is_empty() => return None,
+            Value::Array(items) => items
+                .iter()
+                .map(|item| item.as_str().unwrap_or_default())
+                .collect::<Vec<_>>()
+                .join(", "),
+            other => other.to_string(),
+        };
+        Some(format!("{title:<19} {text}\n"))
+    });
+    lines.collect()
+}
+
+/// The order and the titles of a key's settings.
+const FIELDS: [(&str, &str); 17] = [
+    ("id", "id"),
+    ("label", "label"),
+    ("state", "state"),
+    ("not_before", "not before"),
+    ("expires", "expires"),
+    ("agents", "agents"),
+    ("default_agent", "default agent"),
+    ("sessions", "sessions"),
+    ("scopes", "scopes"),
+    ("requests_per_minute", "requests per minute"),
+    ("concurrent_runs", "concurrent runs"),
+    ("origins", "origins"),
+    ("networks", "networks"),
+    ("heartbeat", "heartbeat"),
+    ("conversations", "conversations"),
+    ("tasks", "tasks"),
+    ("entry", "entry"),
+];
+
+/// All keys, and how full the secrets are.
+pub(super) fn list_json(file: &str, list: &List, now_ms: u64) -> Result<Value, Problem> {
+    let keys: Vec<_> = list
+        .keys()
+        .iter()
+        .map(|key| {
+            let mut fields = key_json(key, now_ms);
+            if let Some(fields) = fields.as_object_mut() {
+                fields.remove("entry");
+            }
+            fields
+        })
+        .collect();
+    let secrets: Vec<_> = list
+        .secrets()?
+        .iter()
+        .map(|secret| json!({ "name": secret.name, "bytes": secret.text.len(), "limit": MAX_SECRET_BYTES }))
+        .collect();
+    Ok(json!({ "file": file, "keys": keys, "secrets": secrets }))
+}
+
+pub(super) fn list_text(list: &List, now_ms: u64) -> Result<String, Problem> {
+    let mut rows = vec![["ID", "STATE", "AGENTS", "EXPIRES", "LABEL"].map(str::to_owned)];
+    for key in list.keys() {
+        let fields = key_json(&key, now_ms);
+        let agents = fields.get("agents").and_then(Value::as_array);
+        let agents = agents.into_iter().flatten().filter_map(Value::as_str);
+        rows.push([
+            key.client.id.to_string(),
+            state(&key, now_ms),
+            agents.collect::<Vec<_>>().join(","),
+            key.client.expires.map_or("never".to_owned(), day),
+            key.client.label.clone().unwrap_or_default(),
+        ]);
+    }
+    let secrets = list.secrets()?;
+    let sizes = secrets
+        .iter()
+        .map(|secret| format!("{}: {} of {MAX_SECRET_BYTES} bytes\n", secret.name, secret.text.len()));
+    Ok(table(&rows) + "\n" + &sizes.collect::<String>())
+}
+
+fn state(key: &Key, now_ms: u64) -> String {
+    let rotating = if edit::finish(&key.entry).is_some() {
+        ", rotating"
+    } else {
+        ""
+    };
+    format!("{}{rotating}", State::of(&key.client, now_ms).words())
+}
+
+/// A date without the midnight that most have.
+fn day(date: Date) -> String {
+    let text = date.to_string();
+    text.strip_suffix("T00:00:00Z").map_or(text.clone(), str::to_owned)
+}
+
+fn table(rows: &[[String; 5]]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            let width = cells.map(|cell| cell.chars().count()).max().unwrap_or_default();
+            format!("{cell:<width$}")
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab";
+    const OTHER: &str = "sha256:aa8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab";
+    /// date -ud 2027-01-01 +%s
+    const NOW_MS: u64 = 1_798_761_600_000;
+
+    fn key(fields: &str) -> Key {
+        let list = List::of_text(format!("phone {HASH} agents=main {fields}"));
+        list.key("phone").map_err(|problem| problem.message).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_pointed_out_two_weeks_before_it_ends() {
+        for (fields, state) in [
+            ("", State::Good),
+            ("expires=2027-01-16", State::Good),
+            ("expires=2027-01-15", State::ExpiresSoon),
+            ("expires=2027-01-01T00:00:01Z", State::ExpiresSoon),
+            ("expires=2027-01-01", State::Expired),
+            ("not_before=2027-01-02", State::NotYetValid),
+            ("not_before=2027-01-01 expires=2027-01-02", State::ExpiresSoon),
+        ] {
+            assert_eq!(State::of(&key(fields).client, NOW_MS), state, "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_shown_with_its_limits_and_without_counts() {
+        let shown = key_json(&key("rpm=30 expires=2027-06-30 label=\"Anna's phone\""), NOW_MS);
+        let expected = [
+            r#"{"agents":["main"],"concurrent_runs":null,"conversations":[],"default_agent":"main","entry":"phone "#,
+            HASH,
+            r#" agents=main rpm=30 expires=2027-06-30 label=\"Anna's phone\"","expires":"2027-06-30T00:00:00Z","heartbeat":true,"#,
+            r#""id":"phone","label":"Anna's phone","networks":[],"not_before":null,"origins":[],"requests_per_minute":30,"#,
+            r#""rotating":false,"scopes":["chat","models"],"sessions":"own","state":"good","tasks":"aside"}"#,
+        ];
+        assert_eq!(shown.to_string(), expected.concat());
+    }
+
+    #[test]
+    fn a_key_is_shown_to_people_without_what_does_not_limit_it() {
+        assert_eq!(
+            key_text(&key("runs=2 heartbeat=off"), NOW_MS),
+            format!(
+                "id                  phone\nstate               good\nagents              main\ndefault agent       main\n\
+                 sessions            own\nscopes              chat, models\nconcurrent runs     2\n\
+                 heartbeat           off\ntasks               aside\nentry               phone {HASH} agents=main runs=2 heartbeat=off\n"
+            )
+        );
+    }
+
+    #[test]
+    fn a_list_is_a_table_with_the_sizes_of_its_secrets() {
+        let list = List::of_text(format!(
+            "phone {HASH} {OTHER} agents=main,notes expires=2027-01-03 label=\"Anna's phone\"; bot {} agents=*",
+            HASH.replace("2a", "3a")
+        ));
+        assert_eq!(
+            list_text(&list, NOW_MS).map_err(|problem| problem.message).unwrap(),
+            concat!(
+                "ID     STATE                   AGENTS      EXPIRES     LABEL\n",
+                "phone  expires soon, rotating  main,notes  2027-01-03  Anna's phone\n",
+                "bot    good                    *           never\n",
+                "\nCLIENT_KEYS: 292 of 5000 bytes\n",
+            )
+        );
+    }
+}
