@@ -62,7 +62,7 @@ const NEW_EXAMPLES: &str = concat!(
     "Examples:
   clawfront keys new --id phone --agents main,notes --default main --label \"Anna's phone\" --apply
   clawfront keys new --id ci --agents builder --scopes chat --expires 2027-06-30 --rpm 10 --apply=both
-  pass show clawfront | clawfront keys new --id bob --agents main --file - | pass insert -m -f clawfront
+  list=$(pass show clawfront | clawfront keys new --id bob --agents main --file -) && printf '%s\\n' \"$list\" | pass insert -m -f clawfront
 
 ",
     crate::exit_codes!()
