@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { BUILD, CACHE, ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
-import { environment, setUp, workerBuildPath } from "./setup.mjs";
+import { setUp, workerBuildPath } from "./setup.mjs";
 import { reportOnce, skipped, step } from "./steps.mjs";
 
 /** Builds the Worker in `env`, the environment that `setUp` returned. */
@@ -20,21 +20,13 @@ export async function buildWorker(env) {
   await step("Worker build", (onLine) => run(workerBuildPath(), ["--release"], { cwd: ROOT, env: { ...env, RUST_BACKTRACE: "0" }, onLine }), {
     mend: "the compiler's message is above.",
   });
-  await run(environment().WASM_OPT_BIN, [...STRIP, join(BUILD, WASM), "-o", join(BUILD, WASM)]);
   mkdirSync(CACHE, { recursive: true });
   writeFileSync(STAMP, wanted);
 }
 
-/**
- * worker-build keeps the names of functions: a sixth of the compressed bundle, for the stack traces of a Worker that does not panic. The
- * features are those it builds with, so that nothing is written which the runtime does not know.
- */
-const STRIP = ["--strip-debug", "--strip-producers", ...["mutable-globals", "sign-ext", "nontrapping-float-to-int", "bulk-memory", "multivalue", "reference-types", "exception-handling"].map((feature) => `--enable-${feature}`)];
-
 /** What the build depends on. The tools' versions are in the lock files and in `setup.mjs`. */
 const INPUTS = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package-lock.json", "src", "core/Cargo.toml", "core/src", "scripts/setup.mjs", "scripts/build.mjs"];
-const WASM = "index_bg.wasm";
-const OUTPUTS = ["index.js", WASM];
+const OUTPUTS = ["index.js", "index_bg.wasm"];
 const STAMP = join(CACHE, "worker-build.stamp");
 
 function hashOfInputs() {

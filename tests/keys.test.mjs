@@ -271,6 +271,7 @@ describe("concurrent runs", () => {
     ["a gateway that closes", says("hi"), "close-before-challenge"],
     ["a command that is refused", says("/reset")],
     ["a body that is none", "{"],
+    ["a gateway that goes away in the middle", says("hi [[fake deltas=6 close=1012 after=3]]")],
   ];
   for (const [name, body, fault] of ENDINGS) {
     test(`${name} makes room for another run`, async () => {
@@ -377,6 +378,35 @@ for (const protocol of [4, 3]) {
     });
   });
 }
+
+test("a crowd that asks for models is one question to the gateway", async () => {
+  const phone = newKey("phone", "main");
+  const front = await frontWith([phone]);
+  try {
+    await front.sim.reset();
+    const answers = await Promise.all(Array.from({ length: 40 }, () => get(front.worker, phone, "/v1/models")));
+    for (const answer of answers) assert.equal((await answer.json()).data.length, 3);
+    assert.equal((await front.sim.journal()).connections, 1);
+    // One that does not tell is asked once, too, and then left alone for a while.
+    const silent = await frontWith([phone], { simArgs: ["--fault", "no-challenge"] });
+    try {
+      const sources = await Promise.all(
+        Array.from({ length: 40 }, async () => {
+          const answer = await get(silent.worker, phone, "/v1/models");
+          assert.deepEqual((await answer.json()).data.map(({ id }) => id), ["openclaw", "openclaw/main", "main"]);
+          return answer.headers.get("x-clawfront-models");
+        }),
+      );
+      assert.deepEqual(new Set(sources), new Set(["allow-list"]));
+      assert.equal((await silent.sim.journal()).connections, 1);
+      assert.ok(lines(silent.worker).some(({ end, cause }) => end === "ok" && cause === "gateway_handshake_timeout"));
+    } finally {
+      await silent.stop();
+    }
+  } finally {
+    await front.stop();
+  }
+});
 
 test("with the gateway away a key still lists its agents, and says that nobody else did", async () => {
   const sim = await startSim({ args: ["--agent", "main"] });
@@ -529,6 +559,8 @@ for (const protocol of [4, 3]) {
         }
       }
       assert.equal(await session(b, { "x-openclaw-session-key": "x".repeat(1025) }), 400);
+      // Bytes that are no UTF-8 would all be one name.
+      assert.equal(await session(b, { "x-openclaw-session-key": "caf\xe9" }), 400);
       const seen = await collect(await sdk(front.worker, a).chat.completions.create(says("hi [[fake deltas=2]]", { stream: true })));
       assert.equal(seen.text, "w0 w1");
     } finally {

@@ -5,7 +5,7 @@ mod dotenv;
 mod list;
 mod list_file;
 mod view;
-mod worker;
+mod wrangler;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -125,6 +125,9 @@ pub(crate) struct New {
     /// on (the default) or off: comments that keep silent streams alive
     #[arg(long)]
     heartbeat: Option<String>,
+    /// abort (the default) or finish: what becomes of a run whose client left
+    #[arg(long, value_name = "abort|finish")]
+    on_disconnect: Option<String>,
     /// Headers that name a conversation
     #[arg(long, value_name = "HEADERS")]
     conversations: Option<String>,
@@ -179,7 +182,7 @@ pub(crate) struct Push {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
-    wrangler: worker::Options,
+    wrangler: wrangler::Options,
 }
 
 pub(crate) fn run(command: &Command) -> Result<Output, Problem> {
@@ -221,7 +224,7 @@ pub(crate) fn run(command: &Command) -> Result<Output, Problem> {
         Command::Check(check) => examine(check),
         Command::Push(push) => {
             let (_, list) = open(&push.source)?;
-            let pushed = worker::push(&list.secrets()?, &push.wrangler)?;
+            let pushed = wrangler::push(&list.secrets()?, &push.wrangler)?;
             Ok(if push.source.json {
                 Output::line(json!({ "file": push.source.name(), "keys": list.keys().len(), "worker": pushed }))
             } else {
@@ -251,6 +254,7 @@ fn make(new: &New) -> Result<Output, Problem> {
         ("origins", new.origins.as_ref()),
         ("networks", new.networks.as_ref()),
         ("heartbeat", new.heartbeat.as_ref()),
+        ("on_disconnect", new.on_disconnect.as_ref()),
         ("conversations", new.conversations.as_ref()),
         ("tasks", new.tasks.as_ref()),
         ("label", new.label.as_ref()),

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::list::List;
 use super::list_file::{ListFile, STDIN, Staged};
-use super::{Source, refuse_mistakes, worker};
+use super::{Source, refuse_mistakes, wrangler};
 use crate::{Output, Problem, USAGE};
 
 /// What to do with a changed list.
@@ -21,7 +21,7 @@ pub(crate) struct Change {
     #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "file")]
     apply: Option<Apply>,
     #[command(flatten)]
-    wrangler: worker::Options,
+    wrangler: wrangler::Options,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,7 +67,7 @@ pub(super) fn apply(change: &Change, file: &ListFile, list: &List, changed: &Cha
         drop(file.stage(&text)?);
     }
     let pushed = to_worker
-        .then(|| worker::push(&list.secrets()?, &change.wrangler))
+        .then(|| wrangler::push(&list.secrets()?, &change.wrangler))
         .transpose()?;
     let written = to_file.then(|| file.stage(&text).and_then(Staged::commit));
     let failed = match written {
@@ -107,7 +107,7 @@ struct Report<'a> {
     is_last: bool,
     is_written: bool,
     changed: &'a Changed,
-    pushed: Option<worker::Pushed>,
+    pushed: Option<wrangler::Pushed>,
 }
 
 impl Report<'_> {
@@ -163,7 +163,7 @@ impl Report<'_> {
     }
 }
 
-pub(super) fn pushed_text(pushed: &worker::Pushed) -> String {
+pub(super) fn pushed_text(pushed: &wrangler::Pushed) -> String {
     let deleted = match pushed.deleted.as_slice() {
         [] => String::new(),
         names => format!(", {} deleted", names.join(", ")),

@@ -70,7 +70,16 @@ mod tests {
 
     #[test]
     fn the_pieces_of_a_list_are_the_list() {
-        for list in ["", "\n", "a", "# x;y\n a ;b\r\n\n;c", "a\n", ";;", " # x; y", "a; # x; y\n;b"] {
+        for list in [
+            "",
+            "\n",
+            "a",
+            "# x;y\n a ;b\r\n\n;c",
+            "a\n",
+            ";;",
+            " # x; y",
+            "a; # x; y\n;b",
+        ] {
             assert_eq!(pieces(list).collect::<String>(), list);
         }
         let entries: Vec<_> = pieces("# x;y\n a ;b\r\n\n;c").filter_map(entry).collect();
