@@ -1,13 +1,15 @@
 //! `POST /v1/chat/completions`.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use clawfront_core::config::Config;
 use clawfront_core::exchange::Exchange;
 use clawfront_core::key::Client;
 use clawfront_core::log::Line;
+use clawfront_core::openai::Completion;
 use clawfront_core::openai::chat::{self, Accepted, Entropy};
-use clawfront_core::openai::{Completion, Form};
+use clawfront_core::repeat::{Fingerprint, Requests};
 use clawfront_core::respond::Common;
 use worker::{Context, Env, Request};
 
@@ -17,6 +19,14 @@ use crate::{Stop, Visit, body, entropy, now_ms};
 
 /// Milliseconds in a second.
 const SECOND_MS: u64 = 1000;
+
+/// How often the official SDKs have sent the request before.
+const ATTEMPT_HEADER: &str = "x-stainless-retry-count";
+
+thread_local! {
+    /// Source: this isolate's requests of the last minutes. Gone with the isolate: a repetition that comes to another one is not recognised.
+    static REQUESTS: RefCell<Requests> = RefCell::new(Requests::default());
+}
 
 pub(crate) async fn completions(
     mut request: Request,
@@ -33,22 +43,35 @@ pub(crate) async fn completions(
     let slot = Slot::take()?;
     let body = body::read(&mut request, chat::MAX_BODY_BYTES).await?;
     let headers = request.headers();
-    let accepted = chat::accept(
-        &chat::Request {
-            body: &body,
-            header: &|name| headers.get(name).ok().flatten(),
-        },
-        client,
-        &config.aliases,
-        &Entropy {
+    let header = |name: &str| headers.get(name).ok().flatten();
+
+    // 3. Whether it was asked before, by an SDK that tries again on its own.
+    let attempt = header(ATTEMPT_HEADER).and_then(|count| count.parse().ok()).unwrap_or(0);
+    let fingerprint = Fingerprint::of(&client.id, &client.conversations, &header, &body);
+    let earlier = REQUESTS.with_borrow_mut(|requests| requests.recall(&fingerprint, attempt, now_ms()));
+    let entropy = match earlier {
+        Some(earlier) => earlier,
+        None => Entropy {
             run: entropy()?,
             session: entropy()?,
         },
+    };
+    let accepted = chat::accept(
+        &chat::Request {
+            body: &body,
+            header: &header,
+            is_repeated: earlier.is_some(),
+        },
+        client,
+        &config.aliases,
+        &entropy,
     )?;
     drop(body);
+    let keyed_run = accepted.is_keyed.then(|| accepted.turn.run.as_str());
+    REQUESTS.with_borrow_mut(|requests| requests.remember(fingerprint, attempt, entropy, keyed_run, now_ms()))?;
     visit.line.aside = accepted.aside;
 
-    // 3. The run, until its response begins.
+    // 4. The run, until its response begins.
     slot.begin_run(client)?;
     Ok(run(&request, context, config, client, accepted, visit, slot).await?)
 }
@@ -62,15 +85,8 @@ async fn run(
     visit: &Visit,
     slot: Slot,
 ) -> worker::Result<web_sys::Response> {
-    let form = if accepted.stream {
-        Form::Chunks {
-            include_usage: accepted.include_usage,
-        }
-    } else {
-        Form::Whole
-    };
     let completion = Completion::new(
-        form,
+        accepted.form,
         format!("chatcmpl-{}", visit.line.request_id),
         accepted.model,
         visit.line.time_ms / SECOND_MS,

@@ -31,6 +31,8 @@ pub enum Failure {
     OriginNotAllowed,
     /// The key's requests of this minute are used up.
     RateLimited(Allowance),
+    /// The `Idempotency-Key` came with another request before.
+    KeyReused,
     /// As many runs of the key are going as it may have.
     TooManyRuns {
         limit: u32,
@@ -231,6 +233,12 @@ impl Failure {
                 "rate_limit_exceeded",
                 format!("This API key may make {} requests per minute.", allowance.limit).into(),
             ),
+            Self::KeyReused => (
+                409,
+                "invalid_request_error",
+                "idempotency_key_reused",
+                "This Idempotency-Key was sent with another request before; use a new one.".into(),
+            ),
             Self::TooManyRuns { limit, .. } => (
                 429,
                 "rate_limit_error",
@@ -394,7 +402,11 @@ impl Failure {
     pub fn is_permanent(&self) -> bool {
         matches!(
             self,
-            Self::Refused(_) | Self::NotAGateway { .. } | Self::Misconfigured | Self::TooManyAttempts { .. }
+            Self::Refused(_)
+                | Self::NotAGateway { .. }
+                | Self::Misconfigured
+                | Self::TooManyAttempts { .. }
+                | Self::KeyReused
         )
     }
 

@@ -13,6 +13,7 @@ pub mod limit;
 pub mod log;
 pub mod openai;
 pub mod origin;
+pub mod repeat;
 pub mod respond;
 pub mod route;
 pub mod secret;

@@ -112,6 +112,13 @@ impl Session {
         }
     }
 
+    /// Its name, before its agent is known.
+    pub fn name(&self) -> &str {
+        match &self.name {
+            Name::Within(name) | Name::Raw { key: name, .. } => name,
+        }
+    }
+
     /// The agent that a raw session key names.
     pub fn agent(&self) -> Option<&AgentId> {
         match &self.name {

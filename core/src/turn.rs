@@ -14,6 +14,8 @@ pub struct Turn {
     pub agent: AgentChoice,
     pub session: Session,
     pub run: RunId,
+    /// Somebody may have asked for this run before: then it is joined, and not started.
+    pub may_exist: bool,
     /// What the agent is told.
     pub message: String,
     pub extra_system_prompt: Option<String>,
@@ -39,7 +41,8 @@ pub struct Attachment {
     pub content: String,
 }
 
-/// A run's id, which is also its idempotency key at the gateway: unguessable, so no other client can name the run.
+/// A run's id, which is also its idempotency key at the gateway: random, or derived from the client's key and what it sent, so no other
+/// client can name the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunId(String);
 

@@ -97,6 +97,7 @@ fn accept(client: &Client, model: &str, user: &str, headers: &[(&str, &str)]) ->
         &Request {
             body: body.as_bytes(),
             header: &header,
+            is_repeated: false,
         },
         client,
         &Aliases::parse("gpt-4o=main private=secret").unwrap(),

@@ -215,6 +215,30 @@ describe(`OpenClaw ${version}`, () => {
     await until("the line is there", () => lines(worker).some(({ end }) => end === "client_closed_request"));
   });
 
+  test("asking again under one key joins the run, hears it again, and starts no other", async () => {
+    const ask = async (content, headers) => {
+      const response = await post(worker, key, says(content, { stream: true }), { headers });
+      const text = await response.text();
+      assert.ok(response.status === 200 && !text.includes('"error"'), text.slice(-300));
+      const chunks = text.split("\n\n").filter((event) => event.startsWith("data: {"));
+      return chunks.map((event) => JSON.parse(event.slice("data: ".length)).choices[0]?.delta.content ?? "").join("");
+    };
+    const before = provider.requests.length;
+    const named = { "idempotency-key": "asked-twice" };
+    const content = "hello [[fake deltas=40 delay=40]]";
+    const first = ask(content, named);
+    await until("the model is at work", () => provider.requests.at(before)?.deltas > 5);
+    assert.deepEqual(await Promise.all([first, ask(content, named)]), [words(40), words(40)]);
+    assert.equal(await ask(content, named), words(40));
+    // An SDK that did not wait for the answer.
+    const again = "hello again [[fake deltas=40 delay=40]]";
+    const unread = ask(again, { "x-stainless-retry-count": "0" });
+    await until("the model is at work", () => provider.requests.at(before + 1)?.deltas > 5);
+    assert.equal(await ask(again, { "x-stainless-retry-count": "1" }), words(40));
+    await unread;
+    assert.equal(provider.requests.length, before + 2);
+  });
+
   test("a device that the gateway does not know is refused, and the log says what to do", async () => {
     const stranger = await startWorker({
       vars: { GATEWAY_URL: tunnel.url, GATEWAY_TOKEN: token, DEVICE_KEY: newDevice().device_key, CLIENT_KEYS: key.entry },

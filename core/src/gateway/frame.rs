@@ -147,6 +147,8 @@ pub(crate) struct ChatEvent<'a> {
 pub(crate) struct AgentResult<'a> {
     #[serde(borrow, default)]
     pub status: Cow<'a, str>,
+    /// Of `agent`: milliseconds since the Unix epoch, by the gateway's clock.
+    pub accepted_at: Option<u64>,
     /// Of `agent.wait`.
     #[serde(borrow)]
     pub ended_at: Option<&'a RawValue>,

@@ -65,6 +65,8 @@ pub(crate) struct Link {
     client: Client,
     state: State,
     next_id: u32,
+    /// When the gateway challenged us, in milliseconds since the Unix epoch, by its clock.
+    challenged_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +125,7 @@ impl Link {
             client,
             state: State::Challenge,
             next_id: 1,
+            challenged_ms: 0,
         }
     }
 
@@ -155,6 +158,11 @@ impl Link {
             ("res", _) => self.receive_response(&envelope, credential),
             _ => Ok(Incoming::Ignored),
         }
+    }
+
+    /// Whether something that the gateway dates came before this connection.
+    pub(crate) fn is_older(&self, gateway_ms: u64) -> bool {
+        gateway_ms < self.challenged_ms
     }
 
     /// Puts a request into the outbox and returns the id that its responses will carry.
@@ -191,6 +199,7 @@ impl Link {
             &ConnectFrame::new(self.client, credential, &challenge).params(),
             outbox,
         )?;
+        self.challenged_ms = challenge.ts;
         self.state = State::Hello(id);
         Ok(())
     }

@@ -23,6 +23,9 @@
 //! the gateway has forgotten. A run that is still going is answered for with `accepted` or `in_flight`; then `agent.wait` says when
 //! it ended, which is some 50 ms before its final response can be claimed.
 //!
+//! A run that somebody may have asked for before (`may_exist`) is asked for all the same, under its key: the gateway answers for the one
+//! that is there, within its memory of five minutes. Such a run is **joined**: from `Starting` it goes to `Waiting`, or to its end.
+//!
 //! Everything that affects these states is in this file. Only the response to `agent` ends a run: `lifecycle:error` does not (the
 //! gateway may try again), nor does `chat:final`. On protocol 3 that response says `ok` of a failed run too, and only
 //! `meta.stopReason` tells. What is not of this run is dropped unread.
@@ -44,6 +47,9 @@ use crate::gateway::link::{Incoming, Link, Protocol, Rejection, RequestId};
 use crate::gateway::refusal;
 use crate::session::SessionKey;
 use crate::turn::{AgentChoice, Answer, Finish, RunEvent, Turn, Usage};
+
+/// In the place of a close code where no connection was closed (RFC 6455 section 7.4.1).
+const NO_STATUS: u16 = 1005;
 
 /// `status` of the first response to `agent`.
 const ACCEPTED: &str = "accepted";
@@ -175,9 +181,9 @@ impl Run {
             Incoming::Response { id, result } => match self.state {
                 State::Claiming { claim } if claim == id => self.receive_claim(result, now_ms, link, outbox, show),
                 State::Waiting { wait } if wait == id => self.receive_wait(result, now_ms, link, outbox),
-                _ => self.receive_response(id, result, link, outbox, show),
+                _ => self.receive_response(id, result, now_ms, link, outbox, show),
             },
-            Incoming::Agent(event) => self.receive_event(&event, show),
+            Incoming::Agent(event) => self.receive_event(&event, now_ms, show),
             Incoming::Chat(payload) => self.receive_chat(payload, show),
         };
         if let Err(failure) = result {
@@ -383,6 +389,7 @@ impl Run {
         &mut self,
         id: RequestId,
         result: Result<Option<&RawValue>, Rejection<'_>>,
+        now_ms: u64,
         link: &mut Link,
         outbox: &mut Vec<String>,
         show: &mut impl FnMut(RunEvent<'_>),
@@ -400,11 +407,19 @@ impl Run {
                     self.state = State::Running { agent: request };
                     self.accept(show);
                     self.check_subscription()?;
-                    if reply.status == ACCEPTED {
+                    if self.turn.may_exist && is_repeated(&reply, link) {
+                        self.join(&reply, now_ms, link, outbox, show)
+                    } else if reply.status == ACCEPTED {
                         Ok(())
                     } else {
                         self.finish(&reply, show)
                     }
+                }
+                // The final response of a run that was asked for before, and failed.
+                Err(Rejection { payload: Some(_), .. }) if self.turn.may_exist => {
+                    self.accept(show);
+                    self.end(Err(self.failed()), show);
+                    Ok(())
                 }
                 Err(rejection) => self.refuse(&rejection, link, outbox),
             },
@@ -468,6 +483,38 @@ impl Run {
             self.recovery.knowledge = Knowledge::Going;
         }
         self.accept(show);
+    }
+
+    /// Takes part in a run that somebody asked for before. What it said so far was not heard; the rest is told as after a loss.
+    fn join(
+        &mut self,
+        reply: &AgentResult<'_>,
+        now_ms: u64,
+        link: &mut Link,
+        outbox: &mut Vec<String>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        self.text.interrupt(false);
+        self.look_after(now_ms);
+        if reply.status == ACCEPTED || reply.status == IN_FLIGHT {
+            self.wait(WAIT_MS, now_ms, link, outbox)
+        } else {
+            self.finish(reply, show)
+        }
+    }
+
+    /// The final response may go to somebody else: it is to be claimed.
+    fn look_after(&mut self, now_ms: u64) {
+        self.recovery = Recovery {
+            lost: Some(Failure::Lost {
+                close_code: NO_STATUS,
+                cause: None,
+            }),
+            knowledge: Knowledge::Going,
+            since_ms: now_ms,
+            pause_ms: FIRST_PAUSE_MS,
+            ..Recovery::default()
+        };
     }
 
     /// On another connection: hears the session's events again, and asks for what is remembered of the run.
@@ -640,12 +687,19 @@ impl Run {
         })
     }
 
-    fn receive_event(&mut self, event: &AgentEvent<'_>, show: &mut impl FnMut(RunEvent<'_>)) -> Result<(), Failure> {
+    fn receive_event(
+        &mut self,
+        event: &AgentEvent<'_>,
+        now_ms: u64,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
         if event.run_id != self.turn.run.as_str() {
             return Ok(());
         }
         match self.state {
             State::Running { .. } => {}
+            // Whether it is the run's beginning is not known yet; what is told now, the next event tells again.
+            State::Starting { .. } if self.turn.may_exist => return Ok(()),
             State::Starting { agent } => {
                 self.state = State::Running { agent };
                 self.accept(show);
@@ -679,6 +733,15 @@ impl Run {
             "lifecycle" => {
                 if let Ok(data) = serde_json::from_str::<LifecycleData<'_>>(event.data.get()) {
                     self.receive_lifecycle(&data);
+                    // Protocol 3 answers `accepted` to two who ask at once, and tells the end to the first of them only.
+                    if self.turn.may_exist
+                        && data.phase == "end"
+                        && !self.is_v4()
+                        && matches!(self.state, State::Running { .. })
+                    {
+                        self.look_after(now_ms);
+                        self.pause(now_ms);
+                    }
                 }
             }
             _ => {}
@@ -854,6 +917,11 @@ fn read_result(payload: Option<&RawValue>) -> Result<AgentResult<'_>, Failure> {
     payload
         .and_then(|payload| serde_json::from_str(payload.get()).ok())
         .ok_or(Failure::Protocol("a response about the run cannot be read"))
+}
+
+/// Whether the response to `agent` tells of a run that was there before it was asked for here.
+fn is_repeated(reply: &AgentResult<'_>, link: &Link) -> bool {
+    reply.status != ACCEPTED || reply.accepted_at.is_some_and(|accepted_at| link.is_older(accepted_at))
 }
 
 fn read_list(payload: Option<&RawValue>) -> Option<AgentsList<'_>> {

@@ -1,6 +1,9 @@
 //! `POST /v1/chat/completions`: from the request to the turn it asks for.
 
+use sha2::{Digest, Sha256};
+
 use super::body::Body;
+use super::completion::Form;
 use super::models::{Aliases, MAX_MODEL_BYTES, agent_of};
 use super::prompt::{self, Memory};
 use super::task;
@@ -18,11 +21,20 @@ pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const AGENT_HEADER: &str = "x-openclaw-agent-id";
 const SESSION_HEADER: &str = "x-openclaw-session-key";
 
+/// Names a run for its client, so that asking again is not asking for another. Source: the IETF draft
+/// `draft-ietf-httpapi-idempotency-key-header`; OpenAI's SDKs send it where they are told to.
+const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+
+/// Longest `Idempotency-Key`, in bytes.
+const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
 /// What a client asked for, beside its key.
 pub struct Request<'a> {
     pub body: &'a [u8],
     /// The value of the header of this name, in lower case.
     pub header: &'a dyn Fn(&str) -> Option<String>,
+    /// The same was asked before, and given the same [`Entropy`].
+    pub is_repeated: bool,
 }
 
 /// Randomness for one request: from a cryptographically secure source, used once.
@@ -36,15 +48,16 @@ pub struct Entropy {
 #[derive(Debug)]
 pub struct Accepted {
     pub turn: Turn,
-    pub stream: bool,
-    /// `stream_options.include_usage`
-    pub include_usage: bool,
+    /// How the client wants its answer.
+    pub form: Form,
     /// As the client wrote it; it is echoed.
     pub model: String,
     /// Parameters that were sent and that the agent API cannot take, in alphabetical order.
     pub ignored: Vec<&'static str>,
     /// A chat UI's own call, which was sent to a session of its own.
     pub aside: bool,
+    /// The client named the run, by an `Idempotency-Key`.
+    pub is_keyed: bool,
 }
 
 /// Reads a request of `client`.
@@ -60,46 +73,54 @@ pub fn accept(
     if model.len() > MAX_MODEL_BYTES {
         return Err(Failure::ModelNotFound);
     }
-    let (mut session, mut memory) = session(request, &body, client, entropy)?;
-    let aside = client.tasks == TaskPolicy::Aside && memory == Memory::Session && task::is_task(&body.messages);
+    let stable = session(request, &body, client)?;
     let asked = match (request.header)(AGENT_HEADER).as_deref().map(str::trim) {
         Some(id) if !id.is_empty() => Some(AgentId::parse(id).ok_or(Failure::ModelNotFound)?),
         _ => agent_of(model, aliases)?,
     };
-    let agent = agent(asked, session.agent(), client)?;
-    if aside {
-        (session, memory) = (Session::fresh(&client.id, &entropy.session), Memory::None);
-    }
+    let agent = agent(asked, stable.as_ref().and_then(Session::agent), client)?;
+    let aside = client.tasks == TaskPolicy::Aside && stable.is_some() && task::is_task(&body.messages);
+    let key = idempotency_key(request)?;
+    let entropy = match &key {
+        Some(key) => derived(client, &agent, stable.as_ref(), key),
+        None => *entropy,
+    };
+    let (session, memory) = match stable {
+        Some(session) if !aside => (session, Memory::Session),
+        _ => (Session::fresh(&client.id, &entropy.session), Memory::None),
+    };
     let prompt = prompt::fold(&body.messages, memory)?;
     Ok(Accepted {
         turn: Turn {
             agent,
             session,
             run: RunId::from_entropy(&entropy.run),
+            may_exist: request.is_repeated || key.is_some(),
             message: prompt.message,
             extra_system_prompt: prompt.system,
             attachments: prompt.attachments,
         },
-        stream: body.stream.unwrap_or(false),
-        include_usage: body
-            .stream_options
-            .as_ref()
-            .and_then(|options| options.include_usage)
-            .unwrap_or(false),
+        form: if body.stream.unwrap_or(false) {
+            Form::Chunks {
+                include_usage: body
+                    .stream_options
+                    .as_ref()
+                    .and_then(|options| options.include_usage)
+                    .unwrap_or(false),
+            }
+        } else {
+            Form::Whole
+        },
         model: model.to_owned(),
         ignored: body.ignored(),
         aside,
+        is_keyed: key.is_some(),
     })
 }
 
 /// The session of a request: the session header's, else that of the conversation that a header of the key's list names, else the
-/// user's, else one of its own.
-fn session(
-    request: &Request<'_>,
-    body: &Body<'_>,
-    client: &Client,
-    entropy: &Entropy,
-) -> Result<(Session, Memory), Failure> {
+/// user's, else none that lasts.
+fn session(request: &Request<'_>, body: &Body<'_>, client: &Client) -> Result<Option<Session>, Failure> {
     let refuse = |param: &str| {
         let param = param.to_owned();
         move |error: SessionError| Failure::invalid(param.clone(), format!("{param} {error}."))
@@ -109,18 +130,54 @@ fn session(
     let header = |name: &str| (request.header)(name).filter(|value| named(&value.as_str()));
     if let Some(name) = header(SESSION_HEADER) {
         let session = Session::named(&client.id, client.sessions, &name).map_err(refuse(SESSION_HEADER))?;
-        return Ok((session, Memory::Session));
+        return Ok(Some(session));
     }
     let conversation = client.conversations.iter().find_map(|name| Some((name, header(name)?)));
     if let Some((name, id)) = conversation {
         let session = Session::of_conversation(&client.id, name, &id).map_err(refuse(name))?;
-        return Ok((session, Memory::Session));
+        return Ok(Some(session));
     }
     if let Some(user) = body.user.as_deref().filter(named) {
         let session = Session::of_user(&client.id, user).map_err(refuse("user"))?;
-        return Ok((session, Memory::Session));
+        return Ok(Some(session));
     }
-    Ok((Session::fresh(&client.id, &entropy.session), Memory::None))
+    Ok(None)
+}
+
+/// The client's own name for the run it asks for.
+fn idempotency_key(request: &Request<'_>) -> Result<Option<String>, Failure> {
+    let key = (request.header)(IDEMPOTENCY_HEADER).filter(|key| !key.trim().is_empty());
+    match key {
+        Some(key)
+            if key.len() > MAX_IDEMPOTENCY_KEY_BYTES || !key.bytes().all(|b| b.is_ascii_graphic() || b == b' ') =>
+        {
+            Err(Failure::invalid(
+                IDEMPOTENCY_HEADER,
+                format!("Idempotency-Key is at most {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters."),
+            ))
+        }
+        key => Ok(key),
+    }
+}
+
+/// The ids of a run that its client named: of this key, agent, session and name, and of no other.
+fn derived(client: &Client, agent: &AgentChoice, session: Option<&Session>, key: &str) -> Entropy {
+    let agent = match agent {
+        AgentChoice::Named(agent) => agent.as_str(),
+        AgentChoice::GatewayDefault(_) => "",
+    };
+    let mut hash = Sha256::new();
+    for part in [client.id.as_str(), agent, session.map_or("", Session::name), key] {
+        // No part has a zero in it.
+        hash.update(part);
+        hash.update([0]);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    let (run, session) = hash.split_at(16);
+    Entropy {
+        run: run.try_into().unwrap_or_default(),
+        session: session.try_into().unwrap_or_default(),
+    }
 }
 
 /// The agent of a request: the one asked for by header or model, else that of a raw session key, else the default.
@@ -171,6 +228,7 @@ mod tests {
         let request = Request {
             body: body.as_bytes(),
             header: &header,
+            is_repeated: false,
         };
         let aliases = Aliases::parse("gpt-4o=main").unwrap();
         accept(&request, &client(fields), &aliases, &ENTROPY)
@@ -356,6 +414,44 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_its_client_names_is_the_same_whenever_it_asks() {
+        let body = r#"{"user":"alice","messages":[{"role":"user","content":"hi"}]}"#;
+        let fresh = r#"{"messages":[{"role":"user","content":"hi"}]}"#;
+        let run = |body, key: &str, agent: &str| {
+            let accepted = accepted_with(
+                body,
+                &[(IDEMPOTENCY_HEADER, key), (AGENT_HEADER, agent)],
+                "agents=main,beta",
+            )
+            .unwrap();
+            assert!(accepted.is_keyed && accepted.turn.may_exist);
+            (accepted.turn.run.as_str().to_owned(), session_key(&accepted))
+        };
+        assert_eq!(run(body, "k1", "main"), run(body, "k1", "main"));
+        assert_eq!(
+            run(fresh, "k1", "main"),
+            run(fresh, "k1", "main"),
+            "and its session is the same one"
+        );
+        let runs = [
+            run(body, "k1", "main").0,
+            run(body, "k2", "main").0,
+            run(body, "k1", "beta").0,
+            run(fresh, "k1", "main").0,
+        ];
+        for (i, a) in runs.iter().enumerate() {
+            for b in runs.iter().skip(i + 1) {
+                assert_ne!(a, b);
+            }
+        }
+        assert!(!accepted(body, "agents=main").unwrap().turn.may_exist);
+        for bad in ["x".repeat(256).as_str(), "caf\u{e9}"] {
+            let refused = accepted_with(body, &[(IDEMPOTENCY_HEADER, bad)], "agents=main");
+            assert!(matches!(refused, Err(Failure::Invalid { param: Some(param), .. }) if param == IDEMPOTENCY_HEADER));
+        }
+    }
+
+    #[test]
     fn a_stable_session_is_not_told_what_it_remembers() {
         let body = r#"{"user":"alice","messages":[{"role":"user","content":"q1"},{"role":"assistant","content":"a1"},{"role":"user","content":"q2"}]}"#;
         assert_eq!(accepted(body, "agents=main").unwrap().turn.message, "q2");
@@ -370,7 +466,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(accepted.ignored, ["stop", "temperature", "tools"]);
-        assert!(!accepted.stream && !accepted.include_usage);
+        assert_eq!(accepted.form, Form::Whole);
     }
 
     #[test]
@@ -378,7 +474,7 @@ mod tests {
         let body =
             r#"{"messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":{"include_usage":true}}"#;
         let accepted = accepted(body, "agents=main").unwrap();
-        assert!(accepted.stream && accepted.include_usage);
+        assert_eq!(accepted.form, Form::Chunks { include_usage: true });
         assert_eq!(accepted.model, "openclaw");
     }
 

@@ -151,6 +151,7 @@ pub(crate) fn exchange_of(form: Form, fields: &str) -> Exchange {
         &chat::Request {
             body: br#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#,
             header: &|_| None,
+            is_repeated: false,
         },
         client,
         &config.aliases,
