@@ -29,6 +29,9 @@ const QUIET_MS: u64 = 5000;
 /// For the connection, the handshake and the answer together, in milliseconds: whoever opens a chat UI waits for it.
 const LIMIT_MS: u64 = 5000;
 
+/// Beyond that, until whoever asks is taken to have ended without a word, in milliseconds.
+const GRACE_MS: u64 = 1000;
+
 /// How often a request looks whether another one has heard, in milliseconds. It cannot be woken: a request's promises are its own.
 const LOOK_MS: u64 = 50;
 
@@ -88,7 +91,7 @@ impl Heard {
                 None => Step::Look,
             };
         }
-        self.asking_until_ms = now_ms.saturating_add(LIMIT_MS);
+        self.asking_until_ms = now_ms.saturating_add(LIMIT_MS).saturating_add(GRACE_MS);
         Step::Ask
     }
 

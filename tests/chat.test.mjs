@@ -141,6 +141,27 @@ for (const protocol of [4, 3]) {
         await until("the run is stopped", async () => (await front.sim.journal()).runs[0].ended === "aborted");
       });
 
+    test("what the model thinks is told to who asks, and apart from the answer", async () => {
+      const body = (stream) => says("hi [[fake reasoning=4 deltas=3]]", { stream });
+      const headers = { "x-clawfront-reasoning": "on" };
+      const whole = async (headers) => (await (await post(front.worker, front.phone, body(false), { headers })).json()).choices[0].message;
+      const streamed = await (await post(front.worker, front.phone, body(true), { headers })).text();
+      const deltas = streamed
+        .split("\n\n")
+        .filter((event) => event.startsWith("data: {"))
+        .map((event) => JSON.parse(event.slice("data: ".length)).choices[0].delta);
+      const told = (field) => deltas.map((delta) => delta[field] ?? "").join("");
+      assert.equal(told("content"), words(3));
+      assert.equal((await whole({})).reasoning_content, undefined);
+      const message = await whole(headers);
+      assert.equal(message.content, words(3));
+      // Protocol 3 tells none.
+      assert.equal(told("reasoning_content").length > 10, protocol === 4, JSON.stringify(deltas));
+      assert.equal(message.reasoning_content, protocol === 4 ? told("reasoning_content") : undefined);
+      const refused = await post(front.worker, front.phone, body(false), { headers: { "x-clawfront-reasoning": "maybe" } });
+      assert.deepEqual([refused.status, (await refused.json()).error.param], [400, "x-clawfront-reasoning"]);
+    });
+
     test("a frame that is no JSON ends nothing", async () => {
       const completion = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=6 garbage=3]]"));
       assert.equal(completion.choices[0].message.content, words(6));

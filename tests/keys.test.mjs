@@ -174,6 +174,7 @@ describe("scopes and status", () => {
       on_disconnect: "abort",
       conversations: [],
       tasks: "aside",
+      reasoning: false,
     });
     assert.deepEqual([requests_per_minute.limit, requests_per_minute.remaining], [30, 29]);
     assert.ok(requests_per_minute.reset_s > 0 && requests_per_minute.reset_s <= 60);

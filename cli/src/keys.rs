@@ -134,6 +134,9 @@ pub(crate) struct New {
     /// aside (the default) or inline: where chat UIs' own title and tag requests go
     #[arg(long)]
     tasks: Option<String>,
+    /// on or off (the default): whether answers tell what the model thinks
+    #[arg(long, value_name = "on|off")]
+    reasoning: Option<String>,
     /// For people; without double quotes
     #[arg(long)]
     label: Option<String>,
@@ -257,6 +260,7 @@ fn make(new: &New) -> Result<Output, Problem> {
         ("on_disconnect", new.on_disconnect.as_ref()),
         ("conversations", new.conversations.as_ref()),
         ("tasks", new.tasks.as_ref()),
+        ("reasoning", new.reasoning.as_ref()),
         ("label", new.label.as_ref()),
     ];
     let fields = fields

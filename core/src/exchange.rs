@@ -289,6 +289,7 @@ impl Exchange {
             .receive(incoming, now_ms, &mut self.link, frames, &mut |event| match event {
                 RunEvent::Accepted => reply.accept(now_ms, head, body),
                 RunEvent::Text(text) => reply.completion.text(text, body),
+                RunEvent::Thought(thought) => reply.completion.thought(thought, body),
                 RunEvent::Ended(result) => ended = Some(result),
             });
         match ended {

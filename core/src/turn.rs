@@ -16,6 +16,8 @@ pub struct Turn {
     pub run: RunId,
     /// Somebody may have asked for this run before: then it is joined, and not started.
     pub may_exist: bool,
+    /// The client wants to hear what the model thinks.
+    pub wants_thoughts: bool,
     /// What the agent is told.
     pub message: String,
     pub extra_system_prompt: Option<String>,
@@ -63,6 +65,8 @@ pub enum RunEvent<'a> {
     Accepted,
     /// The next piece of the answer, never empty, never taken back.
     Text(&'a str),
+    /// The next piece of what the model thinks, which is no part of the answer.
+    Thought(&'a str),
     /// The run is over; nothing follows.
     Ended(Result<Answer, Failure>),
 }

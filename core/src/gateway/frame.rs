@@ -110,6 +110,14 @@ pub(crate) struct AssistantData<'a> {
     pub replace: bool,
 }
 
+/// `data` of the stream `thinking` (protocol 4).
+#[derive(Debug, Deserialize)]
+pub(crate) struct ThinkingData<'a> {
+    /// The whole of one thought so far.
+    #[serde(borrow)]
+    pub text: Cow<'a, str>,
+}
+
 /// `data` of the stream `lifecycle`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -43,7 +43,7 @@ use crate::error::{Failure, ProviderFailure};
 use crate::gateway::answer::{AnswerText, Update};
 use crate::gateway::frame::{
     AgentEvent, AgentMeta, AgentParams, AgentResult, AssistantData, AttachmentParams, LifecycleData, NoParams,
-    RunError, RunParams, SubscribeParams,
+    RunError, RunParams, SubscribeParams, ThinkingData,
 };
 use crate::gateway::link::{Incoming, Link, Protocol, Rejection, RequestId};
 use crate::gateway::{refusal, roster};
@@ -69,6 +69,8 @@ pub(crate) struct Run {
     /// Why it was refused.
     unsubscribed: Option<Failure>,
     text: AnswerText,
+    /// What the model thought last, as far as it was shown.
+    thought: String,
     /// The model came to its answer's end (protocol 4).
     finished_saying: bool,
     /// The class of the last failed attempt at the model.
@@ -110,6 +112,7 @@ impl Run {
             subscription: None,
             unsubscribed: None,
             text: AnswerText::default(),
+            thought: String::new(),
             finished_saying: false,
             provider_failure: None,
             may_have_started: false,
@@ -454,6 +457,11 @@ impl Run {
                     show(RunEvent::Text(fresh));
                 }
             }
+            "thinking" if self.turn.wants_thoughts => {
+                if let Ok(data) = serde_json::from_str::<ThinkingData<'_>>(event.data.get()) {
+                    self.think(&data.text, show);
+                }
+            }
             "lifecycle" => {
                 if let Ok(data) = serde_json::from_str::<LifecycleData<'_>>(event.data.get()) {
                     self.receive_lifecycle(&data);
@@ -471,6 +479,15 @@ impl Run {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Shows what is new of a thought; one that does not go on from the last is another one.
+    fn think(&mut self, thought: &str, show: &mut impl FnMut(RunEvent<'_>)) {
+        let fresh = thought.strip_prefix(self.thought.as_str()).unwrap_or(thought);
+        if !fresh.is_empty() {
+            show(RunEvent::Thought(fresh));
+            thought.clone_into(&mut self.thought);
+        }
     }
 
     fn receive_lifecycle(&mut self, data: &LifecycleData<'_>) {

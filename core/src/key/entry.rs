@@ -177,6 +177,7 @@ struct Fields<'a> {
     streams: StreamPolicy,
     conversations: Vec<String>,
     tasks: TaskPolicy,
+    reasoning: bool,
     label: Option<String>,
 }
 
@@ -235,11 +236,18 @@ impl Fields<'_> {
                     _ => return Err("tasks is aside or inline".into()),
                 }
             }
+            "reasoning" => {
+                self.reasoning = match value {
+                    "on" => true,
+                    "off" => false,
+                    _ => return Err("reasoning is on or off".into()),
+                }
+            }
             "label" => self.label = Some(label(value)?),
             _ => {
                 return Err(
                     "there is an unknown field; the fields are agents, default, sessions, scopes, not_before, expires, rpm, runs, \
-                     origins, networks, heartbeat, on_disconnect, conversations, tasks and label"
+                     origins, networks, heartbeat, on_disconnect, conversations, tasks, reasoning and label"
                         .into(),
                 );
             }
@@ -273,6 +281,7 @@ impl Fields<'_> {
             streams: self.streams,
             conversations: self.conversations,
             tasks: self.tasks,
+            reasoning: self.reasoning,
             label: self.label,
             secrets: Secrets {
                 id: Digest::of(id.as_str()),
@@ -388,6 +397,7 @@ mod tests {
         assert!(client.origins.is_empty() && client.networks.is_empty() && client.conversations.is_empty());
         assert_eq!(client.streams, StreamPolicy::default());
         assert_eq!(client.tasks, TaskPolicy::Aside);
+        assert!(!client.reasoning);
         assert_eq!(client.label, None);
         assert_eq!(entry("agents=main,beta").default_agent, None);
         assert_eq!(entry("agents=*").default_agent, None);
@@ -396,7 +406,7 @@ mod tests {
     #[test]
     fn every_field_is_read() {
         let client = entry(
-            "sessions=any label=\"Anna's phone = mine\" tasks=inline conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off on_disconnect=finish \
+            "sessions=any label=\"Anna's phone = mine\" tasks=inline conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off reasoning=on on_disconnect=finish \
              networks=203.0.113.0/24,2001:db8::1 origins=https://chat.example.com,http://localhost:3000 runs=2 rpm=30 \
              expires=2027-06-30 not_before=2026-11-01 scopes=chat default=notes agents=main,notes",
         );
@@ -425,6 +435,7 @@ mod tests {
         );
         assert_eq!(client.conversations, ["x-openwebui-chat-id", "x-session-id"]);
         assert_eq!(client.tasks, TaskPolicy::Inline);
+        assert!(client.reasoning);
         assert_eq!(client.label.as_deref(), Some("Anna's phone = mine"));
     }
 
@@ -542,6 +553,10 @@ mod tests {
                 "phone: heartbeat is on or off",
             ),
             (
+                format!("phone {HASH} agents=main reasoning=yes"),
+                "phone: reasoning is on or off",
+            ),
+            (
                 format!("phone {HASH} agents=main on_disconnect=stop"),
                 "phone: on_disconnect is abort or finish",
             ),
@@ -564,7 +579,7 @@ mod tests {
             (
                 format!("phone {HASH} agents=main admin=yes"),
                 "phone: there is an unknown field; the fields are agents, default, sessions, scopes, not_before, expires, rpm, \
-                 runs, origins, networks, heartbeat, on_disconnect, conversations, tasks and label",
+                 runs, origins, networks, heartbeat, on_disconnect, conversations, tasks, reasoning and label",
             ),
         ] {
             assert_eq!(parse(&entry).err().as_deref(), Some(expected), "{entry}");

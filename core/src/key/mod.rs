@@ -167,6 +167,8 @@ pub struct Client {
     /// Headers that name a conversation, in lower case; the first one that a request has counts.
     pub conversations: Vec<String>,
     pub tasks: TaskPolicy,
+    /// Whether answers tell what the model thinks, where a request does not say.
+    pub reasoning: bool,
     /// For people.
     pub label: Option<String>,
     secrets: Secrets,

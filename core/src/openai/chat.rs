@@ -25,6 +25,9 @@ const SESSION_HEADER: &str = "x-openclaw-session-key";
 /// `draft-ietf-httpapi-idempotency-key-header`; OpenAI's SDKs send it where they are told to.
 const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 
+/// `on` or `off`: whether the answer tells what the model thinks.
+const REASONING_HEADER: &str = "x-clawfront-reasoning";
+
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
@@ -96,6 +99,15 @@ pub fn accept(
             session,
             run: RunId::from_entropy(&entropy.run),
             may_exist: request.is_repeated || key.is_some(),
+            wants_thoughts: match (request.header)(REASONING_HEADER).as_deref().map(str::trim) {
+                None | Some("") => client.reasoning,
+                Some("on") => true,
+                Some("off") => false,
+                Some(_) => {
+                    let why = format!("{REASONING_HEADER} is on or off.");
+                    return Err(Failure::invalid(REASONING_HEADER, why));
+                }
+            },
             message: prompt.message,
             extra_system_prompt: prompt.system,
             attachments: prompt.attachments,
@@ -411,6 +423,23 @@ mod tests {
             "agent:main:edge:phone:chat:x-openwebui-chat-id:=7f3c"
         );
         assert!(!accept("").aside, "a fresh session needs no other");
+    }
+
+    #[test]
+    fn thoughts_are_told_to_who_wants_them() {
+        let body = r#"{"messages":[{"role":"user","content":"hi"}]}"#;
+        let wants = |header: &str, fields| {
+            accepted_with(body, &[(REASONING_HEADER, header)], fields).map(|a| a.turn.wants_thoughts)
+        };
+        for (header, fields, expected) in [
+            ("", "agents=main", false),
+            ("on", "agents=main", true),
+            ("", "agents=main reasoning=on", true),
+            ("off", "agents=main reasoning=on", false),
+        ] {
+            assert_eq!(wants(header, fields), Ok(expected), "{header} {fields}");
+        }
+        assert!(wants("yes", "agents=main").is_err());
     }
 
     #[test]

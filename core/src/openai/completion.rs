@@ -28,6 +28,8 @@ pub struct Completion {
     chunk_head: Vec<u8>,
     /// Of [`Form::Whole`].
     text: String,
+    /// The same.
+    thoughts: String,
 }
 
 const CHUNK_TAIL: &[u8] = b"},\"finish_reason\":null}]}";
@@ -42,6 +44,7 @@ impl Completion {
             created_s,
             chunk_head: Vec::new(),
             text: String::new(),
+            thoughts: String::new(),
         };
         if form != Form::Whole {
             let mut head = Vec::new();
@@ -91,6 +94,20 @@ impl Completion {
         });
     }
 
+    /// The next piece of what the model thinks, in the field that DeepSeek's API introduced and most clients read.
+    pub fn thought(&mut self, thought: &str, out: &mut Vec<u8>) {
+        if self.form == Form::Whole {
+            self.thoughts.push_str(thought);
+            return;
+        }
+        sse::data(out, |out| {
+            self.write_chunk_fields(out);
+            out.extend_from_slice(br#""choices":[{"index":0,"delta":{"reasoning_content":"#);
+            write_json(out, thought);
+            out.extend_from_slice(CHUNK_TAIL);
+        });
+    }
+
     /// The end of an answer that is complete.
     pub fn finish(&self, answer: &Answer, out: &mut Vec<u8>) {
         let finish_reason = match answer.finish {
@@ -110,6 +127,7 @@ impl Completion {
                         message: Message {
                             role: "assistant",
                             content: &self.text,
+                            reasoning_content: (!self.thoughts.is_empty()).then_some(&self.thoughts),
                             refusal: None,
                         },
                         logprobs: None,
@@ -195,6 +213,8 @@ struct Choice<'a> {
 struct Message<'a> {
     role: &'static str,
     content: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a String>,
     refusal: Option<()>,
 }
 
@@ -281,6 +301,31 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             r#"{"id":"chatcmpl-1","object":"chat.completion","created":1795374174,"model":"openclaw/\"x\"","choices":[{"index":0,"message":{"role":"assistant","content":"w0 w1","refusal":null},"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":1001,"completion_tokens":2,"total_tokens":1003,"prompt_tokens_details":{"cached_tokens":100}}}"#
+        );
+    }
+
+    #[test]
+    fn thoughts_are_apart_from_the_answer() {
+        let mut completion = completion(Form::Chunks { include_usage: false });
+        let mut out = Vec::new();
+        completion.thought("hm", &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            concat!(
+                r#"data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795374174,"model":"openclaw/\"x\"","choices":[{"index":0,"delta":{"reasoning_content":"hm"},"finish_reason":null}]}"#,
+                "\n\n"
+            )
+        );
+        let mut completion = self::completion(Form::Whole);
+        let mut out = Vec::new();
+        completion.thought("h", &mut out);
+        completion.thought("m", &mut out);
+        completion.text("yes", &mut out);
+        completion.finish(&ANSWER, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.contains(r#""message":{"role":"assistant","content":"yes","reasoning_content":"hm","refusal":null}"#),
+            "{text}"
         );
     }
 
