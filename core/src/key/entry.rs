@@ -76,11 +76,15 @@ pub(super) fn split(entries: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// Reads one entry.
 pub(super) fn parse(entry: &str) -> Result<Client, String> {
-    if holds_a_key(entry) {
-        return Err("holds a key in the clear: store its sha256, and make a new key".into());
-    }
     let (first, rest) = entry.split_once(char::is_whitespace).unwrap_or((entry, ""));
-    let id = KeyId::parse(first).ok_or("does not begin with an id (a-z, 0-9 and -, at most 32)")?;
+    let id = KeyId::parse(first);
+    if holds_a_key(entry) {
+        let whose = id.map(|id| format!("{id}: ")).unwrap_or_default();
+        return Err(format!(
+            "{whose}holds a key in the clear: store its sha256, and make a new key"
+        ));
+    }
+    let id = id.ok_or("does not begin with an id (a-z, 0-9 and -, at most 32)")?;
     let mut words = words(rest)
         .map_err(|why| format!("{id}: {why}"))?
         .into_iter()
@@ -462,11 +466,11 @@ mod tests {
             (format!("phone sha256:{zero} agents=main"), hash_must_follow),
             (
                 format!("phone {plain} agents=main"),
-                "holds a key in the clear: store its sha256, and make a new key",
+                "phone: holds a key in the clear: store its sha256, and make a new key",
             ),
             (
                 format!("phone {HASH} agents=main label=\"{plain}\""),
-                "holds a key in the clear: store its sha256, and make a new key",
+                "phone: holds a key in the clear: store its sha256, and make a new key",
             ),
             (
                 format!("phone {HASH} hunter2 agents=main"),
