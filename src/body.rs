@@ -8,6 +8,9 @@ use worker::Request;
 /// connection closes sees a broken connection instead of the answer, and sends everything again.
 const DRAINED_LIMITS: usize = 4;
 
+/// What is reserved for a body that is only announced.
+const MAX_RESERVED_BYTES: usize = 64 * 1024;
+
 pub(crate) async fn read(request: &mut Request, limit_bytes: usize) -> Result<Vec<u8>, Failure> {
     // A request without a body has no stream.
     if request.inner().body().is_none() {
@@ -17,7 +20,7 @@ pub(crate) async fn read(request: &mut Request, limit_bytes: usize) -> Result<Ve
         param: None,
         message: "The request body could not be read.".into(),
     };
-    let mut body = Vec::with_capacity(announced_bytes(request).min(limit_bytes));
+    let mut body = Vec::with_capacity(announced_bytes(request).min(MAX_RESERVED_BYTES));
     let mut seen_bytes = 0_usize;
     let mut chunks = request.stream().map_err(unread)?;
     while let Some(chunk) = chunks.next().await {

@@ -9,7 +9,7 @@ use clawfront_core::key::Client;
 use clawfront_core::log::Line;
 use clawfront_core::openai::Completion;
 use clawfront_core::openai::chat::{self, Accepted, Entropy};
-use clawfront_core::repeat::{Fingerprint, Requests};
+use clawfront_core::repeat::{Fingerprint, Hearing, Requests};
 use clawfront_core::respond::Common;
 use worker::{Context, Env, Request};
 
@@ -47,14 +47,17 @@ pub(crate) async fn completions(
 
     // 3. Whether it was asked before, by an SDK that tries again on its own.
     let attempt = header(ATTEMPT_HEADER).and_then(|count| count.parse().ok()).unwrap_or(0);
-    let fingerprint = Fingerprint::of(&client.id, &client.conversations, &header, &body);
-    let earlier = REQUESTS.with_borrow_mut(|requests| requests.recall(&fingerprint, attempt, now_ms()));
-    let entropy = match earlier {
-        Some(earlier) => earlier,
-        None => Entropy {
-            run: entropy()?,
-            session: entropy()?,
-        },
+    let fingerprint = Fingerprint::of(&client.conversations, &header, &body);
+    let earlier = REQUESTS.with_borrow_mut(|requests| requests.recall(&client.id, &fingerprint, attempt, now_ms()))?;
+    let (entropy, earlier) = match earlier {
+        Some((entropy, hearing)) => (entropy, Some(hearing)),
+        None => (
+            Entropy {
+                run: entropy()?,
+                session: entropy()?,
+            },
+            None,
+        ),
     };
     let accepted = chat::accept(
         &chat::Request {
@@ -66,14 +69,23 @@ pub(crate) async fn completions(
         &config.aliases,
         &entropy,
     )?;
+    let hearing = REQUESTS.with_borrow_mut(|requests| match earlier {
+        _ if accepted.is_keyed => {
+            let run = accepted.turn.run.as_str();
+            requests.remember_keyed(&client.id, run, Fingerprint::of_body(&body), entropy, now_ms())
+        }
+        Some(hearing) => Ok(hearing),
+        None => Ok(requests.remember(&client.id, fingerprint, attempt, entropy, now_ms())),
+    })?;
     drop(body);
-    let keyed_run = accepted.is_keyed.then(|| accepted.turn.run.as_str());
-    REQUESTS.with_borrow_mut(|requests| requests.remember(fingerprint, attempt, entropy, keyed_run, now_ms()))?;
     visit.line.aside = accepted.aside;
 
     // 4. The run, until its response begins.
-    slot.begin_run(client)?;
-    Ok(run(&request, context, config, client, accepted, visit, slot).await?)
+    if let Err(failure) = slot.begin_run(client) {
+        hearing.end(false, false, now_ms());
+        return Err(failure.into());
+    }
+    Ok(run(&request, context, config, client, accepted, visit, (slot, hearing)).await?)
 }
 
 async fn run(
@@ -83,7 +95,7 @@ async fn run(
     client: &Client,
     accepted: Accepted,
     visit: &Visit,
-    slot: Slot,
+    shares: (Slot, Hearing),
 ) -> worker::Result<web_sys::Response> {
     let completion = Completion::new(
         accepted.form,
@@ -100,7 +112,7 @@ async fn run(
         ..visit.common.clone()
     };
     let exchange = Exchange::new(accepted.turn, completion, common, client.streams, now_ms());
-    let relay = Relay::new(exchange, Rc::clone(config), line, slot);
+    let relay = Relay::new(exchange, Rc::clone(config), line, shares);
     let response = relay.response();
     relay.watch(&request.inner().signal());
     // Beyond the response, and beyond the client: a hang-up still has to reach the gateway.

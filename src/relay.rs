@@ -9,8 +9,9 @@ use std::rc::Rc;
 
 use clawfront_core::config::Config;
 use clawfront_core::error::Failure;
-use clawfront_core::exchange::{Exchange, Input, Output};
+use clawfront_core::exchange::{Exchange, Input, Outcome, Output};
 use clawfront_core::log::Line;
+use clawfront_core::repeat::Hearing;
 use clawfront_core::respond::{Common, Head};
 use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
@@ -43,6 +44,8 @@ struct Inner {
     line: Line,
     /// Given back at the end.
     slot: Option<Slot>,
+    /// Its share in the run, which others may hear, too.
+    hearing: Option<Hearing>,
     output: Output,
     socket: Option<Socket>,
     /// Counts the connections: what comes of any but the last is dropped.
@@ -86,12 +89,13 @@ struct Timer {
 }
 
 impl Relay {
-    pub(crate) fn new(exchange: Exchange, config: Rc<Config>, line: Line, slot: Slot) -> Self {
+    pub(crate) fn new(exchange: Exchange, config: Rc<Config>, line: Line, (slot, hearing): (Slot, Hearing)) -> Self {
         Self(Rc::new(RefCell::new(Inner {
             exchange,
             config,
             line,
             slot: Some(slot),
+            hearing: Some(hearing),
             output: Output::default(),
             socket: None,
             connection: 0,
@@ -255,6 +259,9 @@ impl Inner {
         if let Some(slot) = &self.slot {
             slot.touch(now_ms);
         }
+        if let Some(hearing) = &self.hearing {
+            self.exchange.share(hearing.is_shared());
+        }
         self.exchange
             .handle(input, &self.config.gateway, now_ms, &mut self.output);
     }
@@ -334,6 +341,10 @@ impl Inner {
         self.over = true;
         self.body = None;
         self.slot = None;
+        if let Some(hearing) = self.hearing.take() {
+            let has_left = matches!(self.exchange.outcome(), Outcome::Failed(Failure::HungUp));
+            hearing.end(self.exchange.may_have_started(), has_left, now_ms());
+        }
         if !self.responded {
             // The promise must not stay open: to the runtime that would look like a Worker that hangs.
             let (head, body) = Common::default().refuse(&Failure::HungUp);

@@ -73,6 +73,35 @@ for (const protocol of [4, 3]) {
     const unread = (body, attempt) =>
       post(front.worker, front.phone, body, { headers: { "x-stainless-retry-count": String(attempt) } }).then((answer) => answer.text());
 
+    test("a run that two hear goes on when one of them leaves", async () => {
+      await front.sim.reset();
+      const controller = new AbortController();
+      const ask = (signal) => post(front.worker, front.phone, says("hi [[fake deltas=40 delay=30]]", { stream: true }), { ...keyed("left"), signal });
+      const first = await ask(controller.signal);
+      await first.body.getReader().read();
+      const second = await ask();
+      controller.abort();
+      assert.equal(await heard(second), words(40));
+      const { runs } = await front.sim.journal();
+      assert.deepEqual(runs.map(({ ended, abortedBy }) => [ended, abortedBy]), [["ok", null]]);
+    });
+
+    test("a second attempt at something else is not answered with what was heard before", async () => {
+      await front.sim.reset();
+      const ask = (attempt) => post(front.worker, front.phone, says("next [[fake deltas=2]]"), { headers: { "x-stainless-retry-count": String(attempt) } });
+      assert.equal(await heard(await ask(0)), words(2));
+      // The first attempt at this one got lost on its way here.
+      assert.equal(await heard(await ask(1)), words(2));
+      assert.equal(await runs(), 2);
+    });
+
+    test("a key whose request started nothing may come with another", async () => {
+      await front.sim.reset();
+      await front.sim.fault("status-503");
+      assert.equal((await post(front.worker, front.phone, says("hi [[fake deltas=2]]"), keyed("nothing"))).status, 503);
+      assert.equal(await heard(await post(front.worker, front.phone, says("ho [[fake deltas=2]]"), keyed("nothing"))), words(2));
+    });
+
     test("a key that comes with another request is refused, and SDKs do not try again", async () => {
       await front.sim.reset();
       assert.equal(await heard(await post(front.worker, front.phone, says("hi [[fake deltas=2]]"), keyed("reused"))), words(2));

@@ -33,6 +33,8 @@ pub enum Failure {
     RateLimited(Allowance),
     /// The `Idempotency-Key` came with another request before.
     KeyReused,
+    /// An earlier attempt's run may be going, and the gateway may have forgotten that it was asked for.
+    StillRunning,
     /// As many runs of the key are going as it may have.
     TooManyRuns {
         limit: u32,
@@ -239,6 +241,12 @@ impl Failure {
                 "idempotency_key_reused",
                 "This Idempotency-Key was sent with another request before; use a new one.".into(),
             ),
+            Self::StillRunning => (
+                409,
+                "invalid_request_error",
+                "run_in_progress",
+                "An earlier attempt at this request may still be running; it was not started again.".into(),
+            ),
             Self::TooManyRuns { limit, .. } => (
                 429,
                 "rate_limit_error",
@@ -407,6 +415,7 @@ impl Failure {
                 | Self::Misconfigured
                 | Self::TooManyAttempts { .. }
                 | Self::KeyReused
+                | Self::StillRunning
         )
     }
 

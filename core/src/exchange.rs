@@ -233,6 +233,8 @@ impl Exchange {
             Input::Failed(failure) if self.loss.is_some() => self.retry(&failure, now_ms, out),
             Input::Failed(failure) => self.fail(failure, out),
             Input::HungUp => self.hang_up(now_ms, out),
+            // It is only heartbeats that the client misses, and the run could not be stopped.
+            Input::Overrun if self.loss.is_some() => {}
             Input::Overrun => self.give_up(Failure::ClientTooSlow, out),
             Input::Tick => self.tick(now_ms, out),
         }
@@ -254,6 +256,16 @@ impl Exchange {
         let beat = self.heartbeat_at_ms();
         let wakes = [beat, self.run.wake_at_ms(), self.run_ends_ms(), self.leave_by_ms];
         Some(wakes.into_iter().flatten().fold(deadline, u64::min))
+    }
+
+    /// Whether somebody else hears the run: then it is not stopped, whatever becomes of this exchange.
+    pub fn share(&mut self, is_shared: bool) {
+        self.run.share(is_shared);
+    }
+
+    /// Whether the run may have begun.
+    pub fn may_have_started(&self) -> bool {
+        self.run.may_have_started()
     }
 
     pub fn outcome(&self) -> &Outcome {

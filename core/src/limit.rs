@@ -139,10 +139,13 @@ impl Counts {
                 retry_after_s: RUN_RETRY_AFTER_S,
             });
         }
-        if let Some(place) = self.place(ticket) {
-            place.heard_of_ms = now_ms;
-            place.key = Some(client.id.clone());
-        }
+        // One that took long to get here may have lost its place.
+        self.leave(ticket);
+        self.places.push(Place {
+            ticket,
+            heard_of_ms: now_ms,
+            key: Some(client.id.clone()),
+        });
         Ok(())
     }
 

@@ -59,6 +59,10 @@ const IN_FLIGHT: &str = "in_flight";
 
 /// One run.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts, none of which follows from another"
+)]
 pub(crate) struct Run {
     turn: Turn,
     state: State,
@@ -79,6 +83,10 @@ pub(crate) struct Run {
     may_have_started: bool,
     /// [`RunEvent::Accepted`] was said.
     accepted: bool,
+    /// Others hear the run, too.
+    is_shared: bool,
+    /// Its request on this connection, whose final response may still come.
+    own: Option<RequestId>,
     recovery: Recovery,
 }
 
@@ -117,6 +125,8 @@ impl Run {
             provider_failure: None,
             may_have_started: false,
             accepted: false,
+            is_shared: false,
+            own: None,
             recovery: Recovery::default(),
         }
     }
@@ -156,6 +166,7 @@ impl Run {
         let may_be_going = self.is_going() || matches!(self.state, State::Starting { .. } | State::Detached);
         if let Some(target) = &self.target
             && may_be_going
+            && !self.is_shared
             && self.can_be_aborted()
         {
             let params = RunParams {
@@ -172,6 +183,10 @@ impl Run {
     /// Whether the gateway may have begun the run, so that to ask for it again could run it twice.
     pub(crate) fn may_have_started(&self) -> bool {
         self.may_have_started
+    }
+
+    pub(crate) fn share(&mut self, is_shared: bool) {
+        self.is_shared = is_shared;
     }
 
     /// Why the gateway refused the run, while it is asked what that means.
@@ -280,6 +295,7 @@ impl Run {
             protocol,
         });
         self.state = State::Starting { agent: request };
+        self.own = Some(request);
         self.may_have_started = true;
         Ok(())
     }
@@ -342,6 +358,19 @@ impl Run {
                 } else {
                     refused
                 })
+            }
+            // Looked after as another's, it was this one's after all.
+            State::Claiming { .. } | State::Waiting { .. } | State::Pausing { .. } if self.own == Some(id) => {
+                let Ok(payload) = result else {
+                    self.end(Err(self.failed()), show);
+                    return Ok(());
+                };
+                let reply = read_result(payload)?;
+                if reply.status == ACCEPTED || reply.status == IN_FLIGHT {
+                    Ok(())
+                } else {
+                    self.finish(&reply, show)
+                }
             }
             _ => Ok(()),
         }
@@ -471,6 +500,8 @@ impl Run {
                         && !self.is_v4()
                         && matches!(self.state, State::Running { .. })
                     {
+                        // What was said before it was known whose it is may be missing.
+                        self.text.interrupt(false);
                         self.look_after(now_ms);
                         self.pause(now_ms);
                     }

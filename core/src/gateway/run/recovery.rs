@@ -67,6 +67,7 @@ impl Run {
     pub(crate) fn detach(&mut self, lost: Failure) {
         self.state = State::Detached;
         self.subscription = None;
+        self.own = None;
         self.unsubscribed = None;
         self.text.interrupt(self.finished_saying);
         self.recovery = Recovery {
