@@ -1,0 +1,736 @@
+//! What is fuzzed: functions of any bytes that panic when an invariant does not hold.
+//!
+//! `cargo test` gives them the seeds and some thousand mutations of them (`main`), `cargo fuzz` what it finds (`fuzz/`).
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use clawfront_core::agent::AgentId;
+use clawfront_core::error::Failure;
+use clawfront_core::exchange::{Exchange, Input, Outcome};
+use clawfront_core::gateway::pairing::Pairing;
+use clawfront_core::gateway::roster::Question;
+use clawfront_core::gateway::upgrade;
+use clawfront_core::key::{Client, Clients, KeyId, NewKey, SECRET_BYTES, edit};
+use clawfront_core::openai::chat::{self, Accepted, Entropy, Request};
+use clawfront_core::openai::models::Aliases;
+use clawfront_core::openai::{Completion, Form};
+use clawfront_core::respond::Common;
+use clawfront_core::session::{Session, SessionPolicy};
+use clawfront_core::turn::AgentChoice;
+use clawfront_core::{bearer, key};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::replay::{RUN_ID, START_MS, Shown, exchange_of, feed, gateway};
+
+pub(crate) const TARGETS: [&str; 5] = ["frames", "exchange", "requests", "keys", "sessions"];
+
+/// Stands for whatever must never be repeated: a prompt, a key, a value of an entry.
+pub(crate) const SECRET: &str = "SECRETSECRET";
+
+pub(crate) fn run(target: &str, data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match target {
+        "frames" => frames(&text),
+        "exchange" => exchange(&text),
+        "requests" => requests(&text),
+        "keys" => keys(&text),
+        "sessions" => sessions(&text),
+        _ => panic!("there is no target {target}"),
+    }
+}
+
+/// Any text as a frame, in every state: once, and once more.
+fn frames(text: &str) {
+    static STATES: LazyLock<Vec<Talk>> =
+        LazyLock::new(|| STATES_BY_SCRIPT.iter().map(|script| Talk::of(script)).collect());
+    for state in STATES.iter() {
+        let mut talk = state.clone();
+        talk.frame(text);
+        talk.frame(text);
+        talk.end();
+    }
+    let credential = &gateway().credential;
+    for lead in [&[][..], &[CHALLENGE], &[CHALLENGE, HELLO_4]] {
+        let (mut pairing, mut question) = (Pairing::default(), Question::default());
+        for frame in lead {
+            // How they end is not the question here.
+            let _ = pairing.receive(frame, credential);
+            let _ = question.receive(frame, credential, &mut Vec::new());
+        }
+        let _ = pairing.receive(text, credential);
+        let mut outbox = Vec::new();
+        let _ = question.receive(text, credential, &mut outbox);
+        assert!(outbox.len() <= 1);
+    }
+    for status in [200, 403, 530] {
+        let told = upgrade::refused(status, text.as_bytes()).reply();
+        assert!(told.status >= 500, "{told:?}");
+    }
+}
+
+pub(crate) const CHALLENGE: &str = r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#;
+pub(crate) const HELLO_4: &str = r#"{"type":"res","id":"1","ok":true,"payload":{"protocol":4,"auth":{"scopes":["operator.read","operator.write"]}}}"#;
+pub(crate) const HELLO_3: &str = r#"{"type":"res","id":"1","ok":true,"payload":{"protocol":3,"auth":{"scopes":["operator.read","operator.write"]}}}"#;
+const ACCEPTED: &str = r#"{"type":"res","id":"@","ok":true,"payload":{"status":"accepted"}}"#;
+const TEXT: &str = r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"assistant","data":{"text":"so","delta":"so","itemId":"i"}}}"#;
+const IN_FLIGHT: &str = r#"{"type":"res","id":"@","ok":true,"payload":{"status":"in_flight"}}"#;
+const INVALID: &str = r#"{"type":"res","id":"@","ok":false,"error":{"code":"INVALID_REQUEST"}}"#;
+
+/// The states of an exchange, by what leads there.
+const STATES_BY_SCRIPT: [&[&str]; 14] = [
+    &[""],
+    &["", CHALLENGE],
+    &["*", CHALLENGE, HELLO_4],
+    &["", CHALLENGE, HELLO_4],
+    &["", CHALLENGE, HELLO_3],
+    &["", CHALLENGE, HELLO_4, INVALID],
+    &["u", CHALLENGE, HELLO_4, ACCEPTED],
+    &["", CHALLENGE, HELLO_3, ACCEPTED, TEXT],
+    &["w", CHALLENGE, HELLO_4, ACCEPTED, TEXT],
+    &["", CHALLENGE, HELLO_4, ACCEPTED, TEXT, "!close 1006"],
+    &["", CHALLENGE, HELLO_4, ACCEPTED, TEXT, "!close 1006", "!wake"],
+    &[
+        "",
+        CHALLENGE,
+        HELLO_4,
+        ACCEPTED,
+        TEXT,
+        "!close 1006",
+        "!wake",
+        CHALLENGE,
+        HELLO_4,
+    ],
+    &[
+        "",
+        CHALLENGE,
+        HELLO_4,
+        ACCEPTED,
+        TEXT,
+        "!close 1006",
+        "!wake",
+        CHALLENGE,
+        HELLO_4,
+        IN_FLIGHT,
+    ],
+    &[
+        "",
+        CHALLENGE,
+        HELLO_3,
+        ACCEPTED,
+        TEXT,
+        "!close 1006",
+        "!wake",
+        CHALLENGE,
+        HELLO_3,
+        INVALID,
+    ],
+];
+
+/// A script, a line for each input; the first line has the options of the request.
+fn exchange(text: &str) {
+    let lines: Vec<&str> = text.split('\n').take(MAX_LINES).collect();
+    Talk::of(&lines).end();
+}
+
+/// Longest script, in lines: what fuzzing adds by repetition shows nothing new.
+const MAX_LINES: usize = 400;
+
+/// Longest time that a script lets pass at once, in milliseconds: more than a run may take.
+const MAX_PAUSE_MS: u64 = 200_000_000;
+
+/// Bytes that one input may add to the answer beyond what was heard so far, which it may repeat.
+const MAX_ADDED_BYTES: usize = 4096;
+
+/// Requests that one input may lead to: the subscription, `agent`, and the abort of a run that fails.
+const MAX_ADDED_FRAMES: usize = 4;
+
+/// Parameters that a request for a run can have, of either purpose.
+const RUN_PARAMS: [&str; 6] = [
+    "agentId",
+    "attachments",
+    "extraSystemPrompt",
+    "idempotencyKey",
+    "message",
+    "sessionKey",
+];
+
+/// Parameters of a claim, which cannot start a run.
+fn claim() -> Value {
+    json!({ "agentId": "clawfront-nobody", "channel": "clawfront-nowhere", "idempotencyKey": RUN_ID, "message": "-" })
+}
+
+/// Of a final response, what makes it one. Not a tree of values: that reads what nobody asks for, and may find it malformed.
+#[derive(Deserialize)]
+struct Response<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    ok: bool,
+    #[serde(borrow)]
+    payload: Status<'a>,
+}
+
+#[derive(Deserialize)]
+struct Status<'a> {
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+}
+
+/// An exchange, and what is known of it from outside.
+#[derive(Clone)]
+struct Talk {
+    exchange: Exchange,
+    shown: Shown,
+    now_ms: u64,
+    heard_bytes: usize,
+    is_whole: bool,
+    /// At its end there is no connection to be had, instead of one over which nothing comes.
+    is_unreachable: bool,
+    has_left: bool,
+    runs: usize,
+    /// Ids of the requests for the run on the present connection, and of the last request.
+    asked: Vec<String>,
+    last_id: String,
+}
+
+impl Talk {
+    fn of(lines: &[&str]) -> Self {
+        let (options, lines) = lines.split_first().unwrap_or((&"", &[]));
+        let mut talk = Self::new(options);
+        for line in lines {
+            talk.line(line);
+        }
+        talk
+    }
+
+    fn new(options: &str) -> Self {
+        let has = |option| options.contains(option);
+        let form = match (has('w'), has('u')) {
+            (true, _) => Form::Whole,
+            (false, include_usage) => Form::Chunks { include_usage },
+        };
+        Self {
+            exchange: fresh(form, has('*'), has('q'), has('f')),
+            shown: Shown::default(),
+            now_ms: START_MS,
+            heard_bytes: 0,
+            is_whole: has('w'),
+            is_unreachable: has('x'),
+            has_left: false,
+            runs: 0,
+            asked: Vec::new(),
+            last_id: String::new(),
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.now_ms += 1;
+        let Some(input) = line.strip_prefix('!') else {
+            return self.frame(line);
+        };
+        let (what, number) = input.split_once(' ').unwrap_or((input, ""));
+        match what {
+            "close" => self.give(Input::Closed {
+                code: number.parse().unwrap_or(1006),
+            }),
+            "fail" => self.give(Input::Failed(Failure::Unreachable)),
+            "refuse" => self.give(Input::Failed(upgrade::refused(number.parse().unwrap_or(403), b""))),
+            "leave" => {
+                self.give(Input::HungUp);
+                self.has_left = true;
+            }
+            "overrun" => self.give(Input::Overrun),
+            "wake" => self.wait(MAX_PAUSE_MS),
+            "after" => {
+                let wanted_ms = number.parse::<u64>().unwrap_or_default().min(MAX_PAUSE_MS);
+                let end_ms = self.now_ms + wanted_ms;
+                self.now_ms = end_ms;
+                self.tick();
+            }
+            _ => {}
+        }
+    }
+
+    /// `"@"` stands for the id of the last request for the run, `"?"` for that of the last request.
+    fn frame(&mut self, text: &str) {
+        let mut text = Cow::Borrowed(text);
+        for (placeholder, id) in [
+            (r#""@""#, self.asked.last().unwrap_or(&self.last_id)),
+            (r#""?""#, &self.last_id),
+        ] {
+            if text.contains(placeholder) {
+                text = Cow::Owned(text.replace(placeholder, &format!("{id:?}")));
+            }
+        }
+        self.heard_bytes += text.len();
+        let was_answered = matches!(self.exchange.outcome(), Outcome::Answered(_));
+        let asked = self.asked.clone();
+        self.give(Input::Frame(&text));
+        if !was_answered && matches!(self.exchange.outcome(), Outcome::Answered(_)) {
+            let last: Response<'_> = serde_json::from_str(&text).unwrap();
+            let is_final = last.kind == "res" && last.ok && last.payload.status == "ok";
+            assert!(is_final, "a success that nobody told: {text}");
+            assert!(
+                asked.iter().any(|id| last.id == **id),
+                "the success of another request: {text}"
+            );
+        }
+    }
+
+    fn give(&mut self, input: Input<'_>) {
+        let is_frame = matches!(input, Input::Frame(_));
+        let was_ended = self.shown.ended;
+        let (body, frames, connects) = (self.shown.body.len(), self.shown.frames.len(), self.shown.connects);
+        feed(&mut self.exchange, input, self.now_ms, &mut self.shown);
+
+        let is_pending = matches!(self.exchange.outcome(), Outcome::Pending);
+        assert_eq!(is_pending, !self.shown.ended, "the end is told when it is there");
+        assert_eq!(
+            is_pending,
+            self.exchange.wake_at_ms().is_some(),
+            "what goes on has a deadline"
+        );
+        if !is_frame && !was_ended {
+            assert!(
+                !matches!(self.exchange.outcome(), Outcome::Answered(_)),
+                "only a frame tells of success"
+            );
+        }
+        let added = self.shown.body.len() - body;
+        assert!(added <= MAX_ADDED_BYTES + 8 * self.heard_bytes, "{added} bytes at once");
+        assert!(!self.has_left || added == 0, "bytes for a client that left");
+        if self.shown.connects > connects {
+            self.asked.clear();
+        }
+        let sent = self.shown.frames.split_off(frames);
+        assert!(sent.len() <= MAX_ADDED_FRAMES, "{sent:?}");
+        for frame in &sent {
+            self.see(frame);
+        }
+    }
+
+    /// Looks at a request of ours.
+    fn see(&mut self, frame: &str) {
+        let request: Value = serde_json::from_str(frame).unwrap();
+        let (params, method) = (&request["params"], request["method"].as_str().unwrap());
+        request["id"].as_str().unwrap().clone_into(&mut self.last_id);
+        match method {
+            "connect" | "agents.list" => {}
+            "agent" if *params == claim() => {
+                assert_eq!(self.runs, 1, "a claim of what was never asked for");
+                self.asked.push(self.last_id.clone());
+            }
+            "agent" => {
+                self.runs += 1;
+                assert_eq!(self.runs, 1, "a run is asked for once");
+                check_run_params(params);
+                self.asked.push(self.last_id.clone());
+            }
+            "agent.wait" | "chat.abort" => assert_eq!(params["runId"], RUN_ID),
+            "sessions.messages.subscribe" => assert!(params["key"].as_str().unwrap().contains(":edge:phone:")),
+            _ => panic!("a request that nobody knows: {frame}"),
+        }
+    }
+
+    /// Lets time pass until something is due, `limit_ms` at most.
+    fn wait(&mut self, limit_ms: u64) {
+        let end_ms = self.now_ms + limit_ms;
+        self.now_ms = self
+            .exchange
+            .wake_at_ms()
+            .unwrap_or(self.now_ms)
+            .clamp(self.now_ms, end_ms);
+        self.tick();
+    }
+
+    /// A caller that wakes when it is told to does not spin.
+    fn tick(&mut self) {
+        for _ in 0..8 {
+            self.give(Input::Tick);
+            if self
+                .exchange
+                .wake_at_ms()
+                .is_none_or(|wake_at_ms| wake_at_ms > self.now_ms)
+            {
+                return;
+            }
+        }
+        panic!("what is due stays due: {:?}", self.exchange);
+    }
+
+    /// Nothing comes any more: time alone ends the exchange, and what came out of it is whole.
+    fn end(mut self) {
+        for _ in 0..400 {
+            if self.shown.ended {
+                break;
+            }
+            let connects = self.shown.connects;
+            self.wait(MAX_PAUSE_MS);
+            if self.is_unreachable && self.shown.connects > connects {
+                self.give(Input::Failed(Failure::Unreachable));
+            }
+        }
+        assert!(self.shown.ended, "it goes on forever: {:?}", self.exchange);
+        let held = format!("{:?}", self.exchange).len();
+        assert!(
+            held <= 4 * MAX_ADDED_BYTES + 8 * self.heard_bytes,
+            "{held} bytes are held"
+        );
+        self.give(Input::Frame(TEXT));
+        self.give(Input::Closed { code: 1000 });
+        self.give(Input::Tick);
+        self.give(Input::HungUp);
+        self.check_body();
+    }
+
+    fn check_body(&self) {
+        let body = &self.shown.body;
+        assert!(!body.contains("device-token"), "the gateway's credential: {body}");
+        let is_answered = matches!(self.exchange.outcome(), Outcome::Answered(_));
+        let has_hung_up = matches!(self.exchange.outcome(), Outcome::Failed(Failure::HungUp));
+        assert!(!has_hung_up || self.has_left, "the client was there");
+        if self
+            .shown
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/event-stream"))
+        {
+            assert!(!self.is_whole && self.shown.status() == 200);
+            let told = Told::of(body);
+            let expected = match (has_hung_up, is_answered) {
+                (true, _) => (0, 0, 0),
+                (false, true) => (1, 0, 1),
+                (false, false) => (0, 1, 1),
+            };
+            assert_eq!((told.finishes, told.errors, told.dones), expected, "{body}");
+        } else if has_hung_up {
+            assert!(body.trim().is_empty(), "{body}");
+        } else {
+            let told: Value = serde_json::from_str(body).unwrap();
+            assert!(!is_answered || (self.is_whole && self.shown.status() == 200), "{body}");
+            assert_eq!(told["choices"][0]["finish_reason"].is_string(), is_answered, "{body}");
+            assert_eq!(is_error(&told), !is_answered, "{body}");
+        }
+    }
+}
+
+/// Exchanges in their first state are made once: their keys are read and derived from.
+fn fresh(form: Form, any_agent: bool, is_quiet: bool, finishes: bool) -> Exchange {
+    static FRESH: LazyLock<Vec<Exchange>> = LazyLock::new(|| {
+        let forms = [
+            Form::Chunks { include_usage: false },
+            Form::Chunks { include_usage: true },
+            Form::Whole,
+        ];
+        let mut fresh = Vec::new();
+        for form in forms {
+            for fields in 0..8 {
+                let agents = if fields & 4 == 0 { "main" } else { "*" };
+                let heartbeat = if fields & 2 == 0 { "on" } else { "off" };
+                let on_disconnect = if fields & 1 == 0 { "abort" } else { "finish" };
+                fresh.push(exchange_of(
+                    form,
+                    &format!("agents={agents} heartbeat={heartbeat} on_disconnect={on_disconnect}"),
+                ));
+            }
+        }
+        fresh
+    });
+    let form = match form {
+        Form::Chunks { include_usage } => usize::from(include_usage),
+        Form::Whole => 2,
+    };
+    let fields = usize::from(any_agent) * 4 + usize::from(is_quiet) * 2 + usize::from(finishes);
+    FRESH[form * 8 + fields].clone()
+}
+
+fn check_run_params(params: &Value) {
+    let params = params.as_object().unwrap();
+    for name in params.keys() {
+        assert!(RUN_PARAMS.contains(&name.as_str()), "{name} is not on our list");
+    }
+}
+
+/// What an event stream says.
+#[derive(Default)]
+struct Told {
+    finishes: usize,
+    errors: usize,
+    dones: usize,
+}
+
+impl Told {
+    fn of(body: &str) -> Self {
+        let mut told = Self::default();
+        assert!(body.is_empty() || body.ends_with('\n'), "{body}");
+        let mut lines = body.lines();
+        while let Some(line) = lines.next() {
+            if line == ": ping" {
+                continue;
+            }
+            assert_eq!(told.dones, 0, "something behind the end: {body}");
+            let data = line
+                .strip_prefix("data: ")
+                .unwrap_or_else(|| panic!("no line of an event: {line}"));
+            assert_eq!(lines.next(), Some(""), "an event ends with a blank line: {body}");
+            if data == "[DONE]" {
+                told.dones += 1;
+                continue;
+            }
+            let chunk: Value = serde_json::from_str(data).unwrap();
+            let is_terminal = is_error(&chunk) || chunk["choices"][0]["finish_reason"].is_string();
+            assert!(
+                told.finishes + told.errors == 0 || chunk["usage"].is_object(),
+                "something behind the end: {body}"
+            );
+            told.errors += usize::from(is_error(&chunk));
+            told.finishes += usize::from(is_terminal && !is_error(&chunk));
+        }
+        told
+    }
+}
+
+/// OpenAI's error object, with its four fields.
+fn is_error(value: &Value) -> bool {
+    let error = &value["error"];
+    if error.is_null() {
+        return false;
+    }
+    let fields: Vec<&str> = error.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(fields, ["code", "message", "param", "type"], "{error}");
+    true
+}
+
+/// `name: value` lines, a blank line, and a body, as a request of keys of every kind.
+fn requests(text: &str) {
+    static CLIENTS: LazyLock<Vec<Client>> = LazyLock::new(|| {
+        [
+            "agents=main,beta default=main conversations=x-session-id",
+            "agents=main,beta sessions=any tasks=inline",
+            "agents=*",
+        ]
+        .map(|fields| one_client(&format!("phone {} {fields}", phone().hash)).unwrap())
+        .to_vec()
+    });
+    static ALIASES: LazyLock<Aliases> = LazyLock::new(|| Aliases::parse("gpt-4o=main private=secret").unwrap());
+    let (head, body) = text.split_once("\n\n").unwrap_or(("", text));
+    let header = |wanted: &str| {
+        let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+        fields
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| value.to_owned())
+    };
+    for client in CLIENTS.iter() {
+        let request = Request {
+            body: body.as_bytes(),
+            header: &header,
+            is_repeated: header("x-stainless-retry-count").is_some(),
+        };
+        let entropy = Entropy {
+            run: [0xAA; 16],
+            session: [0xBB; 16],
+        };
+        match chat::accept(&request, client, &ALIASES, &entropy) {
+            Ok(accepted) => check_accepted(accepted, client),
+            Err(failure) => check_refused(&failure),
+        }
+    }
+}
+
+fn check_accepted(accepted: Accepted, client: &Client) {
+    let turn = &accepted.turn;
+    assert!(accepted.ignored.is_sorted());
+    let agent = match &turn.agent {
+        AgentChoice::Named(agent) => agent.clone(),
+        AgentChoice::GatewayDefault(agents) => {
+            assert_eq!(*agents, client.agents);
+            AgentId::parse("main").unwrap()
+        }
+    };
+    assert!(client.agents.allows(&agent), "{agent}");
+    let key = turn.session.key(&agent);
+    let name = key.as_str().strip_prefix(&format!("agent:{agent}:"));
+    check_session_name(name.unwrap_or_else(|| panic!("{key:?}")), client.sessions);
+
+    // What the gateway gets is what was read, under the names on our list.
+    let message = turn.message.clone();
+    let is_named = matches!(turn.agent, AgentChoice::Named(_));
+    let completion = Completion::new(Form::Whole, "chatcmpl-00ff".to_owned(), accepted.model, 1);
+    let mut exchange = Exchange::new(accepted.turn, completion, Common::default(), client.streams, START_MS);
+    let mut shown = Shown::default();
+    feed(&mut exchange, Input::Frame(CHALLENGE), START_MS, &mut shown);
+    feed(&mut exchange, Input::Frame(HELLO_4), START_MS, &mut shown);
+    if !is_named {
+        let list = r#"{"type":"res","id":"2","ok":true,"payload":{"defaultId":"main","agents":[{"id":"main"}]}}"#;
+        feed(&mut exchange, Input::Frame(list), START_MS, &mut shown);
+    }
+    let asked: Value = serde_json::from_str(shown.frames.last().unwrap()).unwrap();
+    assert_eq!(asked["method"], "agent");
+    check_run_params(&asked["params"]);
+    assert_eq!(asked["params"]["message"], message);
+    assert_eq!(asked["params"]["sessionKey"], key.as_str());
+    assert_eq!(asked["params"]["agentId"], agent.as_str());
+}
+
+/// What stands behind `agent:<agent>:` in a session's key.
+fn check_session_name(name: &str, policy: SessionPolicy) {
+    match policy {
+        SessionPolicy::Own => {
+            assert!(name.starts_with("edge:phone:"), "{name}");
+            // Nothing that the gateway would fold, split or take for something else.
+            let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-=~:".contains(&b);
+            assert!(name.bytes().all(is_plain) && name.len() < 256, "{name}");
+        }
+        SessionPolicy::Any => {
+            // The gateway lower-cases it: what it would then be, it is.
+            assert_eq!(name, name.to_lowercase());
+            let reserved = ["cron:", "subagent:", "acp:"];
+            assert!(!reserved.iter().any(|namespace| name.starts_with(namespace)), "{name}");
+        }
+    }
+}
+
+fn check_refused(failure: &Failure) {
+    let told = failure.reply();
+    assert!((400..500).contains(&told.status), "{told:?}");
+    assert!(!format!("{told:?}{:?}", failure.cause()).contains(SECRET), "{told:?}");
+}
+
+/// A value of `CLIENT_KEYS`, each line of which is presented as a key, too.
+fn keys(text: &str) {
+    let pieces: String = edit::pieces(text).collect();
+    assert_eq!(pieces, text);
+    let entries: Vec<&str> = edit::pieces(text).filter_map(edit::entry).collect();
+    let (mut clients, mut problems) = (Clients::default(), Vec::new());
+    clients.extend(text, &mut problems);
+    assert_eq!(clients.iter().count() + problems.len(), entries.len());
+    for problem in &problems {
+        assert!(!problem.to_string().contains(SECRET), "{problem}");
+    }
+    for client in clients.iter() {
+        assert!(
+            client
+                .default_agent
+                .as_ref()
+                .is_none_or(|agent| client.agents.allows(agent))
+        );
+        if let Some(label) = &client.label {
+            let written = edit::write(
+                &client.id,
+                &phone().hash,
+                [("agents", "main"), ("label", label.as_str())],
+            );
+            assert_eq!(one_client(&written).unwrap().label.as_ref(), Some(label), "{written}");
+        }
+    }
+
+    for presented in text.lines().chain([phone().plaintext.as_str()]) {
+        for presented in [presented, presented.trim()] {
+            if let Ok(client) = clients.admit(presented, START_MS, None) {
+                assert_eq!(*presented, *phone().plaintext, "nothing else is known of a hash");
+                assert_eq!(key::id_of(presented), Some(client.id.as_str()));
+            }
+        }
+        if let Some(token) = bearer::token(presented) {
+            assert!(token.bytes().all(|b| b.is_ascii_graphic()));
+        }
+        if let Err(denied) = bearer::admit(&clients, Some(presented), START_MS, None) {
+            assert_eq!(denied.reply().status, 401);
+        }
+    }
+    for entry in entries {
+        check_edits(entry);
+    }
+}
+
+/// A good entry is good after every step of a rotation, and means the same.
+fn check_edits(entry: &str) {
+    let new = NewKey::from_entropy(&KeyId::parse("phone").unwrap(), &[9; SECRET_BYTES]);
+    let (rotated, finished) = (edit::rotate(entry, &new.hash), edit::finish(entry));
+    let Some(before) = one_client(entry) else {
+        return;
+    };
+    assert_ne!(rotated.is_some(), finished.is_some(), "{entry}");
+    if entry.contains(&new.hash) {
+        return;
+    }
+    let finished = rotated
+        .as_ref()
+        .map_or(finished, |rotated| edit::finish(rotated))
+        .unwrap();
+    for edited in rotated.iter().chain([&finished]) {
+        let after = one_client(edited).unwrap_or_else(|| panic!("{entry:?} became {edited:?}"));
+        let meaning = |client: &Client| {
+            let told = format!("{client:?}");
+            told.split("secrets:").next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(meaning(&before), meaning(&after), "{edited}");
+    }
+    if rotated.is_some() {
+        assert!(
+            finished.contains(&new.hash) && edit::finish(&finished).is_none(),
+            "{finished}"
+        );
+    }
+}
+
+fn phone() -> &'static NewKey {
+    static PHONE: LazyLock<NewKey> =
+        LazyLock::new(|| NewKey::from_entropy(&KeyId::parse("phone").unwrap(), &[7; SECRET_BYTES]));
+    &PHONE
+}
+
+/// The client of an entry, if it is a good one.
+fn one_client(entry: &str) -> Option<Client> {
+    let (mut clients, mut problems) = (Clients::default(), Vec::new());
+    clients.extend(entry, &mut problems);
+    clients.iter().next().filter(|_| problems.is_empty()).cloned()
+}
+
+/// Two names, up to the first line break and behind it: as sessions of every kind they meet only where they must.
+fn sessions(text: &str) {
+    let (one, other) = text.split_once('\n').unwrap_or((text, text));
+    let main = AgentId::parse("main").unwrap();
+    let named = |kid: &str, name: &str| {
+        let kid = KeyId::parse(kid).unwrap();
+        let sessions = [
+            Session::named(&kid, SessionPolicy::Own, name),
+            Session::of_user(&kid, name),
+            Session::of_conversation(&kid, "x-session-id", name),
+            Session::of_conversation(&kid, "x-openwebui-chat-id", name),
+        ];
+        sessions.map(|session| session.ok().map(|session| session.key(&main)))
+    };
+    let mine = named("phone", one);
+    for key in mine.iter().flatten() {
+        check_session_name(key.as_str().strip_prefix("agent:main:").unwrap(), SessionPolicy::Own);
+    }
+    for (kid, name) in [
+        ("phone", one),
+        ("phone", other),
+        ("phone-2", other),
+        ("phon", other),
+        ("bot", one),
+    ] {
+        for (i, left) in mine.iter().enumerate() {
+            for (j, right) in named(kid, name).iter().enumerate() {
+                if let (Some(left), Some(right)) = (left, right) {
+                    assert_eq!(
+                        left == right,
+                        i == j && kid == "phone" && one == name,
+                        "{one:?} {name:?}"
+                    );
+                }
+            }
+        }
+    }
+    let phone = KeyId::parse("phone").unwrap();
+    if let Ok(session) = Session::named(&phone, SessionPolicy::Any, one) {
+        let agent = session.agent().unwrap_or(&main);
+        let key = session.key(&main);
+        let name = key.as_str().strip_prefix(&format!("agent:{agent}:"));
+        check_session_name(name.unwrap_or_else(|| panic!("{key:?}")), SessionPolicy::Any);
+    }
+}
