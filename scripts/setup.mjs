@@ -69,6 +69,9 @@ export const ensureWorkerBuild = () => ensureCargoTool(WORKER_BUILD);
 /** Its version must be exactly that of the library the Worker links: the two share a file format. */
 export const ensureWasmBindgen = () => ensureCargoTool(wasmBindgen());
 
+/** For `npm run fuzz` only. */
+export const ensureCargoFuzz = () => ensureCargoTool(CARGO_FUZZ);
+
 /** The environment of every program started here: the right Node first on the PATH, and worker-build told where its tools are. */
 export function environment() {
   return {
@@ -82,6 +85,7 @@ export function environment() {
 }
 
 export const workerBuildPath = () => toolPath(WORKER_BUILD);
+export const cargoFuzzPath = () => toolPath(CARGO_FUZZ);
 
 /** The Node that runs wrangler, the tests and OpenClaw: the one npm installed for this platform, else the one running this if it is new enough. */
 export function findNode() {
@@ -114,6 +118,8 @@ const wasmBindgen = () => ({
   flags: [],
   takes: "some minutes, once",
 });
+
+const CARGO_FUZZ = { crate: "cargo-fuzz", bin: "cargo-fuzz", version: "0.13.2", flags: ["--locked"], takes: "a minute, once" };
 
 /** They run for seconds and would compile for minutes: not worth optimising. */
 const UNOPTIMISED = {
