@@ -162,6 +162,13 @@ for (const protocol of [4, 3]) {
       assert.deepEqual([refused.status, (await refused.json()).error.param], [400, "x-clawfront-reasoning"]);
     });
 
+    test("tools are told by their names, in comments, to who asks", async () => {
+      const body = says("use it [[fake deltas=3 tool=exec]]", { stream: true });
+      const told = async (headers) => (await (await post(front.worker, front.phone, body, { headers })).text()).match(/^: .*$/gm);
+      assert.deepEqual(await told({ "x-clawfront-progress": "on" }), [": tool exec started", ": tool exec ended"]);
+      assert.equal(await told({}), null);
+    });
+
     test("a frame that is no JSON ends nothing", async () => {
       const completion = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=6 garbage=3]]"));
       assert.equal(completion.choices[0].message.content, words(6));

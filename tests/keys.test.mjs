@@ -175,6 +175,7 @@ describe("scopes and status", () => {
       conversations: [],
       tasks: "aside",
       reasoning: false,
+      progress: false,
     });
     assert.deepEqual([requests_per_minute.limit, requests_per_minute.remaining], [30, 29]);
     assert.ok(requests_per_minute.reset_s > 0 && requests_per_minute.reset_s <= 60);

@@ -137,6 +137,9 @@ pub(crate) struct New {
     /// on or off (the default): whether answers tell what the model thinks
     #[arg(long, value_name = "on|off")]
     reasoning: Option<String>,
+    /// on or off (the default): whether streams tell of tools and failed attempts, as comments
+    #[arg(long, value_name = "on|off")]
+    progress: Option<String>,
     /// For people; without double quotes
     #[arg(long)]
     label: Option<String>,
@@ -261,6 +264,7 @@ fn make(new: &New) -> Result<Output, Problem> {
         ("conversations", new.conversations.as_ref()),
         ("tasks", new.tasks.as_ref()),
         ("reasoning", new.reasoning.as_ref()),
+        ("progress", new.progress.as_ref()),
         ("label", new.label.as_ref()),
     ];
     let fields = fields

@@ -178,7 +178,11 @@ struct Reply {
 impl Exchange {
     pub fn new(turn: Turn, completion: Completion, common: Common, policy: StreamPolicy, now_ms: u64) -> Self {
         Self {
-            link: Link::new(Client::BACKEND),
+            link: Link::new(if turn.wants_progress {
+                Client::WATCHING_BACKEND
+            } else {
+                Client::BACKEND
+            }),
             run: Run::new(turn),
             policy,
             reply: Reply {
@@ -302,6 +306,7 @@ impl Exchange {
                 RunEvent::Accepted => reply.accept(now_ms, head, body),
                 RunEvent::Text(text) => reply.completion.text(text, body),
                 RunEvent::Thought(thought) => reply.completion.thought(thought, body),
+                RunEvent::Progress(progress) => reply.completion.progress(&progress, body),
                 RunEvent::Ended(result) => ended = Some(result),
             });
         match ended {
@@ -367,6 +372,7 @@ impl Exchange {
     fn connect(&mut self, now_ms: u64, out: &mut Output) {
         if let Some(loss) = &mut self.loss {
             loss.step = Step::Attempt { since_ms: now_ms };
+            // Of tools only the connection hears that asked for the run.
             self.link = Link::new(Client::BACKEND);
             self.connections = self.connections.saturating_add(1);
             out.connect = true;

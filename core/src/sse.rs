@@ -3,6 +3,9 @@
 //! Source: WHATWG HTML, "Server-sent events". No `id:`, no `event:` and no `retry:` line is ever written: the official Python SDK
 //! fails on a comment between events that carry ids, and on any `retry:`.
 
+use std::fmt::Display;
+use std::io::Write;
+
 /// One event, whose data `write` writes on one line (JSON has no raw line breaks).
 pub fn data(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"data: ");
@@ -15,7 +18,14 @@ pub fn done(out: &mut Vec<u8>) {
     data(out, |out| out.extend_from_slice(b"[DONE]"));
 }
 
-/// A comment, which every decoder skips. One line break, not two: two would dispatch an empty event in some of them.
+/// A comment of one line, which every decoder skips. One line break, not two: two would dispatch an empty event in some of them.
+pub fn comment(out: &mut Vec<u8>, line: &impl Display) {
+    // Into memory.
+    let written = writeln!(out, ": {line}");
+    debug_assert!(written.is_ok());
+}
+
+/// What keeps a silent stream alive.
 pub fn ping(out: &mut Vec<u8>) {
-    out.extend_from_slice(b": ping\n");
+    comment(out, &"ping");
 }

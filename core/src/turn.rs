@@ -2,6 +2,9 @@
 //!
 //! `openai/` makes a [`Turn`] and shows [`RunEvent`]s; `gateway/` runs the one and tells the others. Neither names the other.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use data_encoding::HEXLOWER;
 
 use crate::agent::{AgentId, Agents};
@@ -18,6 +21,8 @@ pub struct Turn {
     pub may_exist: bool,
     /// The client wants to hear what the model thinks.
     pub wants_thoughts: bool,
+    /// The client wants to hear of tools and failed attempts.
+    pub wants_progress: bool,
     /// What the agent is told.
     pub message: String,
     pub extra_system_prompt: Option<String>,
@@ -67,8 +72,58 @@ pub enum RunEvent<'a> {
     Text(&'a str),
     /// The next piece of what the model thinks, which is no part of the answer.
     Thought(&'a str),
+    /// What it does meanwhile.
+    Progress(Progress<'a>),
     /// The run is over; nothing follows.
     Ended(Result<Answer, Failure>),
+}
+
+/// What a run does besides talking. Its words are for a comment: one line, without the gateway's prose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress<'a> {
+    ToolStarted {
+        name: Cow<'a, str>,
+    },
+    ToolEnded {
+        name: Cow<'a, str>,
+        failed: bool,
+    },
+    /// The model failed, and is asked again.
+    Retrying {
+        attempt: u32,
+        of: u32,
+    },
+    /// The model failed; whether it is asked again the gateway does not say (protocol 3).
+    AttemptFailed,
+}
+
+impl fmt::Display for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ToolStarted { name } => write!(f, "tool {} started", ToolName(name)),
+            Self::ToolEnded { name, failed: false } => write!(f, "tool {} ended", ToolName(name)),
+            Self::ToolEnded { name, failed: true } => write!(f, "tool {} failed", ToolName(name)),
+            Self::Retrying { attempt, of } => write!(f, "model failed, retry {attempt} of {of} follows"),
+            Self::AttemptFailed => f.write_str("model failed"),
+        }
+    }
+}
+
+/// The longest name of a tool that is shown, in characters; OpenAI's own limit.
+const MAX_TOOL_NAME_CHARS: usize = 64;
+
+/// A tool's name without what could end a line or a comment.
+struct ToolName<'a>(&'a str);
+
+impl fmt::Display for ToolName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
+        self.0
+            .chars()
+            .filter(shown)
+            .take(MAX_TOOL_NAME_CHARS)
+            .try_for_each(|c| fmt::Write::write_char(f, c))
+    }
 }
 
 /// How a run that succeeded ended.

@@ -101,6 +101,13 @@ describe(`OpenClaw ${version}`, () => {
     assert.equal(seen.text, `Let me check.\n\n${words(4)}`);
   });
 
+  test("a tool is told by its name, in comments, to who asks", async () => {
+    const body = says("use it [[fake deltas=4 tool=exec args={\"command\":\"echo hi\"}]]", { stream: true });
+    const response = await post(worker, key, body, { headers: { "x-clawfront-progress": "on" } });
+    const comments = (await response.text()).match(/^: .*$/gm).filter((comment) => comment !== ": ping");
+    assert.deepEqual(comments, [": tool exec started", ": tool exec ended"]);
+  });
+
   test("system prompt, history and agent reach the model", async () => {
     const messages = [
       { role: "system", content: "You are a zebra." },

@@ -118,6 +118,43 @@ pub(crate) struct ThinkingData<'a> {
     pub text: Cow<'a, str>,
 }
 
+/// `data` of the stream `item` (protocol 4).
+#[derive(Debug, Deserialize)]
+pub(crate) struct ItemData<'a> {
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub phase: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub status: Cow<'a, str>,
+}
+
+/// `data` of the stream `tool`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ToolData<'a> {
+    #[serde(borrow)]
+    pub phase: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub name: Cow<'a, str>,
+    #[serde(default)]
+    pub is_error: bool,
+}
+
+/// `data` of the stream `run_status` (protocol 4).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunStatusData<'a> {
+    #[serde(borrow)]
+    pub phase: Cow<'a, str>,
+    #[serde(default)]
+    pub retry_attempt: u32,
+    #[serde(default)]
+    pub max_retries: u32,
+}
+
 /// `data` of the stream `lifecycle`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

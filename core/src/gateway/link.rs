@@ -41,6 +41,7 @@ const ROLE: &str = "operator";
 pub(crate) struct Client {
     pub id: &'static str,
     pub mode: &'static str,
+    pub caps: &'static [&'static str],
 }
 
 impl Client {
@@ -48,13 +49,25 @@ impl Client {
     pub(crate) const BACKEND: Self = Self {
         id: "gateway-client",
         mode: "backend",
+        caps: &[SCOPED_EVENTS],
+    };
+    /// The same, which hears of its run's tools.
+    pub(crate) const WATCHING_BACKEND: Self = Self {
+        caps: &[SCOPED_EVENTS, TOOL_EVENTS],
+        ..Self::BACKEND
     };
     /// A command on the gateway's host: only to it does the gateway give a device token without asking its operator.
-    pub(crate) const CLI: Self = Self { id: "cli", mode: "cli" };
+    pub(crate) const CLI: Self = Self {
+        id: "cli",
+        mode: "cli",
+        caps: &[SCOPED_EVENTS],
+    };
 }
 
 /// Protocol 4 then sends the events of subscribed sessions only; protocol 3 ignores it.
-const CAPS: [&str; 1] = ["session-scoped-events"];
+const SCOPED_EVENTS: &str = "session-scoped-events";
+/// Without it protocol 3 tells nothing of tools, and protocol 4 not what they are given and return.
+const TOOL_EVENTS: &str = "tool-events";
 
 /// The largest frame that is read, in bytes: `policy.maxPayload` of both versions.
 const MAX_FRAME_BYTES: usize = 26_214_400;
@@ -307,7 +320,7 @@ impl<'a> ConnectFrame<'a> {
             },
             role: ROLE,
             scopes: &SCOPES,
-            caps: &CAPS,
+            caps: self.client.caps,
             auth,
             device: self.device.as_ref().map(|device| Device {
                 id: &device.id,

@@ -6,6 +6,7 @@ pub mod device;
 pub(crate) mod frame;
 pub(crate) mod link;
 pub mod pairing;
+mod progress;
 pub mod refusal;
 pub mod roster;
 pub(crate) mod run;

@@ -46,9 +46,9 @@ use crate::gateway::frame::{
     RunError, RunParams, SubscribeParams, ThinkingData,
 };
 use crate::gateway::link::{Incoming, Link, Protocol, Rejection, RequestId};
-use crate::gateway::{refusal, roster};
+use crate::gateway::{progress, refusal, roster};
 use crate::session::SessionKey;
-use crate::turn::{AgentChoice, Answer, Finish, RunEvent, Turn, Usage};
+use crate::turn::{AgentChoice, Answer, Finish, Progress, RunEvent, Turn, Usage};
 
 use recovery::Recovery;
 
@@ -493,7 +493,7 @@ impl Run {
             }
             "lifecycle" => {
                 if let Ok(data) = serde_json::from_str::<LifecycleData<'_>>(event.data.get()) {
-                    self.receive_lifecycle(&data);
+                    self.receive_lifecycle(&data, show);
                     // Protocol 3 answers `accepted` to two who ask at once, and tells the end to the first of them only.
                     if self.turn.may_exist
                         && data.phase == "end"
@@ -505,6 +505,12 @@ impl Run {
                         self.look_after(now_ms);
                         self.pause(now_ms);
                     }
+                }
+            }
+            stream if self.turn.wants_progress => {
+                let protocol = self.target.as_ref().map(|target| target.protocol);
+                if let Some(progress) = protocol.and_then(|protocol| progress::read(protocol, stream, event.data)) {
+                    show(RunEvent::Progress(progress));
                 }
             }
             _ => {}
@@ -521,7 +527,7 @@ impl Run {
         }
     }
 
-    fn receive_lifecycle(&mut self, data: &LifecycleData<'_>) {
+    fn receive_lifecycle(&mut self, data: &LifecycleData<'_>, show: &mut impl FnMut(RunEvent<'_>)) {
         match &*data.phase {
             "start" => {
                 self.provider_failure = None;
@@ -536,6 +542,9 @@ impl Run {
                     .is_some_and(|target| target.protocol == Protocol::V3) =>
             {
                 self.text.restart();
+                if self.turn.wants_progress {
+                    show(RunEvent::Progress(Progress::AttemptFailed));
+                }
             }
             _ => {}
         }

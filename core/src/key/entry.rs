@@ -182,6 +182,7 @@ struct Fields<'a> {
     conversations: Vec<String>,
     tasks: TaskPolicy,
     reasoning: bool,
+    progress: bool,
     label: Option<String>,
 }
 
@@ -215,13 +216,7 @@ impl Fields<'_> {
                     "networks are at most 16, each once, by their first address: 203.0.113.0/24 or 2001:db8::/32",
                 )?;
             }
-            "heartbeat" => {
-                self.streams.heartbeat = match value {
-                    "on" => true,
-                    "off" => false,
-                    _ => return Err("heartbeat is on or off".into()),
-                }
-            }
+            "heartbeat" => self.streams.heartbeat = switch(name, value)?,
             "on_disconnect" => {
                 self.streams.on_disconnect = match value {
                     "abort" => OnDisconnect::Abort,
@@ -240,18 +235,13 @@ impl Fields<'_> {
                     _ => return Err("tasks is aside or inline".into()),
                 }
             }
-            "reasoning" => {
-                self.reasoning = match value {
-                    "on" => true,
-                    "off" => false,
-                    _ => return Err("reasoning is on or off".into()),
-                }
-            }
+            "reasoning" => self.reasoning = switch(name, value)?,
+            "progress" => self.progress = switch(name, value)?,
             "label" => self.label = Some(label(value)?),
             _ => {
                 return Err(
                     "there is an unknown field; the fields are agents, default, sessions, scopes, not_before, expires, rpm, runs, \
-                     origins, networks, heartbeat, on_disconnect, conversations, tasks, reasoning and label"
+                     origins, networks, heartbeat, on_disconnect, conversations, tasks, reasoning, progress and label"
                         .into(),
                 );
             }
@@ -286,6 +276,7 @@ impl Fields<'_> {
             conversations: self.conversations,
             tasks: self.tasks,
             reasoning: self.reasoning,
+            progress: self.progress,
             label: self.label,
             secrets: Secrets {
                 id: Digest::of(id.as_str()),
@@ -293,6 +284,14 @@ impl Fields<'_> {
                 previous,
             },
         })
+    }
+}
+
+fn switch(name: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("{name} is on or off")),
     }
 }
 
@@ -401,7 +400,7 @@ mod tests {
         assert!(client.origins.is_empty() && client.networks.is_empty() && client.conversations.is_empty());
         assert_eq!(client.streams, StreamPolicy::default());
         assert_eq!(client.tasks, TaskPolicy::Aside);
-        assert!(!client.reasoning);
+        assert!(!client.reasoning && !client.progress);
         assert_eq!(client.label, None);
         assert_eq!(entry("agents=main,beta").default_agent, None);
         assert_eq!(entry("agents=*").default_agent, None);
@@ -410,7 +409,7 @@ mod tests {
     #[test]
     fn every_field_is_read() {
         let client = entry(
-            "sessions=any label=\"Anna's phone = mine\" tasks=inline conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off reasoning=on on_disconnect=finish \
+            "sessions=any label=\"Anna's phone = mine\" tasks=inline conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off reasoning=on progress=on on_disconnect=finish \
              networks=203.0.113.0/24,2001:db8::1 origins=https://chat.example.com,http://localhost:3000 runs=2 rpm=30 \
              expires=2027-06-30 not_before=2026-11-01 scopes=chat default=notes agents=main,notes",
         );
@@ -439,7 +438,7 @@ mod tests {
         );
         assert_eq!(client.conversations, ["x-openwebui-chat-id", "x-session-id"]);
         assert_eq!(client.tasks, TaskPolicy::Inline);
-        assert!(client.reasoning);
+        assert!(client.reasoning && client.progress);
         assert_eq!(client.label.as_deref(), Some("Anna's phone = mine"));
     }
 
@@ -583,7 +582,7 @@ mod tests {
             (
                 format!("phone {HASH} agents=main admin=yes"),
                 "phone: there is an unknown field; the fields are agents, default, sessions, scopes, not_before, expires, rpm, \
-                 runs, origins, networks, heartbeat, on_disconnect, conversations, tasks, reasoning and label",
+                 runs, origins, networks, heartbeat, on_disconnect, conversations, tasks, reasoning, progress and label",
             ),
         ] {
             assert_eq!(parse(&entry).err().as_deref(), Some(expected), "{entry}");

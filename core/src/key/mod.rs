@@ -169,6 +169,8 @@ pub struct Client {
     pub tasks: TaskPolicy,
     /// Whether answers tell what the model thinks, where a request does not say.
     pub reasoning: bool,
+    /// Whether streams tell of tools and failed attempts, where a request does not say.
+    pub progress: bool,
     /// For people.
     pub label: Option<String>,
     secrets: Secrets,

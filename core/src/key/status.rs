@@ -48,6 +48,7 @@ pub fn write(client: &Client, counts: &Counts, now_ms: u64, out: &mut Vec<u8>) {
             TaskPolicy::Inline => "inline",
         },
         reasoning: client.reasoning,
+        progress: client.progress,
     };
     // Into memory, of a type whose serialisation cannot fail.
     let written = serde_json::to_writer(out, &status);
@@ -74,6 +75,7 @@ struct Status<'a> {
     conversations: &'a [String],
     tasks: &'static str,
     reasoning: bool,
+    progress: bool,
 }
 
 #[derive(Serialize)]
@@ -116,7 +118,7 @@ mod tests {
                 r#"{"object":"key","id":"phone","label":"Anna's ü","agents":["main","beta"],"default_agent":null,"#,
                 r#""sessions":"own","scopes":["chat","models"],"not_before":null,"expires":"2027-06-30T00:00:00Z","#,
                 r#""requests_per_minute":{"limit":30,"remaining":29,"reset_s":50},"concurrent_runs":{"limit":2,"running":1},"#,
-                r#""origins":[],"networks":[],"heartbeat":true,"on_disconnect":"abort","conversations":[],"tasks":"aside","reasoning":false}"#,
+                r#""origins":[],"networks":[],"heartbeat":true,"on_disconnect":"abort","conversations":[],"tasks":"aside","reasoning":false,"progress":false}"#,
             )
         );
     }

@@ -27,6 +27,8 @@ const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 
 /// `on` or `off`: whether the answer tells what the model thinks.
 const REASONING_HEADER: &str = "x-clawfront-reasoning";
+/// The same, of whether it tells what the agent does meanwhile.
+const PROGRESS_HEADER: &str = "x-clawfront-progress";
 
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
@@ -99,15 +101,8 @@ pub fn accept(
             session,
             run: RunId::from_entropy(&entropy.run),
             may_exist: request.is_repeated || key.is_some(),
-            wants_thoughts: match (request.header)(REASONING_HEADER).as_deref().map(str::trim) {
-                None | Some("") => client.reasoning,
-                Some("on") => true,
-                Some("off") => false,
-                Some(_) => {
-                    let why = format!("{REASONING_HEADER} is on or off.");
-                    return Err(Failure::invalid(REASONING_HEADER, why));
-                }
-            },
+            wants_thoughts: switch(request, REASONING_HEADER, client.reasoning)?,
+            wants_progress: switch(request, PROGRESS_HEADER, client.progress)?,
             message: prompt.message,
             extra_system_prompt: prompt.system,
             attachments: prompt.attachments,
@@ -128,6 +123,16 @@ pub fn accept(
         aside,
         is_keyed: key.is_some(),
     })
+}
+
+/// A header that is `on` or `off`; without it what the key says.
+fn switch(request: &Request<'_>, header: &str, of_key: bool) -> Result<bool, Failure> {
+    match (request.header)(header).as_deref().map(str::trim) {
+        None | Some("") => Ok(of_key),
+        Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(_) => Err(Failure::invalid(header, format!("{header} is on or off."))),
+    }
 }
 
 /// The session of a request: the session header's, else that of the conversation that a header of the key's list names, else the

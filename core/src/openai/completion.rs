@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::ErrorBody;
 use crate::sse;
-use crate::turn::{Answer, Finish, Usage};
+use crate::turn::{Answer, Finish, Progress, Usage};
 
 /// How the client wants its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,13 @@ impl Completion {
             write_json(out, thought);
             out.extend_from_slice(CHUNK_TAIL);
         });
+    }
+
+    /// What the agent does meanwhile; of a whole answer there is no place for it.
+    pub fn progress(&self, progress: &Progress<'_>, out: &mut Vec<u8>) {
+        if self.form != Form::Whole {
+            sse::comment(out, progress);
+        }
     }
 
     /// The end of an answer that is complete.

@@ -196,7 +196,11 @@ pub(crate) fn feed(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown
 
 /// Replays a recording, one millisecond a frame.
 pub(crate) fn replay(form: Form, recorded: &[Recorded]) -> Shown {
-    let mut exchange = exchange(form);
+    replay_to(exchange(form), recorded)
+}
+
+/// The same, to an exchange of one's own.
+pub(crate) fn replay_to(mut exchange: Exchange, recorded: &[Recorded]) -> Shown {
     let mut shown = Shown::default();
     for (index, item) in recorded.iter().enumerate() {
         step(&mut exchange, item, START_MS + index as u64, &mut shown);

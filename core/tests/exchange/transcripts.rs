@@ -6,7 +6,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::replay::{Recorded, START_MS, Shown, exchange, feed, out_of_reach, recording, replay, step};
+use crate::replay::{
+    Recorded, START_MS, Shown, exchange, exchange_of, feed, out_of_reach, recording, replay, replay_to, step,
+};
 use clawfront_core::exchange::Input;
 use clawfront_core::openai::Form;
 
@@ -113,6 +115,40 @@ fn check_broken_off(end: &Shown, place: &str) {
             (asked || permanent).then_some("false"),
             "{place}"
         );
+    }
+}
+
+#[test]
+fn tools_and_failed_attempts_are_comments_for_who_asks() {
+    const RETRIES: [&str; 7] = [
+        ": model failed, retry 1 of 8 follows",
+        ": model failed, retry 2 of 8 follows",
+        ": model failed, retry 3 of 8 follows",
+        ": model failed, retry 4 of 8 follows",
+        ": model failed, retry 5 of 8 follows",
+        ": model failed, retry 6 of 8 follows",
+        ": model failed, retry 7 of 8 follows",
+    ];
+    const TOOL: [&str; 2] = [": tool exec started", ": tool exec ended"];
+    const ATTEMPTS: [&str; 4] = [": model failed"; 4];
+    let cases: [(&str, &[&str]); 6] = [
+        ("latest-basic", &[]),
+        ("latest-tool", &TOOL),
+        ("latest-provider_err500", &RETRIES),
+        ("march-basic", &[]),
+        ("march-tool", &TOOL),
+        ("march-provider_err500", &ATTEMPTS),
+    ];
+    for (name, expected) in cases {
+        let recorded = recording(name, 0);
+        let told = replay_to(exchange_of(STREAM, "agents=main progress=on"), &recorded);
+        let (comments, rest): (Vec<&str>, Vec<&str>) = told.body.lines().partition(|line| line.starts_with(':'));
+        assert_eq!(comments, expected, "{name}");
+        // The answer is the same without them.
+        let plain = replay(STREAM, &recorded);
+        assert_eq!(rest, plain.body.lines().collect::<Vec<_>>(), "{name}");
+        let whole = |fields| replay_to(exchange_of(Form::Whole, fields), &recorded).body;
+        assert_eq!(whole("agents=main progress=on"), whole("agents=main"), "{name}");
     }
 }
 

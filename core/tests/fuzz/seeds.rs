@@ -285,7 +285,7 @@ const REQUEST_WORDS: [&str; 30] = [
     "[[[[[[[[[[[[[[[[",
 ];
 
-const KEY_WORDS: [&str; 34] = [
+const KEY_WORDS: [&str; 35] = [
     SECRET,
     "sha256:",
     "sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab",
@@ -306,6 +306,7 @@ const KEY_WORDS: [&str; 34] = [
     "::ffff:0:0/96",
     "0.0.0.0/0",
     " heartbeat=off",
+    " progress=on",
     " on_disconnect=finish",
     " conversations=",
     " tasks=aside",

@@ -1,0 +1,100 @@
+//! What a run does besides talking: tools that are called, and attempts that failed.
+//!
+//! Source: recordings of OpenClaw 2026.9.6, which tells of tools in the stream `item` to every subscriber, and of 2026.3.13, which tells
+//! of them in the stream `tool`, to the connection that asked for the run and has the capability `tool-events`. Arguments and results are
+//! in there too; they are not read.
+
+use serde_json::value::RawValue;
+
+use crate::gateway::frame::{ItemData, RunStatusData, ToolData};
+use crate::gateway::link::Protocol;
+use crate::turn::Progress;
+
+/// What an agent event of `stream` tells of it, if anything.
+pub(crate) fn read<'a>(protocol: Protocol, stream: &str, data: &'a RawValue) -> Option<Progress<'a>> {
+    match (protocol, stream) {
+        (Protocol::V4, "item") => {
+            let data: ItemData<'_> = serde_json::from_str(data.get()).ok()?;
+            match (&*data.kind, &*data.phase) {
+                ("tool", "start") => Some(Progress::ToolStarted { name: data.name }),
+                ("tool", "end") => Some(Progress::ToolEnded {
+                    failed: data.status != "completed",
+                    name: data.name,
+                }),
+                _ => None,
+            }
+        }
+        (Protocol::V3, "tool") => {
+            let data: ToolData<'_> = serde_json::from_str(data.get()).ok()?;
+            match &*data.phase {
+                "start" => Some(Progress::ToolStarted { name: data.name }),
+                "result" => Some(Progress::ToolEnded {
+                    name: data.name,
+                    failed: data.is_error,
+                }),
+                _ => None,
+            }
+        }
+        (Protocol::V4, "run_status") => {
+            let data: RunStatusData<'_> = serde_json::from_str(data.get()).ok()?;
+            (data.phase == "retrying").then_some(Progress::Retrying {
+                attempt: data.retry_attempt,
+                of: data.max_retries,
+            })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn told(protocol: Protocol, stream: &str, data: &str) -> String {
+        let data: &RawValue = serde_json::from_str(data).unwrap();
+        read(protocol, stream, data).map_or(String::new(), |progress| progress.to_string())
+    }
+
+    #[test]
+    fn each_protocol_tells_of_a_tool_in_its_own_stream() {
+        let item = r#"{"itemId":"tool:1","name":"exec","kind":"tool","phase":"start","title":"Exec print text","status":"running"}"#;
+        assert_eq!(told(Protocol::V4, "item", item), "tool exec started");
+        let item = r#"{"name":"exec","kind":"tool","phase":"end","status":"completed"}"#;
+        assert_eq!(told(Protocol::V4, "item", item), "tool exec ended");
+        let item = r#"{"name":"exec","kind":"tool","phase":"end","status":"failed"}"#;
+        assert_eq!(told(Protocol::V4, "item", item), "tool exec failed");
+        let tool = r#"{"phase":"start","name":"exec","args":{"command":"echo secret"}}"#;
+        assert_eq!(told(Protocol::V3, "tool", tool), "tool exec started");
+        let tool = r#"{"phase":"result","name":"exec","isError":true,"result":"secret"}"#;
+        assert_eq!(told(Protocol::V3, "tool", tool), "tool exec failed");
+        // Told twice on protocol 4, where the stream `tool` comes as well.
+        assert_eq!(told(Protocol::V4, "tool", tool), "");
+        assert_eq!(told(Protocol::V3, "item", item), "");
+    }
+
+    #[test]
+    fn what_goes_on_and_what_is_no_tool_is_not_told() {
+        let item = r#"{"name":"exec","kind":"tool","phase":"update","status":"running"}"#;
+        assert_eq!(told(Protocol::V4, "item", item), "");
+        let item = r#"{"kind":"preamble","phase":"start","title":"secret"}"#;
+        assert_eq!(told(Protocol::V4, "item", item), "");
+        assert_eq!(told(Protocol::V4, "item", "[]"), "");
+    }
+
+    #[test]
+    fn another_attempt_at_the_model_is_told_with_its_number() {
+        let status = r#"{"phase":"retrying","message":"secret","retryAttempt":2,"maxRetries":8,"delayMs":712,"reason":"timeout"}"#;
+        assert_eq!(
+            told(Protocol::V4, "run_status", status),
+            "model failed, retry 2 of 8 follows"
+        );
+        assert_eq!(told(Protocol::V4, "run_status", r#"{"phase":"done"}"#), "");
+    }
+
+    #[test]
+    fn a_name_cannot_say_more_than_a_name() {
+        let item = r#"{"name":"exec\n\ndata: [DONE]\r\n","kind":"tool","phase":"start"}"#;
+        assert_eq!(told(Protocol::V4, "item", item), "tool execdata:DONE started");
+    }
+}
