@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use data_encoding::HEXLOWER;
+use base16ct::lower as hex;
 use sha2::{Digest, Sha256};
 
 use crate::agent::AgentId;
@@ -33,7 +33,7 @@ impl SessionKey {
 
     /// For logs: the first 16 hex digits of the SHA-256, enough to find the lines of one session again.
     pub fn log_hash(&self) -> String {
-        let mut hash = HEXLOWER.encode(&Sha256::digest(self.0.as_bytes()));
+        let mut hash = hex::encode_string(&Sha256::digest(self.0.as_bytes()));
         hash.truncate(16);
         hash
     }
@@ -88,7 +88,7 @@ impl fmt::Display for SessionError {
 impl Session {
     /// A session that no other request shares.
     pub fn fresh(kid: &KeyId, nonce: &[u8; 16]) -> Self {
-        Self::within(format!("edge:{kid}:run:{}", HEXLOWER.encode(nonce)))
+        Self::within(format!("edge:{kid}:run:{}", hex::encode_string(nonce)))
     }
 
     /// The stable session of the request's `user`.
@@ -142,7 +142,9 @@ impl Session {
     }
 
     fn raw(name: &str) -> Result<Self, SessionError> {
-        let name = name.to_lowercase();
+        // The gateways do that to all of Unicode; of its other letters only `K` (Kelvin) and `İ` become one of ASCII's, and no word
+        // that counts here has either.
+        let name = name.to_ascii_lowercase();
         let Some(rest) = name.strip_prefix("agent:") else {
             if is_malformed(&name) {
                 return Err(SessionError::MalformedRawKey);
@@ -185,7 +187,7 @@ fn check(name: &str) -> Result<(), SessionError> {
     if name.contains(char::REPLACEMENT_CHARACTER) {
         return Err(SessionError::NotUtf8);
     }
-    let name = name.trim().to_lowercase();
+    let name = name.trim().to_ascii_lowercase();
     // Behind any number of `agent:<id>:` heads, so that a nested one cannot smuggle a reserved name through.
     let mut rest = name.as_str();
     while let Some((_, inner)) = rest.strip_prefix("agent:").and_then(|r| r.split_once(':')) {
@@ -206,7 +208,7 @@ fn segment(name: &str) -> String {
     if harmless {
         format!("={name}")
     } else {
-        format!("~{}", HEXLOWER.encode(&Sha256::digest(name.as_bytes())))
+        format!("~{}", hex::encode_string(&Sha256::digest(name.as_bytes())))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use data_encoding::HEXLOWER;
+use base16ct::lower as hex;
 
 use crate::agent::{AgentId, Agents};
 use crate::error::Failure;
@@ -55,7 +55,7 @@ pub struct RunId(String);
 
 impl RunId {
     pub fn from_entropy(entropy: &[u8; 16]) -> Self {
-        Self(HEXLOWER.encode(entropy))
+        Self(hex::encode_string(entropy))
     }
 
     pub fn as_str(&self) -> &str {

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use base16ct::lower as hex;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -25,19 +26,19 @@ impl DeviceKey {
 
     /// Parses the form that [`DeviceKey::encode`] writes; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = Zeroizing::new(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?);
-        let seed = Zeroizing::new(<[u8; KEY_BYTES]>::try_from(bytes.as_slice()).ok()?);
-        Some(Self::from_seed(&seed))
+        let mut seed = Zeroizing::new([0; KEY_BYTES]);
+        let written = Base64UrlUnpadded::decode(text, seed.as_mut_slice()).ok()?.len();
+        (written == KEY_BYTES).then(|| Self::from_seed(&seed))
     }
 
     /// The private key as it is stored in `DEVICE_KEY`.
     pub fn encode(&self) -> Zeroizing<String> {
-        Zeroizing::new(BASE64URL_NOPAD.encode(self.0.as_bytes()))
+        Zeroizing::new(Base64UrlUnpadded::encode_string(self.0.as_bytes()))
     }
 
     /// The public key as it goes into `connect.params.device.publicKey`.
     pub fn public_key(&self) -> String {
-        BASE64URL_NOPAD.encode(self.0.verifying_key().as_bytes())
+        Base64UrlUnpadded::encode_string(self.0.verifying_key().as_bytes())
     }
 
     /// The device id: lower-case hex SHA-256 of the public key.
@@ -47,7 +48,7 @@ impl DeviceKey {
 
     /// `connect.params.device.signature` over `proof`.
     pub fn sign(&self, proof: &Proof<'_>) -> String {
-        BASE64URL_NOPAD.encode(&self.0.sign(proof.payload().as_bytes()).to_bytes())
+        Base64UrlUnpadded::encode_string(&self.0.sign(proof.payload().as_bytes()).to_bytes())
     }
 }
 
@@ -59,7 +60,7 @@ impl fmt::Debug for DeviceKey {
 
 /// The device id of a public key: lower-case hex SHA-256.
 pub fn device_id(public_key: &[u8; KEY_BYTES]) -> String {
-    HEXLOWER.encode(&Sha256::digest(public_key))
+    hex::encode_string(&Sha256::digest(public_key))
 }
 
 /// What a device proof signs: the fields of `connect.params` that the gateway pins to the device.

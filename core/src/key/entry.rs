@@ -11,7 +11,7 @@
 use core::net::IpAddr;
 use std::fmt;
 
-use data_encoding::HEXLOWER;
+use base16ct::lower;
 use ipnet::IpNet;
 
 use super::{Client, Date, KeyId, Limits, OnDisconnect, PREFIX, Scope, Secrets, StreamPolicy, TaskPolicy, edit};
@@ -162,7 +162,10 @@ fn parse_hash(word: &str) -> Option<Digest> {
     if digits < MIN_HASH_DIGITS {
         return None;
     }
-    Some(Digest::new(HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()?))
+    let mut hash = [0; 32];
+    // All of it: a hash that is shorter leaves some of this unwritten.
+    let written = lower::decode(hex, &mut hash).ok()?.len();
+    (written == hash.len()).then(|| Digest::new(hash))
 }
 
 /// The fields of an entry, as far as they were given.

@@ -13,7 +13,8 @@ pub mod status;
 use core::net::IpAddr;
 use std::fmt;
 
-use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use base16ct::lower as hex;
+use base32ct::{Base32Unpadded, Encoding};
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -73,9 +74,9 @@ pub struct NewKey {
 
 impl NewKey {
     pub fn from_entropy(id: &KeyId, entropy: &[u8; SECRET_BYTES]) -> Self {
-        let secret = Zeroizing::new(BASE32_NOPAD.encode(entropy).to_ascii_lowercase());
+        let secret = Zeroizing::new(Base32Unpadded::encode_string(entropy));
         let plaintext = Zeroizing::new(format!("{PREFIX}{id}_{}", secret.as_str()));
-        let hash = format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(plaintext.as_bytes())));
+        let hash = format!("sha256:{}", hex::encode_string(&Sha256::digest(plaintext.as_bytes())));
         Self { plaintext, hash }
     }
 }
@@ -478,7 +479,7 @@ mod tests {
     #[test]
     fn a_key_with_too_little_entropy_is_refused_even_if_its_hash_is_listed() {
         let weak = "claw_phone_hunter2";
-        let hash = HEXLOWER.encode(&Sha256::digest(weak));
+        let hash = hex::encode_string(&Sha256::digest(weak));
         let clients = clients(&format!("phone sha256:{hash} agents=*"));
         assert_eq!(clients.admit(weak, NOW_MS, None).err(), Some(Denial::Malformed));
     }

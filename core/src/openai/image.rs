@@ -147,7 +147,7 @@ mod tests {
         let image = |bytes: usize| {
             format!(
                 "data:image/png;base64,{}",
-                data_encoding::BASE64.encode(&vec![0; bytes])
+                <base64ct::Base64 as base64ct::Encoding>::encode_string(&vec![0; bytes])
             )
         };
         assert!(attachment(&image(MAX_IMAGE_BYTES), 1, "p").is_ok());
