@@ -19,6 +19,7 @@ use crate::handshake::{self, Admitted, Refusal};
 use crate::requests::{self, Client, Request};
 use crate::schema::{Kind, Schema, optional, required};
 use crate::upgrade::Upgrade;
+use crate::wire::{Put, Wire};
 
 /// How long a client has for its `connect`.
 fn handshake_deadline(protocol: Protocol) -> Duration {
@@ -34,6 +35,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(25);
 
 /// How long the other end has to answer a close frame.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a socket is left open behind a close frame, by a peer that forgets to close it.
+const HALF_CLOSED: Duration = Duration::from_secs(10);
 
 /// The bytes that fit into a close frame beside its code. Source: RFC 6455, section 5.5.
 const MAX_CLOSE_REASON_BYTES: usize = 123;
@@ -53,11 +57,15 @@ pub(crate) const REQUEST_FRAME: Schema = Schema(&[
 /// Serves one socket to its end.
 pub(crate) async fn serve(mut socket: WebSocket, gateway: Arc<Gateway>, upgrade: Upgrade, fault: Option<Fault>) {
     let connection = gateway.open();
-    let (by, code) = match shake_hands(&mut socket, &gateway, connection, &upgrade, fault).await {
-        Ok((client, outbox)) => talk(&mut socket, &gateway, &client, outbox).await,
+    let mut wire = Wire::new(match fault {
+        Some(Fault::Wire(fault)) => Some(fault),
+        _ => None,
+    });
+    let (by, code) = match shake_hands(&mut socket, &mut wire, &gateway, connection, &upgrade, fault).await {
+        Ok((client, outbox)) => talk(&mut socket, &mut wire, &gateway, &client, outbox).await,
         Err(gone) => gone,
     };
-    gateway.leave(connection, by, code);
+    gateway.leave(connection, by, code, &wire);
 }
 
 /// Who ended a connection, and with which code.
@@ -65,6 +73,7 @@ type Gone = (&'static str, Option<u16>);
 
 async fn shake_hands(
     socket: &mut WebSocket,
+    wire: &mut Wire,
     gateway: &Arc<Gateway>,
     connection: u64,
     upgrade: &Upgrade,
@@ -85,9 +94,7 @@ async fn shake_hands(
             }
         };
         let frame = json!({ "type": "event", "event": "connect.challenge", "payload": challenge });
-        if socket.send(Message::text(frame.to_string())).await.is_err() {
-            return Err(("client", None));
-        }
+        send(socket, wire, frame.to_string()).await?;
     }
 
     let Ok(first) = timeout_at(deadline, next_text(socket)).await else {
@@ -128,13 +135,8 @@ async fn shake_hands(
     match admitted {
         Ok(admitted) => Ok(join(gateway, connection, &request.id, admitted)),
         Err(Refusal { error, close: with }) => {
-            if let Some(error) = error
-                && socket
-                    .send(Message::text(Reply::error(*error).frame(&request.id)))
-                    .await
-                    .is_err()
-            {
-                return Err(("client", None));
+            if let Some(error) = error {
+                send(socket, wire, Reply::error(*error).frame(&request.id)).await?;
             }
             Err(close(socket, with).await)
         }
@@ -168,6 +170,7 @@ fn join(gateway: &Gateway, connection: u64, id: &str, admitted: Admitted) -> (Cl
 
 async fn talk(
     socket: &mut WebSocket,
+    wire: &mut Wire,
     gateway: &Arc<Gateway>,
     client: &Client,
     mut outbox: UnboundedReceiver<Outgoing>,
@@ -179,8 +182,8 @@ async fn talk(
         tokio::select! {
             outgoing = outbox.recv() => match outgoing {
                 Some(Outgoing::Text(text)) => {
-                    if socket.send(Message::text(text)).await.is_err() {
-                        return ("client", None);
+                    if let Err(gone) = send(socket, wire, text).await {
+                        return gone;
                     }
                 }
                 Some(Outgoing::Close(with)) => return close(socket, with).await,
@@ -207,6 +210,36 @@ async fn talk(
             }
         }
     }
+}
+
+/// Sends a frame, or what becomes of it on the wire.
+async fn send(socket: &mut WebSocket, wire: &mut Wire, frame: String) -> Result<(), Gone> {
+    for put in wire.pass(frame) {
+        let message = match put {
+            Put::Text(text) => Message::text(text),
+            Put::Binary(bytes) => Message::Binary(bytes.into()),
+            Put::Pause(pause) => {
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+            Put::Close(code) => return Err(close(socket, Close::new(code, "")).await),
+            Put::HalfClose(code) => {
+                let frame = CloseFrame {
+                    code,
+                    reason: "".into(),
+                };
+                drop(socket.send(Message::Close(Some(frame))).await);
+                // Whoever waits for this end to hang up waits as long as it takes to notice that.
+                drop(timeout(HALF_CLOSED, async { while let Some(Ok(_)) = socket.recv().await {} }).await);
+                return Err(("sim", Some(code)));
+            }
+            Put::Drop => return Err(("sim", None)),
+        };
+        if socket.send(message).await.is_err() {
+            return Err(("client", None));
+        }
+    }
+    Ok(())
 }
 
 enum ReadEnd {

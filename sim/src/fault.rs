@@ -1,8 +1,10 @@
-//! What goes wrong before a client can run anything: at the upgrade, or in the handshake.
+//! What goes wrong with a connection: at the upgrade, in the handshake, or on the wire.
 
 use std::str::FromStr;
 
-/// A fault of the upgrade or of the handshake.
+use crate::wire::WireFault;
+
+/// A fault of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     ProxyAttribution,
@@ -19,6 +21,7 @@ pub(crate) enum Fault {
     NoWriteScope,
     ProtocolMismatch,
     AuthRateLimited,
+    Wire(WireFault),
 }
 
 const NAMES: [(&str, Fault); 14] = [
@@ -48,13 +51,19 @@ impl FromStr for Fault {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
+        if let Some(fault) = WireFault::parse(name) {
+            return fault.map(Self::Wire);
+        }
         NAMES
             .iter()
             .find(|(known, _)| *known == name)
             .map(|(_, fault)| *fault)
             .ok_or_else(|| {
                 let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
-                format!("there is no fault {name:?}; there are {}", names.join(", "))
+                format!(
+                    "there is no fault {name:?}; there are {} and ACT@POINT",
+                    names.join(", ")
+                )
             })
     }
 }

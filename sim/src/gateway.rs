@@ -17,6 +17,7 @@ use crate::hello::Hello;
 use crate::journal::Journal;
 use crate::pairing::Pairing;
 use crate::run::Abort;
+use crate::wire::Wire;
 
 /// Finished runs that are remembered, for replays and `agent.wait`. Source: measured on both versions (beside 5 minutes).
 const MAX_REMEMBERED_RUNS: usize = 1000;
@@ -176,8 +177,11 @@ impl Gateway {
     }
 
     /// The connection is gone; its runs go on.
-    pub(crate) fn leave(&self, connection: u64, by: &'static str, code: Option<u16>) {
+    pub(crate) fn leave(&self, connection: u64, by: &'static str, code: Option<u16>, wire: &Wire) {
         let mut state = self.state();
+        if wire.has_struck() {
+            state.journal.wire_fault();
+        }
         state.peers.remove(&connection);
         state.journal.closed(connection, by, code);
     }

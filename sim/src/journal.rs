@@ -29,6 +29,8 @@ pub(crate) struct Journal {
     runs: VecDeque<RunEntry>,
     upgrades: VecDeque<UpgradeEntry>,
     closes: VecDeque<CloseEntry>,
+    /// Faults of the wire that came to their point.
+    wire_faults: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,6 +97,10 @@ impl Journal {
     pub(crate) fn closed(&mut self, connection: u64, by: &'static str, code: Option<u16>) {
         self.open_connections = self.open_connections.saturating_sub(1);
         push(&mut self.closes, CloseEntry { connection, by, code });
+    }
+
+    pub(crate) fn wire_fault(&mut self) {
+        self.wire_faults = self.wire_faults.saturating_add(1);
     }
 
     pub(crate) fn upgrade<'a>(&mut self, path: &str, headers: impl Iterator<Item = (&'a str, &'a str)>) {

@@ -24,6 +24,7 @@ mod run;
 mod schema;
 mod script;
 mod upgrade;
+mod wire;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
