@@ -31,6 +31,8 @@ pub(crate) struct AnswerText {
     finished: Vec<String>,
     /// Something was said that could not be read; the next text of the same item makes up for it, being the whole.
     unread: bool,
+    /// A part of it was begun anew (protocol 3).
+    restarted: bool,
     /// Frames may have been missed.
     interruption: Option<Interruption>,
 }
@@ -163,6 +165,30 @@ impl AnswerText {
         self.fresh(from)
     }
 
+    /// Takes the whole answer as the final response repeats it (protocol 3), and returns what was not told at its end. What is missing in
+    /// its middle cannot be made up for; what merely differs is the same answer, tidied up by the gateway. After a failed attempt the
+    /// response repeats that one's words too, and says nothing of what was told.
+    pub(crate) fn check_whole(&mut self, whole: &str) -> Result<&str, Failure> {
+        let from = self.sent.len();
+        if self.restarted || whole.len() <= from {
+            return Ok("");
+        }
+        let same = |(a, b): &(u8, u8)| a == b;
+        let head = whole.bytes().zip(self.sent.bytes()).take_while(same).count();
+        let tail = whole
+            .bytes()
+            .rev()
+            .zip(self.sent.bytes().rev())
+            .take_while(same)
+            .count();
+        if head == from {
+            self.sent.push_str(whole.get(from..).unwrap_or_default());
+        } else if head.saturating_add(tail) >= from {
+            return Err(Failure::AnswerLost);
+        }
+        self.fresh(from)
+    }
+
     /// Takes the whole answer of a run that ended.
     pub(crate) fn complete(&mut self, whole: &str) -> Result<&str, Failure> {
         let from = self.sent.len();
@@ -203,6 +229,7 @@ impl AnswerText {
     /// The gateway begins the current item anew (protocol 3 says so by a failed attempt, not by a frame of its own).
     pub(crate) fn restart(&mut self) {
         self.current.len = 0;
+        self.restarted = true;
     }
 
     pub(crate) fn is_empty(&self) -> bool {

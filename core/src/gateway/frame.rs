@@ -26,6 +26,10 @@ pub(crate) struct Envelope<'a> {
     pub payload: Option<&'a RawValue>,
     #[serde(borrow)]
     pub error: Option<&'a RawValue>,
+    /// Of an event: counts those of this connection (protocol 4) or of the gateway (protocol 3). Read leniently: what is odd in it must
+    /// not cost the event.
+    #[serde(borrow)]
+    pub seq: Option<&'a RawValue>,
 }
 
 /// `error` of a response.

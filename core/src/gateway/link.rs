@@ -80,6 +80,10 @@ pub(crate) struct Link {
     next_id: u32,
     /// When the gateway challenged us, in milliseconds since the Unix epoch, by its clock.
     challenged_ms: u64,
+    /// `seq` of the last event.
+    last_seq: Option<u64>,
+    /// The events do not follow upon each other.
+    has_gap: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +143,8 @@ impl Link {
             state: State::Challenge,
             next_id: 1,
             challenged_ms: 0,
+            last_seq: None,
+            has_gap: false,
         }
     }
 
@@ -156,6 +162,9 @@ impl Link {
         let Ok(envelope) = serde_json::from_str::<Envelope<'a>>(frame) else {
             return Ok(Incoming::Ignored);
         };
+        if self.is_again(envelope.seq) {
+            return Ok(Incoming::Ignored);
+        }
         match (&*envelope.kind, &*envelope.event) {
             ("event", "agent") if self.state == State::Ready => Ok(envelope
                 .payload
@@ -171,6 +180,22 @@ impl Link {
             ("res", _) => self.receive_response(&envelope, credential),
             _ => Ok(Incoming::Ignored),
         }
+    }
+
+    /// Whether an event was there before: on protocol 3 the same words would be said twice.
+    fn is_again(&mut self, seq: Option<&RawValue>) -> bool {
+        let Some(seq) = seq.and_then(|seq| seq.get().parse::<u64>().ok()) else {
+            return false;
+        };
+        let last = self.last_seq.replace(seq);
+        self.has_gap |= last.is_some_and(|last| seq != last && seq != last.saturating_add(1));
+        last == Some(seq)
+    }
+
+    /// Whether events are missing, or came in another order, since this was asked last; on protocol 3 that means nothing, for it counts
+    /// the events of others too. Source: openclaw 2026.9.6, `server-broadcast`, read: a connection that is slow loses events.
+    pub(crate) fn take_gap(&mut self) -> bool {
+        std::mem::take(&mut self.has_gap)
     }
 
     /// Whether something that the gateway dates came before this connection.

@@ -40,7 +40,7 @@ use serde_json::value::RawValue;
 
 use crate::agent::AgentId;
 use crate::error::{Failure, ProviderFailure};
-use crate::gateway::answer::{AnswerText, Update};
+use crate::gateway::answer::{AnswerText, SEPARATOR, Update};
 use crate::gateway::frame::{
     AgentEvent, AgentMeta, AgentParams, AgentResult, AssistantData, AttachmentParams, LifecycleData, NoParams,
     RunError, RunParams, SubscribeParams, ThinkingData,
@@ -140,6 +140,10 @@ impl Run {
         outbox: &mut Vec<String>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) {
+        if link.take_gap() && self.is_v4() {
+            // What is missing may have been said by this run: from here on only the whole answer counts.
+            self.text.interrupt(self.finished_saying);
+        }
         let result = match incoming {
             Incoming::Ignored => Ok(()),
             Incoming::Ready(hello) => self.begin(hello.protocol, now_ms, link, outbox),
@@ -592,6 +596,13 @@ impl Run {
             if let Some(last) = reply.result.meta.final_assistant_visible_text.as_deref() {
                 let turns = agent_meta(reply.result.meta.agent_meta).assistant_turns;
                 let untold = self.text.check_last(last, turns.unwrap_or_default())?;
+                if !untold.is_empty() {
+                    show(RunEvent::Text(untold));
+                }
+            } else if !self.is_v4() {
+                let said = reply.result.payloads.iter().filter(|payload| !payload.is_error);
+                let all: Vec<&str> = said.filter_map(|payload| payload.text.as_deref()).collect();
+                let untold = self.text.check_whole(&all.join(SEPARATOR))?;
                 if !untold.is_empty() {
                     show(RunEvent::Text(untold));
                 }
