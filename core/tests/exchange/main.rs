@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod recovery;
