@@ -9,6 +9,7 @@ import { installOpenClaw } from "./gateways.mjs";
 import { buildNative } from "./native.mjs";
 import { ROOT } from "./paths.mjs";
 import { isEnding, run, stopAll } from "./processes.mjs";
+import { ensurePython } from "./python.mjs";
 import { ensureRust, findNode, setUp } from "./setup.mjs";
 import { Failure, green, reportOnce, say, step } from "./steps.mjs";
 
@@ -18,13 +19,15 @@ const OPENCLAW_VERSION = "2026.9.6";
 async function main() {
   const { parts, versions } = options();
   const startedMs = performance.now();
-  // Minutes of network and disk: it goes on beside the compiler.
+  // Minutes of network and disk: they go on beside the compiler.
   const openClaw = parts.has("openclaw") ? beside(installAll(versions)) : undefined;
+  const clients = parts.has("e2e") || parts.has("openclaw") ? beside(ensurePython()) : undefined;
   if (parts.has("native")) await native();
-  if (parts.has("e2e") || parts.has("openclaw")) {
+  if (clients) {
     const env = await setUp();
     await buildWorker(env);
     await buildNative();
+    await clients;
     if (parts.has("e2e")) await nodeTests("End to end, simulated gateway", testFiles("tests", { except: "tests/openclaw" }), env);
     if (openClaw) {
       await openClaw;
