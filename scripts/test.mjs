@@ -5,11 +5,11 @@ import { existsSync, readdirSync } from "node:fs";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { buildWorker } from "./build.mjs";
+import { ensureClients } from "./clients.mjs";
 import { installOpenClaw } from "./gateways.mjs";
 import { buildNative } from "./native.mjs";
 import { ROOT } from "./paths.mjs";
 import { isEnding, run, stopAll } from "./processes.mjs";
-import { ensurePython } from "./python.mjs";
 import { ensureRust, findNode, setUp } from "./setup.mjs";
 import { Failure, green, reportOnce, say, step } from "./steps.mjs";
 
@@ -21,7 +21,7 @@ async function main() {
   const startedMs = performance.now();
   // Minutes of network and disk: they go on beside the compiler.
   const openClaw = parts.has("openclaw") ? beside(installAll(versions)) : undefined;
-  const clients = parts.has("e2e") || parts.has("openclaw") ? beside(ensurePython()) : undefined;
+  const clients = parts.has("e2e") || parts.has("openclaw") ? beside(ensureClients()) : undefined;
   if (parts.has("native")) await native();
   if (clients) {
     const env = await setUp();
