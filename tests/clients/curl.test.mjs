@@ -1,14 +1,14 @@
 // curl, as the program on the PATH.
 
 import { collect, run, start, stop } from "../../scripts/processes.mjs";
-import { contract, thrown, usageOf } from "../support/clients.mjs";
+import { contract, thrown } from "../support/clients.mjs";
+import { contentOf, usageOf } from "./openai-adapter.mjs";
 
 contract("curl", {
   adapter: ({ baseURL, key }) => ({
     models: async () => JSON.parse(await curl(key, [`${baseURL}/models`])).data.map(({ id }) => id),
     ask: async ({ content, stream = false, model = "openclaw", image, user, session, leaveAfter }) => {
-      const parts = image && [{ type: "text", text: content }, { type: "image_url", image_url: { url: `data:image/png;base64,${image}` } }];
-      const body = { model, stream, messages: [{ role: "user", content: parts ?? content }], ...(stream && { stream_options: { include_usage: true } }), ...(user && { user }) };
+      const body = { model, stream, messages: [{ role: "user", content: contentOf(content, image) }], ...(stream && { stream_options: { include_usage: true } }), ...(user && { user }) };
       const args = [`${baseURL}/chat/completions`, "--header", "content-type: application/json", "--data", JSON.stringify(body)];
       if (session) args.push("--header", `x-openclaw-session-key: ${session}`);
       if (!stream) {

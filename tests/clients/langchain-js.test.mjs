@@ -3,6 +3,7 @@
 import { HumanMessage } from "@langchain/core/messages";
 import { ChatOpenAI } from "@langchain/openai";
 import { contract } from "../support/clients.mjs";
+import { contentOf } from "./openai-adapter.mjs";
 
 contract("LangChain for JavaScript", {
   adapter: ({ baseURL, key }) => ({
@@ -14,8 +15,7 @@ contract("LangChain for JavaScript", {
         maxRetries: 0,
         user,
       });
-      const parts = image && [{ type: "text", text: content }, { type: "image_url", image_url: { url: `data:image/png;base64,${image}` } }];
-      const message = new HumanMessage({ content: parts ?? content });
+      const message = new HumanMessage({ content: contentOf(content, image) });
       if (!stream) return answerOf(await chat.invoke([message]));
       let said;
       for await (const chunk of await chat.stream([message])) {

@@ -181,10 +181,6 @@ export function contract(client, { adapter, names, lists = true, user = true, st
 /** An error that has another name in its client's world than in ours. */
 export const thrown = ({ name, status, message }) => Object.assign(new Error(message), { kind: name, status });
 
-/** Usage in OpenAI's own names. */
-export const usageOf = (usage) =>
-  usage && { input: usage.prompt_tokens, output: usage.completion_tokens, cached: usage.prompt_tokens_details.cached_tokens };
-
 /**
  * The adapter of a client written in Python: `tests/clients/<module>.py`, a process of its own that reads requests line by line and answers each
  * with its number, so that as many as one likes are under way. `close` ends it.

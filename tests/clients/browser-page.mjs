@@ -1,0 +1,32 @@
+// The page that the browser opens. It asks its own server what to do, does it with the SDK across origins, and tells what came of it.
+
+import { openaiAdapter } from "./openai-adapter.mjs";
+
+const options = { dangerouslyAllowBrowser: true };
+
+const methods = {
+  models: ({ baseURL, key }) => openaiAdapter({ baseURL, key, options }).models(),
+  ask: ({ baseURL, key, fields }) => openaiAdapter({ baseURL, key, options }).ask(fields),
+  /** What the page may read of a response's head. */
+  headers: async ({ url, key }) => {
+    const response = await fetch(url, { headers: { authorization: `Bearer ${key}` } });
+    return [...response.headers.keys()].sort();
+  },
+};
+
+async function work() {
+  for (;;) {
+    const response = await fetch("/next");
+    // Nothing to do for the moment.
+    if (response.status === 204) continue;
+    const { number, method, fields } = await response.json();
+    methods[method](fields).then(
+      (answer) => tell({ number, answer }),
+      (error) => tell({ number, error: { name: error.constructor.name, status: error.status, message: error.message } }),
+    );
+  }
+}
+
+const tell = (said) => fetch("/said", { method: "POST", body: JSON.stringify(said) });
+
+work();
