@@ -37,10 +37,11 @@ pub(crate) async fn completions(
     visit: &mut Visit,
 ) -> Result<web_sys::Response, Stop> {
     // 1. How often. Before the body: reading one is work too.
-    visit.common.allowance = limits::request(client, env).await?;
+    let refused = |_: &_| REQUESTS.with_borrow_mut(|requests| requests.refused(&client.id));
+    visit.common.allowance = limits::request(client, env).await.inspect_err(refused)?;
 
     // 2. What, if there is room for it.
-    let slot = Slot::take()?;
+    let slot = Slot::take().inspect_err(refused)?;
     let body = body::read(&mut request, chat::MAX_BODY_BYTES).await?;
     let headers = request.headers();
     let header = |name: &str| headers.get(name).ok().flatten();

@@ -86,11 +86,21 @@ for (const protocol of [4, 3]) {
       assert.deepEqual(runs.map(({ ended, abortedBy }) => [ended, abortedBy]), [["ok", null]]);
     });
 
-    test("a second attempt at something else is not answered with what was heard before", async () => {
+    test("a second attempt whose first one's answer got lost hears it again, and words said anew are another request", async () => {
       await front.sim.reset();
       const ask = (attempt) => post(front.worker, front.phone, says("next [[fake deltas=2]]"), { headers: { "x-stainless-retry-count": String(attempt) } });
+      for (const attempt of [0, 1, 2]) assert.equal(await heard(await ask(attempt)), words(2));
+      assert.equal(await runs(), 1);
       assert.equal(await heard(await ask(0)), words(2));
-      // The first attempt at this one got lost on its way here.
+      assert.equal(await runs(), 2);
+    });
+
+    test("a second attempt at what was refused is not answered with what was heard before", async () => {
+      await front.sim.reset();
+      const ask = (attempt) => post(front.worker, front.phone, says("again [[fake deltas=2]]"), { headers: { "x-stainless-retry-count": String(attempt) } });
+      assert.equal(await heard(await ask(0)), words(2));
+      await front.sim.fault("status-503");
+      assert.equal((await ask(0)).status, 503);
       assert.equal(await heard(await ask(1)), words(2));
       assert.equal(await runs(), 2);
     });

@@ -2,8 +2,9 @@
 //!
 //! The gateway knows a run by its idempotency key, and answers whoever asks for it again with the run that is there, for five minutes and
 //! until it is restarted. What is remembered here is less: which run a request was given, so that its repetition can be given the same
-//! one, and which body a key came with. A request without a key is forgotten when its exchange came to an end that its client heard of:
-//! from then on the same words are another request.
+//! one, and which body a key came with. A request without a key is forgotten soon after its end was sent: from then on the same words are
+//! another request. Not at once: what was sent can get lost on its way, and an SDK then asks again. Within these seconds a client that
+//! says the same anew is told from one that repeats by its first attempt, which no SDK calls a repetition.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,6 +18,10 @@ use crate::openai::chat::Entropy;
 /// How long a request is remembered beyond its exchange, and how old it may be to be joined, in milliseconds: less than the gateway's own
 /// five minutes, beyond which OpenClaw 2026.3 would start a run again that it is still running.
 const MEMORY_MS: u64 = 240_000;
+
+/// How long a request without a key is remembered after its end was sent, in milliseconds: the official SDKs ask again after at most eight
+/// seconds. Source: `MAX_RETRY_DELAY` in openai-python 3.54, `maxRetryDelay` in openai-node 7.57.
+const SENT_MS: u64 = 10_000;
 
 /// Requests of one key that are remembered; the oldest are forgotten first.
 const MAX_REQUESTS_OF_KEY: usize = 128;
@@ -73,7 +78,7 @@ struct Hearers {
     /// When the last of them left.
     left_ms: Cell<u64>,
     is_keyed: bool,
-    /// The client heard the end.
+    /// The end was sent to the client.
     is_answered: Cell<bool>,
     /// There is nothing to repeat.
     settled: Cell<bool>,
@@ -101,8 +106,22 @@ impl Hearing {
             return;
         }
         self.0.is_answered.set(started && !has_left);
-        // Nothing to repeat; but a key goes on to stand for its run.
-        self.0.settled.set(!started || (!has_left && !self.0.is_keyed));
+        self.0.settled.set(!started);
+    }
+}
+
+impl Hearers {
+    fn is_sent(&self) -> bool {
+        self.is_answered.get() && self.count.get() == 0
+    }
+
+    /// How long after their end they are remembered; a key goes on to stand for its run.
+    fn memory_ms(&self) -> u64 {
+        if self.is_answered.get() && !self.is_keyed {
+            SENT_MS
+        } else {
+            MEMORY_MS
+        }
     }
 }
 
@@ -136,7 +155,13 @@ impl Requests {
         request.join(now_ms).map(|hearing| Some((request.entropy, hearing)))
     }
 
-    /// Remembers a request without a key, and what it was given.
+    /// A request was refused before it was read: a later attempt at it is not one at what was answered before.
+    pub fn refused(&mut self, kid: &KeyId) {
+        self.0
+            .retain(|request| request.kid != *kid || request.keyed_run.is_some() || !request.hearers.is_sent());
+    }
+
+    /// Remembers a request without a key, and what it was given. A client that says the same words anew has heard the answer before.
     pub fn remember(
         &mut self,
         kid: &KeyId,
@@ -145,6 +170,12 @@ impl Requests {
         entropy: Entropy,
         now_ms: u64,
     ) -> Hearing {
+        self.0.retain(|request| {
+            request.kid != *kid
+                || request.fingerprint != fingerprint
+                || request.keyed_run.is_some()
+                || !request.hearers.is_sent()
+        });
         self.push(kid, fingerprint, attempt, entropy, None, now_ms)
     }
 
@@ -207,7 +238,7 @@ impl Requests {
         self.0.retain(|request| {
             let hearers = &request.hearers;
             let since_ms = hearers.left_ms.get().max(request.first_ms);
-            !hearers.settled.get() && (hearers.count.get() > 0 || now_ms < since_ms.saturating_add(MEMORY_MS))
+            !hearers.settled.get() && (hearers.count.get() > 0 || now_ms < since_ms.saturating_add(hearers.memory_ms()))
         });
     }
 }
@@ -276,13 +307,41 @@ mod tests {
         assert_eq!(runs, [SECOND.run, FIRST.run]);
     }
 
+    /// A request whose end was sent.
+    fn sent(requests: &mut Requests, entropy: Entropy, now_ms: u64) {
+        let hearing = requests.remember(&kid("phone"), fingerprint("a"), 0, entropy, now_ms);
+        hearing.end(true, false, now_ms);
+    }
+
     #[test]
-    fn a_request_that_came_to_its_end_is_not_answered_with_it_again() {
+    fn an_end_that_got_lost_can_be_asked_for_by_a_later_attempt_but_not_for_long() {
         let mut requests = Requests::default();
-        let hearing = requests.remember(&kid("phone"), fingerprint("a"), 0, FIRST, 0);
-        hearing.end(true, false, 1);
+        sent(&mut requests, FIRST, 1);
+        assert_eq!(recalled(&mut requests, "a", 0, 2), None, "the same words anew");
+        let (_, hearing) = requests
+            .recall(&kid("phone"), &fingerprint("a"), 1, SENT_MS)
+            .unwrap()
+            .unwrap();
+        hearing.end(true, false, SENT_MS);
         drop(hearing);
-        assert_eq!(recalled(&mut requests, "a", 1, 1), None);
+        assert_eq!(recalled(&mut requests, "a", 2, 2 * SENT_MS), None);
+    }
+
+    #[test]
+    fn words_that_are_said_anew_are_not_answered_with_what_was_heard_before() {
+        let mut requests = Requests::default();
+        // Its second time nothing was started.
+        sent(&mut requests, FIRST, 0);
+        requests
+            .remember(&kid("phone"), fingerprint("a"), 0, SECOND, 1)
+            .end(false, false, 2);
+        assert_eq!(recalled(&mut requests, "a", 1, 3), None);
+        // Its second time it was refused before it was read.
+        sent(&mut requests, FIRST, 4);
+        requests.refused(&kid("bot"));
+        assert_eq!(requests.0.len(), 1);
+        requests.refused(&kid("phone"));
+        assert_eq!(recalled(&mut requests, "a", 1, 5), None);
     }
 
     #[test]
