@@ -3,6 +3,10 @@
 import asyncio
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
+
+#: Plain functions that are under way at a time.
+MAX_CALLS = 64
 
 def serve(**methods):
     """Runs `methods`, plain functions or coroutines, for the requests on standard input, each beside the others."""
@@ -11,6 +15,7 @@ def serve(**methods):
 
 async def _serve(methods):
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(MAX_CALLS))
     under_way = set()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         request = json.loads(line)
@@ -28,7 +33,8 @@ async def _answer(number, method, fields):
         said = {"number": number, "answer": answer}
     except Exception as error:  # Whatever a client raises is told.
         status = getattr(error, "status_code", None)
-        said = {"number": number, "error": {"name": type(error).__name__, "status": status, "message": str(error)}}
+        code = getattr(error, "code", None)
+        said = {"number": number, "error": {"name": type(error).__name__, "status": status, "code": code, "message": str(error)}}
     print(json.dumps(said), flush=True)
 
 

@@ -2,7 +2,7 @@
 
 import { openaiAdapter } from "./openai-adapter.mjs";
 
-const options = { dangerouslyAllowBrowser: true };
+const options = { dangerouslyAllowBrowser: true, maxRetries: 0 };
 
 const methods = {
   models: ({ baseURL, key }) => openaiAdapter({ baseURL, key, options }).models(),

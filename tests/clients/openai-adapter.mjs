@@ -9,8 +9,9 @@ export const usageOf = (usage) => ({ input: usage.prompt_tokens, output: usage.c
 export const contentOf = (text, image) =>
   image ? [{ type: "text", text }, { type: "image_url", image_url: { url: `data:image/png;base64,${image}` } }] : text;
 
-export function openaiAdapter({ baseURL, key, options }) {
-  const client = new OpenAI({ baseURL, apiKey: key, maxRetries: 0, ...options });
+/** `options` are the client's own. Without any it tries once, so that tests see each answer. */
+export function openaiAdapter({ baseURL, key, options = { maxRetries: 0 } }) {
+  const client = new OpenAI({ baseURL, apiKey: key, ...options });
   return {
     models: async () => {
       const ids = [];

@@ -12,12 +12,13 @@ import { startSim } from "./sim.mjs";
 import { startWorker } from "./worker.mjs";
 
 /**
- * A simulated gateway and a Worker, and the keys that clients are given.
- * @returns `phone` may reach main (its default) and beta; `once` only one request a minute; `page` only from pages of `origin`, if there is one.
+ * A simulated gateway and a Worker, and the keys that clients are given. `gatewayUrl` is where the Worker looks for the gateway.
+ * @returns `phone` may reach main (its default) and beta; `once` only one request a minute, `single` one at a time; `page` only from pages of
+ *   `origin`, if there is one.
  */
-export async function startClientFront({ protocol = 4, origin } = {}) {
+export async function startClientFront({ protocol = 4, origin, gatewayUrl } = {}) {
   const sim = await startSim({ protocol, args: ["--agent", "main", "--agent", "beta", "--agent", "secret"] });
-  const keys = { phone: newKey("phone", "main,beta", "--default", "main"), once: newKey("once", "main", "--rpm", "1") };
+  const keys = { phone: newKey("phone", "main,beta", "--default", "main"), once: newKey("once", "main", "--rpm", "1"), single: newKey("single", "main", "--runs", "1") };
   const entries = Object.values(keys).map(({ entry }) => entry);
   if (origin) {
     keys.page = newKey("page", "main,beta", "--default", "main");
@@ -25,7 +26,7 @@ export async function startClientFront({ protocol = 4, origin } = {}) {
     entries[1] += ` origins=${origin}`;
   }
   const worker = await startWorker({
-    vars: { GATEWAY_URL: sim.url, GATEWAY_TOKEN: sim.token, DEVICE_KEY: newDevice().device_key, CLIENT_KEYS: entries.join("\n") },
+    vars: { GATEWAY_URL: gatewayUrl ?? sim.url, GATEWAY_TOKEN: sim.token, DEVICE_KEY: newDevice().device_key, CLIENT_KEYS: entries.join("\n") },
     rateLimits: { RPM_1: 1 },
   });
   return {
@@ -179,7 +180,7 @@ export function contract(client, { adapter, names, lists = true, user = true, st
 }
 
 /** An error that has another name in its client's world than in ours. */
-export const thrown = ({ name, status, message }) => Object.assign(new Error(message), { kind: name, status });
+export const thrown = ({ name, message, ...told }) => Object.assign(new Error(message), { kind: name, ...told });
 
 /**
  * The adapter of a client written in Python: `tests/clients/<module>.py`, a process of its own that reads requests line by line and answers each
@@ -190,6 +191,8 @@ export function pythonAdapter(module) {
   const errors = [];
   const waiting = new Map();
   let count = 0;
+  let hasEnded = false;
+  const ended = () => new Error(`${module}.py has ended:\n${errors.join("\n")}`);
   const launch = () => {
     child = start(PYTHON, [join(CLIENTS, `${module}.py`)], { group: false, env: pythonEnvironment(), stdio: ["pipe", "pipe", "pipe"] });
     collect(child.stderr, (line) => errors.push(line));
@@ -200,13 +203,16 @@ export function pythonAdapter(module) {
       if (error) reject(thrown(error));
       else resolve(answer);
     });
+    child.stdin.on("error", () => {});
     child.ended.then(() => {
-      for (const { reject } of waiting.values()) reject(new Error(`${module}.py ended:\n${errors.join("\n")}`));
+      hasEnded = true;
+      for (const { reject } of waiting.values()) reject(ended());
     });
   };
   const call = (method, fields) =>
     new Promise((resolve, reject) => {
       if (!child) launch();
+      if (hasEnded) return reject(ended());
       const number = count++;
       waiting.set(number, { resolve, reject });
       child.stdin.write(`${JSON.stringify({ number, method, fields })}\n`);
