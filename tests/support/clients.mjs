@@ -220,8 +220,8 @@ export function pythonAdapter(module) {
   const adapter = ({ baseURL, key }) => ({
     models: () => call("models", { base_url: baseURL, key }),
     ask: ({ leaveAfter, ...fields }) => call("ask", { base_url: baseURL, key, leave_after: leaveAfter, ...fields }),
-    call: (method, fields) => call(method, { base_url: baseURL, key, ...fields }),
   });
+  adapter.call = call;
   adapter.close = async () => {
     if (!child) return;
     child.stdin.end();
