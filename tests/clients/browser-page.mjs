@@ -12,6 +12,12 @@ const methods = {
     const response = await fetch(url, { headers: { authorization: `Bearer ${key}` } });
     return [...response.headers.keys()].sort();
   },
+  /** What a module writes into the page. */
+  show: async ({ url }) => {
+    document.body.textContent = "";
+    await import(url);
+    return document.body.textContent;
+  },
 };
 
 async function work() {

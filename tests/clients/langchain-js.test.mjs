@@ -1,36 +1,10 @@
 // LangChain for JavaScript.
 
-import { HumanMessage } from "@langchain/core/messages";
-import { ChatOpenAI } from "@langchain/openai";
 import { contract } from "../support/clients.mjs";
-import { contentOf } from "./openai-adapter.mjs";
+import { langchainAdapter } from "./langchain-adapter.mjs";
 
 contract("LangChain for JavaScript", {
-  adapter: ({ baseURL, key }) => ({
-    ask: async ({ content, stream = false, model = "openclaw", image, user, session, leaveAfter }) => {
-      const chat = new ChatOpenAI({
-        model,
-        apiKey: key,
-        configuration: { baseURL, defaultHeaders: session && { "x-openclaw-session-key": session } },
-        maxRetries: 0,
-        user,
-      });
-      const message = new HumanMessage({ content: contentOf(content, image) });
-      if (!stream) return answerOf(await chat.invoke([message]));
-      let said;
-      for await (const chunk of await chat.stream([message])) {
-        said = said?.concat(chunk) ?? chunk;
-        if (leaveAfter && said.text.length >= leaveAfter) break;
-      }
-      return answerOf(said);
-    },
-  }),
+  adapter: langchainAdapter,
   names: { 401: "AuthenticationError", 404: "NotFoundError", 429: "RateLimitError" },
   lists: false,
-});
-
-const answerOf = ({ text, response_metadata: { finish_reason }, usage_metadata: usage }) => ({
-  text,
-  finish: finish_reason,
-  usage: usage && { input: usage.input_tokens, output: usage.output_tokens, cached: usage.input_token_details.cache_read },
 });

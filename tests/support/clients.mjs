@@ -9,6 +9,7 @@ import { collect, start, stop } from "../../scripts/processes.mjs";
 import { PYTHON, pythonEnvironment } from "../../scripts/python.mjs";
 import { newDevice, newKey, until } from "./front.mjs";
 import { startSim } from "./sim.mjs";
+import { thrown } from "./thrown.mjs";
 import { startWorker } from "./worker.mjs";
 
 /**
@@ -178,9 +179,6 @@ export function contract(client, { adapter, names, lists = true, user = true, st
     });
   });
 }
-
-/** An error that has another name in its client's world than in ours. */
-export const thrown = ({ name, message, ...told }) => Object.assign(new Error(message), { kind: name, ...told });
 
 /**
  * The adapter of a client written in Python: `tests/clients/<module>.py`, a process of its own that reads requests line by line and answers each
