@@ -70,7 +70,8 @@ async function installAll(versions) {
 function testFiles(folder, { except } = {}) {
   if (!existsSync(join(ROOT, folder))) return [];
   return readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".test.mjs"))
+    // Packages bring tests of their own.
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".test.mjs") && !(entry.parentPath ?? entry.path).includes("node_modules"))
     .map((entry) => relative(ROOT, join(entry.parentPath ?? entry.path, entry.name)))
     .filter((path) => !except || !path.startsWith(`${except}/`))
     .sort();
