@@ -3,31 +3,57 @@
 
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { BUILD, CACHE, ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
 import { setUp, workerBuildPath } from "./setup.mjs";
-import { reportOnce, skipped, step } from "./steps.mjs";
+import { Failure, reportOnce, skipped, step } from "./steps.mjs";
 
 /** Builds the Worker in `env`, the environment that `setUp` returned. */
-export async function buildWorker(env) {
+export const buildWorker = (env) => build("Worker build", BUILD, [], env);
+
+/** Builds a Worker that panics on demand, for tests, and says where it is. Not as small as the other: it is never deployed. */
+export async function buildPanickingWorker(env) {
+  await build("Build of a Worker that panics on demand", PANICKING, ["--no-opt", "--", "--features", "panics"], env);
+  return PANICKING;
+}
+
+async function build(name, folder, options, env) {
   const wanted = hashOfInputs();
-  if (OUTPUTS.every((name) => existsSync(join(BUILD, name))) && existsSync(STAMP) && readFileSync(STAMP, "utf8") === wanted) {
-    skipped("Worker build");
+  const stamp = join(CACHE, `${basename(folder)}.stamp`);
+  if (OUTPUTS.every((output) => existsSync(join(folder, output))) && existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) {
+    skipped(name);
     return;
   }
-  await step("Worker build", (onLine) => run(workerBuildPath(), ["--release"], { cwd: ROOT, env: { ...env, RUST_BACKTRACE: "0" }, onLine }), {
+  const args = ["--release", "--out-dir", relative(ROOT, folder), ...options];
+  await step(name, (onLine) => run(workerBuildPath(), args, { cwd: ROOT, env: { ...env, RUST_BACKTRACE: "0" }, onLine }), {
     mend: "the compiler's message is above.",
   });
+  renewFirst(join(folder, "index.js"));
   mkdirSync(CACHE, { recursive: true });
-  writeFileSync(STAMP, wanted);
+  writeFileSync(stamp, wanted);
+}
+
+/**
+ * After a panic the next call renews the WebAssembly instance. wasm-bindgen's closures look whether they belong to the instance that is
+ * there before they make that call, so the first one would be called in the new instance, with an address of the old one's. They are made
+ * to look afterwards. `tests/panic.test.mjs` sees what happens without.
+ */
+function renewFirst(path) {
+  const text = readFileSync(path, "utf8");
+  const renew = text.match(/function (\w+)\(\)\{if\(\w+\?\?=\w+\.__instance_terminated\b/)?.[1];
+  const closure = /(\(\.\.\.\w+\)=>\{)(if\(\w+\.instance!==\w+\)throw new Error\("Cannot invoke closure from previous WASM instance"\))/g;
+  if (!renew || !closure.test(text)) {
+    throw new Failure(`${path} is not as wasm-bindgen used to write it.`, { mend: "see what its closures look like now, and whether `renewFirst` is still needed." });
+  }
+  writeFileSync(path, text.replace(closure, (_, begin, check) => `${begin}${renew}();${check}`));
 }
 
 /** What the build depends on. The tools' versions are in the lock files and in `setup.mjs`. */
 const INPUTS = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package-lock.json", "src", "core/Cargo.toml", "core/src", "scripts/setup.mjs", "scripts/build.mjs"];
 const OUTPUTS = ["index.js", "index_bg.wasm"];
-const STAMP = join(CACHE, "worker-build.stamp");
+const PANICKING = join(CACHE, "panicking-worker");
 
 function hashOfInputs() {
   const hash = createHash("sha256");

@@ -4,7 +4,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
-import { buildWorker } from "./build.mjs";
+import { buildPanickingWorker, buildWorker } from "./build.mjs";
 import { ensureClients } from "./clients.mjs";
 import { installOpenClaw } from "./gateways.mjs";
 import { buildNative } from "./native.mjs";
@@ -28,6 +28,7 @@ async function main() {
     await buildWorker(env);
     await buildNative();
     await clients;
+    if (parts.has("e2e")) await buildPanickingWorker(env);
     if (parts.has("e2e")) await nodeTests("End to end, simulated gateway", testFiles("tests", { except: "tests/openclaw" }), env);
     if (openClaw) {
       await openClaw;

@@ -16,6 +16,7 @@ use web_sys::{CloseEvent, EventTarget, MessageEvent};
 use worker::Delay;
 use worker::js_sys::futures::JsFuture;
 
+use crate::lifeline::Lifeline;
 use crate::listener::{Deferred, Listener};
 use crate::socket::Socket;
 use crate::{now_ms, upgrade};
@@ -120,6 +121,8 @@ async fn ask(gateway: &Gateway) -> Result<Roster, Failure> {
 }
 
 async fn question(mut socket: Socket, gateway: &Gateway) -> Result<Roster, Failure> {
+    let lifeline = Lifeline::new("");
+    lifeline.set_socket(socket.socket.as_ref());
     let outcome: Rc<RefCell<Option<Result<Roster, Failure>>>> = Rc::default();
     let told = Rc::new(Deferred::new());
     let target: EventTarget = AsRef::<web_sys::WebSocket>::as_ref(&socket.socket)
@@ -158,8 +161,12 @@ async fn question(mut socket: Socket, gateway: &Gateway) -> Result<Roster, Failu
             close_code: event.code(),
         }));
     };
-    socket.listeners.extend(Listener::new(&target, "message", on_message));
-    socket.listeners.extend(Listener::new(&target, "close", on_close));
+    socket
+        .listeners
+        .extend(Listener::new(&target, "message", &lifeline, on_message));
+    socket
+        .listeners
+        .extend(Listener::new(&target, "close", &lifeline, on_close));
     socket.socket.accept().map_err(|_| Failure::Unreachable)?;
     // It is only ever resolved.
     let _ = JsFuture::from(told.promise.clone()).await;

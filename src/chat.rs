@@ -43,6 +43,8 @@ pub(crate) async fn completions(
     // 2. What, if there is room for it.
     let slot = Slot::take().inspect_err(refused)?;
     let body = body::read(&mut request, chat::MAX_BODY_BYTES).await?;
+    #[cfg(feature = "panics")]
+    crate::panics::look(crate::panics::AT_BODY, &body);
     let headers = request.headers();
     let header = |name: &str| headers.get(name).ok().flatten();
 

@@ -4,9 +4,12 @@ mod agents;
 mod bindings;
 mod body;
 mod chat;
+mod lifeline;
 mod limits;
 mod listener;
 mod models;
+#[cfg(feature = "panics")]
+mod panics;
 mod relay;
 mod respond;
 mod socket;
@@ -86,6 +89,9 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<w
 }
 
 async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit) -> Result<web_sys::Response, Stop> {
+    #[cfg(feature = "panics")]
+    panics::look(panics::AT_PATH, request.path().as_bytes());
+
     // 1. Where to. What anybody may ask needs nothing, and is not logged: probes come by the minute.
     let endpoint = match Route::of(request.method().as_ref(), &request.path()) {
         Ok(Route::Health) => {

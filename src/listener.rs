@@ -1,9 +1,11 @@
 //! Handlers of events, and a promise kept from within one.
 
 use js_sys::{Function, Promise};
+use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
 use web_sys::EventTarget;
+
+use crate::lifeline::Lifeline;
 
 /// A handler that is removed from its target when it is dropped.
 pub(crate) struct Listener {
@@ -14,14 +16,15 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// `None` where the target takes no handler: it is being closed.
+    /// `None` where the target takes no handler: it is being closed. What fails in it, or comes after its instance is gone, ends the request.
     pub(crate) fn new<E: wasm_bindgen::convert::FromWasmAbi + 'static>(
         target: &EventTarget,
         event: &'static str,
+        lifeline: &Lifeline,
         handle: impl FnMut(E) + 'static,
     ) -> Option<Self> {
         let handler: Closure<dyn FnMut(E)> = Closure::new(handle);
-        let function: Function = handler.as_ref().unchecked_ref::<Function>().clone();
+        let function = lifeline.guard(handler.as_ref());
         target.add_event_listener_with_callback(event, &function).ok()?;
         Some(Self {
             target: target.clone(),

@@ -23,6 +23,7 @@ use web_sys::{
 use worker::WebSocket;
 use worker::js_sys::futures::{JsFuture, spawn_local};
 
+use crate::lifeline::Lifeline;
 use crate::limits::Slot;
 use crate::listener::{Deferred, Listener};
 use crate::socket::Socket;
@@ -38,6 +39,10 @@ const ABNORMAL_CLOSURE: u16 = 1006;
 #[derive(Clone)]
 pub(crate) struct Relay(Rc<RefCell<Inner>>);
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that happened, independent of the others"
+)]
 struct Inner {
     exchange: Exchange,
     config: Rc<Config>,
@@ -58,6 +63,10 @@ struct Inner {
     timer: Option<Timer>,
     /// What listens to the client.
     listeners: Vec<Listener>,
+    /// For the case of a panic.
+    lifeline: Lifeline,
+    /// The lifeline knows how to stop the run.
+    has_last_words: bool,
     /// Another connection is to be made.
     connects: bool,
     over: bool,
@@ -93,6 +102,8 @@ impl Relay {
         Self(Rc::new(RefCell::new(Inner {
             exchange,
             config,
+            lifeline: Lifeline::new(&line.request_id),
+            has_last_words: false,
             line,
             slot: Some(slot),
             hearing: Some(hearing),
@@ -132,8 +143,11 @@ impl Relay {
             return;
         }
         let relay = self.clone();
-        let listener = Listener::new(signal, "abort", move |_: Event| relay.handle(Input::HungUp));
-        self.0.borrow_mut().listeners.extend(listener);
+        let mut inner = self.0.borrow_mut();
+        let listener = Listener::new(signal, "abort", &inner.lifeline, move |_: Event| {
+            relay.handle(Input::HungUp);
+        });
+        inner.listeners.extend(listener);
     }
 
     /// Connects to the gateway; all that follows comes by itself.
@@ -161,24 +175,29 @@ impl Relay {
 
     fn attach(&self, socket: WebSocket) {
         let target: &EventTarget = socket.as_ref().unchecked_ref();
+        let mut inner = self.0.borrow_mut();
+        inner.lifeline.set_socket(socket.as_ref());
         let relay = self.clone();
-        let message = Listener::new(target, "message", move |event: MessageEvent| {
+        let message = Listener::new(target, "message", &inner.lifeline, move |event: MessageEvent| {
             // The protocol has text frames only.
             if let Some(frame) = event.data().as_string() {
+                #[cfg(feature = "panics")]
+                crate::panics::look(crate::panics::AT_FRAME, frame.as_bytes());
                 relay.handle(Input::Frame(&frame));
             }
         });
         let relay = self.clone();
-        let close = Listener::new(target, "close", move |event: CloseEvent| {
+        let close = Listener::new(target, "close", &inner.lifeline, move |event: CloseEvent| {
             relay.handle(Input::Closed { code: event.code() });
         });
         let relay = self.clone();
-        let error = Listener::new(target, "error", move |_: Event| {
+        let error = Listener::new(target, "error", &inner.lifeline, move |_: Event| {
             relay.handle(Input::Closed { code: ABNORMAL_CLOSURE });
         });
         let accepted = socket.accept();
         let listeners = [message, close, error].into_iter().flatten().collect();
-        self.0.borrow_mut().socket = Some(Socket { socket, listeners });
+        inner.socket = Some(Socket { socket, listeners });
+        drop(inner);
         if accepted.is_err() {
             self.handle(Input::Closed { code: ABNORMAL_CLOSURE });
         }
@@ -243,8 +262,9 @@ impl Relay {
         });
         let delay_ms = i32::try_from(wake_at_ms.saturating_sub(now_ms())).unwrap_or(i32::MAX);
         let id = global()
-            .set_timeout_with_callback_and_timeout_and_arguments_0(callback.as_ref().unchecked_ref(), delay_ms)
+            .set_timeout_with_callback_and_timeout_and_arguments_0(&inner.lifeline.guard(callback.as_ref()), delay_ms)
             .unwrap_or_default();
+        inner.lifeline.set_timer(id);
         inner.timer = Some(Timer {
             id,
             at_ms: wake_at_ms,
@@ -264,6 +284,12 @@ impl Inner {
         }
         self.exchange
             .handle(input, &self.config.gateway, now_ms, &mut self.output);
+        if !self.has_last_words
+            && let Some(frames) = self.exchange.last_words()
+        {
+            self.has_last_words = true;
+            self.lifeline.set_last_words(frames);
+        }
     }
 
     fn is_awaited(&self, connection: u32) -> bool {
@@ -334,6 +360,9 @@ impl Inner {
         let strategy = ByteLengthQueuingStrategy::new(&QueuingStrategyInit::new(f64::from(MAX_BUFFERED_BYTES)))?;
         let stream = ReadableStream::new_with_underlying_source_and_strategy(&source, strategy.unchecked_ref())?;
         self.body = controller.take();
+        if let Some(body) = &self.body {
+            self.lifeline.set_body(body);
+        }
         Ok(respond::stream(head, &stream)?)
     }
 

@@ -267,6 +267,17 @@ impl Exchange {
         self.run.share(is_shared);
     }
 
+    /// Once the run was accepted, the frames that stop it, to be sent where nothing else can be: after a panic. None where the run may go on
+    /// without its client, or cannot be stopped.
+    pub fn last_words(&mut self) -> Option<Vec<String>> {
+        self.reply.accepted_ms?;
+        let mut frames = Vec::new();
+        if self.policy.on_disconnect == OnDisconnect::Abort {
+            self.run.write_abort(&mut self.link, &mut frames);
+        }
+        Some(frames)
+    }
+
     /// Whether the run may have begun.
     pub fn may_have_started(&self) -> bool {
         self.run.may_have_started()

@@ -23,9 +23,10 @@ function clawfront(args, env = {}) {
 
 /**
  * Starts a simulated gateway and a Worker in front of it, known to it as a device. Both are stopped by `stop`.
+ * `entries` are further client keys, `build` is where another Worker than the deployed one is.
  * @returns `phone` may reach main (its default) and beta, `boss` every agent and every session, `guest` beta alone.
  */
-export async function startFront({ protocol = 4, simArgs = [], vars = {} } = {}) {
+export async function startFront({ protocol = 4, simArgs = [], vars = {}, entries = [], build } = {}) {
   const sim = await startSim({ protocol, args: ["--agent", "main", "--agent", "beta", "--agent", "secret", ...simArgs] });
   const keys = {
     phone: newKey("phone", "main,beta", "--default", "main"),
@@ -33,13 +34,12 @@ export async function startFront({ protocol = 4, simArgs = [], vars = {} } = {})
     guest: newKey("guest", "beta"),
   };
   const worker = await startWorker({
+    build,
     vars: {
       GATEWAY_URL: sim.url,
       GATEWAY_TOKEN: sim.token,
       DEVICE_KEY: newDevice().device_key,
-      CLIENT_KEYS: Object.values(keys)
-        .map(({ entry }) => entry)
-        .join("\n"),
+      CLIENT_KEYS: [...Object.values(keys).map(({ entry }) => entry), ...entries].join("\n"),
       ...vars,
     },
   });

@@ -167,6 +167,12 @@ impl Run {
     ///
     /// Protocol 3 has no way to abort an `agent` run with `operator.write`: there it goes on to its end.
     pub(crate) fn abort(&mut self, link: &mut Link, outbox: &mut Vec<String>) {
+        self.write_abort(link, outbox);
+        self.state = State::Ended;
+    }
+
+    /// What stops the run, for whoever sends it.
+    pub(crate) fn write_abort(&self, link: &mut Link, outbox: &mut Vec<String>) {
         let may_be_going = self.is_going() || matches!(self.state, State::Starting { .. } | State::Detached);
         if let Some(target) = &self.target
             && may_be_going
@@ -181,7 +187,6 @@ impl Run {
             // Nobody is left to be told if it cannot be written.
             let _ = link.request("chat.abort", &params, outbox);
         }
-        self.state = State::Ended;
     }
 
     /// Whether the gateway may have begun the run, so that to ask for it again could run it twice.

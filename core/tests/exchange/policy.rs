@@ -54,3 +54,23 @@ fn a_run_whose_client_left_is_stopped_or_left_to_finish() {
         );
     }
 }
+
+#[test]
+fn after_a_panic_a_run_is_stopped_by_what_would_have_stopped_it_before() {
+    for (fields, expected) in [
+        ("agents=main", "chat.abort"),
+        ("agents=main on_disconnect=finish", ""),
+    ] {
+        let (mut exchange, mut shown) = (exchange_of(STREAM, fields), Shown::default());
+        let [before @ .., accepted] = TALK;
+        for frame in before {
+            feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
+        }
+        assert_eq!(exchange.last_words(), None);
+        feed(&mut exchange, Input::Frame(accepted), START_MS, &mut shown);
+        shown.frames = exchange.last_words().unwrap();
+        assert_eq!(shown.methods().join(" "), expected, "{fields}");
+        // The run itself goes on.
+        assert!(exchange.wake_at_ms().is_some());
+    }
+}
