@@ -331,7 +331,8 @@ impl Run {
                     self.state = State::Running { agent: request };
                     self.accept(show);
                     self.check_subscription()?;
-                    if self.turn.may_exist && is_repeated(&reply, link) {
+                    // Also of a request that its own repetition overtook.
+                    if reply.status == IN_FLIGHT || (self.turn.may_exist && is_repeated(&reply, link)) {
                         self.join(&reply, now_ms, link, outbox, show)
                     } else if reply.status == ACCEPTED {
                         Ok(())
@@ -356,6 +357,8 @@ impl Run {
                 // The acceptance may come behind the run's first event.
                 if reply.status == ACCEPTED {
                     Ok(())
+                } else if reply.status == IN_FLIGHT {
+                    self.join(&reply, now_ms, link, outbox, show)
                 } else {
                     self.finish(&reply, show)
                 }

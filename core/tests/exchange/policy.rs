@@ -57,10 +57,7 @@ fn a_run_whose_client_left_is_stopped_or_left_to_finish() {
 
 #[test]
 fn after_a_panic_a_run_is_stopped_by_what_would_have_stopped_it_before() {
-    for (fields, expected) in [
-        ("agents=main", "chat.abort"),
-        ("agents=main on_disconnect=finish", ""),
-    ] {
+    for (fields, expected) in [("agents=main", "chat.abort"), ("agents=main on_disconnect=finish", "")] {
         let (mut exchange, mut shown) = (exchange_of(STREAM, fields), Shown::default());
         let [before @ .., accepted] = TALK;
         for frame in before {

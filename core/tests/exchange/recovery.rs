@@ -413,3 +413,23 @@ fn connections_that_never_hold_come_to_an_end() {
     assert_eq!(shown.connects, 39);
     assert!(shown.body.contains("gateway_connection_lost"));
 }
+
+/// An SDK's second attempt that overtakes the first on its way to the gateway starts the run; the first is told that there is one.
+#[test]
+fn a_request_that_its_own_repetition_overtook_joins_the_run() {
+    let heard = json!({ "type": "event", "event": "agent", "payload": { "runId": RUN_ID, "stream": "assistant", "data": { "text": "Hel", "delta": "Hel" } } });
+    for before in [None, Some(heard.to_string())] {
+        let (mut exchange, mut shown) = (exchange(STREAM), Shown::default());
+        let talk = [
+            r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#.to_owned(),
+            r#"{"type":"res","id":"1","ok":true,"payload":{"protocol":4,"auth":{"scopes":["operator.read","operator.write"]}}}"#.to_owned(),
+        ];
+        let answer =
+            json!({ "type": "res", "id": "3", "ok": true, "payload": { "runId": RUN_ID, "status": "in_flight" } });
+        for frame in talk.iter().chain(&before).chain([&answer.to_string()]) {
+            feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
+        }
+        assert!(!shown.ended, "{}", shown.body);
+        assert_eq!(shown.methods().last().map(String::as_str), Some("agent.wait"));
+    }
+}

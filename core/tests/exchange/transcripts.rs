@@ -28,7 +28,7 @@ pub(crate) const RUNS: [(&str, usize, u16); 34] = [
     ("latest-provider_err500", 0, 502),
     ("latest-provider_finish_length", 0, 200),
     ("latest-provider_streamerror", 0, 502),
-    ("latest-disconnect", 0, 502),
+    ("latest-disconnect", 0, 200),
     ("latest-dupes", 0, 200),
     ("latest-observers", 0, 200),
     ("latest-invalid", 0, 502),
