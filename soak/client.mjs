@@ -1,0 +1,121 @@
+// Makes one call of a soak and says how it ended, without a word of what was asked or answered.
+
+/**
+ * @returns `{ end, wrong }`: `end` is `answer`, `left`, an error's code, or what should never be seen, in words; `wrong` says what was not
+ * as it must be although the end was one that the call may have.
+ */
+export async function make(call, { url, keys }) {
+  const { client } = call;
+  if (client === "twice") return worse(await Promise.all([ask(call, url, keys, keyed(call)), ask(call, url, keys, keyed(call))]));
+  if (client === "again") return worse([await ask(call, url, keys, keyed(call)), await ask(call, url, keys, keyed(call))]);
+  if (client === "retries") {
+    // Sent once the first one's response has begun: it is still under way, and known to the Worker.
+    let began;
+    const hasBegun = new Promise((resolve) => (began = resolve));
+    const first = ask(call, url, keys, attempt(0), began).finally(began);
+    await hasBegun;
+    return worse(await Promise.all([first, ask(call, url, keys, attempt(1))]));
+  }
+  if (client === "reuses") {
+    const first = await ask(call, url, keys, keyed(call));
+    const second = await ask({ ...call, directive: "deltas=3" }, url, keys, keyed(call));
+    // After a first one that started nothing, the key is free.
+    if (first.end === "answer" && second.end !== "idempotency_key_reused") return { end: second.end, wrong: "the key's second use was not refused" };
+    return first;
+  }
+  return ask(call, url, keys, {});
+}
+
+/** No call here has reason to take longer; one that does hangs. */
+const LIMIT_MS = 100_000;
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const keyed = ({ number }) => ({ "idempotency-key": `call-${number}` });
+const attempt = (count) => ({ "x-stainless-retry-count": String(count) });
+const worse = (seen) => seen.find(({ wrong }) => wrong) ?? seen.find(({ end }) => end !== "answer") ?? seen[0];
+
+async function ask(call, url, keys, headers, began) {
+  const { leaves, slow } = call.client;
+  const controller = new AbortController();
+  let why = "hung";
+  const limit = setTimeout(() => controller.abort(), LIMIT_MS);
+  const leaving =
+    leaves === undefined
+      ? undefined
+      : setTimeout(() => {
+          why = "left";
+          controller.abort();
+        }, leaves);
+  try {
+    const response = await fetch(`${url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${keys[call.key]}`, "content-type": "application/json", ...headers },
+      body: call.raw ?? JSON.stringify(body(call)),
+      signal: controller.signal,
+    });
+    began?.();
+    let text = "";
+    for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+      text += piece;
+      if (slow) await sleep(slow);
+    }
+    return judge(call, response, text);
+  } catch (error) {
+    return { end: controller.signal.aborted ? why : `connection: ${error.cause?.code ?? error.message}` };
+  } finally {
+    clearTimeout(limit);
+    clearTimeout(leaving);
+  }
+}
+
+const body = ({ number, directive, stream, body }) => ({
+  model: "openclaw",
+  stream,
+  // Names the session, by which the gateway's runs are told apart.
+  user: `call-${number}`,
+  messages: [{ role: "user", content: `${number} [[fake ${directive}]]` }],
+  ...body,
+});
+
+function judge(call, response, text) {
+  const isStream = (response.headers.get("content-type") ?? "").startsWith("text/event-stream");
+  if (!isStream) {
+    let answer;
+    try {
+      answer = JSON.parse(text);
+    } catch {
+      return { end: `HTTP ${response.status}, and no object` };
+    }
+    if (answer.error) return { end: answer.error.code, wrong: answer.choices && "an error and an answer" };
+    if (response.status !== 200) return { end: `HTTP ${response.status}` };
+    const [choice] = answer.choices;
+    return answered(call, choice.message.content ?? "", choice.finish_reason);
+  }
+  if (!text.endsWith("\n\n")) return { end: "a stream that stops within an event" };
+  const events = text.split("\n").filter((line) => line.startsWith("data: "));
+  if (events.pop() !== "data: [DONE]") return { end: "a stream without an end" };
+  let told = "";
+  const finishes = [];
+  let failure;
+  for (const event of events) {
+    const chunk = JSON.parse(event.slice("data: ".length));
+    if (failure) return { end: failure, wrong: "something after an error" };
+    if (chunk.error) failure = chunk.error.code;
+    for (const { delta, finish_reason } of chunk.choices ?? []) {
+      told += delta.content ?? "";
+      if (finish_reason) finishes.push(finish_reason);
+    }
+  }
+  if (failure) {
+    const beginning = call.text === undefined || call.text.startsWith(told);
+    return { end: failure, wrong: finishes.length > 0 ? "an error after a finish" : beginning ? undefined : "text that is not a beginning of the answer" };
+  }
+  if (finishes.length !== 1) return { end: `a stream with ${finishes.length} finishes` };
+  return answered(call, told, finishes[0]);
+}
+
+function answered({ text, textEnds, finish }, told, reason) {
+  if (text !== undefined && told !== text) return { end: "answer", wrong: `a text of ${told.length} characters instead of ${text.length}` };
+  if (textEnds && !told.includes(textEnds)) return { end: "answer", wrong: "a text that lacks its end" };
+  return { end: "answer", wrong: reason === finish ? undefined : `finish ${reason}` };
+}

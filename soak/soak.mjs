@@ -1,0 +1,157 @@
+// Calls by the thousand against one Worker in workerd, and what must hold of all of them. `npm run soak` is the command.
+
+import { execFileSync } from "node:child_process";
+import { newDevice, newKey, until } from "../tests/support/front.mjs";
+import { startSim } from "../tests/support/sim.mjs";
+import { startWorker } from "../tests/support/worker.mjs";
+import { call, DISTURBANCES, KEYS, randomness } from "./calls.mjs";
+import { make } from "./client.mjs";
+
+/** Between two rounds everything is at rest: the sockets, the runs and the memory are looked at then. */
+const ROUND_CALLS = 500;
+/** By when a call is over at the gateway, too. A client that leaves in silence is noticed at the next heartbeat, after 15 s. */
+const CLOSED_MS = 2_000;
+const CLOSED_AFTER_SILENCE_MS = 18_000;
+/** How often something happens to all calls that are under way, in calls. */
+const DISTURBED_EVERY_CALLS = 40;
+/** For how long a disturbance may explain an end, in milliseconds. */
+const DISTURBED_MS = 3_000;
+/** How often memory is looked at under load, in milliseconds. */
+const SAMPLE_MS = 500;
+/** What the memory at rest may differ by from the middle third of the rounds to the last, the first being warm-up: whichever is more. */
+const GROWTH_SHARE = 0.1;
+const GROWTH_MIB = 8;
+/** How late the Worker's health may be answered, in milliseconds, before the machine is called busy, and what may come of that. */
+const BUSY_MS = 3_000;
+const LATE_ENDS = ["gateway_connect_timeout", "gateway_handshake_timeout", "gateway_acceptance_timeout"];
+/** Fewer rounds than that say nothing about growth. */
+const MIN_ROUNDS = 6;
+
+/**
+ * Runs `runs` calls of `protocol`, `concurrency` at a time.
+ * @returns what was seen; `problems` is empty if all was as it must be.
+ */
+export async function soak({ protocol, runs, concurrency, seed, silence = true, binary, onRound = () => {} }) {
+  const sim = await startSim({ protocol, binary, args: ["--agent", "main"] });
+  const keys = Object.fromEntries(Object.entries(KEYS).map(([id, options]) => [id, newKey(id, "main", ...options)]));
+  const worker = await startWorker({
+    vars: {
+      GATEWAY_URL: sim.url,
+      GATEWAY_TOKEN: sim.token,
+      DEVICE_KEY: newDevice().device_key,
+      CLIENT_KEYS: Object.values(keys)
+        .map(({ entry }) => entry)
+        .join("\n"),
+    },
+  });
+  const secrets = Object.fromEntries(Object.entries(keys).map(([id, { key }]) => [id, key]));
+  secrets.stranger = newKey("stranger", "main").key;
+
+  const seen = { protocol, seed, calls: 0, started: 0, ends: {}, late: 0, rest: [], peakMib: 0, problems: [] };
+  const sampler = setInterval(async () => {
+    seen.peakMib = Math.max(seen.peakMib, memoryMib(worker.pid));
+    const askedMs = performance.now();
+    // The last one is cut off with the Worker.
+    await fetch(`${worker.url}/healthz`).then((response) => response.text(), () => {});
+    if (performance.now() - askedMs > BUSY_MS) seen.isBusy = true;
+  }, SAMPLE_MS);
+  try {
+    for (let begin = 0; begin < runs; begin += ROUND_CALLS) {
+      const numbers = Array.from({ length: Math.min(ROUND_CALLS, runs - begin) }, (_, index) => begin + index);
+      const calls = numbers.map((number) => call(number, { seed, protocol, silence }));
+      await round(calls, { sim, worker, url: worker.url, keys: secrets, concurrency, seed, seen });
+      seen.rest.push(memoryMib(worker.pid));
+      onRound(seen);
+    }
+  } finally {
+    clearInterval(sampler);
+    await worker.stop();
+    await sim.stop();
+  }
+  seen.growth = growth(seen.rest);
+  if (seen.growth && seen.growth.late - seen.growth.middle > Math.max(seen.growth.middle * GROWTH_SHARE, GROWTH_MIB)) {
+    seen.problems.push(`memory at rest grew from ${seen.growth.middle} MiB to ${seen.growth.late} MiB`);
+  }
+  return seen;
+}
+
+async function round(calls, { sim, worker, url, keys, concurrency, seed, seen }) {
+  const random = randomness(seed ^ calls[0].number);
+  const disturbances = [];
+  const outcomes = [];
+  const waiting = [...calls];
+  const disturb = async () => {
+    const disturbance = { ...random.one(DISTURBANCES), atMs: performance.now() };
+    const { fault } = disturbance;
+    disturbances.push(disturbance);
+    await (fault ? sim.fault(fault, 1) : sim.drop(random.one([null, 1001, 1012])));
+  };
+  const work = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      if (next.number % DISTURBED_EVERY_CALLS === DISTURBED_EVERY_CALLS - 1) await disturb();
+      const beganMs = performance.now();
+      const outcome = await make(next, { url, keys });
+      outcomes.push({ call: next, ...outcome, beganMs, endedMs: performance.now() });
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, work));
+  await sim.fault(null);
+
+  const limitMs = calls.some(({ silent }) => silent) ? CLOSED_AFTER_SILENCE_MS : CLOSED_MS;
+  const open = async () => (await sim.journal()).open_connections;
+  await until("all sockets are closed", async () => (await open()) === 0, limitMs).catch(async () => {
+    seen.problems.push(`${await open()} sockets open ${limitMs} ms after the last call`);
+  });
+  const { runs } = await sim.journal();
+  const runsOf = new Map();
+  for (const run of runs) {
+    const number = Number(run.sessionKey.match(/=call-(\d+)$/)?.[1]);
+    runsOf.set(number, [...(runsOf.get(number) ?? []), run]);
+  }
+  for (const outcome of outcomes) judge(outcome, { disturbances, runs: runsOf.get(outcome.call.number) ?? [], seen });
+  seen.calls += outcomes.length;
+  seen.started += runs.length;
+  const died = worker.log.filter((line) => /panic|Critical|unreachable/.test(line));
+  if (died.length > 0) seen.problems.push(`the Worker panicked: ${died[0]}`);
+  // Only the last round's lines are looked at, and nothing is kept of the others.
+  worker.log.length = 0;
+  await sim.reset();
+  seen.isBusy = false;
+}
+
+/** Whether the call ended as it may, and started as many runs as it may. */
+function judge({ call, end, wrong, beganMs, endedMs }, { disturbances, runs, seen }) {
+  seen.ends[end] = (seen.ends[end] ?? 0) + 1;
+  const met = disturbances.filter(({ atMs }) => atMs >= beganMs - DISTURBED_MS && atMs <= endedMs);
+  // A fault is met once; a drop may meet every call. A run that was asked for over a connection that was lost meanwhile is asked about, and not
+  // for again: the gateway may never have heard of it. On protocol 3 a text that was begun anew before a loss cannot be told from its beginning.
+  const cause = met.sort((a, b) => Boolean(a.fault) - Boolean(b.fault)).find(
+    ({ ends, endsWithoutRun = [], endsOf = {}, spent }) =>
+      !spent && (ends.includes(end) || (runs.length === 0 && endsWithoutRun.includes(end)) || endsOf[call.kind]?.includes(end)),
+  );
+  // Nobody can keep a time on a machine that has none to give.
+  const isLate = LATE_ENDS.includes(end) && seen.isBusy;
+  if (isLate) seen.late += 1;
+  const isDisturbed = cause !== undefined || isLate;
+  if (cause?.fault && !call.ends.includes(end)) cause.spent = true;
+  const problem = (what) =>
+    seen.problems.push(`call ${call.number} (${call.kind}, key ${call.key}, ${call.stream ? "stream" : "whole"}, ${runs.map(({ ended }) => ended).join(" ") || "no run"}): ${what}`);
+  if (wrong) problem(`${end}: ${wrong}`);
+  if (!call.ends.includes(end) && !isDisturbed) problem(`ended as '${end}', which it may not`);
+  const [least, most] = [call.runs].flat().length === 2 ? call.runs : [call.runs, call.runs];
+  if (runs.length > most) problem(`${runs.length} runs for one call`);
+  if (end === "answer" && runs.length < Math.max(least, 1)) problem(`an answer without a run`);
+  // What the client was told is over is over, but for clients that left where nothing stops a run.
+  if (end !== "left" && runs.some(({ ended }) => ended === "running")) problem("a run that goes on after its call");
+}
+
+const memoryMib = (pid) => Math.round(Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" })) / 1024);
+
+/** Medians of the middle and the last third. */
+function growth(rest) {
+  if (rest.length < MIN_ROUNDS) return undefined;
+  const third = Math.floor(rest.length / 3);
+  return { middle: median(rest.slice(third, -third)), late: median(rest.slice(-third)) };
+}
+
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
