@@ -34,7 +34,7 @@ async function main() {
           concurrency: Math.ceil(concurrency / PROTOCOLS.length),
           seed,
           binary: join(ROOT, "target/release/clawfront-sim"),
-          onRound: ({ calls, rest, problems }) => say(`  protocol ${protocol}: ${calls} calls, ${rest.at(-1)} MiB, ${problems.length} problems`),
+          onRound: ({ calls, rest, problems }) => say([`  protocol ${protocol}: ${calls} calls, ${rest.at(-1)} MiB`, ...problems.slice(0, SHOWN_PROBLEMS)].join("\n    ")),
         }),
       ),
     ),

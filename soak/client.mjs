@@ -1,8 +1,9 @@
 // Makes one call of a soak and says how it ended, without a word of what was asked or answered.
 
 /**
- * @returns `{ end, wrong }`: `end` is `answer`, `left`, an error's code, or what should never be seen, in words; `wrong` says what was not
- * as it must be although the end was one that the call may have.
+ * @returns `{ end, wrong, isApart, id }`: `end` is `answer`, `left`, an error's code, or what should never be seen, in words; `wrong` says what was not
+ * as it must be although the end was one that the call may have; of a second attempt `isApart` says that the first one was over before it was heard
+ * of, so that it may have been another request. By `id` the Worker's log knows it.
  */
 export async function make(call, { url, keys }) {
   const { client } = call;
@@ -12,9 +13,13 @@ export async function make(call, { url, keys }) {
     // Sent once the first one's response has begun: it is still under way, and known to the Worker.
     let began;
     const hasBegun = new Promise((resolve) => (began = resolve));
-    const first = ask(call, url, keys, attempt(0), began).finally(began);
-    await hasBegun;
-    return worse(await Promise.all([first, ask(call, url, keys, attempt(1))]));
+    let isOver = false;
+    const first = ask(call, url, keys, attempt(0), began).finally(() => (began(), (isOver = true)));
+    // What has started is not tried again, as SDKs are told.
+    if ((await hasBegun)?.headers.get("x-should-retry") === "false") return first;
+    let isApart = false;
+    const second = ask(call, url, keys, attempt(1), () => (isApart = isOver));
+    return { ...worse(await Promise.all([first, second])), isApart };
   }
   if (client === "reuses") {
     const first = await ask(call, url, keys, keyed(call));
@@ -53,13 +58,13 @@ async function ask(call, url, keys, headers, began) {
       body: call.raw ?? JSON.stringify(body(call)),
       signal: controller.signal,
     });
-    began?.();
+    began?.(response);
     let text = "";
     for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
       text += piece;
       if (slow) await sleep(slow);
     }
-    return judge(call, response, text);
+    return { ...judge(call, response, text), id: response.headers.get("x-request-id") };
   } catch (error) {
     return { end: controller.signal.aborted ? why : `connection: ${error.cause?.code ?? error.message}` };
   } finally {
