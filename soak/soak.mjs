@@ -117,7 +117,7 @@ async function round(calls, { sim, worker, url, keys, concurrency, seed, seen })
   for (const outcome of outcomes) judge(outcome, { disturbances, runs: runsOf.get(outcome.call.number) ?? [], log: worker.log, seen });
   seen.calls += outcomes.length;
   seen.started += runs.length;
-  const died = worker.log.filter((line) => /panic|Critical|unreachable/.test(line));
+  const died = worker.log.filter((line) => /Rust panic|RuntimeError|"cause":"panic"/.test(line));
   if (died.length > 0) seen.problems.push(`the Worker panicked: ${died[0]}`);
   // Only the last round's lines are looked at, and nothing is kept of the others.
   worker.log.length = 0;
@@ -137,10 +137,10 @@ function judge({ call, end, wrong, isApart, id, beganMs, endedMs }, { disturbanc
       !spent && (ends.includes(end) || (couldBeWithoutRun && endsWithoutRun.includes(end)) || endsOf[call.kind]?.includes(end)),
   );
   // Nobody can keep a time on a machine that has none to give.
-  const isLate = LATE_ENDS.includes(end) && seen.isBusy;
-  if (isLate) seen.late += 1;
-  const isDisturbed = cause !== undefined || isLate;
-  if (cause?.fault && !call.ends.includes(end)) cause.spent = true;
+  const isLate = !cause && LATE_ENDS.includes(end) && seen.isBusy;
+  const isExplained = call.ends.includes(end) || cause || isLate;
+  if (!call.ends.includes(end) && isLate) seen.late += 1;
+  if (!call.ends.includes(end) && cause?.fault) cause.spent = true;
   const problem = (what) => {
     const form = `${call.kind}, key ${call.key}, ${call.stream ? "stream" : "whole"}, ${runs.map(({ ended }) => ended).join(" ") || "no run"}`;
     const { cause, hint } = JSON.parse(log.find((line) => id && line.includes(id)) ?? "{}");
@@ -148,12 +148,13 @@ function judge({ call, end, wrong, isApart, id, beganMs, endedMs }, { disturbanc
     seen.problems.push(`call ${call.number} (${form}): ${what}; log: ${cause ?? "-"} ${hint ?? ""}; met ${disturbedBy || "nothing"}`);
   };
   if (wrong) problem(`${end}: ${wrong}`);
-  if (!call.ends.includes(end) && !isDisturbed) problem(`ended as '${end}', which it may not`);
+  if (!isExplained) problem(`ended as '${end}', which it may not`);
   const [least, most] = [call.runs].flat().length === 2 ? call.runs : [call.runs, call.runs];
   if (runs.length > (isApart ? 2 : most)) problem(`${runs.length} runs for one call`);
-  if (end === "answer" && runs.length < Math.max(least, 1)) problem(`an answer without a run`);
-  // What the client was told is over is over, but for clients that left where nothing stops a run.
-  if (end !== "left" && runs.some(({ ended }) => ended === "running")) problem("a run that goes on after its call");
+  if (end === "answer" && runs.length < Math.max(least, 1)) problem("an answer without a run");
+  // What is over for the client is over, but where nothing stops a run whose client left, or nothing is to.
+  const mayGoOn = end === "left" && (seen.protocol === 3 || call.key === "finisher");
+  if (!mayGoOn && runs.some(({ ended }) => ended === "running")) problem("a run that goes on after its call");
 }
 
 const memoryMib = (pid) => Math.round(Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" })) / 1024);
