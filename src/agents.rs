@@ -8,6 +8,7 @@ use std::time::Duration;
 use clawfront_core::agent::Roster;
 use clawfront_core::config::Gateway;
 use clawfront_core::error::{Deadline, Failure};
+use clawfront_core::gateway::diagnosis::Diagnosis;
 use clawfront_core::gateway::roster::Question;
 use clawfront_core::openai::models::Source;
 use futures_util::future::{Either, select};
@@ -125,6 +126,7 @@ async fn question(mut socket: Socket, gateway: &Gateway) -> Result<Roster, Failu
     lifeline.set_socket(socket.socket.as_ref());
     let outcome: Rc<RefCell<Option<Result<Roster, Failure>>>> = Rc::default();
     let told = Rc::new(Deferred::new());
+    let question = Rc::new(RefCell::new(Question::default()));
     let target: EventTarget = AsRef::<web_sys::WebSocket>::as_ref(&socket.socket)
         .clone()
         .unchecked_into();
@@ -138,13 +140,14 @@ async fn question(mut socket: Socket, gateway: &Gateway) -> Result<Roster, Failu
     };
     let on_message = {
         let (socket, credential, finish) = (socket.socket.clone(), gateway.credential.clone(), finish.clone());
-        let mut question = Question::default();
+        let question = Rc::clone(&question);
         move |event: MessageEvent| {
             let Some(frame) = event.data().as_string() else {
                 return;
             };
             let mut outbox = Vec::new();
-            match question.receive(&frame, &credential, &mut outbox) {
+            let received = question.borrow_mut().receive(&frame, &credential, &mut outbox);
+            match received {
                 Ok(Some(roster)) => finish(Ok(roster)),
                 Ok(None) => {
                     for frame in outbox {
@@ -157,9 +160,8 @@ async fn question(mut socket: Socket, gateway: &Gateway) -> Result<Roster, Failu
         }
     };
     let on_close = move |event: CloseEvent| {
-        finish(Err(Failure::Closed {
-            close_code: event.code(),
-        }));
+        let closed = question.borrow().closed(event.code());
+        finish(Err(closed));
     };
     socket
         .listeners
@@ -167,8 +169,12 @@ async fn question(mut socket: Socket, gateway: &Gateway) -> Result<Roster, Failu
     socket
         .listeners
         .extend(Listener::new(&target, "close", &lifeline, on_close));
-    socket.socket.accept().map_err(|_| Failure::Unreachable)?;
+    socket.socket.accept().map_err(|_| broken())?;
     // It is only ever resolved.
     let _ = JsFuture::from(told.promise.clone()).await;
-    outcome.take().unwrap_or(Err(Failure::Unreachable))
+    outcome.take().unwrap_or_else(|| Err(broken()))
+}
+
+fn broken() -> Failure {
+    Failure::Unreachable(Diagnosis::ConnectionFailed)
 }

@@ -428,7 +428,7 @@ test("with the gateway away a key still lists its agents, and says that nobody e
       assert.deepEqual((await response.json()).data.map(({ id }) => id), expected);
     }
     const { cause, hint } = await until("the line is there", () => lines(worker)[0]);
-    assert.equal(cause, "unreachable");
+    assert.equal(cause, "connection_failed");
     assert.match(hint, /GATEWAY_URL/);
   } finally {
     await worker.stop();

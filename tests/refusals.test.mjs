@@ -171,21 +171,21 @@ describe("the gateway", () => {
 
   /** Fault of the simulated gateway, what the client is told, and what the log says. */
   const FAULTS = [
-    ["proxy-attribution", 502, "gateway_refused", "proxy_attribution_required", /trustedProxies/],
-    ["access-302", 502, "gateway_refused", "upgrade_302", /login page/],
-    ["html-200", 502, "gateway_refused", "upgrade_200", /not an OpenClaw gateway/],
-    ["not-found-404", 502, "gateway_refused", "upgrade_404", /not an OpenClaw gateway/],
-    ["upgrade-426", 502, "gateway_refused", "upgrade_426", /not an OpenClaw gateway/],
-    ["status-503", 503, "gateway_unavailable", undefined, undefined],
-    ["close-before-challenge", 502, "gateway_closed", /^close_\d+$/, /log/],
-    ["startup", 503, "gateway_unavailable", "UNAVAILABLE", /log/],
-    ["wide-scopes", 502, "gateway_refused", "SCOPES_TOO_WIDE", /strips forwarding headers/],
-    ["no-write-scope", 502, "gateway_refused", "MISSING_SCOPE", /operator\.write/],
-    ["protocol-mismatch", 502, "gateway_refused", "PROTOCOL_MISMATCH", /protocol/],
-    ["auth-rate-limited", 503, "gateway_unavailable", "AUTH_RATE_LIMITED", /opens again/],
+    ["proxy-attribution", 502, "gateway_refused", "proxy_attribution_required", "403", /trustedProxies/],
+    ["access-302", 502, "gateway_refused", "access_login", "302", /ACCESS_CLIENT_ID/],
+    ["html-200", 502, "gateway_refused", "html_page", "200", /web page/],
+    ["not-found-404", 502, "gateway_refused", "not_a_gateway", "404", /not an OpenClaw gateway/],
+    ["upgrade-426", 502, "gateway_refused", "not_a_gateway", "426", /not an OpenClaw gateway/],
+    ["status-503", 503, "gateway_unavailable", "origin_down", "503", /no gateway behind it/],
+    ["close-before-challenge", 502, "gateway_closed", "closed_before_challenge", /^\d{4}$/, /log/],
+    ["startup", 503, "gateway_unavailable", "gateway_starting", "UNAVAILABLE", /wait/],
+    ["wide-scopes", 502, "gateway_refused", "scopes_too_wide", "SCOPES_TOO_WIDE", /strips forwarding headers/],
+    ["no-write-scope", 502, "gateway_refused", "missing_scope", "MISSING_SCOPE", /operator\.write/],
+    ["protocol-mismatch", 502, "gateway_refused", "protocol_mismatch", "PROTOCOL_MISMATCH", /protocol/],
+    ["auth-rate-limited", 503, "gateway_unavailable", "auth_lockout", "AUTH_RATE_LIMITED", /opens again/],
   ];
 
-  for (const [fault, status, code, cause, hint] of FAULTS) {
+  for (const [fault, status, code, cause, detail, hint] of FAULTS) {
     test(`${fault}: the caller is told ${status} ${code}, the log says why`, async () => {
       await front.sim.fault(fault);
       const answer = await refusal(await post(front.worker, front.phone, says("hi", { stream: true })));
@@ -196,9 +196,10 @@ describe("the gateway", () => {
       const id = answer.headers.get("x-request-id");
       const line = await until("the line is there", () => lines(front.worker).find(({ request_id }) => request_id === id));
       assert.deepEqual([line.status, line.end], [status, code]);
-      if (cause instanceof RegExp) assert.match(line.cause, cause);
-      else assert.equal(line.cause, cause);
-      if (hint) assert.match(line.hint, hint);
+      assert.equal(line.cause, cause);
+      if (detail instanceof RegExp) assert.match(line.detail, detail);
+      else assert.equal(line.detail, detail);
+      assert.match(line.hint, hint);
     });
   }
 
@@ -230,7 +231,7 @@ describe("the gateway", () => {
       const answer = await refusal(await post(remote.worker, remote.phone, says("hi")));
       assert.deepEqual([answer.status, answer.code], [502, "gateway_refused"]);
       const line = await until("the line is there", () => lines(remote.worker)[0]);
-      assert.equal(line.cause, "PAIRING_REQUIRED");
+      assert.deepEqual([line.cause, line.detail], ["device_unpaired", "PAIRING_REQUIRED"]);
       assert.match(line.hint, /openclaw devices approve [0-9a-f-]{36}$/);
     } finally {
       await remote.stop();
@@ -243,7 +244,7 @@ describe("the gateway", () => {
       const answer = await refusal(await post(wrong.worker, wrong.phone, says("hi")));
       assert.deepEqual([answer.status, answer.code], [502, "gateway_refused"]);
       const line = await until("the line is there", () => lines(wrong.worker)[0]);
-      assert.equal(line.cause, "AUTH_TOKEN_MISMATCH");
+      assert.deepEqual([line.cause, line.detail], ["gateway_token_mismatch", "AUTH_TOKEN_MISMATCH"]);
     } finally {
       await wrong.stop();
     }

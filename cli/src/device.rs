@@ -7,6 +7,7 @@ use clap::Args;
 use clawfront_core::error::Failure;
 use clawfront_core::gateway::credential::{Auth, Credential};
 use clawfront_core::gateway::device::DeviceKey;
+use clawfront_core::gateway::diagnosis::Diagnosis;
 use clawfront_core::gateway::pairing::{Pairing, Step};
 use clawfront_core::secret::Secret;
 use tungstenite::http::Uri;
@@ -162,14 +163,14 @@ fn shake_hands(socket: &mut WebSocket<TcpStream>, credential: &Credential) -> Re
 fn refused(failure: &Failure) -> Problem {
     let (code, hint) = failure
         .cause()
-        .map(|cause| (cause.code.into_owned(), cause.hint.into_owned()))
+        .map(|cause| (cause.code, cause.hint))
         .unwrap_or_default();
+    let needs_approval = matches!(
+        failure.diagnosis(),
+        Some(Diagnosis::Unpaired | Diagnosis::ScopeUpgrade | Diagnosis::MetadataUpgrade)
+    );
     Problem {
         message: format!("the gateway refused the device ({code}): {hint}"),
-        code: if matches!(code.as_str(), "PAIRING_REQUIRED" | "NOT_PAIRED") {
-            NOT_APPROVED
-        } else {
-            crate::FAILED
-        },
+        code: if needs_approval { NOT_APPROVED } else { crate::FAILED },
     }
 }

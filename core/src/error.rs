@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::gateway::diagnosis::{Diagnosis, Stage};
 use crate::gateway::refusal::Refusal;
 use crate::key::{Denial, Scope};
 use crate::limit::Allowance;
@@ -69,18 +70,20 @@ pub enum Failure {
 
     // The gateway's.
     /// It does not answer.
-    Unreachable,
+    Unreachable(Diagnosis),
     /// Something that is not a gateway answered the upgrade.
     NotAGateway {
         status: u16,
-        why: UpgradeRefusal,
+        diagnosis: Diagnosis,
     },
     /// The gateway will not have us.
     Refused(Refusal),
     /// Starting, draining, or locked for a while: nothing was started, so trying again is safe.
     Unavailable {
         retry_after_s: u32,
-        refusal: Option<Refusal>,
+        diagnosis: Diagnosis,
+        /// The gateway's code, a status, or a close code.
+        detail: Cow<'static, str>,
     },
     /// It broke its own protocol.
     Protocol(&'static str),
@@ -89,6 +92,7 @@ pub enum Failure {
     /// It closed the connection before anything was started.
     Closed {
         close_code: u16,
+        diagnosis: Diagnosis,
     },
     /// The connection ended while the run was going, and the run could not be found again.
     Lost {
@@ -108,17 +112,6 @@ pub enum Failure {
     AnswerTooLarge {
         limit_bytes: usize,
     },
-}
-
-/// What stands between us and the gateway's WebSocket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpgradeRefusal {
-    /// 403 `proxy_attribution_required`: the gateway does not trust the proxy in front of it.
-    ProxyAttribution,
-    /// A redirect, as an identity-aware proxy in front of the gateway answers.
-    Redirect,
-    /// Any other status.
-    Status,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,8 +179,10 @@ pub struct ErrorBody {
 /// What the operator is told, in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// A code of ours or of the gateway.
+    /// A code of ours; of the connection to the gateway, it is [`Diagnosis::code`].
     pub code: Cow<'static, str>,
+    /// What the gateway, or what stands before it, said itself: its code, an HTTP status, a close code.
+    pub detail: Option<Cow<'static, str>>,
     /// What to do about it.
     pub hint: Cow<'static, str>,
 }
@@ -315,7 +310,7 @@ impl Failure {
                 "internal_error",
                 "Something went wrong at the edge; its operator finds the reason in the log.".into(),
             ),
-            Self::Unreachable => (
+            Self::Unreachable(_) => (
                 502,
                 "api_error",
                 "gateway_unreachable",
@@ -412,6 +407,10 @@ impl Failure {
             self,
             Self::Refused(_)
                 | Self::NotAGateway { .. }
+                | Self::Closed {
+                    diagnosis: Diagnosis::DeviceRemoved,
+                    ..
+                }
                 | Self::Misconfigured
                 | Self::TooManyAttempts { .. }
                 | Self::KeyReused
@@ -432,58 +431,60 @@ impl Failure {
         !matches!(self, Self::TooManyAttempts { is_first: false, .. })
     }
 
-    /// What the log says beyond the code of [`Failure::reply`].
-    pub fn cause(&self) -> Option<Cause> {
+    /// What is wrong with the connection to the gateway, where it is that.
+    pub fn diagnosis(&self) -> Option<Diagnosis> {
         match self {
-            Self::Refused(refusal)
-            | Self::Unavailable {
-                refusal: Some(refusal), ..
-            } => Some(refusal.cause()),
-            Self::Unauthorized(denial) => Some(Cause {
-                code: denial.code().into(),
-                hint: denial.hint().into(),
-            }),
-            Self::RateLimited(_) | Self::TooManyRuns { .. } => Some(Cause {
-                code: "key_limit".into(),
-                hint: "the key's entry in CLIENT_KEYS sets rpm and runs".into(),
-            }),
-            Self::NotAGateway { status, why } => Some(why.cause(*status)),
-            Self::Unreachable => Some(Cause {
-                code: "unreachable".into(),
-                hint: "GATEWAY_URL does not answer: is the gateway running, and is the address right?".into(),
-            }),
-            Self::Protocol(what) => Some(Cause {
-                code: "protocol".into(),
-                hint: (*what).into(),
-            }),
-            Self::Lost { cause: Some(cause), .. } => Some(cause.clone()),
-            Self::Closed { close_code } | Self::Lost { close_code, .. } => Some(Cause {
-                code: format!("close_{close_code}").into(),
-                hint: "the gateway's log says why it closed the connection".into(),
-            }),
+            Self::Refused(refusal) => Some(refusal.diagnosis()),
+            Self::Unreachable(diagnosis)
+            | Self::NotAGateway { diagnosis, .. }
+            | Self::Unavailable { diagnosis, .. }
+            | Self::Closed { diagnosis, .. } => Some(*diagnosis),
+            Self::Protocol(_) => Some(Diagnosis::ProtocolError),
+            Self::Lost { close_code, .. } => Some(Diagnosis::of_close(Stage::Ready, *close_code)),
+            Self::TimedOut(Deadline::Connect) => Some(Diagnosis::ConnectTimeout),
+            Self::TimedOut(Deadline::Handshake) => Some(Diagnosis::HandshakeTimeout),
+            Self::TimedOut(Deadline::Silence) => Some(Diagnosis::Silent),
             _ => None,
         }
     }
+
+    /// What the log says beyond the code of [`Failure::reply`].
+    pub fn cause(&self) -> Option<Cause> {
+        let detail = match self {
+            Self::Unauthorized(denial) => return Some(Cause::new(denial.code(), denial.hint())),
+            Self::RateLimited(_) | Self::TooManyRuns { .. } => {
+                return Some(Cause::new(
+                    "key_limit",
+                    "the key's entry in CLIENT_KEYS sets rpm and runs",
+                ));
+            }
+            Self::Lost { cause: Some(cause), .. } => return Some(cause.clone()),
+            Self::Refused(refusal) => Some(refusal.code().to_owned().into()),
+            Self::Unavailable { detail, .. } => Some(detail.clone()),
+            Self::Protocol(what) => Some((*what).into()),
+            Self::NotAGateway { status: number, .. }
+            | Self::Closed { close_code: number, .. }
+            | Self::Lost { close_code: number, .. } => Some(number.to_string().into()),
+            _ => None,
+        };
+        let diagnosis = self.diagnosis()?;
+        let mend = match self {
+            Self::Refused(refusal) => refusal.mend(),
+            _ => diagnosis.mend().into(),
+        };
+        Some(Cause {
+            code: diagnosis.code().into(),
+            detail,
+            hint: [diagnosis.words(), ": ", &*mend].concat().into(),
+        })
+    }
 }
 
-impl UpgradeRefusal {
-    fn cause(self, status: u16) -> Cause {
-        let (code, hint) = match self {
-            Self::ProxyAttribution => (
-                "proxy_attribution_required".into(),
-                "set gateway.trustedProxies in openclaw.json to the address of the tunnel or proxy in front of the gateway",
-            ),
-            Self::Redirect => (
-                format!("upgrade_{status}").into(),
-                "the upgrade was redirected, probably to a login page: GATEWAY_URL must reach the gateway itself",
-            ),
-            Self::Status => (
-                format!("upgrade_{status}").into(),
-                "what answers at GATEWAY_URL is not an OpenClaw gateway, or does not let WebSockets through",
-            ),
-        };
-        Cause {
-            code,
+impl Cause {
+    pub fn new(code: &'static str, hint: &'static str) -> Self {
+        Self {
+            code: code.into(),
+            detail: None,
             hint: hint.into(),
         }
     }

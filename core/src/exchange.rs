@@ -17,7 +17,7 @@
 
 use crate::agent::AgentId;
 use crate::config::Gateway;
-use crate::error::{Cause, Deadline, Failure, RETRY_AFTER_S};
+use crate::error::{Cause, Deadline, Failure};
 use crate::gateway::link::{Client, Incoming, Link};
 use crate::gateway::run::Run;
 use crate::key::{OnDisconnect, StreamPolicy};
@@ -224,7 +224,7 @@ impl Exchange {
                 }
             }
             Input::Closed { code } if self.loss.is_some() => {
-                self.retry(&Failure::Closed { close_code: code }, now_ms, out);
+                self.retry(&self.link.closed(code), now_ms, out);
             }
             Input::Closed { code } if self.run.is_going() || self.run.awaits_acceptance() => {
                 let lost = Failure::Lost {
@@ -505,14 +505,7 @@ impl Exchange {
         if let Some(refused) = self.run.refused() {
             return refused.clone();
         }
-        match close_code {
-            // Going away, service restart, try again later (RFC 6455 section 7.4.1 and its registry).
-            1001 | 1012 | 1013 => Failure::Unavailable {
-                retry_after_s: RETRY_AFTER_S,
-                refusal: None,
-            },
-            _ => Failure::Closed { close_code },
-        }
+        self.link.closed(close_code)
     }
 }
 

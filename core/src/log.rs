@@ -1,5 +1,7 @@
 //! The one line that a request leaves in the log: who, what, how it ended. Never a prompt, an answer, a key or a token.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -35,6 +37,9 @@ pub struct Line {
     /// What was behind an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// What the gateway, or what stands before it, said itself: its code, an HTTP status, a close code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// What the operator can do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -47,6 +52,7 @@ impl Line {
         self.end = reply.body.code;
         if let Some(cause) = failure.cause() {
             self.cause = Some(cause.code.into_owned());
+            self.detail = cause.detail.map(Cow::into_owned);
             self.hint = Some(cause.hint.into_owned());
         }
     }

@@ -179,7 +179,7 @@ describe(`OpenClaw ${version}`, () => {
       } else {
         // 2026.3 takes the scopes from a connection without a device; with one the same token is enough.
         assert.deepEqual([response.status, answer.error.code], [502, "gateway_refused"]);
-        assert.equal((await until("the line is there", () => lines(local)[0])).cause, "MISSING_SCOPE");
+        assert.equal((await until("the line is there", () => lines(local)[0])).cause, "missing_scope");
       }
     } finally {
       await local.stop();
@@ -255,7 +255,7 @@ describe(`OpenClaw ${version}`, () => {
       assert.equal(response.status, 502);
       assert.equal((await response.json()).error.code, "gateway_refused");
       const line = await until("the line is there", () => lines(stranger)[0]);
-      assert.equal(line.cause, "PAIRING_REQUIRED");
+      assert.equal(line.cause, "device_unpaired");
       assert.match(line.hint, /openclaw devices approve [0-9a-f-]{36}$/);
     } finally {
       await stranger.stop();
@@ -270,7 +270,7 @@ describe(`OpenClaw ${version}`, () => {
       const response = await post(wrong, key, says("hi"));
       assert.equal(response.status, 502);
       assert.equal((await response.json()).error.code, "gateway_refused");
-      assert.equal((await until("the line is there", () => lines(wrong)[0])).cause, "AUTH_DEVICE_TOKEN_MISMATCH");
+      assert.equal((await until("the line is there", () => lines(wrong)[0])).cause, "device_token_mismatch");
     } finally {
       await wrong.stop();
     }

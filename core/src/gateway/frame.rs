@@ -51,6 +51,8 @@ pub(crate) struct ErrorDetails<'a> {
     pub code: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub request_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub reason: Option<Cow<'a, str>>,
     pub expected_protocol: Option<u32>,
 }
 

@@ -15,9 +15,10 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::error::Failure;
+use crate::error::{Failure, RETRY_AFTER_S};
 use crate::gateway::credential::{Auth, Credential};
 use crate::gateway::device::Proof;
+use crate::gateway::diagnosis::{Diagnosis, Stage};
 use crate::gateway::frame::{
     AgentEvent, Challenge, ClientInfo, ConnectAuth, ConnectParams, Device, Envelope, ErrorShape, HelloOk, Request,
 };
@@ -196,6 +197,23 @@ impl Link {
     /// the events of others too. Source: openclaw 2026.9.6, `server-broadcast`, read: a connection that is slow loses events.
     pub(crate) fn take_gap(&mut self) -> bool {
         std::mem::take(&mut self.has_gap)
+    }
+
+    /// What it means that the gateway closed the connection, where nothing was started.
+    pub(crate) fn closed(&self, close_code: u16) -> Failure {
+        let stage = match self.state {
+            State::Challenge => Stage::Challenge,
+            State::Hello(_) => Stage::Hello,
+            State::Ready => Stage::Ready,
+        };
+        match Diagnosis::of_close(stage, close_code) {
+            diagnosis @ (Diagnosis::Draining | Diagnosis::Starting) => Failure::Unavailable {
+                retry_after_s: RETRY_AFTER_S,
+                diagnosis,
+                detail: close_code.to_string().into(),
+            },
+            diagnosis => Failure::Closed { close_code, diagnosis },
+        }
     }
 
     /// Whether something that the gateway dates came before this connection.

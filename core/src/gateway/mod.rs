@@ -3,6 +3,7 @@
 mod answer;
 pub mod credential;
 pub mod device;
+pub mod diagnosis;
 pub(crate) mod frame;
 pub(crate) mod link;
 pub mod pairing;

@@ -33,6 +33,11 @@ impl Default for Pairing {
 }
 
 impl Pairing {
+    /// What it means that the gateway closed the connection.
+    pub fn closed(&self, close_code: u16) -> Failure {
+        self.link.closed(close_code)
+    }
+
     pub fn receive(&mut self, frame: &str, credential: &Credential) -> Result<Step, Failure> {
         let mut outbox = Vec::new();
         let incoming = self.link.receive(frame, credential, &mut outbox)?;

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::error::{Cause, Failure, RETRY_AFTER_S};
+use crate::error::{Failure, RETRY_AFTER_S};
+use crate::gateway::diagnosis::Diagnosis;
 use crate::gateway::frame::{ErrorDetails, ErrorShape};
 
 /// Longest code or id of the gateway that is kept for the log, in bytes.
@@ -18,6 +19,7 @@ const MAX_RETRY_AFTER_S: u128 = 600;
 /// An `error` of the gateway, reduced to what may be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    diagnosis: Diagnosis,
     /// `error.details.code`, else `error.code`.
     code: Cow<'static, str>,
     /// `error.details.requestId` of a pairing request.
@@ -26,65 +28,46 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal that we make in the gateway's place, under the code it would use.
-    pub const fn ours(code: &'static str) -> Self {
+    pub fn ours(code: &'static str) -> Self {
         Self {
+            diagnosis: Diagnosis::of_refusal(code, ""),
             code: Cow::Borrowed(code),
             request_id: None,
         }
     }
 
+    pub fn diagnosis(&self) -> Diagnosis {
+        self.diagnosis
+    }
+
+    /// The gateway's own code.
     pub fn code(&self) -> &str {
         &self.code
     }
 
-    pub fn cause(&self) -> Cause {
-        Cause {
-            code: self.code.clone(),
-            hint: self.hint(),
-        }
+    /// By which the gateway's operator approves the device.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
     }
 
-    fn hint(&self) -> Cow<'static, str> {
-        let hint = match &*self.code {
-            "PAIRING_REQUIRED" | "NOT_PAIRED" => {
-                return match &self.request_id {
-                    Some(id) => format!("on the gateway's host run: openclaw devices approve {id}").into(),
-                    None => {
-                        "on the gateway's host run: openclaw devices list, then openclaw devices approve <id>".into()
-                    }
-                };
-            }
-            "DEVICE_IDENTITY_REQUIRED" => "a gateway on another host wants a device: set DEVICE_KEY and DEVICE_TOKEN",
-            "AUTH_DEVICE_TOKEN_MISMATCH" => {
-                "DEVICE_TOKEN is not the device's: it was rotated, revoked, or belongs to another DEVICE_KEY"
-            }
-            "AUTH_TOKEN_MISMATCH" | "AUTH_TOKEN_MISSING" => "GATEWAY_TOKEN is not the gateway's token",
-            "AUTH_PASSWORD_MISMATCH" | "AUTH_PASSWORD_MISSING" => "GATEWAY_PASSWORD is not the gateway's password",
-            "AUTH_SCOPE_MISMATCH" | "MISSING_SCOPE" => {
-                "the credential lacks operator.write: pair the device with the scopes operator.read and operator.write"
-            }
-            "SCOPES_TOO_WIDE" => {
-                "the gateway granted more than operator.read and operator.write: a proxy that strips forwarding headers may make the Worker look local"
-            }
-            "AUTH_RATE_LIMITED" => "the gateway locked this address after failed attempts; it opens again by itself",
-            "PROTOCOL_MISMATCH" => "the gateway speaks neither protocol 3 nor protocol 4",
-            "DEVICE_AUTH_SIGNATURE_EXPIRED" => {
-                "the clocks of the gateway and of this machine differ by more than two minutes"
-            }
-            _ => "the gateway's log says why",
-        };
-        hint.into()
+    /// What the operator can do about it: with the exact command, where there is one.
+    pub fn mend(&self) -> Cow<'static, str> {
+        match &self.request_id {
+            Some(id) => format!("on the gateway's host run: openclaw devices approve {id}").into(),
+            None => self.diagnosis.mend().into(),
+        }
     }
 }
 
 /// What a refusal means for a request that nothing was started for.
 pub(crate) fn failure(error: &ErrorShape<'_>) -> Failure {
     let refusal = read(error);
-    // UNAVAILABLE is a gateway that starts or drains; after failed attempts it locks an address for a while.
-    if error.code == "UNAVAILABLE" || refusal.code == "AUTH_RATE_LIMITED" {
+    // A gateway that starts or drains; after failed attempts it locks an address for a while.
+    if error.code == "UNAVAILABLE" || refusal.diagnosis == Diagnosis::AuthLockout {
         return Failure::Unavailable {
             retry_after_s: retry_after_s(error),
-            refusal: Some(refusal),
+            diagnosis: refusal.diagnosis,
+            detail: refusal.code,
         };
     }
     Failure::Refused(refusal)
@@ -103,6 +86,7 @@ fn read(error: &ErrorShape<'_>) -> Refusal {
         code
     };
     Refusal {
+        diagnosis: Diagnosis::of_refusal(code, details.reason.as_deref().unwrap_or_default()),
         code: Cow::Owned(loggable(code)),
         request_id: details.request_id.as_deref().map(loggable),
     }

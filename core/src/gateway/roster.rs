@@ -26,6 +26,11 @@ impl Default for Question {
 }
 
 impl Question {
+    /// What it means that the gateway closed the connection.
+    pub fn closed(&self, close_code: u16) -> Failure {
+        self.link.closed(close_code)
+    }
+
     pub fn receive(
         &mut self,
         frame: &str,

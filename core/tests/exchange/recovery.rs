@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input};
+use clawfront_core::gateway::diagnosis::Diagnosis;
 use clawfront_core::openai::Form;
 use serde_json::{Value, json};
 
@@ -309,7 +310,7 @@ fn attempts_come_at_growing_intervals_for_a_minute_and_the_client_hears_heartbea
         if !shown.ended {
             feed(
                 &mut exchange,
-                Input::Failed(Failure::Unreachable),
+                Input::Failed(Failure::Unreachable(Diagnosis::ConnectionFailed)),
                 START_MS + after_ms,
                 &mut shown,
             );

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use clawfront_core::config::{Config, Gateway};
 use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input, Output};
+use clawfront_core::gateway::diagnosis::Diagnosis;
 use clawfront_core::openai::chat::{self, Entropy};
 use clawfront_core::openai::{Completion, Form};
 use clawfront_core::respond::{Common, Head};
@@ -218,7 +219,12 @@ pub(crate) fn out_of_reach(exchange: &mut Exchange, shown: &mut Shown) {
         feed(exchange, Input::Tick, now_ms, shown);
         if shown.connects > connects {
             connects = shown.connects;
-            feed(exchange, Input::Failed(Failure::Unreachable), now_ms, shown);
+            feed(
+                exchange,
+                Input::Failed(Failure::Unreachable(Diagnosis::ConnectionFailed)),
+                now_ms,
+                shown,
+            );
         }
     }
 }

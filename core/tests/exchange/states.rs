@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input};
+use clawfront_core::gateway::diagnosis::Diagnosis;
 use clawfront_core::openai::Form;
 
 const STREAM: Form = Form::Chunks { include_usage: false };
@@ -283,7 +284,14 @@ fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) 
         "waited" => ok(r#"{"status":"ok","startedAt":1,"endedAt":2}"#),
         "waited in vain" => ok(r#"{"status":"timeout"}"#),
         "unsubscribed" => r#"{"type":"res","id":"2","ok":true,"payload":{"subscribed":false}}"#.to_owned(),
-        "failed" => return feed(exchange, Input::Failed(Failure::Unreachable), START_MS, shown),
+        "failed" => {
+            return feed(
+                exchange,
+                Input::Failed(Failure::Unreachable(Diagnosis::ConnectionFailed)),
+                START_MS,
+                shown,
+            );
+        }
         "time" => return feed(exchange, Input::Tick, exchange.wake_at_ms().unwrap(), shown),
         "foreign" => event("other", "assistant", r#"{"text":"t","delta":"t"}"#),
         "unknown" => event(RUN_ID, "brand-new", "[]"),

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use clawfront_core::agent::AgentId;
 use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input, Outcome};
+use clawfront_core::gateway::diagnosis::{self, Diagnosis};
 use clawfront_core::gateway::pairing::Pairing;
 use clawfront_core::gateway::roster::Question;
 use clawfront_core::gateway::upgrade;
@@ -65,7 +66,7 @@ fn frames(text: &str) {
         assert!(outbox.len() <= 1);
     }
     for status in [200, 403, 530] {
-        let told = upgrade::refused(status, text.as_bytes()).reply();
+        let told = refused(status, text).reply();
         assert!(told.status >= 500, "{told:?}");
     }
 }
@@ -236,8 +237,8 @@ impl Talk {
             "close" => self.give(Input::Closed {
                 code: number.parse().unwrap_or(1006),
             }),
-            "fail" => self.give(Input::Failed(Failure::Unreachable)),
-            "refuse" => self.give(Input::Failed(upgrade::refused(number.parse().unwrap_or(403), b""))),
+            "fail" => self.give(Input::Failed(Failure::Unreachable(Diagnosis::ConnectionFailed))),
+            "refuse" => self.give(Input::Failed(refused(number.parse().unwrap_or(403), ""))),
             "leave" => {
                 self.give(Input::HungUp);
                 self.has_left = true;
@@ -370,7 +371,7 @@ impl Talk {
             let connects = self.shown.connects;
             self.wait(MAX_PAUSE_MS);
             if self.is_unreachable && self.shown.connects > connects {
-                self.give(Input::Failed(Failure::Unreachable));
+                self.give(Input::Failed(Failure::Unreachable(Diagnosis::ConnectionFailed)));
             }
         }
         assert!(self.shown.ended, "it goes on forever: {:?}", self.exchange);
@@ -590,6 +591,16 @@ fn check_session_name(name: &str, policy: SessionPolicy) {
             assert!(!reserved.iter().any(|namespace| name.starts_with(namespace)), "{name}");
         }
     }
+}
+
+/// Every part of an answer to the upgrade is as odd as its body.
+fn refused(status: u16, text: &str) -> Failure {
+    upgrade::refused(&diagnosis::Answer {
+        status,
+        location: text,
+        content_type: text,
+        body: text.as_bytes(),
+    })
 }
 
 fn check_refused(failure: &Failure) {

@@ -109,10 +109,10 @@ impl Run {
             return Ok(());
         }
         if !matches!(self.state, State::Pausing { .. }) {
-            return Err(self.lost(Some(Cause {
-                code: "no_answer".into(),
-                hint: "the gateway does not say what became of the run".into(),
-            })));
+            return Err(self.lost(Some(Cause::new(
+                "no_answer",
+                "the gateway does not say what became of the run",
+            ))));
         }
         if self.recovery.knowledge == Knowledge::Going {
             self.wait(WAIT_MS, now_ms, link, outbox)
@@ -252,10 +252,10 @@ impl Run {
                     self.pause(now_ms);
                     Ok(())
                 }
-                "INVALID_REQUEST" => Err(self.lost(Some(Cause {
-                    code: "run_unknown".into(),
-                    hint: "the gateway does not know the run (any more): it was probably restarted".into(),
-                }))),
+                "INVALID_REQUEST" => Err(self.lost(Some(Cause::new(
+                    "run_unknown",
+                    "the gateway does not know the run (any more): it was probably restarted",
+                )))),
                 _ => Err(self.lost(refusal::failure(&rejection.error).cause())),
             },
         }
