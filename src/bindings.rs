@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use clawfront_core::config::Config;
-use worker::Env;
+use clawfront_core::config::{BOUND, Config, GATEWAY};
+use worker::{Env, Fetcher};
 
 /// The settings, or everything that is wrong with them, by name.
 type Settings = Result<Rc<Config>, String>;
@@ -13,6 +13,14 @@ thread_local! {
     /// Source: the bindings of the isolate's first request. Never invalidated and never stale: a new secret, variable or deploy
     /// starts new isolates.
     static SETTINGS: OnceCell<Settings> = const { OnceCell::new() };
+
+    /// Source, invalidation and staleness are those of the settings.
+    static NETWORK: OnceCell<Option<Fetcher>> = const { OnceCell::new() };
+}
+
+/// The binding that is used in the place of the internet on the way to the gateway, if there is one.
+pub(crate) fn network() -> Option<Fetcher> {
+    NETWORK.with(|network| network.get().cloned().flatten())
 }
 
 pub(crate) fn config(env: &Env) -> Settings {
@@ -20,10 +28,16 @@ pub(crate) fn config(env: &Env) -> Settings {
 }
 
 fn parse(env: &Env) -> Settings {
-    Config::parse(|name| env.var(name).ok().map(|value| value.to_string()))
-        .map(Rc::new)
-        .map_err(|problems| {
-            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            problems.join("; ")
-        })
+    let network = NETWORK.with(|network| network.get_or_init(|| env.service(GATEWAY).ok()).is_some());
+    Config::parse(|name| {
+        if name == GATEWAY && network {
+            return Some(BOUND.to_owned());
+        }
+        env.var(name).ok().map(|value| value.to_string())
+    })
+    .map(Rc::new)
+    .map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        problems.join("; ")
+    })
 }

@@ -11,10 +11,14 @@ use clawfront_core::gateway::diagnosis::{Answer, Diagnosis, MAX_BODY_BYTES};
 use clawfront_core::gateway::upgrade::refused;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
+use js_sys::{Function, Object, Promise, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::js_sys::futures::JsFuture;
 use worker::{
-    AbortController, AbortSignal, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
-    WebSocket,
+    AbortController, AbortSignal, Delay, Headers, Method, Request, RequestInit, RequestRedirect, Response, WebSocket,
 };
+
+use crate::bindings;
 
 /// For the TCP connection, TLS and the upgrade.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,10 +58,7 @@ impl Drop for Attempt {
 /// With the body of a refusal: what never ends must not hold the request either.
 async fn ask(gateway: &Gateway, signal: &AbortSignal) -> Result<WebSocket, Failure> {
     let request = request(gateway).map_err(|error| unreachable(&error))?;
-    let response = Fetch::Request(request)
-        .send_with_signal(signal)
-        .await
-        .map_err(|error| unreachable(&error))?;
+    let response = send(&request, signal).await.map_err(|error| unreachable(&error))?;
     let status = response.status_code();
     let header = |name| response.headers().get(name).ok().flatten().unwrap_or_default();
     let (location, content_type) = (header("location"), header("content-type"));
@@ -77,6 +78,17 @@ async fn ask(gateway: &Gateway, signal: &AbortSignal) -> Result<WebSocket, Failu
     }))
 }
 
+/// Over the internet, or over the binding that is there in its place.
+async fn send(request: &Request, signal: &AbortSignal) -> worker::Result<Response> {
+    let network: JsValue = bindings::network().map_or_else(|| js_sys::global().into(), Into::into);
+    let fetch: Function = Reflect::get(&network, &"fetch".into())?.dyn_into()?;
+    let init = Object::new();
+    Reflect::set(&init, &"signal".into(), signal)?;
+    let answer: Promise = fetch.call2(&network, request.inner(), &init)?.dyn_into()?;
+    let response: web_sys::Response = JsFuture::from(answer).await?.dyn_into()?;
+    Ok(response.into())
+}
+
 fn unreachable(error: &worker::Error) -> Failure {
     Failure::Unreachable(if error.to_string().contains(CONNECTION_LOST) {
         Diagnosis::ConnectionFailed
@@ -87,6 +99,9 @@ fn unreachable(error: &worker::Error) -> Failure {
 
 fn request(gateway: &Gateway) -> worker::Result<Request> {
     let headers = Headers::new();
+    for (name, value) in &gateway.headers {
+        headers.set(name, value.expose())?;
+    }
     headers.set("upgrade", "websocket")?;
     let mut init = RequestInit::new();
     init.with_method(Method::Get)

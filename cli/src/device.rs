@@ -95,6 +95,7 @@ fn pair(url: &str) -> Result<(DeviceKey, Secret), Problem> {
     let credential = Credential {
         device: Some(key.clone()),
         auth,
+        takes_any_scopes: false,
     };
     let mut socket = connect(url)?;
     let token = shake_hands(&mut socket, &credential)?;

@@ -1,10 +1,12 @@
 //! Every binding, parsed once into types. All problems are reported together, by name and never with a value; any problem keeps
 //! the Worker closed.
 
+use core::net::IpAddr;
 use std::fmt;
 
 use crate::gateway::credential::{Auth, Credential};
 use crate::gateway::device::DeviceKey;
+use crate::gateway::upgrade::{ACCESS_ID_HEADER, ACCESS_SECRET_HEADER, Headers, header_value, parse_headers};
 use crate::key::Clients;
 use crate::openai::models::Aliases;
 use crate::secret::Secret;
@@ -14,6 +16,14 @@ pub const GATEWAY_TOKEN: &str = "GATEWAY_TOKEN";
 pub const GATEWAY_PASSWORD: &str = "GATEWAY_PASSWORD";
 pub const DEVICE_KEY: &str = "DEVICE_KEY";
 pub const DEVICE_TOKEN: &str = "DEVICE_TOKEN";
+pub const ACCESS_CLIENT_ID: &str = "ACCESS_CLIENT_ID";
+pub const ACCESS_CLIENT_SECRET: &str = "ACCESS_CLIENT_SECRET";
+pub const GATEWAY_HEADERS: &str = "GATEWAY_HEADERS";
+pub const GATEWAY_SCOPES: &str = "GATEWAY_SCOPES";
+pub const GATEWAY_PLAINTEXT: &str = "GATEWAY_PLAINTEXT";
+/// The network path, where it is not the internet: no text, but whoever has it says [`BOUND`] for it.
+pub const GATEWAY: &str = "GATEWAY";
+pub const BOUND: &str = "<bound>";
 pub const CLIENT_KEYS: &str = "CLIENT_KEYS";
 pub const MODEL_ALIASES: &str = "MODEL_ALIASES";
 
@@ -33,6 +43,7 @@ pub struct Config {
 pub struct Gateway {
     /// `http://` or `https://`, which is what an upgrade request is sent to.
     pub url: String,
+    pub headers: Headers,
     pub credential: Credential,
 }
 
@@ -59,6 +70,10 @@ impl Config {
         };
         let mut problems = Vec::new();
         let url = take(gateway_url(get(GATEWAY_URL)), &mut problems);
+        if let Some(url) = &url {
+            take(network_path(url, &get), &mut problems);
+        }
+        let headers = take(headers(&get), &mut problems).unwrap_or_default();
         let credential = take(credential(&get), &mut problems);
         let clients = clients(&get, &mut problems);
         let aliases =
@@ -66,7 +81,11 @@ impl Config {
         let aliases = take(aliases, &mut problems).unwrap_or_default();
         match (url, credential) {
             (Some(url), Some(credential)) if problems.is_empty() => Ok(Self {
-                gateway: Gateway { url, credential },
+                gateway: Gateway {
+                    url,
+                    headers,
+                    credential,
+                },
                 clients,
                 aliases,
             }),
@@ -119,6 +138,75 @@ fn gateway_url(value: Option<String>) -> Result<String, Problem> {
     Ok(format!("{scheme}://{rest}"))
 }
 
+/// Refuses to send the credential in the clear over a network that nobody vouched for.
+fn network_path(url: &str, get: &impl Fn(&str) -> Option<String>) -> Result<(), Problem> {
+    let is_bound = match get(GATEWAY).as_deref() {
+        None => false,
+        Some(BOUND) => true,
+        Some(_) => return Err(problem(GATEWAY, "is a text; it takes a service or VPC service binding")),
+    };
+    let may_be_plain = take_word(get, GATEWAY_PLAINTEXT, "allow")?;
+    if url.starts_with("https://") || is_bound || may_be_plain || is_loopback(url) {
+        Ok(())
+    } else {
+        Err(problem(
+            GATEWAY_URL,
+            "would send the credential in the clear: use wss://, an address of this host, or the binding GATEWAY; GATEWAY_PLAINTEXT=allow if the network is private",
+        ))
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let authority = url.split('/').nth(2).unwrap_or_default();
+    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Whether a setting that takes one word has it.
+fn take_word(get: &impl Fn(&str) -> Option<String>, name: &str, word: &str) -> Result<bool, Problem> {
+    match get(name) {
+        None => Ok(false),
+        Some(value) if value == word => Ok(true),
+        Some(_) => Err(problem(name, ["takes nothing but ", word].concat())),
+    }
+}
+
+/// What a proxy in front of the gateway wants to see.
+fn headers(get: &impl Fn(&str) -> Option<String>) -> Result<Headers, Problem> {
+    let mut headers = parse_headers(&get(GATEWAY_HEADERS).unwrap_or_default())
+        .map_err(|bad| problem(GATEWAY_HEADERS, bad.to_string()))?;
+    let names = [
+        (ACCESS_CLIENT_ID, ACCESS_ID_HEADER),
+        (ACCESS_CLIENT_SECRET, ACCESS_SECRET_HEADER),
+    ];
+    let set = names.map(|(name, _)| get(name).is_some());
+    if let [true, false] = set {
+        return Err(problem(
+            ACCESS_CLIENT_SECRET,
+            "is not set, but ACCESS_CLIENT_ID is: a service token has both",
+        ));
+    }
+    if let [false, true] = set {
+        return Err(problem(
+            ACCESS_CLIENT_ID,
+            "is not set, but ACCESS_CLIENT_SECRET is: a service token has both",
+        ));
+    }
+    for (name, header) in names {
+        if let Some(value) = get(name) {
+            if headers.iter().any(|(known, _)| known == header) {
+                return Err(problem(GATEWAY_HEADERS, ["has what ", name, " sets"].concat()));
+            }
+            let value = header_value(&value).ok_or_else(|| problem(name, "is not plain ASCII"))?;
+            headers.push((header.to_owned(), value));
+        }
+    }
+    Ok(headers)
+}
+
 fn credential(get: &impl Fn(&str) -> Option<String>) -> Result<Credential, Problem> {
     let device = get(DEVICE_KEY)
         .map(|key| {
@@ -146,7 +234,11 @@ fn credential(get: &impl Fn(&str) -> Option<String>) -> Result<Credential, Probl
             "is not set, and neither is GATEWAY_TOKEN or GATEWAY_PASSWORD: the gateway needs a credential",
         ));
     };
-    Ok(Credential { device, auth })
+    Ok(Credential {
+        device,
+        auth,
+        takes_any_scopes: take_word(get, GATEWAY_SCOPES, "any")?,
+    })
 }
 
 /// The names of the bindings that hold client keys, in the order in which they are read.
@@ -243,7 +335,7 @@ mod tests {
         let problems = parse(&[("GATEWAY_URL", " "), ("GATEWAY_TOKEN", "\n"), ("CLIENT_KEYS", &keys)]).unwrap_err();
         assert_eq!(problems.len(), 2);
         let problems = parse(&[
-            ("GATEWAY_URL", "ws://x"),
+            ("GATEWAY_URL", "wss://x"),
             ("GATEWAY_TOKEN", "t"),
             ("CLIENT_KEYS", "# nobody yet"),
         ])
@@ -251,11 +343,124 @@ mod tests {
         assert_eq!(problems, ["CLIENT_KEYS: holds no client key: nobody could be let in"]);
     }
 
+    /// The problems of good settings with `more`.
+    fn problems_with(more: &[(&str, &str)]) -> Vec<String> {
+        let keys = keys();
+        let mut bindings = more.to_vec();
+        bindings.extend([
+            ("GATEWAY_URL", "wss://gw.example.com"),
+            ("GATEWAY_TOKEN", "t"),
+            ("CLIENT_KEYS", &keys),
+        ]);
+        parse(&bindings).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_service_token_has_both_halves_and_comes_behind_the_operators_headers() {
+        let keys = keys();
+        let config = parse(&[
+            ("GATEWAY_URL", "wss://gw.example.com"),
+            ("GATEWAY_TOKEN", "t"),
+            ("CLIENT_KEYS", &keys),
+            ("GATEWAY_HEADERS", "X-Proxy: yes"),
+            ("ACCESS_CLIENT_ID", "id.access"),
+            ("ACCESS_CLIENT_SECRET", "s3cret"),
+        ])
+        .unwrap();
+        let headers: Vec<_> = config
+            .gateway
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose()))
+            .collect();
+        assert_eq!(
+            headers,
+            [
+                ("x-proxy", "yes"),
+                ("cf-access-client-id", "id.access"),
+                ("cf-access-client-secret", "s3cret")
+            ]
+        );
+        assert!(!format!("{config:?}").contains("s3cret"));
+        assert_eq!(
+            problems_with(&[("ACCESS_CLIENT_ID", "x")]),
+            ["ACCESS_CLIENT_SECRET: is not set, but ACCESS_CLIENT_ID is: a service token has both"]
+        );
+        assert_eq!(
+            problems_with(&[("ACCESS_CLIENT_SECRET", "s3cret")]),
+            ["ACCESS_CLIENT_ID: is not set, but ACCESS_CLIENT_SECRET is: a service token has both"]
+        );
+        assert_eq!(
+            problems_with(&[
+                ("ACCESS_CLIENT_ID", "x"),
+                ("ACCESS_CLIENT_SECRET", "s3cret"),
+                ("GATEWAY_HEADERS", "CF-Access-Client-Id: s3cret")
+            ]),
+            ["GATEWAY_HEADERS: has what ACCESS_CLIENT_ID sets"]
+        );
+        assert_eq!(
+            problems_with(&[("GATEWAY_HEADERS", "Host: s3cret")]),
+            ["GATEWAY_HEADERS: line 1: a header of this name is not yours to set: it belongs to the upgrade"]
+        );
+    }
+
+    #[test]
+    fn a_credential_goes_in_the_clear_only_where_somebody_vouched_for_the_network() {
+        let is_refused = |url: &str, more: &[(&str, &str)]| {
+            let keys = keys();
+            let mut bindings = more.to_vec();
+            bindings.extend([("GATEWAY_URL", url), ("GATEWAY_TOKEN", "t"), ("CLIENT_KEYS", &keys)]);
+            match parse(&bindings) {
+                Ok(_) => false,
+                Err(problems) => {
+                    assert!(problems[0].starts_with("GATEWAY_URL: would send the credential in the clear"));
+                    true
+                }
+            }
+        };
+        for url in [
+            "wss://gw.example.com",
+            "ws://127.0.0.1:18789",
+            "ws://127.9.9.9/x",
+            "http://localhost:1",
+            "ws://LOCALHOST",
+            "ws://[::1]:18789/",
+        ] {
+            assert!(!is_refused(url, &[]), "{url}");
+        }
+        for url in [
+            "ws://gw.example.com",
+            "http://10.0.0.7:18789",
+            "ws://127.0.0.1.example.com",
+            "ws://localhost.example.com",
+            "ws://[2001:db8::1]:1",
+        ] {
+            assert!(is_refused(url, &[]), "{url}");
+            assert!(!is_refused(url, &[("GATEWAY", BOUND)]), "{url}");
+            assert!(!is_refused(url, &[("GATEWAY_PLAINTEXT", "allow")]), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_setting_of_one_word_takes_no_other() {
+        assert_eq!(
+            problems_with(&[("GATEWAY_PLAINTEXT", "yes"), ("GATEWAY_SCOPES", "admin")]),
+            [
+                "GATEWAY_PLAINTEXT: takes nothing but allow",
+                "GATEWAY_SCOPES: takes nothing but any"
+            ]
+        );
+        assert_eq!(
+            problems_with(&[("GATEWAY", "https://gw.example.com")]),
+            ["GATEWAY: is a text; it takes a service or VPC service binding"]
+        );
+    }
+
     #[test]
     fn keys_of_all_secrets_count_and_an_id_is_unique_across_them() {
         let (keys, again) = (keys(), keys().replace("main", "beta"));
         let problems = parse(&[
-            ("GATEWAY_URL", "ws://x"),
+            ("GATEWAY_URL", "wss://x"),
             ("GATEWAY_TOKEN", "t"),
             ("CLIENT_KEYS", &keys),
             ("CLIENT_KEYS_3", &again),

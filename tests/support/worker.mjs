@@ -9,15 +9,16 @@ import { collect, start, stop } from "../../scripts/processes.mjs";
 
 /**
  * Starts the Worker with `vars` as its text bindings, and for each of `rateLimits` (`{ RPM_3: 3 }`) a counter of that many requests, as the
- * platform's rate-limit binding is one. Resolves once it listens.
+ * platform's rate-limit binding is one; `services` (`{ GATEWAY: "127.0.0.1:18789" }`) are service bindings, and where each leads.
+ * Resolves once it listens.
  * @returns {Promise<{url: string, port: number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is what the Worker and
  *   workerd have printed so far, line by line.
  */
-export async function startWorker({ vars = {}, rateLimits = {}, port = 0, build = BUILD } = {}) {
+export async function startWorker({ vars = {}, rateLimits = {}, services = {}, port = 0, build = BUILD } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "clawfront-worker-"));
   // Copied, not referred to: a build during a test run must not change the Worker under test.
   for (const name of MODULES) cpSync(join(build, name), join(folder, name));
-  writeFileSync(join(folder, "config.capnp"), config(vars, rateLimits, port), { mode: 0o600 });
+  writeFileSync(join(folder, "config.capnp"), config(vars, rateLimits, services, port), { mode: 0o600 });
 
   const child = start(workerdPath(), ["serve", "--control-fd=3", join(folder, "config.capnp")], {
     // The test runner is ended as a group, this with it.
@@ -48,17 +49,19 @@ const MODULES = ["index.js", "index_bg.wasm"];
 /** It takes a tenth of a second; a busy machine takes longer. */
 const START_LIMIT_MS = 20_000;
 
-function config(vars, rateLimits, port) {
+function config(vars, rateLimits, services, port) {
   const { date, flags } = compatibility();
   const bindings = [
     ...Object.entries(vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
     ...Object.entries(rateLimits).map(
       ([name, limit]) => `(name = ${text(name)}, wrapped = (moduleName = "clawfront-tests:rate-limit", innerBindings = [(name = "limit", json = "${limit}")]))`,
     ),
+    ...Object.keys(services).map((name) => `(name = ${text(name)}, service = ${text(`to ${name}`)})`),
   ];
+  const paths = Object.entries(services).map(([name, address]) => `, (name = ${text(`to ${name}`)}, external = (address = ${text(address)}, http = ()))`);
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  services = [(name = "main", worker = .worker), (name = "internet", network = .loopback)],
+  services = [(name = "main", worker = .worker), (name = "internet", network = .loopback)${paths.join("")}],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
   extensions = [(modules = [(name = "clawfront-tests:rate-limit", internal = true, esModule = ${text(RATE_LIMIT)})])],
 );
@@ -72,7 +75,7 @@ const worker :Workerd.Worker = (
   bindings = [${bindings.join(", ")}],
 );
 # Tests talk to programs on this machine and to nothing else; by default workerd allows just the opposite.
-const loopback :Workerd.Network = (allow = ["local"]);
+const loopback :Workerd.Network = (allow = ["local"], tlsOptions = (trustBrowserCas = true));
 `;
 }
 

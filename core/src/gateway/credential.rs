@@ -9,6 +9,8 @@ use crate::secret::Secret;
 pub struct Credential {
     pub device: Option<DeviceKey>,
     pub auth: Auth,
+    /// Whether a gateway may grant more than was asked for: it does so to the shared token of who looks local.
+    pub takes_any_scopes: bool,
 }
 
 /// The secret beside the device; exactly one is sent.

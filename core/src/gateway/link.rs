@@ -399,7 +399,7 @@ fn read_hello<'a>(payload: Option<&'a RawValue>, credential: &Credential) -> Res
             Err(Failure::Refused(Refusal::ours("MISSING_SCOPE")))
         };
     };
-    if auth.scopes.iter().any(|granted| !SCOPES.contains(&&**granted)) {
+    if !credential.takes_any_scopes && auth.scopes.iter().any(|granted| !SCOPES.contains(&&**granted)) {
         return Err(Failure::Refused(Refusal::ours("SCOPES_TOO_WIDE")));
     }
     if !auth.scopes.iter().any(|granted| granted == WRITE_SCOPE) {

@@ -1,7 +1,94 @@
 //! The HTTP request that opens the WebSocket, and what it means when something else than a gateway answers it.
 
+use std::fmt;
+
 use crate::error::{Failure, RETRY_AFTER_S};
 use crate::gateway::diagnosis::{Answer, Diagnosis};
+use crate::secret::Secret;
+
+/// What is sent beyond the upgrade itself: names in lower case, values that a proxy in front of the gateway wants to see.
+pub type Headers = Vec<(String, Secret)>;
+
+/// Source: Cloudflare's documentation, "Service tokens".
+pub const ACCESS_ID_HEADER: &str = "cf-access-client-id";
+pub const ACCESS_SECRET_HEADER: &str = "cf-access-client-secret";
+
+/// Most headers of an operator's own.
+const MAX_HEADERS: usize = 16;
+
+/// They are the upgrade's own, or would make the gateway take us for something else.
+const FORBIDDEN: [&str; 12] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    // A gateway takes it for a page's, and clears the scopes.
+    "origin",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+const FORBIDDEN_PREFIX: &str = "sec-websocket-";
+
+/// Why a list of headers cannot be used; `line` counts from 1. Never with a value.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadHeader {
+    line: usize,
+    what: &'static str,
+}
+
+impl fmt::Display for BadHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.what)
+    }
+}
+
+/// Reads `name: value` lines; blank ones are skipped.
+pub fn parse_headers(text: &str) -> Result<Headers, BadHeader> {
+    let mut headers = Headers::new();
+    for (line, text) in (1..).zip(text.lines()) {
+        if text.trim().is_empty() {
+            continue;
+        }
+        let bad = |what| BadHeader { line, what };
+        let (name, value) = text
+            .split_once(':')
+            .ok_or_else(|| bad("is no header: it takes a name, a colon and a value"))?;
+        let name = name.trim().to_ascii_lowercase();
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(bad("the name cannot be a header's"));
+        }
+        if FORBIDDEN.contains(&&*name) || name.starts_with(FORBIDDEN_PREFIX) {
+            return Err(bad(
+                "a header of this name is not yours to set: it belongs to the upgrade",
+            ));
+        }
+        if headers.iter().any(|(known, _)| *known == name) {
+            return Err(bad("the header is there twice"));
+        }
+        let value = header_value(value.trim()).ok_or_else(|| bad("the value is empty, or not plain ASCII"))?;
+        if headers.len() >= MAX_HEADERS {
+            return Err(bad("there are more than 16 headers"));
+        }
+        headers.push((name, value));
+    }
+    Ok(headers)
+}
+
+/// A value as it may stand in a header.
+pub fn header_value(value: &str) -> Option<Secret> {
+    let is_plain = !value.is_empty() && value.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'));
+    is_plain.then(|| Secret::new(value.to_owned()))
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
 
 /// What an answer to the upgrade means that is no WebSocket.
 pub fn refused(answer: &Answer<'_>) -> Failure {
@@ -16,5 +103,64 @@ pub fn refused(answer: &Answer<'_>) -> Failure {
             Failure::Unreachable(diagnosis)
         }
         _ => Failure::NotAGateway { status, diagnosis },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<(String, String)>, String> {
+        parse_headers(text)
+            .map(|headers| {
+                headers
+                    .into_iter()
+                    .map(|(name, value)| (name, value.expose().to_owned()))
+                    .collect()
+            })
+            .map_err(|bad| bad.to_string())
+    }
+
+    #[test]
+    fn headers_are_lines_of_a_name_and_a_value() {
+        assert_eq!(read(""), Ok(vec![]));
+        assert_eq!(
+            read("X-Tunnel-Key: a: b\r\n\n  authorization : Basic eDp5  "),
+            Ok(vec![
+                ("x-tunnel-key".into(), "a: b".into()),
+                ("authorization".into(), "Basic eDp5".into())
+            ])
+        );
+    }
+
+    #[test]
+    fn what_is_no_header_or_not_the_operators_is_refused_without_its_value() {
+        for (text, what) in [
+            ("s3cret", "line 1: is no header: it takes a name, a colon and a value"),
+            (": s3cret", "line 1: the name cannot be a header's"),
+            ("x y: s3cret", "line 1: the name cannot be a header's"),
+            ("x:", "line 1: the value is empty, or not plain ASCII"),
+            ("\nx: s3cret\u{e9}", "line 2: the value is empty, or not plain ASCII"),
+            ("x: s3cret\0", "line 1: the value is empty, or not plain ASCII"),
+            ("x: 1\nX: s3cret", "line 2: the header is there twice"),
+        ] {
+            assert_eq!(read(text), Err(what.into()), "{text:?}");
+        }
+        for name in [
+            "Host",
+            "upgrade",
+            "Connection",
+            "Sec-WebSocket-Protocol",
+            "sec-websocket-key",
+            "Origin",
+        ] {
+            assert_eq!(
+                read(&format!("{name}: s3cret")),
+                Err("line 1: a header of this name is not yours to set: it belongs to the upgrade".into()),
+                "{name}"
+            );
+        }
+        let many: String = (0..17).map(|number| format!("x-{number}: 1\n")).collect();
+        assert_eq!(read(&many), Err("line 17: there are more than 16 headers".into()));
     }
 }

@@ -132,7 +132,7 @@ pub(crate) fn gateway() -> &'static Gateway {
 fn config(fields: &str) -> Config {
     let keys = format!("phone sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab {fields}");
     Config::parse(|name| match name {
-        "GATEWAY_URL" => Some("ws://gateway.test".to_owned()),
+        "GATEWAY_URL" => Some("wss://gateway.test".to_owned()),
         "DEVICE_KEY" => Some("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE".to_owned()),
         "DEVICE_TOKEN" => Some("device-token".to_owned()),
         "CLIENT_KEYS" => Some(keys.clone()),
