@@ -11,8 +11,8 @@ import { environment } from "../scripts/setup.mjs";
 import { collect, lines, newKey, post, says, sdk, startFront, until } from "./support/front.mjs";
 
 const MARK = "CLAWFRONT-PANIC-ON-DEMAND:";
-/** Directive for an answer whose third and later deltas hold the mark. */
-const MARKED_ANSWER = `[[fake delay=20 text=${Buffer.from(`Some text. ${MARK}frame and what would follow it.`).toString("base64url")}]]`;
+/** Directive for an answer that holds the mark, with so much of it to follow that the run is not over when the Worker sees the mark. */
+const markedAnswer = (following) => `[[fake delay=20 text=${Buffer.from(`Some text. ${MARK}frame${" and more".repeat(following)}`).toString("base64url")}]]`;
 /** Far below the heartbeat's 15 s, after which a stream that nobody ends would be noticed by the runtime itself. */
 const AT_ONCE_MS = 5_000;
 
@@ -41,7 +41,7 @@ for (const protocol of [4, 3]) {
     async function bystanders() {
       const begun = (await runs()).length;
       const ask = (key, content, stream) => post(front.worker, key, says(content, { stream }));
-      const streams = [ask(front.phone, "hi [[fake deltas=500 delay=40]]", true), ask(front.phone, "hi [[fake stall=1]]", true), ask(front.finisher, "hi [[fake deltas=150 delay=40]]", true)];
+      const streams = [ask(front.phone, "hi [[fake deltas=500 delay=40]]", true), ask(front.phone, "hi [[fake stall=1]]", true), ask(front.finisher, "hi [[fake deltas=1000 delay=40]]", true)];
       const whole = ask(front.boss, "hi [[fake deltas=500 delay=40]]", false);
       for (const response of await Promise.all(streams)) assert.equal(response.status, 200);
       await until("the runs have begun", async () => (await runs()).length === begun + 4);
@@ -69,7 +69,7 @@ for (const protocol of [4, 3]) {
       const ended = (await runs()).map(({ ended }) => ended);
       assert.equal(ended.length, started);
       // On protocol 3 nothing stops a run, and a key may want its runs to go on.
-      if (protocol === 4) assert.deepEqual(ended, ["aborted", "aborted", "running", "aborted", ...Array(started - 4).fill("aborted")]);
+      if (protocol === 4) assert.deepEqual(ended.sort(), [...Array(started - 1).fill("aborted"), "running"]);
       const cut = lines(front.worker).filter(({ cause }) => cause === "panic");
       assert.equal(new Set(cut.map(({ request_id }) => request_id)).size, cut.length);
       for (let turn = 0; turn < 3; turn += 1) {
@@ -83,7 +83,7 @@ for (const protocol of [4, 3]) {
     test("at a stream's frame: the stream breaks, and nothing says that it is complete", async () => {
       const ends = bystanders();
       await until("the bystanders have begun", async () => (await runs()).length === 4);
-      const response = await post(front.worker, front.phone, says(`hi ${MARKED_ANSWER}`, { stream: true }));
+      const response = await post(front.worker, front.phone, says(`hi ${markedAnswer(protocol === 4 ? 500 : 5)}`, { stream: true }));
       let text = "";
       await assert.rejects(async () => {
         for await (const piece of response.body.pipeThrough(new TextDecoderStream())) text += piece;
