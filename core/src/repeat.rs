@@ -19,9 +19,9 @@ use crate::openai::chat::Entropy;
 /// five minutes, beyond which OpenClaw 2026.3 would start a run again that it is still running.
 const MEMORY_MS: u64 = 240_000;
 
-/// How long a request without a key is remembered after its end was sent, in milliseconds: the official SDKs ask again after at most eight
-/// seconds. Source: `MAX_RETRY_DELAY` in openai-python 3.54, `maxRetryDelay` in openai-node 7.57.
-const SENT_MS: u64 = 10_000;
+/// How long a request without a key is remembered after its end was sent, in milliseconds: the official SDKs ask again at most eight
+/// seconds after they have noticed that it got lost. Source: `MAX_RETRY_DELAY` in openai-python 3.54, `maxRetryDelay` in openai-node 7.57.
+const SENT_MS: u64 = 20_000;
 
 /// Requests of one key that are remembered; the oldest are forgotten first.
 const MAX_REQUESTS_OF_KEY: usize = 128;
