@@ -62,6 +62,10 @@ const BEGINNINGS = [
 /** The Worker waits for these in vain for 20 s. */
 const SILENT_BEGINNINGS = [["no-challenge"], ["no-hello"]];
 
+/** Faults of the wire, each in front of each of these frames. */
+const ON_THE_WIRE = ["drop", "close-1012", "restart", "garbage", "shape", "duplicate", "reorder", "foreign"];
+const FRAMES = ["challenge", "hello", "accepted", "text2", "final"];
+
 const HEAD = "\r\n\r\n";
 /** What the network between client and Worker loses of the first answer: `[name, directive, lose, how it may end]`. */
 const LOSSES = [
@@ -199,6 +203,26 @@ function suite(protocol) {
       let front;
       before(async () => (front = await startFront()));
       for (const [fault, ends] of BEGINNINGS) test(fault, () => begin(front, fault, ends));
+    });
+
+    describe("with faults on the wire", { concurrency: 2 }, () => {
+      for (const act of ON_THE_WIRE) {
+        test(`${act}, in front of any frame`, async () => {
+          const front = await startFront();
+          let answered = 0;
+          // Where the gateway says nothing more until it is answered, a reordered frame is a silence like those below.
+          const frames = act === "reorder" ? ["accepted", "text2"] : FRAMES;
+          for (const frame of frames) {
+            await front.sim.fault(`${act}@${frame}`, SDKS.length * FORMS.length);
+            const seen = await callAll(front, "deltas=5 delay=10");
+            // tests/matrix.test.mjs says which of them can be served, and how the others fail.
+            const failures = seen.map(({ outcome }) => outcome).filter((outcome) => /^(gateway|answer)_\w+$/.test(outcome));
+            check(`${act}@${frame}`, seen, { ends: [undefined, ...failures], runs: [0, 1], text: words(5) });
+            answered += seen.length - failures.length;
+          }
+          assert.ok(answered > (frames.length * SDKS.length * FORMS.length) / 2, `${answered} answers`);
+        });
+      }
     });
 
     describe("with a gateway that is silent at first", { concurrency: true }, () => {
