@@ -187,12 +187,16 @@ describe("the gateway", () => {
 
   for (const [fault, status, code, cause, detail, hint] of FAULTS) {
     test(`${fault}: the caller is told ${status} ${code}, the log says why`, async () => {
-      await front.sim.fault(fault);
+      // What may pass is tried three times more.
+      const attempts = ["status-503", "startup"].includes(fault) ? 4 : 1;
+      await front.sim.reset();
+      await front.sim.fault(fault, attempts + 1);
       const answer = await refusal(await post(front.worker, front.phone, says("hi", { stream: true })));
       assert.deepEqual([answer.status, answer.code], [status, code]);
       assert.equal(answer.headers.has("retry-after"), status === 503);
       // Nothing was started: an SDK may try again, unless that cannot help and would only make the gateway lock us out.
       assert.equal(answer.headers.get("x-should-retry"), code === "gateway_refused" ? "false" : null);
+      assert.equal((await front.sim.journal()).upgrades.length, attempts);
       const id = answer.headers.get("x-request-id");
       const line = await until("the line is there", () => lines(front.worker).find(({ request_id }) => request_id === id));
       assert.deepEqual([line.status, line.end], [status, code]);
@@ -202,6 +206,17 @@ describe("the gateway", () => {
       assert.match(line.hint, hint);
     });
   }
+
+  test("a gateway that is ready in a moment is waited for, and the run is asked for once", async () => {
+    for (const fault of ["status-503", "startup"]) {
+      await front.sim.reset();
+      await front.sim.fault(fault, 2);
+      const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]"));
+      assert.equal((await response.json()).choices[0].message.content, "w0");
+      const { upgrades, runs } = await front.sim.journal();
+      assert.deepEqual([upgrades.length, runs.length], [3, 1], fault);
+    }
+  });
 
   test("a draining gateway started nothing: 503 with Retry-After", async () => {
     const { status, code, headers } = await refusal(await post(front.worker, front.phone, says("hi [[fake draining=1]]")));

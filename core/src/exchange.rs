@@ -12,12 +12,15 @@
 //!       └────────────────────────────────────────────────────────────  it fails   ──────┘  ready
 //! ```
 //!
+//! Before a gateway said hello nothing was asked for, so a first connection that fails for a passing reason is tried again, a few times.
+//!
 //! A run that was asked for goes on without us, so another connection is made and the run is found again ([`Run`]); until then
 //! the client's stream stays open, with heartbeats. Nothing is ever asked for twice.
 
 use crate::agent::AgentId;
 use crate::config::Gateway;
 use crate::error::{Cause, Deadline, Failure};
+use crate::gateway::diagnosis::Diagnosis;
 use crate::gateway::link::{Client, Incoming, Link};
 use crate::gateway::run::Run;
 use crate::key::{OnDisconnect, StreamPolicy};
@@ -53,6 +56,10 @@ const RECONNECT_MS: u64 = 60_000;
 /// Before the attempts to connect again, from the first on; the last one stays.
 const PAUSES_MS: [u64; 5] = [100, 300, 900, 2_700, 5_000];
 
+/// Before further attempts at the first connection, where what stands in its way may pass: a gateway that starts says so for up to
+/// 6 s, and a client that waits for a moment is better off than one that asks again. All within the time for the handshake.
+const FIRST_PAUSES_MS: [u64; 3] = [250, 750, 2_000];
+
 /// A connection that held so long says that the next loss is another one.
 const STABLE_MS: u64 = 10_000;
 
@@ -77,6 +84,10 @@ pub struct Exchange {
     last_write_ms: u64,
     /// While there is no connection over which the run can be heard.
     loss: Option<Loss>,
+    /// When the first connection, which failed, is tried again.
+    again_at_ms: Option<u64>,
+    /// Attempts at the first connection that failed.
+    first_attempts: usize,
     /// Attempts to connect that failed lately.
     failed_attempts: usize,
     connections: u32,
@@ -198,6 +209,8 @@ impl Exchange {
             last_frame_ms: now_ms,
             last_write_ms: now_ms,
             loss: None,
+            again_at_ms: None,
+            first_attempts: 0,
             failed_attempts: 0,
             connections: 1,
             connected_ms: now_ms,
@@ -214,12 +227,13 @@ impl Exchange {
         let asked = self.run.awaits_acceptance();
         match input {
             // Of a socket that was given up.
-            Input::Frame(_) | Input::Closed { .. } if self.is_pausing() => {}
+            Input::Frame(_) | Input::Closed { .. } if self.is_pausing() || self.again_at_ms.is_some() => {}
             Input::Frame(frame) => {
                 self.last_frame_ms = now_ms;
                 match self.link.receive(frame, &gateway.credential, &mut out.frames) {
                     Ok(incoming) => self.receive(incoming, now_ms, out),
                     Err(failure) if self.loss.is_some() => self.retry(&failure, now_ms, out),
+                    Err(failure) if self.is_patient(&failure, now_ms) => {}
                     Err(failure) => self.give_up(failure, out),
                 }
             }
@@ -233,8 +247,14 @@ impl Exchange {
                 };
                 self.lose(lost, now_ms, out);
             }
-            Input::Closed { code } => self.fail(self.closed(code), out),
+            Input::Closed { code } => {
+                let failure = self.closed(code);
+                if !self.is_patient(&failure, now_ms) {
+                    self.fail(failure, out);
+                }
+            }
             Input::Failed(failure) if self.loss.is_some() => self.retry(&failure, now_ms, out),
+            Input::Failed(failure) if self.is_patient(&failure, now_ms) => {}
             Input::Failed(failure) => self.fail(failure, out),
             Input::HungUp => self.hang_up(now_ms, out),
             // It is only heartbeats that the client misses, and the run could not be stopped.
@@ -344,6 +364,23 @@ impl Exchange {
         out.ended = true;
     }
 
+    /// Whether the first connection is tried again after this failure; then it is noted when. The gateway has not even said hello, so
+    /// it was asked for nothing.
+    fn is_patient(&mut self, failure: &Failure, now_ms: u64) -> bool {
+        let may_pass = failure.diagnosis().is_some_and(Diagnosis::is_passing);
+        let again_at_ms = FIRST_PAUSES_MS
+            .get(self.first_attempts)
+            .map(|pause_ms| now_ms.saturating_add(*pause_ms))
+            .filter(|at_ms| {
+                may_pass && !self.link.is_ready() && *at_ms < self.phase_began_ms.saturating_add(HANDSHAKE_MS)
+            });
+        self.again_at_ms = again_at_ms;
+        if again_at_ms.is_some() {
+            self.first_attempts = self.first_attempts.saturating_add(1);
+        }
+        again_at_ms.is_some()
+    }
+
     /// The connection is lost, the run is not: it is looked for on another one.
     fn lose(&mut self, lost: Failure, now_ms: u64, out: &mut Output) {
         self.run.detach(lost);
@@ -383,11 +420,11 @@ impl Exchange {
     fn connect(&mut self, now_ms: u64, out: &mut Output) {
         if let Some(loss) = &mut self.loss {
             loss.step = Step::Attempt { since_ms: now_ms };
-            // Of tools only the connection hears that asked for the run.
-            self.link = Link::new(Client::BACKEND);
-            self.connections = self.connections.saturating_add(1);
-            out.connect = true;
         }
+        self.again_at_ms = None;
+        self.link = Link::new(Client::BACKEND);
+        self.connections = self.connections.saturating_add(1);
+        out.connect = true;
     }
 
     /// There will be no other connection.
@@ -462,6 +499,9 @@ impl Exchange {
                 Step::Attempt { since_ms } => (since_ms.saturating_add(HANDSHAKE_MS), Due::Attempt),
             };
             return if end.0 <= step.0 { end } else { step };
+        }
+        if let Some(again_at_ms) = self.again_at_ms {
+            return (again_at_ms, Due::Connection);
         }
         let (since_ms, limit_ms, which) = if self.run.is_going() {
             (self.last_frame_ms, SILENCE_MS, Deadline::Silence)

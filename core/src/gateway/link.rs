@@ -199,6 +199,11 @@ impl Link {
         std::mem::take(&mut self.has_gap)
     }
 
+    /// Whether the gateway said hello.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
     /// What it means that the gateway closed the connection, where nothing was started.
     pub(crate) fn closed(&self, close_code: u16) -> Failure {
         let stage = match self.state {

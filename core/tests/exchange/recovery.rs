@@ -300,6 +300,80 @@ fn next_attempt(exchange: &mut Exchange, shown: &mut Shown) -> u64 {
     }
 }
 
+/// Where the first connection begins to fail, and again and again; how long after the beginning it was tried.
+fn first_attempts(mut fail: impl FnMut(&mut Exchange, u64, &mut Shown)) -> (Vec<u64>, Shown) {
+    let (mut exchange, mut shown) = (exchange(Form::Whole), Shown::default());
+    let mut attempts = Vec::new();
+    fail(&mut exchange, START_MS, &mut shown);
+    while !shown.ended {
+        let after_ms = next_attempt(&mut exchange, &mut shown);
+        attempts.push(after_ms);
+        fail(&mut exchange, START_MS + after_ms, &mut shown);
+    }
+    (attempts, shown)
+}
+
+#[test]
+fn a_first_connection_that_a_starting_gateway_refuses_is_tried_three_times_more() {
+    let startup = recording("latest-startup-unavailable", 0);
+    let (attempts, shown) = first_attempts(|exchange, now_ms, shown| {
+        for item in &startup {
+            step(exchange, item, now_ms, shown);
+        }
+    });
+    assert_eq!(attempts, [250, 1_000, 3_000]);
+    assert_eq!(shown.status(), 503);
+    assert_eq!(shown.header("retry-after"), Some("1"));
+    assert!(shown.body.contains("gateway_unavailable"), "{}", shown.body);
+
+    let (attempts, shown) = first_attempts(|exchange, now_ms, shown| {
+        let failure = Failure::Unreachable(Diagnosis::ConnectionFailed);
+        feed(exchange, Input::Failed(failure), now_ms, shown);
+    });
+    assert_eq!((attempts.as_slice(), shown.status()), (&[250, 1_000, 3_000][..], 502));
+}
+
+#[test]
+fn a_first_connection_that_comes_about_late_asks_for_the_run_once() {
+    let (mut exchange, mut shown) = (exchange(STREAM), Shown::default());
+    for item in &recording("latest-startup-unavailable", 0) {
+        step(&mut exchange, item, START_MS, &mut shown);
+    }
+    let after_ms = next_attempt(&mut exchange, &mut shown);
+    shown.frames.clear();
+    for frame in [CHALLENGE, HELLO, ACCEPTED] {
+        feed(&mut exchange, Input::Frame(frame), START_MS + after_ms, &mut shown);
+    }
+    assert_eq!(shown.methods(), ["connect", "sessions.messages.subscribe", "agent"]);
+    assert_eq!((shown.status(), shown.connects), (200, 1));
+    // From here on the run is looked for, never asked for again.
+    feed(
+        &mut exchange,
+        Input::Closed { code: 1013 },
+        START_MS + after_ms,
+        &mut shown,
+    );
+    out_of_reach(&mut exchange, &mut shown);
+    assert!(shown.body.contains("gateway_connection_lost"), "{}", shown.body);
+    assert_eq!(shown.methods().iter().filter(|method| *method == "agent").count(), 1);
+}
+
+#[test]
+fn what_does_not_pass_by_itself_is_not_tried_again() {
+    for failure in [
+        Failure::Unreachable(Diagnosis::Tls),
+        Failure::NotAGateway {
+            status: 302,
+            diagnosis: Diagnosis::AccessLogin,
+        },
+    ] {
+        let (attempts, shown) = first_attempts(|exchange, now_ms, shown| {
+            feed(exchange, Input::Failed(failure.clone()), now_ms, shown);
+        });
+        assert_eq!((attempts.as_slice(), shown.status()), (&[][..], 502), "{failure:?}");
+    }
+}
+
 #[test]
 fn attempts_come_at_growing_intervals_for_a_minute_and_the_client_hears_heartbeats() {
     let (mut exchange, mut shown) = lost();

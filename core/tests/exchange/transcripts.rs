@@ -15,7 +15,7 @@ use clawfront_core::openai::Form;
 const STREAM: Form = Form::Chunks { include_usage: true };
 
 /// Recording, which of its runs, status of the whole form.
-pub(crate) const RUNS: [(&str, usize, u16); 34] = [
+pub(crate) const RUNS: [(&str, usize, u16); 33] = [
     ("latest-basic", 0, 200),
     ("latest-tool", 0, 200),
     ("latest-thinking", 0, 200),
@@ -33,7 +33,6 @@ pub(crate) const RUNS: [(&str, usize, u16); 34] = [
     ("latest-observers", 0, 200),
     ("latest-invalid", 0, 502),
     ("latest-pairing-required", 0, 502),
-    ("latest-startup-unavailable", 0, 503),
     ("march-basic", 0, 200),
     ("march-tool", 0, 200),
     ("march-thinking", 0, 200),
