@@ -24,10 +24,11 @@ const ENDS = {
   "close-1008": [502, "gateway_closed"],
   "close-1011": [502, "gateway_closed"],
   "close-4001": [502, "gateway_closed"],
-  // A gateway that ends or begins says so, and may be asked again.
+  // A gateway that ends says so, and may be asked again.
   "close-1001": [503, "gateway_unavailable"],
   "close-1012": [503, "gateway_unavailable"],
-  "close-1013": [503, "gateway_unavailable"],
+  // A gateway that begins is connected to again.
+  "close-1013": undefined,
   restart: [503, "gateway_unavailable"],
 };
 
@@ -48,7 +49,7 @@ function expected(act, point) {
     // Whatever it was, it cannot be made up for.
     return { error: [502, "gateway_protocol_error"], runs: isBeforeRun(point) ? 0 : 1 };
   }
-  if (isBeforeRun(point)) return { error: ENDS[act], runs: 0 };
+  if (isBeforeRun(point) && ENDS[act]) return { error: ENDS[act], runs: 0 };
   // The run goes on, and is found again.
   return { answer: true, runs: 1 };
 }
