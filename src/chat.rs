@@ -102,7 +102,7 @@ async fn run(
 ) -> worker::Result<web_sys::Response> {
     let completion = Completion::new(
         accepted.form,
-        format!("chatcmpl-{}", visit.line.request_id),
+        format!("chatcmpl-{}", visit.id),
         accepted.model,
         visit.line.time_ms / SECOND_MS,
     );

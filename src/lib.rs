@@ -22,7 +22,7 @@ use clawfront_core::error::Failure;
 use clawfront_core::key::{Client, Scope, status};
 use clawfront_core::log::Line;
 use clawfront_core::origin::Origin;
-use clawfront_core::respond::Common;
+use clawfront_core::respond::{Common, Head, REQUEST_ID_HEADER, request_id};
 use clawfront_core::route::{Endpoint, Route};
 use clawfront_core::turn::RunId;
 use clawfront_core::{bearer, key};
@@ -33,6 +33,8 @@ const ADDRESS_HEADER: &str = "cf-connecting-ip";
 
 /// One request on its way: what its response will carry, and what its line in the log will say.
 struct Visit {
+    /// Of no other request; what the client calls its own may be.
+    id: String,
     common: Common,
     line: Line,
 }
@@ -58,8 +60,10 @@ impl From<worker::Error> for Stop {
 /// Serves one request.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    let request_id = RunId::from_entropy(&entropy()?).as_str().to_owned();
+    let id = RunId::from_entropy(&entropy()?).as_str().to_owned();
+    let request_id = request_id(request.headers().get(REQUEST_ID_HEADER)?).unwrap_or_else(|| id.clone());
     let mut visit = Visit {
+        id,
         line: Line {
             time_ms: now_ms(),
             request_id: request_id.clone(),
@@ -79,13 +83,14 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<w
         }
     };
     let (head, body) = visit.common.refuse(&failure);
+    let response = visit.whole(head, &body);
     visit.line.failed(&failure);
     // Scanners come by the thousand.
     let is_stranger = visit.line.key.is_none() && failure.is_strangers();
     if failure.is_logged() && (!is_stranger || limits::with(|counts| counts.may_log_stranger(now_ms()))) {
         visit.log();
     }
-    respond::whole(&head, &body)
+    response
 }
 
 async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit) -> Result<web_sys::Response, Stop> {
@@ -96,12 +101,12 @@ async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit
     let endpoint = match Route::of(request.method().as_ref(), &request.path()) {
         Ok(Route::Health) => {
             let (head, body) = visit.common.health();
-            return Ok(respond::whole(&head, &body)?);
+            return Ok(visit.whole(head, &body)?);
         }
         Ok(Route::About) => {
             let accept = request.headers().get("accept")?.unwrap_or_default();
             let (head, body) = visit.common.about(accept.contains("text/html"));
-            return Ok(respond::whole(&head, &body)?);
+            return Ok(visit.whole(head, &body)?);
         }
         Ok(Route::Api(endpoint)) => Ok(endpoint),
         Err(failure) => Err(failure),
@@ -154,7 +159,7 @@ async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit
         Endpoint::Key => {
             let mut body = Vec::new();
             limits::with(|counts| status::write(client, counts, now_ms(), &mut body));
-            Ok(visit.answer(&visit.common.json(), &body)?)
+            Ok(visit.answer(visit.common.json(), &body)?)
         }
     }
 }
@@ -170,7 +175,9 @@ fn preflight(request: &Request, visit: &mut Visit) -> Result<web_sys::Response, 
         return Err(Failure::OriginNotAllowed.into());
     }
     let headers = request.headers().get("access-control-request-headers")?;
-    Ok(respond::empty(&visit.common.preflight(headers.as_deref()))?)
+    let mut head = visit.common.preflight(headers.as_deref());
+    visit.time(&mut head);
+    Ok(respond::empty(&head)?)
 }
 
 fn admit<'c>(request: &Request, config: &'c Config, visit: &mut Visit) -> Result<&'c Client, Stop> {
@@ -200,11 +207,20 @@ fn require(client: &Client, scope: Scope) -> Result<(), Failure> {
 
 impl Visit {
     /// The response to a request that needs no run.
-    fn answer(&mut self, head: &clawfront_core::respond::Head, body: &[u8]) -> worker::Result<web_sys::Response> {
+    fn answer(&mut self, head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
         self.line.status = head.status;
         self.line.end = "ok";
         self.log();
-        respond::whole(head, body)
+        self.whole(head, body)
+    }
+
+    fn whole(&self, mut head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
+        self.time(&mut head);
+        respond::whole(&head, body)
+    }
+
+    fn time(&self, head: &mut Head) {
+        head.after_ms(now_ms().saturating_sub(self.line.time_ms));
     }
 
     fn log(&mut self) {

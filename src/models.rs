@@ -14,7 +14,7 @@ pub(crate) async fn list(config: &Config, client: &Client, visit: &mut Visit) ->
     models::write_list(&models::list(client, &config.aliases, roster.as_deref()), &mut body);
     let mut head = visit.common.json();
     head.headers.push((SOURCE_HEADER, source.name().to_owned()));
-    visit.answer(&head, &body)
+    visit.answer(head, &body)
 }
 
 pub(crate) async fn one(
@@ -30,7 +30,7 @@ pub(crate) async fn one(
     models::write_one(&model, &mut body);
     let mut head = visit.common.json();
     head.headers.push((SOURCE_HEADER, source.name().to_owned()));
-    Ok(visit.answer(&head, &body)?)
+    Ok(visit.answer(head, &body)?)
 }
 
 /// Says in the log why the gateway did not tell its agents; the client gets what is known without it.

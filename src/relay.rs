@@ -320,7 +320,8 @@ impl Inner {
         if (output.head.is_some() || !output.body.is_empty()) && self.line.first_byte_ms.is_none() {
             self.line.first_byte_ms = Some(now_ms().saturating_sub(self.line.time_ms));
         }
-        if let Some(head) = output.head.take() {
+        if let Some(mut head) = output.head.take() {
+            head.after_ms(now_ms().saturating_sub(self.line.time_ms));
             let response = if output.ended {
                 respond::whole(&head, &output.body)?
             } else {

@@ -59,6 +59,33 @@ for (const protocol of [4, 3]) {
       );
     });
 
+    test("a request keeps its client's name for it, in every answer and in the log", async () => {
+      const headers = { "x-request-id": "trace:7f3c.a_b-1" };
+      for (const [body, status] of [
+        [says("hi [[fake deltas=1]]"), 200],
+        [says("hi [[fake deltas=1]]", { stream: true }), 200],
+        [says("hi", { n: 2 }), 400],
+      ]) {
+        const response = await post(front.worker, front.phone, body, { headers });
+        const answer = await response.text();
+        assert.deepEqual([response.status, response.headers.get("x-request-id")], [status, headers["x-request-id"]]);
+        assert.match(response.headers.get("openai-processing-ms"), /^\d+$/);
+        assert.ok(!answer.includes("7f3c"), "two completions never have one id, whatever their clients call the requests");
+      }
+      await until("three lines have it", () => lines(front.worker).filter((line) => line.request_id === headers["x-request-id"]).length === 3);
+      for (const odd of ["a b", "x".repeat(129), "{}", "caf\u00e9"]) {
+        const response = await post(front.worker, front.phone, says("hi", { n: 2 }), { headers: { "x-request-id": odd } });
+        assert.match(response.headers.get("x-request-id"), /^[0-9a-f]{32}$/);
+        await response.text();
+      }
+      for (const path of ["/", "/healthz", "/v1/nothing", "/v1/models", "/v1/key"]) {
+        const response = await fetch(`${front.worker.url}${path}`, { headers: { ...headers, authorization: `Bearer ${front.phone.key}` } });
+        await response.text();
+        assert.equal(response.headers.get("x-request-id"), headers["x-request-id"], path);
+        assert.match(response.headers.get("openai-processing-ms"), /^\d+$/, path);
+      }
+    });
+
     test("text arrives while the run goes on, and multi-byte text arrives whole", async () => {
       const text = "Grüße, 世界! 👩‍🚀 ".repeat(20);
       const directive = `[[fake text=${Buffer.from(text).toString("base64url")} delay=10]]`;

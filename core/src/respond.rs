@@ -12,8 +12,25 @@ const PREFLIGHT_MAX_AGE_S: u32 = 7200;
 const MAX_REQUESTED_HEADERS_BYTES: usize = 4096;
 
 /// Response headers that a page may read. Source: what our responses carry beyond those that the Fetch standard always lets through.
-const EXPOSED: &str = "x-request-id, retry-after, x-should-retry, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, \
+const EXPOSED: &str = "x-request-id, openai-processing-ms, retry-after, x-should-retry, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, \
                        x-ratelimit-reset-requests, x-clawfront-ignored, x-clawfront-models";
+
+/// Names a request in the log. Source: OpenAI's API reference, where a client's own name is `X-Client-Request-Id`; gateways and
+/// tracing proxies send this one.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// Longest id of a request that a client may choose, in bytes: enough for two UUIDs.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// A client's own name for its request, where it is one that can stand in a header and in a log: letters, digits and `._:-`.
+pub fn request_id(header: Option<String>) -> Option<String> {
+    header.filter(|id| {
+        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
+    })
+}
 
 /// What this is, for programs and for people.
 const ABOUT_JSON: &str = concat!(
@@ -37,6 +54,13 @@ const ABOUT_TEXT: &str = concat!(
 pub struct Head {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
+}
+
+impl Head {
+    /// Says how long the head took, from the request on.
+    pub fn after_ms(&mut self, duration_ms: u64) {
+        self.headers.push(("openai-processing-ms", duration_ms.to_string()));
+    }
 }
 
 /// What all responses to one request carry.
@@ -122,7 +146,7 @@ impl Common {
             headers: vec![
                 ("access-control-allow-methods", "GET, POST".to_owned()),
                 ("access-control-max-age", PREFLIGHT_MAX_AGE_S.to_string()),
-                ("x-request-id", self.request_id.clone()),
+                (REQUEST_ID_HEADER, self.request_id.clone()),
             ],
         };
         if let Some(headers) = headers.filter(|headers| is_header_list(headers)) {
@@ -152,7 +176,7 @@ impl Common {
             status,
             headers: vec![
                 ("content-type", content_type.to_owned()),
-                ("x-request-id", self.request_id.clone()),
+                (REQUEST_ID_HEADER, self.request_id.clone()),
             ],
         };
         if !self.ignored.is_empty() {
@@ -249,6 +273,18 @@ mod tests {
                 .iter()
                 .any(|(name, _)| *name == "access-control-allow-headers")
         );
+    }
+
+    #[test]
+    fn a_request_keeps_its_clients_name_for_it_if_that_is_harmless() {
+        let longest = "x".repeat(MAX_REQUEST_ID_BYTES);
+        for good in ["7f3c", "req_1:a.b-C", &longest] {
+            assert_eq!(request_id(Some(good.to_owned())).as_deref(), Some(good));
+        }
+        for bad in ["", " ", "a b", "a,b", "a\nb", "\u{fc}", "{}", &format!("{longest}x")] {
+            assert_eq!(request_id(Some(bad.to_owned())), None, "{bad}");
+        }
+        assert_eq!(request_id(None), None);
     }
 
     #[test]
