@@ -1,14 +1,15 @@
-//! `POST /v1/chat/completions`.
+//! What runs an agent: `POST /v1/chat/completions` and `POST /v1/responses`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use clawfront_core::config::Config;
+use clawfront_core::error::Failure;
 use clawfront_core::exchange::Exchange;
 use clawfront_core::key::Client;
 use clawfront_core::log::Line;
-use clawfront_core::openai::Completion;
-use clawfront_core::openai::chat::{self, Accepted, Entropy};
+use clawfront_core::openai::chat::{self, Accepted, Entropy, Request as Asked};
+use clawfront_core::openai::{Completion, Rendition, Response, responses};
 use clawfront_core::repeat::{Fingerprint, Hearing, Requests};
 use clawfront_core::respond::Common;
 use worker::{Context, Env, Request};
@@ -28,7 +29,15 @@ thread_local! {
     static REQUESTS: RefCell<Requests> = RefCell::new(Requests::default());
 }
 
-pub(crate) async fn completions(
+/// Which of the two.
+#[derive(Clone, Copy)]
+pub(crate) enum Api {
+    Chat,
+    Responses,
+}
+
+pub(crate) async fn answer(
+    api: Api,
     mut request: Request,
     env: &Env,
     context: &Context,
@@ -62,16 +71,12 @@ pub(crate) async fn completions(
             None,
         ),
     };
-    let accepted = chat::accept(
-        &chat::Request {
-            body: &body,
-            header: &header,
-            is_repeated: earlier.is_some(),
-        },
-        client,
-        &config.aliases,
-        &entropy,
-    )?;
+    let asked = Asked {
+        body: &body,
+        header: &header,
+        is_repeated: earlier.is_some(),
+    };
+    let (accepted, rendition) = accept(api, &asked, config, client, &entropy, visit)?;
     let hearing = REQUESTS.with_borrow_mut(|requests| match earlier {
         _ if accepted.is_keyed => {
             let run = accepted.turn.run.as_str();
@@ -88,7 +93,50 @@ pub(crate) async fn completions(
         hearing.end(false, false, now_ms());
         return Err(failure.into());
     }
-    Ok(run(&request, context, config, client, accepted, visit, (slot, hearing)).await?)
+    Ok(run(
+        &request,
+        context,
+        config,
+        client,
+        (accepted, rendition),
+        visit,
+        (slot, hearing),
+    )
+    .await?)
+}
+
+/// Reads the request, and begins what it is answered with.
+fn accept(
+    api: Api,
+    asked: &Asked<'_>,
+    config: &Config,
+    client: &Client,
+    entropy: &Entropy,
+    visit: &Visit,
+) -> Result<(Accepted, Rendition), Failure> {
+    let created_s = visit.line.time_ms / SECOND_MS;
+    match api {
+        Api::Chat => {
+            let accepted = chat::accept(asked, client, &config.aliases, entropy)?;
+            let id = format!("chatcmpl-{}", visit.id);
+            let completion = Completion::new(accepted.form, id, accepted.model.clone(), created_s);
+            Ok((accepted, Rendition::Chat(completion)))
+        }
+        Api::Responses => {
+            let response = responses::accept(asked, client, &config.aliases, entropy)?;
+            let id = response.id(&visit.id);
+            let accepted = response.accepted;
+            let response = Response::new(
+                response.is_stream,
+                id,
+                visit.id.clone(),
+                response.previous,
+                accepted.model.clone(),
+                created_s,
+            );
+            Ok((accepted, Rendition::Response(response)))
+        }
+    }
 }
 
 async fn run(
@@ -96,16 +144,10 @@ async fn run(
     context: &Context,
     config: &Rc<Config>,
     client: &Client,
-    accepted: Accepted,
+    (accepted, rendition): (Accepted, Rendition),
     visit: &Visit,
     shares: (Slot, Hearing),
 ) -> worker::Result<web_sys::Response> {
-    let completion = Completion::new(
-        accepted.form,
-        format!("chatcmpl-{}", visit.id),
-        accepted.model,
-        visit.line.time_ms / SECOND_MS,
-    );
     let line = Line {
         run: Some(accepted.turn.run.as_str().to_owned()),
         ..visit.line.clone()
@@ -114,7 +156,7 @@ async fn run(
         ignored: accepted.ignored,
         ..visit.common.clone()
     };
-    let exchange = Exchange::new(accepted.turn, completion, common, client.streams, now_ms());
+    let exchange = Exchange::new(accepted.turn, rendition, common, client.streams, now_ms());
     let relay = Relay::new(exchange, Rc::clone(config), line, shares);
     let response = relay.response();
     relay.watch(&request.inner().signal());

@@ -28,6 +28,8 @@ use clawfront_core::turn::RunId;
 use clawfront_core::{bearer, key};
 use worker::{Context, Env, Request, event};
 
+use crate::chat::Api;
+
 /// The caller's address. Source: Cloudflare sets it on every request, and overwrites what a caller sends.
 const ADDRESS_HEADER: &str = "cf-connecting-ip";
 
@@ -146,7 +148,11 @@ async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit
     match endpoint {
         Endpoint::ChatCompletions => {
             require(client, Scope::Chat)?;
-            chat::completions(request, env, context, &config, client, visit).await
+            chat::answer(Api::Chat, request, env, context, &config, client, visit).await
+        }
+        Endpoint::Responses => {
+            require(client, Scope::Responses)?;
+            chat::answer(Api::Responses, request, env, context, &config, client, visit).await
         }
         Endpoint::Models => {
             require(client, Scope::Models)?;

@@ -164,7 +164,7 @@ describe("scopes and status", () => {
       agents: ["main", "beta"],
       default_agent: "main",
       sessions: "own",
-      scopes: ["chat", "models"],
+      scopes: ["chat", "models", "responses"],
       not_before: null,
       expires: `${day(30)}T00:00:00Z`,
       concurrent_runs: { limit: 2, running: 0 },

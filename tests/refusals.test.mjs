@@ -101,7 +101,7 @@ describe("before the gateway", () => {
     for (const [body, param, words] of [
       ["", null, "not valid JSON"],
       ["{", null, "not valid JSON"],
-      ["{}", null, "missing or of the wrong type"],
+      ["{}", "messages", "Missing user message"],
       [says("hi", { stream: "yes" }), null, "wrong type"],
       [`{"messages":${"[".repeat(70)}${"]".repeat(70)}}`, null, "nests deeper than 64"],
       [{ messages: [] }, "messages", "Missing user message"],

@@ -102,7 +102,7 @@ pub(crate) struct New {
     /// own (the default): sessions of the key's own; any: raw session keys of its agents too
     #[arg(long)]
     sessions: Option<String>,
-    /// What the key may be used for: chat, models
+    /// What the key may be used for: chat, models, responses
     #[arg(long)]
     scopes: Option<String>,
     /// From then on it is good: 2027-01-31 or 2027-01-31T18:00:00Z

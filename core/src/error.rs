@@ -252,7 +252,7 @@ impl Failure {
                 404,
                 "invalid_request_error",
                 "unknown_url",
-                "Unknown path. There are POST /v1/chat/completions, GET /v1/models and GET /v1/key.".into(),
+                "Unknown path. There are POST /v1/chat/completions, POST /v1/responses, GET /v1/models and GET /v1/key.".into(),
             ),
             Self::MethodNotAllowed { allow } => (
                 405,

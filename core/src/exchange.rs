@@ -24,7 +24,7 @@ use crate::gateway::diagnosis::Diagnosis;
 use crate::gateway::link::{Client, Incoming, Link};
 use crate::gateway::run::Run;
 use crate::key::{OnDisconnect, StreamPolicy};
-use crate::openai::{Completion, Form, write_error};
+use crate::openai::{Rendition, write_error};
 use crate::respond::{Common, Head};
 use crate::session::SessionKey;
 use crate::turn::{Answer, RunEvent, Turn};
@@ -178,7 +178,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 struct Reply {
     common: Common,
-    completion: Completion,
+    answer: Rendition,
     head_sent: bool,
     /// When the run was accepted.
     accepted_ms: Option<u64>,
@@ -187,7 +187,7 @@ struct Reply {
 }
 
 impl Exchange {
-    pub fn new(turn: Turn, completion: Completion, common: Common, policy: StreamPolicy, now_ms: u64) -> Self {
+    pub fn new(turn: Turn, answer: Rendition, common: Common, policy: StreamPolicy, now_ms: u64) -> Self {
         Self {
             link: Link::new(if turn.wants_progress {
                 Client::WATCHING_BACKEND
@@ -198,7 +198,7 @@ impl Exchange {
             policy,
             reply: Reply {
                 common,
-                completion,
+                answer,
                 head_sent: false,
                 accepted_ms: None,
                 status: 0,
@@ -335,9 +335,9 @@ impl Exchange {
         self.run
             .receive(incoming, now_ms, &mut self.link, frames, &mut |event| match event {
                 RunEvent::Accepted => reply.accept(now_ms, head, body),
-                RunEvent::Text(text) => reply.completion.text(text, body),
-                RunEvent::Thought(thought) => reply.completion.thought(thought, body),
-                RunEvent::Progress(progress) => reply.completion.progress(&progress, body),
+                RunEvent::Text(text) => reply.answer.text(text, body),
+                RunEvent::Thought(thought) => reply.answer.thought(thought, body),
+                RunEvent::Progress(progress) => reply.answer.progress(&progress, body),
                 RunEvent::Ended(result) => ended = Some(result),
             });
         match ended {
@@ -529,7 +529,7 @@ impl Exchange {
     }
 
     fn heartbeat_at_ms(&self) -> Option<u64> {
-        let is_stream = self.reply.completion.form() != Form::Whole;
+        let is_stream = self.reply.answer.is_stream();
         if self.leave_by_ms.is_some() || (is_stream && !self.policy.heartbeat) {
             None
         } else if self.reply.head_sent {
@@ -552,9 +552,9 @@ impl Exchange {
 impl Reply {
     fn accept(&mut self, now_ms: u64, head: &mut Option<Head>, body: &mut Vec<u8>) {
         self.accepted_ms = Some(now_ms);
-        if self.completion.form() != Form::Whole {
+        if self.answer.is_stream() {
             self.send_head(self.common.stream(), head);
-            self.completion.begin(body);
+            self.answer.begin(body);
         }
     }
 
@@ -563,21 +563,21 @@ impl Reply {
         if !self.head_sent {
             self.send_head(self.common.awaited_json(), head);
         }
-        self.completion.beat(body);
+        self.answer.beat(body);
     }
 
     fn finish(&mut self, answer: Answer, head: &mut Option<Head>, body: &mut Vec<u8>) {
         if !self.head_sent {
             self.send_head(self.common.json(), head);
         }
-        self.completion.finish(&answer, body);
+        self.answer.finish(&answer, body);
         self.outcome = Outcome::Answered(answer);
     }
 
     fn fail(&mut self, failure: Failure, may_repeat: bool, head: &mut Option<Head>, body: &mut Vec<u8>) {
         let reply = failure.reply();
         if self.head_sent {
-            self.completion.fail(&reply.body, body);
+            self.answer.fail(&reply.body, body);
         } else {
             self.send_head(self.common.error(&reply, may_repeat), head);
             write_error(&reply.body, body);

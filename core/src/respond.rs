@@ -37,7 +37,7 @@ const ABOUT_JSON: &str = concat!(
     r#"{"object":"service","name":"clawfront","version":""#,
     env!("CARGO_PKG_VERSION"),
     r#"","description":"OpenAI API in front of an OpenClaw gateway","#,
-    r#""endpoints":["POST /v1/chat/completions","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz"],"#,
+    r#""endpoints":["POST /v1/chat/completions","POST /v1/responses","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz"],"#,
     r#""authentication":"Authorization: Bearer claw_..."}"#,
 );
 const ABOUT_TEXT: &str = concat!(

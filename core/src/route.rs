@@ -18,6 +18,8 @@ pub enum Route {
 pub enum Endpoint {
     /// `POST /v1/chat/completions`
     ChatCompletions,
+    /// `POST /v1/responses`
+    Responses,
     /// `GET /v1/models`
     Models,
     /// `GET /v1/models/{id}`
@@ -38,6 +40,7 @@ impl Route {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let (route, allow) = match segments.as_slice() {
             ["v1", "chat", "completions"] => (Self::Api(Endpoint::ChatCompletions), POST),
+            ["v1", "responses"] => (Self::Api(Endpoint::Responses), POST),
             ["v1", "models"] => (Self::Api(Endpoint::Models), GET),
             // An id may have a slash in it, as it is or as %2F.
             ["v1", "models", id @ ..] => (Self::Api(Endpoint::Model(decode(&id.join("/")))), GET),
@@ -83,6 +86,9 @@ mod tests {
                 );
             }
         }
+        for path in ["/v1/responses", "//v1/responses/"] {
+            assert_eq!(Route::of("POST", path), Ok(Route::Api(Endpoint::Responses)));
+        }
         for method in ["GET", "HEAD"] {
             assert_eq!(Route::of(method, "/v1/models"), Ok(Route::Api(Endpoint::Models)));
             assert_eq!(Route::of(method, "/v1/models/"), Ok(Route::Api(Endpoint::Models)));
@@ -106,6 +112,7 @@ mod tests {
             "/v1/chat/completions/x",
             "/V1/chat/completions",
             "/v1/completions",
+            "/v1/responses/resp_1",
             "/v1/key/x",
         ] {
             assert_eq!(Route::of("POST", path), Err(Failure::UnknownPath), "{path}");

@@ -1,7 +1,7 @@
 //! Server-sent events: the only file that writes `data:`.
 //!
-//! Source: WHATWG HTML, "Server-sent events". No `id:`, no `event:` and no `retry:` line is ever written: the official Python SDK
-//! fails on a comment between events that carry ids, and on any `retry:`.
+//! Source: WHATWG HTML, "Server-sent events". No `id:` and no `retry:` line is ever written: the official Python SDK fails on a comment
+//! between events that carry ids, and on any `retry:`.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -13,7 +13,15 @@ pub fn data(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"\n\n");
 }
 
-/// The event that ends every stream of OpenAI's.
+/// The same, with the event's name before it.
+pub fn named(out: &mut Vec<u8>, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'\n');
+    data(out, write);
+}
+
+/// The event that ends every stream of chat completions.
 pub fn done(out: &mut Vec<u8>) {
     data(out, |out| out.extend_from_slice(b"[DONE]"));
 }

@@ -147,5 +147,7 @@ pub struct Usage {
     pub prompt: u64,
     /// Of `prompt`, those read from the provider's cache.
     pub cached: u64,
+    /// Of `prompt`, those written to it.
+    pub cache_written: u64,
     pub completion: u64,
 }

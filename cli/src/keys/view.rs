@@ -230,7 +230,7 @@ mod tests {
             HASH,
             r#" agents=main rpm=30 expires=2027-06-30 label=\"Anna's phone\"","expires":"2027-06-30T00:00:00Z","heartbeat":true,"#,
             r#""id":"phone","label":"Anna's phone","networks":[],"not_before":null,"on_disconnect":"abort","origins":[],"progress":false,"reasoning":false,"requests_per_minute":30,"#,
-            r#""rotating":false,"scopes":["chat","models"],"sessions":"own","state":"good","tasks":"aside"}"#,
+            r#""rotating":false,"scopes":["chat","models","responses"],"sessions":"own","state":"good","tasks":"aside"}"#,
         ];
         assert_eq!(shown.to_string(), expected.concat());
     }
@@ -241,7 +241,7 @@ mod tests {
             key_text(&key("runs=2 heartbeat=off"), NOW_MS),
             format!(
                 "id                  phone\nstate               good\nagents              main\ndefault agent       main\n\
-                 sessions            own\nscopes              chat, models\nconcurrent runs     2\n\
+                 sessions            own\nscopes              chat, models, responses\nconcurrent runs     2\n\
                  heartbeat           off\non disconnect       abort\ntasks               aside\nreasoning           off\nprogress            off\nentry               phone {HASH} agents=main runs=2 heartbeat=off\n"
             )
         );

@@ -693,6 +693,7 @@ fn usage(meta: Option<&RawValue>) -> Usage {
             .saturating_add(tokens.cache_read)
             .saturating_add(tokens.cache_write),
         cached: tokens.cache_read,
+        cache_written: tokens.cache_write,
         completion: tokens.output,
     }
 }

@@ -202,8 +202,10 @@ impl Fields<'_> {
                 }
             }
             "scopes" => {
-                self.scopes =
-                    Some(list(value, scope).ok_or("scopes are chat and models, with commas between them, each once")?);
+                self.scopes = Some(
+                    list(value, scope)
+                        .ok_or("scopes are chat, models and responses, with commas between them, each once")?,
+                );
             }
             "not_before" => self.not_before = Some(date(name, value)?),
             "expires" => self.expires = Some(date(name, value)?),
@@ -397,7 +399,7 @@ mod tests {
             "the only agent is the default"
         );
         assert_eq!(client.sessions, SessionPolicy::Own);
-        assert_eq!(client.scopes, [Scope::Chat, Scope::Models]);
+        assert_eq!(client.scopes, Scope::ALL);
         assert_eq!((client.not_before, client.expires), (None, None));
         assert_eq!(client.limits, Limits::default());
         assert!(client.origins.is_empty() && client.networks.is_empty() && client.conversations.is_empty());
@@ -524,7 +526,7 @@ mod tests {
             ),
             (
                 format!("phone {HASH} agents=main scopes=chat,admin"),
-                "phone: scopes are chat and models, with commas between them, each once",
+                "phone: scopes are chat, models and responses, with commas between them, each once",
             ),
             (
                 format!("phone {HASH} agents=main expires=31.01.2027"),

@@ -88,15 +88,18 @@ pub enum Scope {
     Chat,
     /// `GET /v1/models`
     Models,
+    /// `POST /v1/responses`
+    Responses,
 }
 
 impl Scope {
-    pub const ALL: [Self; 2] = [Self::Chat, Self::Models];
+    pub const ALL: [Self; 3] = [Self::Chat, Self::Models, Self::Responses];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
             Self::Models => "models",
+            Self::Responses => "responses",
         }
     }
 }

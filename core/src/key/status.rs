@@ -116,7 +116,7 @@ mod tests {
             String::from_utf8(out).unwrap(),
             concat!(
                 r#"{"object":"key","id":"phone","label":"Anna's ü","agents":["main","beta"],"default_agent":null,"#,
-                r#""sessions":"own","scopes":["chat","models"],"not_before":null,"expires":"2027-06-30T00:00:00Z","#,
+                r#""sessions":"own","scopes":["chat","models","responses"],"not_before":null,"expires":"2027-06-30T00:00:00Z","#,
                 r#""requests_per_minute":{"limit":30,"remaining":29,"reset_s":50},"concurrent_runs":{"limit":2,"running":1},"#,
                 r#""origins":[],"networks":[],"heartbeat":true,"on_disconnect":"abort","conversations":[],"tasks":"aside","reasoning":false,"progress":false}"#,
             )

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -11,42 +12,57 @@ use serde::{Deserialize, Deserializer};
 use super::depth;
 use crate::error::Failure;
 
-/// The fields that are read; every other one is ignored.
-#[derive(Debug, Deserialize)]
+/// The fields that are read, of either endpoint; every other one is ignored.
+#[derive(Debug, Default)]
 pub(super) struct Body<'a> {
-    #[serde(borrow)]
     pub messages: Vec<Message<'a>>,
-    #[serde(borrow)]
+    /// Of a response.
+    pub input: Option<OneOrMany<'a, Message<'a>>>,
     pub model: Option<Cow<'a, str>>,
+    pub instructions: Option<Cow<'a, str>>,
+    pub previous_response_id: Option<Cow<'a, str>>,
+    pub user: Option<Cow<'a, str>>,
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
-    #[serde(borrow)]
-    pub user: Option<Cow<'a, str>>,
+    /// Those of [`NOTICED`] that were sent, a bit each.
+    noticed: u32,
+    pub background: Option<bool>,
     n: Option<f64>,
     logprobs: Option<bool>,
-    #[serde(borrow)]
     modalities: Option<Vec<Cow<'a, str>>>,
     audio: Option<IgnoredAny>,
-
-    // Accepted, and of no effect: the agent API has no place for them.
-    frequency_penalty: Option<IgnoredAny>,
-    function_call: Option<IgnoredAny>,
-    functions: Option<IgnoredAny>,
-    logit_bias: Option<IgnoredAny>,
-    max_completion_tokens: Option<IgnoredAny>,
-    max_tokens: Option<IgnoredAny>,
-    parallel_tool_calls: Option<IgnoredAny>,
-    presence_penalty: Option<IgnoredAny>,
-    reasoning_effort: Option<IgnoredAny>,
-    response_format: Option<IgnoredAny>,
-    seed: Option<IgnoredAny>,
-    stop: Option<IgnoredAny>,
-    temperature: Option<IgnoredAny>,
-    tool_choice: Option<IgnoredAny>,
-    tools: Option<IgnoredAny>,
-    top_logprobs: Option<IgnoredAny>,
-    top_p: Option<IgnoredAny>,
 }
+
+/// Names something that would be stored.
+const STORED: [&str; 2] = ["conversation", "prompt"];
+
+/// Accepted, and of no effect: the agent API has no place for them. In alphabetical order, behind [`STORED`].
+const NOTICED: [&str; 24] = [
+    STORED[0],
+    STORED[1],
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "include",
+    "logit_bias",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "max_tool_calls",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "reasoning",
+    "reasoning_effort",
+    "response_format",
+    "seed",
+    "stop",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+];
 
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamOptions {
@@ -65,19 +81,36 @@ impl<'a> Body<'a> {
         serde_json::from_slice(body).map_err(|error| Failure::Invalid {
             // Where, not what: serde's own words repeat the value.
             param: None,
-            message: match error.classify() {
-                serde_json::error::Category::Data => Cow::Owned(format!(
-                    "The request body has a field that is missing or of the wrong type, at line {} column {}.",
-                    error.line(),
-                    error.column()
-                )),
-                _ => Cow::Owned(format!(
-                    "The request body is not valid JSON, at line {} column {}.",
-                    error.line(),
-                    error.column()
-                )),
-            },
+            message: format!(
+                "The request body {}, at line {} column {}.",
+                match error.classify() {
+                    serde_json::error::Category::Data => "has a field that is missing or of the wrong type",
+                    _ => "is not valid JSON",
+                },
+                error.line(),
+                error.column()
+            )
+            .into(),
         })
+    }
+
+    /// Parameters that were sent and that have no effect, in alphabetical order.
+    pub(super) fn ignored(&self) -> Vec<&'static str> {
+        self.noticed().filter(|name| !STORED.contains(name)).collect()
+    }
+
+    /// A field that was sent and that names something which would have to be stored.
+    pub(super) fn stored(&self) -> Option<&'static str> {
+        self.noticed().find(|name| STORED.contains(name))
+    }
+
+    fn noticed(&self) -> impl Iterator<Item = &'static str> {
+        let noticed = self.noticed;
+        NOTICED
+            .into_iter()
+            .enumerate()
+            .filter(move |(index, _)| noticed & (1 << index) != 0)
+            .map(|(_, name)| name)
     }
 
     /// Refuses what an agent cannot do, rather than to do half of it.
@@ -96,38 +129,65 @@ impl<'a> Body<'a> {
         }
         Ok(())
     }
+}
 
-    /// Parameters that were sent and that have no effect, in alphabetical order.
-    pub(super) fn ignored(&self) -> Vec<&'static str> {
-        [
-            ("frequency_penalty", &self.frequency_penalty),
-            ("function_call", &self.function_call),
-            ("functions", &self.functions),
-            ("logit_bias", &self.logit_bias),
-            ("max_completion_tokens", &self.max_completion_tokens),
-            ("max_tokens", &self.max_tokens),
-            ("parallel_tool_calls", &self.parallel_tool_calls),
-            ("presence_penalty", &self.presence_penalty),
-            ("reasoning_effort", &self.reasoning_effort),
-            ("response_format", &self.response_format),
-            ("seed", &self.seed),
-            ("stop", &self.stop),
-            ("temperature", &self.temperature),
-            ("tool_choice", &self.tool_choice),
-            ("tools", &self.tools),
-            ("top_logprobs", &self.top_logprobs),
-            ("top_p", &self.top_p),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| value.map(|_| name))
-        .collect()
+// By hand: most fields are only noticed, and derived code has a place for each.
+impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BodyVisitor;
+
+        impl<'de> Visitor<'de> for BodyVisitor {
+            type Value = Body<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut body = Body::default();
+                while let Some(Text(name)) = map.next_key()? {
+                    match &*name {
+                        "messages" => body.messages = map.next_value()?,
+                        "input" => body.input = map.next_value()?,
+                        "model" => body.model = text(&mut map)?,
+                        "instructions" => body.instructions = text(&mut map)?,
+                        "previous_response_id" => body.previous_response_id = text(&mut map)?,
+                        "user" => body.user = text(&mut map)?,
+                        "stream" => body.stream = map.next_value()?,
+                        "stream_options" => body.stream_options = map.next_value()?,
+                        "background" => body.background = map.next_value()?,
+                        "n" => body.n = map.next_value()?,
+                        "logprobs" => body.logprobs = map.next_value()?,
+                        "modalities" => body.modalities = map.next_value()?,
+                        "audio" => body.audio = map.next_value()?,
+                        name => {
+                            let was_sent = map.next_value::<Option<IgnoredAny>>()?.is_some();
+                            if let Some(index) = NOTICED.iter().position(|known| *known == name && was_sent) {
+                                body.noticed |= 1 << index;
+                            }
+                        }
+                    }
+                }
+                Ok(body)
+            }
+        }
+
+        deserializer.deserialize_map(BodyVisitor)
     }
 }
 
-/// One message, of any role.
+/// A text of the body, borrowed where it has no escapes.
 #[derive(Debug, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
+    Ok(map.next_value::<Option<Text<'de>>>()?.map(|Text(text)| text))
+}
+
+/// One message of any role, or one item of `input`.
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Message<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub role: Cow<'a, str>,
     #[serde(borrow, default)]
     pub content: Content<'a>,
@@ -137,6 +197,19 @@ pub(super) struct Message<'a> {
     pub tool_call_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub tool_calls: Option<Vec<ToolCall<'a>>>,
+
+    // Of an item.
+    #[serde(rename = "type", borrow)]
+    pub kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub call_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub arguments: Option<Cow<'a, str>>,
+    /// Of a custom tool's call: its `arguments`.
+    #[serde(borrow)]
+    pub input: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub output: Content<'a>,
 }
 
 /// A message's content: absent or `null`, a text, or parts.
@@ -200,28 +273,42 @@ pub(super) struct FunctionCall<'a> {
     pub arguments: Option<Cow<'a, str>>,
 }
 
-// By hand: serde's untagged enums copy what they look at, and a content may be megabytes of base64.
+/// A text, or a list.
+#[derive(Debug)]
+pub(super) enum OneOrMany<'a, T> {
+    One(Cow<'a, str>),
+    Many(Vec<T>),
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ContentVisitor;
+        let content = Option::<OneOrMany<'a, Part<'a>>>::deserialize(deserializer)?;
+        Ok(match content {
+            None => Self::None,
+            Some(OneOrMany::One(text)) => Self::Text(text),
+            Some(OneOrMany::Many(parts)) => Self::Parts(parts),
+        })
+    }
+}
 
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = Content<'de>;
+// By hand: serde's untagged enums copy what they look at, and a content may be megabytes of base64.
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrManyVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
+            type Value = OneOrMany<'de, T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, an array of parts, or null")
+                f.write_str("a string or an array")
             }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Content::Text(Cow::Borrowed(text)))
+                Ok(OneOrMany::One(Cow::Borrowed(text)))
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Content::Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Content::None)
+                Ok(OneOrMany::One(Cow::Owned(text.to_owned())))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
@@ -229,11 +316,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
                 while let Some(part) = parts.next_element()? {
                     read.push(part);
                 }
-                Ok(Content::Parts(read))
+                Ok(OneOrMany::Many(read))
             }
         }
 
-        deserializer.deserialize_any(ContentVisitor)
+        deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
     }
 }
 

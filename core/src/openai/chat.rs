@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::body::Body;
+use super::body::{Body, Message};
 use super::completion::Form;
 use super::models::{Aliases, MAX_MODEL_BYTES, agent_of};
 use super::prompt::{self, Memory};
@@ -65,6 +65,20 @@ pub struct Accepted {
     pub is_keyed: bool,
 }
 
+/// What a body asks for, whichever endpoint it was sent to.
+pub(super) struct Asked<'a> {
+    /// The field that holds `messages`.
+    pub field: &'static str,
+    pub model: Option<&'a str>,
+    pub instructions: Option<&'a str>,
+    pub messages: &'a [Message<'a>],
+    pub user: Option<&'a str>,
+    /// The session of an earlier answer that this request goes on with.
+    pub previous: Option<Session>,
+    pub form: Form,
+    pub ignored: Vec<&'static str>,
+}
+
 /// Reads a request of `client`.
 pub fn accept(
     request: &Request<'_>,
@@ -74,28 +88,61 @@ pub fn accept(
 ) -> Result<Accepted, Failure> {
     let body = Body::parse(request.body)?;
     body.refuse_what_cannot_be_done()?;
-    let model = body.model.as_deref().unwrap_or("openclaw").trim();
+    let include_usage = body.stream_options.as_ref().and_then(|options| options.include_usage);
+    let asked = Asked {
+        field: "messages",
+        model: body.model.as_deref(),
+        instructions: None,
+        messages: &body.messages,
+        user: body.user.as_deref(),
+        previous: None,
+        form: if body.stream.unwrap_or(false) {
+            Form::Chunks {
+                include_usage: include_usage.unwrap_or(false),
+            }
+        } else {
+            Form::Whole
+        },
+        ignored: body.ignored(),
+    };
+    let (accepted, _) = accept_asked(request, asked, client, aliases, entropy)?;
+    Ok(accepted)
+}
+
+/// The same, of a body that was read. Beside it the nonce of the request's session, if that has no name of the client's own.
+pub(super) fn accept_asked(
+    request: &Request<'_>,
+    asked: Asked<'_>,
+    client: &Client,
+    aliases: &Aliases,
+    entropy: &Entropy,
+) -> Result<(Accepted, Option<[u8; 16]>), Failure> {
+    let model = asked.model.unwrap_or("openclaw").trim();
     if model.len() > MAX_MODEL_BYTES {
         return Err(Failure::ModelNotFound);
     }
-    let stable = session(request, &body, client)?;
-    let asked = match (request.header)(AGENT_HEADER).as_deref().map(str::trim) {
+    let stable = session(request, asked.previous, asked.user, client)?;
+    let of_header = match (request.header)(AGENT_HEADER).as_deref().map(str::trim) {
         Some(id) if !id.is_empty() => Some(AgentId::parse(id).ok_or(Failure::ModelNotFound)?),
         _ => agent_of(model, aliases)?,
     };
-    let agent = agent(asked, stable.as_ref().and_then(Session::agent), client)?;
-    let aside = client.tasks == TaskPolicy::Aside && stable.is_some() && task::is_task(&body.messages);
+    let agent = agent(of_header, stable.as_ref().and_then(Session::agent), client)?;
+    let aside = client.tasks == TaskPolicy::Aside && stable.is_some() && task::is_task(asked.messages);
     let key = idempotency_key(request)?;
     let entropy = match &key {
         Some(key) => derived(client, &agent, stable.as_ref(), key),
         None => *entropy,
     };
-    let (session, memory) = match stable {
-        Some(session) if !aside => (session, Memory::Session),
-        _ => (Session::fresh(&client.id, &entropy.session), Memory::None),
+    let (session, memory, nonce) = match stable {
+        Some(session) if !aside => (session, Memory::Session, None),
+        _ => (
+            Session::fresh(&client.id, &entropy.session),
+            Memory::None,
+            Some(entropy.session),
+        ),
     };
-    let prompt = prompt::fold(&body.messages, memory)?;
-    Ok(Accepted {
+    let prompt = prompt::fold(asked.field, asked.instructions, asked.messages, memory)?;
+    let accepted = Accepted {
         turn: Turn {
             agent,
             session,
@@ -107,22 +154,13 @@ pub fn accept(
             extra_system_prompt: prompt.system,
             attachments: prompt.attachments,
         },
-        form: if body.stream.unwrap_or(false) {
-            Form::Chunks {
-                include_usage: body
-                    .stream_options
-                    .as_ref()
-                    .and_then(|options| options.include_usage)
-                    .unwrap_or(false),
-            }
-        } else {
-            Form::Whole
-        },
+        form: asked.form,
         model: model.to_owned(),
-        ignored: body.ignored(),
+        ignored: asked.ignored,
         aside,
         is_keyed: key.is_some(),
-    })
+    };
+    Ok((accepted, nonce))
 }
 
 /// A header that is `on` or `off`; without it what the key says.
@@ -135,9 +173,14 @@ fn switch(request: &Request<'_>, header: &str, of_key: bool) -> Result<bool, Fai
     }
 }
 
-/// The session of a request: the session header's, else that of the conversation that a header of the key's list names, else the
-/// user's, else none that lasts.
-fn session(request: &Request<'_>, body: &Body<'_>, client: &Client) -> Result<Option<Session>, Failure> {
+/// The session of a request: the session header's, else that of the conversation that a header of the key's list names, else that of
+/// the answer it goes on with, else the user's, else none that lasts.
+fn session(
+    request: &Request<'_>,
+    previous: Option<Session>,
+    user: Option<&str>,
+    client: &Client,
+) -> Result<Option<Session>, Failure> {
     let refuse = |param: &str| {
         let param = param.to_owned();
         move |error: SessionError| Failure::invalid(param.clone(), format!("{param} {error}."))
@@ -154,7 +197,10 @@ fn session(request: &Request<'_>, body: &Body<'_>, client: &Client) -> Result<Op
         let session = Session::of_conversation(&client.id, name, &id).map_err(refuse(name))?;
         return Ok(Some(session));
     }
-    if let Some(user) = body.user.as_deref().filter(named) {
+    if previous.is_some() {
+        return Ok(previous);
+    }
+    if let Some(user) = user.filter(named) {
         let session = Session::of_user(&client.id, user).map_err(refuse("user"))?;
         return Ok(Some(session));
     }
@@ -519,6 +565,8 @@ mod tests {
             (r#""logprobs":true"#, "logprobs"),
             (r#""modalities":["text","audio"]"#, "modalities"),
             (r#""audio":{"voice":"x"}"#, "modalities"),
+            (r#""messages":[]"#, "messages"),
+            (r#""messages":[{"content":"hi"}]"#, "messages[0].role"),
         ] {
             let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{field}}}"#);
             match accepted(&body, "agents=main") {
@@ -540,8 +588,8 @@ mod tests {
             "The request body is not valid JSON, at line 2 column 14."
         );
         for body in [
-            "{}",
             "[]",
+            r#"{"messages":null}"#,
             r#"{"messages":"top secret"}"#,
             r#"{"messages":[],"stream":"top secret"}"#,
             r#"{"messages":[{"role":"user","content":7}]}"#,

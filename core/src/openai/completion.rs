@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::ErrorBody;
 use crate::sse;
-use crate::turn::{Answer, Finish, Progress, Usage};
+use crate::turn::{Answer, Finish, Usage};
 
 /// How the client wants its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +55,12 @@ impl Completion {
         completion
     }
 
-    pub fn form(&self) -> Form {
-        self.form
+    pub(super) fn is_stream(&self) -> bool {
+        self.form != Form::Whole
     }
 
     /// The first chunk.
-    pub fn begin(&self, out: &mut Vec<u8>) {
+    pub(super) fn begin(&self, out: &mut Vec<u8>) {
         if self.form == Form::Whole {
             return;
         }
@@ -72,17 +72,8 @@ impl Completion {
         });
     }
 
-    /// What every decoder skips: a comment, or white space before the object.
-    pub fn beat(&self, out: &mut Vec<u8>) {
-        if self.form == Form::Whole {
-            out.push(b'\n');
-        } else {
-            sse::ping(out);
-        }
-    }
-
     /// The next piece of the text.
-    pub fn text(&mut self, text: &str, out: &mut Vec<u8>) {
+    pub(super) fn text(&mut self, text: &str, out: &mut Vec<u8>) {
         if self.form == Form::Whole {
             self.text.push_str(text);
             return;
@@ -95,7 +86,7 @@ impl Completion {
     }
 
     /// The next piece of what the model thinks, in the field that DeepSeek's API introduced and most clients read.
-    pub fn thought(&mut self, thought: &str, out: &mut Vec<u8>) {
+    pub(super) fn thought(&mut self, thought: &str, out: &mut Vec<u8>) {
         if self.form == Form::Whole {
             self.thoughts.push_str(thought);
             return;
@@ -108,15 +99,8 @@ impl Completion {
         });
     }
 
-    /// What the agent does meanwhile; of a whole answer there is no place for it.
-    pub fn progress(&self, progress: &Progress<'_>, out: &mut Vec<u8>) {
-        if self.form != Form::Whole {
-            sse::comment(out, progress);
-        }
-    }
-
     /// The end of an answer that is complete.
-    pub fn finish(&self, answer: &Answer, out: &mut Vec<u8>) {
+    pub(super) fn finish(&self, answer: &Answer, out: &mut Vec<u8>) {
         let finish_reason = match answer.finish {
             Finish::Stop => "stop",
             Finish::Length => "length",
@@ -164,7 +148,7 @@ impl Completion {
 
     /// The end of an answer whose head was sent, and that broke off. Under the status 200 it is the error object all the same: a
     /// body that just breaks off makes the official Python SDK send the request again, and that would run the agent again.
-    pub fn fail(&self, error: &ErrorBody, out: &mut Vec<u8>) {
+    pub(super) fn fail(&self, error: &ErrorBody, out: &mut Vec<u8>) {
         if self.form == Form::Whole {
             write_error(error, out);
             return;
@@ -260,6 +244,7 @@ mod tests {
         usage: Usage {
             prompt: 1001,
             cached: 100,
+            cache_written: 0,
             completion: 2,
         },
     };

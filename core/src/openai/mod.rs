@@ -7,7 +7,12 @@ mod depth;
 mod image;
 pub mod models;
 mod prompt;
+mod rendition;
+mod response;
+pub mod responses;
 mod task;
 
 pub(crate) use completion::write_error;
 pub use completion::{Completion, Form};
+pub use rendition::Rendition;
+pub use response::Response;

@@ -48,16 +48,31 @@ enum Speaker {
     Tool,
 }
 
-pub(super) fn fold(messages: &[Message<'_>], memory: Memory) -> Result<Prompt, Failure> {
+/// The field that holds the messages, for errors: `messages`, or `input`.
+type Field = &'static str;
+
+/// `instructions` come before all that the system says.
+pub(super) fn fold(
+    field: Field,
+    instructions: Option<&str>,
+    messages: &[Message<'_>],
+    memory: Memory,
+) -> Result<Prompt, Failure> {
     let active = active_turn(messages);
     let attachments = match active {
-        Some((index, message)) if message.role == "user" => images(index, message)?,
+        Some((index, message)) if message.role == "user" => images(field, index, message)?,
         _ => Vec::new(),
     };
     let mut system = Vec::new();
+    system.extend(
+        instructions
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned),
+    );
     let mut entries = Vec::new();
     for (index, message) in messages.iter().enumerate() {
-        let text = text(index, &message.content)?;
+        let text = text(field, index, &message.content)?;
         let speaker = match &*message.role {
             "system" | "developer" => {
                 if !text.is_empty() {
@@ -70,7 +85,7 @@ pub(super) fn fold(messages: &[Message<'_>], memory: Memory) -> Result<Prompt, F
             "tool" | "function" => Speaker::Tool,
             _ => {
                 return Err(Failure::invalid(
-                    format!("messages[{index}].role"),
+                    format!("{field}[{index}].role"),
                     "A role is one of system, developer, user, assistant, tool and function.",
                 ));
             }
@@ -78,7 +93,7 @@ pub(super) fn fold(messages: &[Message<'_>], memory: Memory) -> Result<Prompt, F
         let is_image_turn = active.is_some_and(|(active, _)| active == index) && !attachments.is_empty();
         entries.extend(entry(index, speaker, message, text, is_image_turn));
     }
-    let message = conversation(&entries, memory)?;
+    let message = conversation(field, &entries, memory)?;
     if is_reset(&message) {
         return Err(Failure::Forbidden);
     }
@@ -151,8 +166,8 @@ fn tool_call(call: &ToolCall<'_>) -> Option<String> {
     Some(format!("tool_call id={id} name={name} arguments={arguments}"))
 }
 
-fn conversation(entries: &[Entry], memory: Memory) -> Result<String, Failure> {
-    let no_turn = || Failure::invalid("messages", "Missing user message in `messages`.");
+fn conversation(field: Field, entries: &[Entry], memory: Memory) -> Result<String, Failure> {
+    let no_turn = || Failure::invalid(field, format!("Missing user message in `{field}`."));
     let position = entries
         .iter()
         .rposition(|entry| entry.speaker != Speaker::Assistant)
@@ -165,7 +180,7 @@ fn conversation(entries: &[Entry], memory: Memory) -> Result<String, Failure> {
             // A client whose last word is the agent's has nothing new to say.
             if entries.last().is_some_and(|last| last.index > current.index) {
                 return Err(Failure::invalid(
-                    "messages",
+                    field,
                     "The last message is the assistant's: the session already holds it, and there is nothing to answer.",
                 ));
             }
@@ -192,7 +207,7 @@ fn conversation(entries: &[Entry], memory: Memory) -> Result<String, Failure> {
 }
 
 /// The text of a message, trimmed; its parts are joined by line breaks.
-fn text(index: usize, content: &Content<'_>) -> Result<String, Failure> {
+fn text(field: Field, index: usize, content: &Content<'_>) -> Result<String, Failure> {
     let parts = match content {
         Content::None => return Ok(String::new()),
         Content::Text(text) => return Ok(text.trim().to_owned()),
@@ -203,11 +218,11 @@ fn text(index: usize, content: &Content<'_>) -> Result<String, Failure> {
         match part_text(part) {
             Some(text) if !text.is_empty() => texts.push(text),
             Some(_) => {}
-            None if part.kind == "image_url" => {}
+            None if is_image(part) => {}
             None => {
                 return Err(Failure::invalid(
-                    format!("messages[{index}].content[{number}].type"),
-                    "A content part is one of text, input_text, refusal and image_url.",
+                    format!("{field}[{index}].content[{number}].type"),
+                    "A content part is a text (text, input_text, output_text, refusal) or an image (image_url, input_image).",
                 ));
             }
         }
@@ -217,19 +232,23 @@ fn text(index: usize, content: &Content<'_>) -> Result<String, Failure> {
 
 fn part_text<'p>(part: &'p Part<'_>) -> Option<&'p str> {
     match &*part.kind {
-        "text" | "input_text" => Some(part.text.as_deref().unwrap_or_default()),
+        "text" | "input_text" | "output_text" => Some(part.text.as_deref().unwrap_or_default()),
         "refusal" => Some(part.refusal.as_deref().unwrap_or_default()),
         _ => None,
     }
 }
 
-fn images(index: usize, message: &Message<'_>) -> Result<Vec<Attachment>, Failure> {
+fn is_image(part: &Part<'_>) -> bool {
+    matches!(&*part.kind, "image_url" | "input_image")
+}
+
+fn images(field: Field, index: usize, message: &Message<'_>) -> Result<Vec<Attachment>, Failure> {
     let Content::Parts(parts) = &message.content else {
         return Ok(Vec::new());
     };
     let mut attachments = Vec::new();
-    for (number, part) in parts.iter().enumerate().filter(|(_, part)| part.kind == "image_url") {
-        let param = format!("messages[{index}].content[{number}].image_url");
+    for (number, part) in parts.iter().enumerate().filter(|(_, part)| is_image(part)) {
+        let param = format!("{field}[{index}].content[{number}].image_url");
         let count = attachments.len().saturating_add(1);
         if count > image::MAX_IMAGES {
             return Err(image::too_many(&param));
@@ -246,7 +265,7 @@ mod tests {
 
     fn folded(messages: &str, memory: Memory) -> Result<Prompt, Failure> {
         let messages: Vec<Message<'_>> = serde_json::from_str(messages).unwrap();
-        fold(&messages, memory)
+        fold("messages", None, &messages, memory)
     }
 
     fn message(messages: &str, memory: Memory) -> String {

@@ -11,7 +11,7 @@ use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input, Output};
 use clawfront_core::gateway::diagnosis::Diagnosis;
 use clawfront_core::openai::chat::{self, Entropy};
-use clawfront_core::openai::{Completion, Form};
+use clawfront_core::openai::{Completion, Form, Rendition};
 use clawfront_core::respond::{Common, Head};
 use serde_json::Value;
 
@@ -167,7 +167,13 @@ pub(crate) fn exchange_of(form: Form, fields: &str) -> Exchange {
         request_id: REQUEST_ID.to_owned(),
         ..Common::default()
     };
-    Exchange::new(accepted.turn, completion, common, client.streams, START_MS)
+    Exchange::new(
+        accepted.turn,
+        Rendition::Chat(completion),
+        common,
+        client.streams,
+        START_MS,
+    )
 }
 
 pub(crate) fn exchange(form: Form) -> Exchange {

@@ -15,7 +15,7 @@ use clawfront_core::gateway::upgrade;
 use clawfront_core::key::{Client, Clients, KeyId, NewKey, SECRET_BYTES, edit};
 use clawfront_core::openai::chat::{self, Accepted, Entropy, Request};
 use clawfront_core::openai::models::Aliases;
-use clawfront_core::openai::{Completion, Form};
+use clawfront_core::openai::{Completion, Form, Rendition};
 use clawfront_core::respond::Common;
 use clawfront_core::session::{Session, SessionPolicy};
 use clawfront_core::turn::AgentChoice;
@@ -559,7 +559,13 @@ fn check_accepted(accepted: Accepted, client: &Client) {
     let message = turn.message.clone();
     let is_named = matches!(turn.agent, AgentChoice::Named(_));
     let completion = Completion::new(Form::Whole, "chatcmpl-00ff".to_owned(), accepted.model, 1);
-    let mut exchange = Exchange::new(accepted.turn, completion, Common::default(), client.streams, START_MS);
+    let mut exchange = Exchange::new(
+        accepted.turn,
+        Rendition::Chat(completion),
+        Common::default(),
+        client.streams,
+        START_MS,
+    );
     let mut shown = Shown::default();
     feed(&mut exchange, Input::Frame(CHALLENGE), START_MS, &mut shown);
     feed(&mut exchange, Input::Frame(HELLO_4), START_MS, &mut shown);
