@@ -567,3 +567,140 @@ fn provider(failure: ProviderFailure) -> Row {
     };
     (status, kind, code, message.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The failure behind this one, in the order of their declaration: a new one has to be put in here.
+    fn next(failure: &Failure) -> Option<Failure> {
+        use Failure as F;
+        let allowance = Allowance {
+            limit: 30,
+            remaining: 0,
+            reset_s: 60,
+        };
+        Some(match failure {
+            F::Unauthorized(_) => F::TooManyAttempts {
+                retry_after_s: 60,
+                is_first: true,
+            },
+            F::TooManyAttempts { .. } => F::MissingScope(Scope::Chat),
+            F::MissingScope(_) => F::OriginNotAllowed,
+            F::OriginNotAllowed => F::RateLimited(allowance),
+            F::RateLimited(_) => F::KeyReused,
+            F::KeyReused => F::StillRunning,
+            F::StillRunning => F::TooManyRuns {
+                limit: 2,
+                retry_after_s: 5,
+            },
+            F::TooManyRuns { .. } => F::UnknownPath,
+            F::UnknownPath => F::MethodNotAllowed { allow: "POST" },
+            F::MethodNotAllowed { .. } => F::BodyTooLarge { limit_bytes: 1 },
+            F::BodyTooLarge { .. } => F::invalid("n", "m"),
+            F::Invalid { .. } => F::ModelNotFound,
+            F::ModelNotFound => F::Forbidden,
+            F::Forbidden => F::ClientTooSlow,
+            F::ClientTooSlow => F::HungUp,
+            F::HungUp => F::Misconfigured,
+            F::Misconfigured => F::Overloaded,
+            F::Overloaded => F::Internal,
+            F::Internal => F::Unreachable(Diagnosis::Dns),
+            F::Unreachable(_) => F::NotAGateway {
+                status: 404,
+                diagnosis: Diagnosis::NotAGateway,
+            },
+            F::NotAGateway { .. } => F::Unavailable {
+                retry_after_s: 5,
+                diagnosis: Diagnosis::OriginDown,
+                detail: "".into(),
+            },
+            F::Unavailable { .. } => F::Protocol("x"),
+            F::Protocol(_) => F::TimedOut(Deadline::Connect),
+            F::TimedOut(Deadline::Connect) => F::TimedOut(Deadline::Handshake),
+            F::TimedOut(Deadline::Handshake) => F::TimedOut(Deadline::Acceptance),
+            F::TimedOut(Deadline::Acceptance) => F::TimedOut(Deadline::Silence),
+            F::TimedOut(Deadline::Silence) => F::TimedOut(Deadline::Run),
+            F::TimedOut(Deadline::Run) => F::Closed {
+                close_code: 1000,
+                diagnosis: Diagnosis::ClosedInHandshake,
+            },
+            F::Closed { .. } => F::Lost {
+                close_code: 1006,
+                cause: None,
+            },
+            F::Lost { .. } => F::Provider(ProviderFailure::Format),
+            F::Provider(failure) => match next_of_provider(*failure) {
+                Some(failure) => F::Provider(failure),
+                None => F::Aborted,
+            },
+            F::Aborted => F::Retracted,
+            F::Retracted => F::AnswerLost,
+            F::AnswerLost => F::AnswerTooLarge { limit_bytes: 1 },
+            // What the gateway refuses is told as what is no gateway.
+            F::AnswerTooLarge { .. } | F::Refused(_) => return None,
+        })
+    }
+
+    fn next_of_provider(failure: ProviderFailure) -> Option<ProviderFailure> {
+        use ProviderFailure as P;
+        Some(match failure {
+            P::Format => P::ContextOverflow,
+            P::ContextOverflow => P::ModelNotFound,
+            P::ModelNotFound => P::RateLimit,
+            P::RateLimit => P::Overloaded,
+            P::Overloaded => P::Timeout,
+            P::Timeout => P::ServerError,
+            P::ServerError => P::Account,
+            P::Account => P::Unclassified,
+            P::Unclassified => return None,
+        })
+    }
+
+    fn every() -> impl Iterator<Item = Failure> {
+        std::iter::successors(Some(Failure::Unauthorized(Denial::Missing)), next)
+    }
+
+    /// Status, type and code; whether there is a `Retry-After`; and whether the SDKs are told not to try again, where nothing was started.
+    fn row(failure: &Failure) -> String {
+        let reply = failure.reply();
+        let retry = match (reply.retry_after_s, failure.is_permanent()) {
+            (Some(_), _) => "after `Retry-After`",
+            (None, true) => "no",
+            (None, false) => "",
+        };
+        format!(
+            "| {} | `{}` | `{}` | {retry} |",
+            reply.status, reply.body.kind, reply.body.code
+        )
+    }
+
+    #[test]
+    fn docs_list_every_error_and_no_other() {
+        let documented: BTreeSet<String> = include_str!("../../docs/errors.md")
+            .lines()
+            .filter(|line| line.starts_with("| ") && line.as_bytes().get(2).is_some_and(u8::is_ascii_digit))
+            .map(|line| {
+                let cells: Vec<&str> = line.split(" | ").collect();
+                let [status, kind, code, retry, cause, mending] = cells.as_slice() else {
+                    panic!("a row has six columns: {line}");
+                };
+                assert!(cause.len() > 10 && mending.len() > 10, "{line}");
+                format!("{status} | {kind} | {code} | {retry} |")
+            })
+            .collect();
+        let answered: BTreeSet<String> = every().map(|failure| row(&failure)).collect();
+        assert_eq!(documented, answered);
+    }
+
+    #[test]
+    fn an_error_has_words_and_nothing_but_invalid_requests_and_models_have_a_param() {
+        for failure in every() {
+            let body = failure.reply().body;
+            assert!(!body.message.is_empty(), "{failure:?}");
+            let has_param = matches!(failure, Failure::Invalid { .. } | Failure::ModelNotFound);
+            assert_eq!(body.param.is_some(), has_param, "{failure:?}");
+        }
+    }
+}

@@ -327,11 +327,12 @@ mod tests {
     fn the_id_of_another_keys_response_leads_nowhere() {
         let id = accepted(r#"{"input":"hi"}"#).unwrap().id(UNIQUE);
         let other = client("guest", "agents=main");
-        let cut = &id[..id.len() - 1];
+        let mut cut = id.clone();
+        cut.pop();
         let of_nobody = format!("resp_{}{UNIQUE}", "0".repeat(40));
         for id in [
             id.as_str(),
-            cut,
+            &cut,
             &of_nobody,
             "resp_",
             "chatcmpl-1",
