@@ -1,0 +1,90 @@
+// openapi.yaml, and whether a response is one of those that it declares.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import Ajv from "ajv/dist/2020.js";
+import { createParser } from "eventsource-parser";
+import { parse } from "yaml";
+import { ROOT } from "../../scripts/paths.mjs";
+
+export const api = parse(readFileSync(join(ROOT, "openapi.yaml"), "utf8"));
+
+const METHODS = ["get", "post", "options"];
+
+/** What the platform adds by itself, or what the media type stands for. */
+const PLATFORM = new Set(["connection", "content-length", "content-type", "date", "keep-alive", "transfer-encoding"]);
+
+const ajv = new Ajv({ strict: false, allErrors: true });
+ajv.addSchema({ $id: "api", components: api.components });
+
+/** The schema or other component that a `$ref` leads to. */
+export function resolve(node) {
+  if (!node?.$ref) return node;
+  return node.$ref
+    .replace("#/", "")
+    .split("/")
+    .reduce((at, name) => at[name.replaceAll("~1", "/")], api);
+}
+
+/** Every operation: `{ method, path, operation }`. */
+export const operations = Object.entries(api.paths).flatMap(([path, item]) =>
+  METHODS.filter((method) => item[method]).map((method) => ({ method: method.toUpperCase(), path, operation: item[method] })),
+);
+
+const validators = new Map();
+function assertValid(schema, value, where) {
+  const key = JSON.stringify(schema);
+  if (!validators.has(key)) validators.set(key, ajv.compile(JSON.parse(key.replaceAll('"#/components', '"api#/components'))));
+  const validate = validators.get(key);
+  assert.ok(validate(value), `${where}: ${ajv.errorsText(validate.errors)} in ${JSON.stringify(value).slice(0, 2000)}`);
+}
+
+/** The declared responses of a request; a path or method that is not declared has one. */
+function declared(method, path) {
+  const found = Object.keys(api.paths).find((known) => new RegExp(`^${known.replace(/\{\w+\}/, ".+")}/?$`).test(path));
+  if (!found) return { 404: { $ref: "#/components/responses/NotFound" } };
+  const { responses } = api.paths[found][method === "HEAD" ? "get" : method.toLowerCase()] ?? {};
+  return responses ?? { 405: { $ref: "#/components/responses/MethodNotAllowed" } };
+}
+
+/** Asserts that the response to a request is declared: its status, its headers, its body. Returns the body's text. */
+export async function assertDeclared(response, method, path) {
+  const where = `${method} ${path} ${response.status}`;
+  const text = await response.text();
+  const as = resolve(declared(method, path)[response.status]);
+  assert.ok(as, `${where} is not declared: ${text.slice(0, 500)}`);
+  const headers = as.headers ?? {};
+  for (const [name] of response.headers) assert.ok(PLATFORM.has(name) || headers[name], `${where}: the header ${name} is not declared`);
+  for (const [name, header] of Object.entries(headers)) {
+    const { required, schema } = resolve(header);
+    const value = response.headers.get(name);
+    if (value === null) assert.ok(!required, `${where}: the header ${name} is missing`);
+    else assertValid(schema, value, `${where}: ${name}`);
+  }
+  if (method === "HEAD" || !as.content) {
+    assert.equal(text, "", where);
+    return text;
+  }
+  const type = response.headers.get("content-type").split(";")[0];
+  const content = as.content[type];
+  assert.ok(content, `${where}: ${type} is not declared`);
+  if (type === "application/json") assertValid(content.schema, JSON.parse(text), where);
+  if (type === "text/event-stream") {
+    for (const { event, data } of decode([text])) {
+      if (data === "[DONE]") continue;
+      const value = JSON.parse(data);
+      assertValid(content["x-event-schema"], value, where);
+      assert.equal(event, value.type, where);
+    }
+  }
+  return text;
+}
+
+/** The events of a stream that arrives in these pieces of text. */
+export function decode(pieces) {
+  const events = [];
+  const parser = createParser({ onEvent: (event) => events.push(event), onError: (error) => assert.fail(String(error)) });
+  for (const piece of pieces) parser.feed(piece);
+  return events;
+}
