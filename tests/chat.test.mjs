@@ -1,6 +1,7 @@
 // The main job in workerd against the simulated gateway, on both protocols: the official SDK, and the bytes themselves.
 
 import assert from "node:assert/strict";
+import { request } from "node:http";
 import { after, before, describe, test } from "node:test";
 import OpenAI from "openai";
 import { collect, lines, post, says, sdk, startFront, until } from "./support/front.mjs";
@@ -84,6 +85,67 @@ for (const protocol of [4, 3]) {
         assert.equal(response.headers.get("x-request-id"), headers["x-request-id"], path);
         assert.match(response.headers.get("openai-processing-ms"), /^\d+$/, path);
       }
+    });
+
+    test("the forms that clients send are all understood", async () => {
+      const messages = [
+        { role: "system", content: [{ type: "text", text: "be brief" }] },
+        { role: "user", content: "weather?", name: "anna" },
+        { role: "assistant", content: null, tool_calls: [{ id: "call_1", type: "function", function: { name: "get_weather", arguments: "{}" } }] },
+        { role: "tool", tool_call_id: "call_1", content: "sunny" },
+        { role: "assistant", tool_calls: null, content: [{ type: "refusal", refusal: "no" }] },
+        { role: "user", content: [{ type: "input_text", text: "and now? [[fake echo=1]]" }] },
+      ];
+      const nothing = { stream: null, stream_options: null, user: "", n: null, logprobs: null, modalities: null, audio: null, max_tokens: 5, x_unknown: [{}] };
+      for (const path of ["/v1/chat/completions", "/v1/chat/completions/", "//v1/chat/completions", "/v1//chat/completions"]) {
+        const response = await fetch(`${front.worker.url}${path}`, {
+          method: "POST",
+          headers: { authorization: `bearer ${front.phone.key}` },
+          body: JSON.stringify({ messages, ...nothing }),
+        });
+        assert.equal(response.headers.get("x-clawfront-ignored"), "max_tokens");
+        const given = JSON.parse((await response.json()).choices[0].message.content);
+        assert.equal(given.extraSystemPrompt, "be brief");
+        assert.equal(
+          given.message,
+          "[Chat messages since your last reply - for context]\nUser: weather?\nAssistant: tool_call id=call_1 name=get_weather arguments={}\n" +
+            "Tool:call_1: sunny\nAssistant: no\n\n[Current message - respond to this]\nUser: and now? [[fake echo=1]]",
+        );
+      }
+    });
+
+    test("HEAD has the head of GET and no body", async () => {
+      for (const path of ["/", "/v1", "/healthz", "/v1/models", "/v1/models/main", "/v1/key"]) {
+        const ask = (method) => fetch(`${front.worker.url}${path}`, { method, headers: { authorization: `Bearer ${front.phone.key}` } });
+        const [get, head] = [await ask("GET"), await ask("HEAD")];
+        assert.deepEqual([head.status, head.headers.get("content-type"), await head.text()], [200, get.headers.get("content-type"), ""], path);
+        await get.text();
+      }
+    });
+
+    test("a client that asks before it sends its body is answered", async () => {
+      const body = JSON.stringify(says("hi [[fake deltas=1]]"));
+      const { status, answer } = await new Promise((resolve, reject) => {
+        const sent = request(`${front.worker.url}/v1/chat/completions`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${front.phone.key}`, expect: "100-continue", "content-length": Buffer.byteLength(body) },
+        });
+        // curl waits a second for the go-ahead, and then sends the body without.
+        const send = setTimeout(() => sent.end(body), 1000);
+        sent.on("continue", () => {
+          clearTimeout(send);
+          sent.end(body);
+        });
+        sent.on("response", (response) => {
+          let answer = "";
+          response.setEncoding("utf8").on("data", (text) => (answer += text));
+          response.on("end", () => resolve({ status: response.statusCode, answer }));
+        });
+        sent.on("error", reject);
+        sent.flushHeaders();
+      });
+      assert.equal(status, 200, answer);
+      assert.equal(JSON.parse(answer).choices[0].message.content, "w0");
     });
 
     test("text arrives while the run goes on, and multi-byte text arrives whole", async () => {
