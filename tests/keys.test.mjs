@@ -401,7 +401,7 @@ test("a crowd that asks for models is one question to the gateway", async () => 
       );
       assert.deepEqual(new Set(sources), new Set(["allow-list"]));
       assert.equal((await silent.sim.journal()).connections, 1);
-      assert.ok(lines(silent.worker).some(({ end, cause }) => end === "ok" && cause === "gateway_handshake_timeout"));
+      assert.ok(lines(silent.worker).some(({ end, cause }) => end === "ok" && cause === "handshake_timeout"));
     } finally {
       await silent.stop();
     }
