@@ -1,7 +1,7 @@
 //! `clawfront keys`
 
 mod apply;
-mod dotenv;
+pub(crate) mod dotenv;
 mod list;
 mod list_file;
 mod view;
@@ -9,14 +9,13 @@ mod wrangler;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use clawfront_core::key::{Clients, KeyId, NewKey, edit};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::{CONFLICT, EXIT_CODES, FAILED, MISTAKES, NOT_ADMITTED, Output, Problem, USAGE, entropy};
+use crate::{CONFLICT, EXIT_CODES, MISTAKES, NOT_ADMITTED, Output, Problem, USAGE, entropy, now_ms};
 use apply::{Change, Changed, apply, pushed_text};
 use list::List;
 use list_file::{ListFile, STDIN, stdin};
@@ -381,13 +380,6 @@ fn refuse_mistakes(list: &List) -> Result<(), Problem> {
 /// A key in the clear is none, and is not repeated.
 fn key_id(text: &str) -> Result<KeyId, Problem> {
     KeyId::parse(text).ok_or_else(|| Problem::with(USAGE, "an id is a-z, 0-9 and -, at most 32 characters"))
-}
-
-fn now_ms() -> Result<u64, Problem> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
-    since
-        .and_then(|since| u64::try_from(since.as_millis()).ok())
-        .ok_or_else(|| Problem::with(FAILED, "this machine's clock is before 1970"))
 }
 
 impl Source {

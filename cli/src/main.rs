@@ -1,10 +1,11 @@
-//! `clawfront`: makes and keeps client keys, and the device by which the Worker is known to its gateway.
+//! `clawfront`: makes and keeps client keys and the device by which the Worker is known to its gateway, and says what is wrong between them.
 //!
 //! Secrets are read from files, from standard input and from the environment, and written to standard output; never taken as arguments,
 //! which other users of the machine can see.
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -14,25 +15,29 @@ macro_rules! exit_codes {
     () => {
         "Exit codes:
   0  done
-  1  failed
+  1  failed; doctor found a problem
   2  wrong usage
   3  the gateway's operator has to approve the device first
-  4  the list has mistakes
+  4  the list, or the settings, have mistakes
   5  refused: something would be overwritten, or a rotation is (or is not) under way
   6  the list has no key of this id
-  7  the key would not be admitted"
+  7  the key would not be admitted
+  8  doctor has warnings, and no problem"
     };
 }
 pub(crate) use exit_codes;
 
+mod connection;
 mod device;
+mod doctor;
 mod keys;
+mod settings;
 
 #[derive(Parser)]
 #[command(
     name = "clawfront",
     version,
-    about = "Client keys and the gateway's device, for a Clawfront deployment",
+    about = "Sets up and looks after a Clawfront deployment: its gateway, its device, its client keys",
     after_help = EXIT_CODES
 )]
 struct Arguments {
@@ -48,6 +53,9 @@ enum Command {
     /// The device: the credential that the Worker shows to the gateway
     #[command(subcommand)]
     Device(device::Command),
+    /// Say what is wrong between a Worker, its gateway and its clients, and how to mend it
+    #[command(after_help = doctor::AFTER_HELP)]
+    Doctor(doctor::Doctor),
     /// Print a script that completes this command in a shell
     Completions {
         #[arg(value_enum)]
@@ -64,6 +72,7 @@ const MISTAKES: u8 = 4;
 const CONFLICT: u8 = 5;
 const NOT_FOUND: u8 = 6;
 const NOT_ADMITTED: u8 = 7;
+const WARNED: u8 = 8;
 
 /// What went wrong, and the code to exit with.
 struct Problem {
@@ -112,6 +121,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Keys(command) => keys::run(&command),
         Command::Device(command) => device::run(&command).map(Output::line),
+        Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Completions { shell } => Ok(completions(shell)),
     };
     let output = result.unwrap_or_else(|problem| Output {
@@ -134,6 +144,13 @@ fn completions(shell: Shell) -> Output {
         text: String::from_utf8_lossy(&script).into_owned(),
         ..Output::default()
     }
+}
+
+fn now_ms() -> Result<u64, Problem> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    since
+        .and_then(|since| u64::try_from(since.as_millis()).ok())
+        .ok_or_else(|| Problem::new("this machine's clock is before 1970"))
 }
 
 /// Bytes from the operating system's secure source.

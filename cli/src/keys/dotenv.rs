@@ -12,9 +12,9 @@ use crate::Problem;
 
 /// A variable of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Variable {
-    pub(super) name: String,
-    pub(super) value: String,
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: String,
     /// Where its value stands, in bytes of the file; with its quotes.
     span: Range<usize>,
 }
@@ -27,7 +27,7 @@ const SPACE: &str = r"[\s\x0B\u{A0}\u{FEFF}\u{1680}\u{2000}-\u{200A}\u{2028}\u{2
 const QUOTES: [char; 3] = ['\'', '`', '"'];
 
 /// Reads all variables, in order.
-pub(super) fn read(text: &str) -> Result<Vec<Variable>, Problem> {
+pub(crate) fn read(text: &str) -> Result<Vec<Variable>, Problem> {
     let line = Regex::new(&LINE.replace("SPACE", SPACE)).map_err(|error| Problem::new(error.to_string()))?;
     let (normal, offsets) = normalize(text);
     let offset = |at: usize| offsets.get(at).copied().unwrap_or(text.len());
@@ -53,7 +53,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Variable>, Problem> {
 
 /// Sets a variable, where it stands (the last time, which is the one that counts) or at the end. `None` where no way to write the value
 /// survives being read.
-pub(super) fn set(text: &str, name: &str, value: &str) -> Result<Option<String>, Problem> {
+pub(crate) fn set(text: &str, name: &str, value: &str) -> Result<Option<String>, Problem> {
     let before = read(text)?;
     let mut expected: Vec<_> = before
         .iter()

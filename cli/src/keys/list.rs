@@ -3,10 +3,8 @@
 use clawfront_core::config::{self, CLIENT_KEYS};
 use clawfront_core::key::{Client, Clients, edit, id_of};
 
+pub(super) use crate::settings::MAX_SECRET_BYTES;
 use crate::{CONFLICT, FAILED, NOT_FOUND, Problem};
-
-/// Most bytes of one secret of a Worker. Source: developers.cloudflare.com/workers/platform/limits, "5 KB", which is 5,000 at least.
-pub(super) const MAX_SECRET_BYTES: usize = 5000;
 
 /// The client keys of a deployment, as the values of its bindings.
 #[derive(Clone)]

@@ -1,0 +1,101 @@
+//! One run, made as the Worker makes it, in a session that nobody uses again.
+
+use std::time::{Duration, Instant};
+
+use clawfront_core::config::Config;
+use clawfront_core::exchange::{Exchange, Input, Outcome, Output};
+use clawfront_core::key::{Clients, KeyId, NewKey, edit};
+use clawfront_core::openai::Completion;
+use clawfront_core::openai::chat::{self, Entropy};
+use clawfront_core::respond::Common;
+use tungstenite::Message;
+
+use super::gateway::{Received, reach, read, upgrade};
+use super::report::{Report, Subject};
+use crate::connection::{Place, Trust};
+use crate::{Problem, entropy, now_ms};
+
+/// An agent that answers one word and takes longer is broken.
+const TIMEOUT: Duration = Duration::from_mins(2);
+
+const REQUEST: &str = r#"{"messages":[{"role":"user","content":"Answer with the one word: ready"}]}"#;
+
+/// Frames that come while a run says one word; beyond them something is wrong.
+const MAX_FRAMES: usize = 10_000;
+
+pub(super) fn examine(report: &mut Report, config: &Config, trust: &Trust) -> Result<(), Problem> {
+    // Somebody who may reach every agent, for this one request; nobody has the key.
+    let id = KeyId::parse("doctor").ok_or_else(|| Problem::new("no id"))?;
+    let entry = edit::write(&id, &NewKey::from_entropy(&id, &entropy()?).hash, [("agents", "*")]);
+    let mut clients = Clients::default();
+    clients.extend(&entry, &mut Vec::new());
+    let client = clients.iter().next().ok_or_else(|| Problem::new("no client"))?;
+    let request = chat::Request {
+        body: REQUEST.as_bytes(),
+        header: &|_| None,
+        is_repeated: false,
+    };
+    let random = Entropy {
+        run: entropy()?,
+        session: entropy()?,
+    };
+    let accepted = match chat::accept(&request, client, &config.aliases, &random) {
+        Ok(accepted) => accepted,
+        Err(failure) => {
+            report.failed(Subject::Run, &failure, "");
+            return Ok(());
+        }
+    };
+    let completion = Completion::new(accepted.form, "doctor".to_owned(), accepted.model, now_ms()? / 1000);
+    let mut exchange = Exchange::new(accepted.turn, completion, Common::default(), client.streams, now_ms()?);
+    // The way was good a moment ago; it is not told of twice.
+    let socket = Place::parse(&config.gateway.url)
+        .and_then(|place| Some((reach(&mut Report::default(), &place, trust).ok()?, place)))
+        .map(|(stream, place)| upgrade(stream, &place, &config.gateway));
+    let mut socket = match socket {
+        Some(Ok(socket)) => socket,
+        Some(Err((failure, detail))) => {
+            report.failed(Subject::Run, &failure, &detail);
+            return Ok(());
+        }
+        None => {
+            report.not_checked(Subject::Run, "the gateway cannot be reached any more");
+            return Ok(());
+        }
+    };
+    let began = Instant::now();
+    let until = began.checked_add(TIMEOUT);
+    let mut out = Output::default();
+    for _ in 0..MAX_FRAMES {
+        let received = read(&mut socket, until);
+        let input = match &received {
+            Received::Frame(frame) => Input::Frame(frame),
+            Received::Closed(code) => Input::Closed { code: *code },
+            Received::Nothing => Input::HungUp,
+        };
+        let is_over = !matches!(received, Received::Frame(_));
+        exchange.handle(input, &config.gateway, now_ms()?, &mut out);
+        for frame in out.frames.drain(..) {
+            // One that cannot be sent is followed by the socket's end.
+            let _ = socket.send(Message::text(frame));
+        }
+        if is_over || !matches!(exchange.outcome(), Outcome::Pending) {
+            break;
+        }
+    }
+    let _ = socket.close(None).and_then(|()| socket.flush());
+    match exchange.outcome() {
+        Outcome::Answered(_) => report.ok(
+            Subject::Run,
+            format!("an agent answered after {:.1} s", began.elapsed().as_secs_f64()),
+        ),
+        Outcome::Failed(failure) => report.failed(Subject::Run, failure, ""),
+        Outcome::Pending => report.wrong(
+            Subject::Run,
+            super::report::State::Problem,
+            format!("no answer within {} s", TIMEOUT.as_secs()),
+            "the gateway's log says what the agent does",
+        ),
+    }
+    Ok(())
+}

@@ -1,0 +1,289 @@
+// `clawfront doctor` against what it is made for: a gateway that works, and everything else that may answer in its place.
+
+import assert from "node:assert/strict";
+import { execFile, execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { CLI, ROOT } from "../scripts/paths.mjs";
+import { newDevice, newKey } from "./support/front.mjs";
+import { startSim } from "./support/sim.mjs";
+import { startWorker } from "./support/worker.mjs";
+
+const SECRETS = { GATEWAY_TOKEN: "s3cret-token", DEVICE_KEY: newDevice().device_key };
+const phone = newKey("phone", "main,beta");
+
+let folder;
+before(() => (folder = mkdtempSync(join(tmpdir(), "clawfront-doctor-"))));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+let files = 0;
+/** Runs it on these variables; `{ code, stdout, stderr, checks }`. Whatever it says, it says no secret. */
+async function doctor(vars, args = []) {
+  const file = join(folder, `${(files += 1)}.vars`);
+  const text = Object.entries({ CLIENT_KEYS: phone.entry, ...SECRETS, ...vars })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}='${value}'\n`);
+  writeFileSync(file, text.join(""));
+  const all = ["doctor", "--file", file, "--config", join(ROOT, "wrangler.toml"), ...args];
+  const run = (more) =>
+    new Promise((resolve) => {
+      execFile(CLI, [...all, ...more], { encoding: "utf8", cwd: folder }, (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr }));
+    });
+  const result = await run(["--json"]);
+  for (const secret of [...Object.values(SECRETS), vars.DEVICE_TOKEN, phone.key, "s3cret", phone.entry.match(/sha256:(\w+)/)[1]].filter(Boolean)) {
+    assert.ok(!(result.stdout + result.stderr).includes(secret), `${secret} in ${result.stdout}`);
+  }
+  const checks = result.stdout ? Object.fromEntries(JSON.parse(result.stdout).checks.map((check) => [check.name, check])) : {};
+  return { ...result, checks, text: () => run([]) };
+}
+
+const states = (checks) => Object.values(checks).map(({ state }) => state);
+
+/** Starts a server on a free port of this host. */
+async function listen(server) {
+  const sockets = new Set();
+  server.on("connection", (socket) => sockets.add(socket.on("error", () => {})));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: server.address().port,
+    stop: async () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+const answering = (status, headers = {}, body = "") => createHttpServer((_, response) => response.writeHead(status, headers).end(body));
+
+describe("a gateway that works", () => {
+  for (const protocol of [4, 3]) {
+    test(`protocol ${protocol}`, async () => {
+      const sim = await startSim({ protocol, token: SECRETS.GATEWAY_TOKEN });
+      try {
+        const { code, checks, text } = await doctor({ GATEWAY_URL: sim.url }, ["--run"]);
+        assert.equal(checks.run.state, "ok", JSON.stringify(checks));
+        assert.equal(checks.protocol.words, String(protocol));
+        assert.equal(checks.agents.words, "main, beta");
+        assert.deepEqual([checks.pairing.state, code], ["warning", 8], "a shared secret works, and is not the best");
+        assert.deepEqual([checks.healthz.state, checks.clock.state], ["not_checked", "ok"]);
+        const lines = (await text()).stdout.trimEnd().split("\n");
+        assert.equal(lines.filter((line) => !line.includes("→")).length, 18);
+        for (const line of lines) assert.match(line, /^(ok|warning|problem|not checked) {1,}[a-z]+ {2,}\S|^ {28}→ /);
+      } finally {
+        await sim.stop();
+      }
+    });
+  }
+
+  test("keys that name agents that are not there", async () => {
+    const sim = await startSim({ token: SECRETS.GATEWAY_TOKEN });
+    try {
+      const { code, checks } = await doctor({ GATEWAY_URL: sim.url, CLIENT_KEYS: newKey("guest", "main,gone").entry });
+      assert.deepEqual([code, checks.agents.state], [1, "problem"]);
+      assert.match(checks.agents.words, /^guest may reach gone: the gateway has main, beta$/);
+    } finally {
+      await sim.stop();
+    }
+  });
+});
+
+/** Faults of the simulated gateway: the check that fails, its code, how to mend it, and the exit code. */
+const FAULTS = [
+  ["proxy-attribution", "proxy", "proxy_attribution_required", /gateway\.trustedProxies/, 1],
+  ["access-302", "upgrade", "access_login", /ACCESS_CLIENT_ID/, 1],
+  ["html-200", "upgrade", undefined, /./, 1],
+  ["not-found-404", "upgrade", "not_a_gateway", /correct GATEWAY_URL/, 1],
+  ["upgrade-426", "upgrade", "not_a_gateway", /correct GATEWAY_URL/, 1],
+  ["status-503", "upgrade", "origin_down", /try again in \d+ s/, 1],
+  ["close-before-challenge", "handshake", "closed_before_challenge", /log/, 1],
+  ["startup", "handshake", "gateway_starting", /try again in \d+ s/, 1],
+  ["protocol-mismatch", "protocol", "protocol_mismatch", /version of OpenClaw/, 1],
+  ["auth-rate-limited", "pairing", "auth_lockout", /try again in \d+ s/, 1],
+  ["wide-scopes", "scopes", "scopes_too_wide", /./, 1],
+  ["no-write-scope", "scopes", "missing_scope", /./, 1],
+];
+
+describe("a gateway that does not", () => {
+  let sim, remote;
+  before(async () => {
+    sim = await startSim({ token: SECRETS.GATEWAY_TOKEN });
+    remote = await startSim({ token: SECRETS.GATEWAY_TOKEN, args: ["--require-device"] });
+  });
+  after(() => Promise.all([sim.stop(), remote.stop()]));
+
+  for (const [fault, name, code, mend, exit] of FAULTS) {
+    test(fault, async () => {
+      await sim.reset();
+      await sim.fault(fault);
+      const found = await doctor({ GATEWAY_URL: sim.url });
+      const check = found.checks[name];
+      assert.equal(check?.state, "problem", JSON.stringify(found.checks, null, 1));
+      if (code) assert.equal(check.code, code);
+      assert.match(check.mend, mend);
+      assert.equal(found.code, exit);
+      const order = Object.keys(found.checks);
+      const [before, behind] = [order.slice(0, order.indexOf(name)), order.slice(order.indexOf(name) + 1, order.indexOf("healthz"))];
+      assert.ok(before.every((earlier) => ["ok", "warning"].includes(found.checks[earlier].state)), "what leads there is good");
+      assert.ok(behind.every((later) => found.checks[later].state === "not_checked"), "what needs it is not checked");
+      await sim.reset();
+    });
+  }
+
+  test("a device that is not approved: the exact command, and a code of its own", async () => {
+    const { code, checks } = await doctor({ GATEWAY_URL: remote.url });
+    assert.deepEqual([checks.pairing.code, code], ["device_unpaired", 3]);
+    assert.match(checks.pairing.mend, /openclaw devices approve \S+$/);
+  });
+
+  test("a shared secret that is wrong", async () => {
+    const { checks } = await doctor({ GATEWAY_URL: sim.url, GATEWAY_TOKEN: "s3cret-other" });
+    assert.equal(checks.pairing.code, "gateway_token_mismatch");
+  });
+});
+
+describe("what is not a gateway", () => {
+  /** What listens, the check that fails, its code, and a word of how to mend it. */
+  const CASES = [
+    ["a redirect", answering(301, { location: "https://sso.example.com/" }), "upgrade", "redirected", /itself/],
+    ["a web page", answering(200, { "content-type": "text/html" }, "<title>s3cret</title>"), "upgrade", "html_page", /itself/],
+    ["a proxy that drops Upgrade", answering(200, { "content-type": "text/html" }, "<title>OpenClaw</title>"), "upgrade", "websocket_disabled", /Upgrade/],
+    ["a firewall", answering(403, {}, "s3cret"), "upgrade", "forbidden", /GATEWAY_HEADERS/],
+    ["a proxy with nothing behind it", answering(502), "upgrade", "origin_down", /start the gateway/],
+    ["Cloudflare, of a tunnel that is down", answering(530, {}, "error code: 1033"), "upgrade", "origin_down", /tunnel/],
+    ["what hangs up", createServer((socket) => socket.end()), "upgrade", "connection_failed", /scheme/],
+    ["what speaks something else", createServer((socket) => socket.end("SSH-2.0-x\r\n")), "upgrade", "connection_failed", /scheme/],
+  ];
+  for (const [name, server, subject, code, mend] of CASES) {
+    test(name, async () => {
+      const { port, stop } = await listen(server);
+      try {
+        const { checks } = await doctor({ GATEWAY_URL: `ws://127.0.0.1:${port}` });
+        assert.deepEqual([checks[subject].state, checks[subject].code], ["problem", code]);
+        assert.match(checks[subject].mend, mend);
+      } finally {
+        await stop();
+      }
+    });
+  }
+
+  test("nothing listens", async () => {
+    const { port, stop } = await listen(createServer());
+    await stop();
+    const { checks } = await doctor({ GATEWAY_URL: `ws://127.0.0.1:${port}` });
+    assert.deepEqual([checks.dns.state, checks.tcp.code, checks.tls.state], ["ok", "connection_refused", "not_checked"]);
+  });
+
+  test("a name without an address", async () => {
+    const { checks } = await doctor({ GATEWAY_URL: "wss://gateway.invalid" });
+    assert.deepEqual([checks.dns.code, checks.tcp.state], ["dns_failure", "not_checked"]);
+  });
+});
+
+describe("TLS", () => {
+  let key, cert;
+  before(() => {
+    const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost"];
+    [key, cert] = ["tls-key.pem", "tls-cert.pem"].map((name) => join(folder, name));
+    execFileSync("openssl", [...args, "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", cert], { stdio: "ignore" });
+  });
+
+  test("a certificate of nobody's is told from a host that is not there, and one of a named authority is good", async () => {
+    const server = createHttpsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (_, response) => response.writeHead(404).end());
+    const { port, stop } = await listen(server);
+    try {
+      const vars = { GATEWAY_URL: `wss://localhost:${port}` };
+      const unknown = await doctor(vars);
+      assert.deepEqual([unknown.checks.tcp.state, unknown.checks.tls.code], ["ok", "tls_failure"]);
+      assert.match(unknown.checks.tls.mend, /public authority/);
+      const known = await doctor(vars, ["--ca", cert]);
+      assert.deepEqual([known.checks.tls.state, known.checks.upgrade.code], ["ok", "not_a_gateway"]);
+      const other = await doctor({ GATEWAY_URL: `wss://127.0.0.1:${port}` }, ["--ca", cert]);
+      assert.equal(other.checks.tls.code, "tls_failure", "it is not this host's");
+    } finally {
+      await stop();
+    }
+  });
+
+  test("a port without TLS", async () => {
+    const { port, stop } = await listen(answering(404));
+    try {
+      assert.equal((await doctor({ GATEWAY_URL: `wss://localhost:${port}` })).checks.tls.code, "tls_failure");
+    } finally {
+      await stop();
+    }
+  });
+});
+
+describe("settings", () => {
+  test("every mistake is told at once, and nothing that needs them is checked", async () => {
+    const { code, checks } = await doctor({ GATEWAY_URL: undefined, CLIENT_KEYS: "phone s3cret agents=main" });
+    assert.deepEqual([code, checks.configuration.state], [4, "problem"]);
+    assert.match(checks.configuration.words, /GATEWAY_URL: .*; CLIENT_KEYS: /);
+    assert.deepEqual(new Set(states(checks)), new Set(["problem", "not_checked", "ok"]));
+  });
+
+  test("a secret that is too large", async () => {
+    const { checks } = await doctor({ GATEWAY_URL: "wss://gateway.invalid", MODEL_ALIASES: `# ${"x".repeat(5000)}` });
+    assert.equal(checks.sizes.state, "problem");
+    assert.match(checks.sizes.words, /MODEL_ALIASES has 5002 bytes/);
+  });
+
+  test("a configuration of wrangler's without what the Worker needs", async () => {
+    const config = join(folder, "old.toml");
+    writeFileSync(config, 'name = "x"\ncompatibility_date = "2024-01-01"\n');
+    assert.equal((await doctor({ GATEWAY_URL: "wss://gateway.invalid" })).checks.compatibility.state, "ok");
+    const file = join(folder, "x.vars");
+    writeFileSync(file, "");
+    const old = await new Promise((resolve) => execFile(CLI, ["doctor", "--json", "--file", file, "--config", config], (_, stdout) => resolve(JSON.parse(stdout))));
+    const check = old.checks.find(({ name }) => name === "compatibility");
+    assert.match(check.words, /enable_request_signal.*2026-11-01/);
+  });
+});
+
+describe("a deployed Worker", () => {
+  test("is asked as its clients ask it", async () => {
+    const sim = await startSim({ token: SECRETS.GATEWAY_TOKEN });
+    const worker = await startWorker({ vars: { GATEWAY_URL: sim.url, ...SECRETS, CLIENT_KEYS: phone.entry } });
+    try {
+      const { checks } = await doctor({ GATEWAY_URL: sim.url }, ["--worker", worker.url]);
+      assert.equal(checks.bots.state, "ok");
+      for (const name of ["healthz", "readyz"]) {
+        const { status } = await fetch(`${worker.url}/${name}`);
+        assert.equal(checks[name].state, status === 200 ? "ok" : "warning", `${name}: ${status}`);
+      }
+    } finally {
+      await worker.stop();
+      await sim.stop();
+    }
+  });
+
+  test("bot protection in front of it, or another site", async () => {
+    const ours = { "content-type": "application/json", "x-request-id": "1" };
+    const guarded = await listen(
+      createHttpServer((request, response) => {
+        const isBot = /^OpenAI\//.test(request.headers["user-agent"]);
+        if (isBot) response.writeHead(403, { "content-type": "text/html", "cf-mitigated": "challenge" }).end("<title>Just a moment</title>");
+        else response.writeHead(request.url === "/readyz" ? 503 : 200, ours).end("{}");
+      }),
+    );
+    const other = await listen(answering(200, { "content-type": "text/html" }, "s3cret"));
+    try {
+      const { checks, code } = await doctor({ GATEWAY_URL: "wss://gateway.invalid" }, ["--worker", `http://127.0.0.1:${guarded.port}`]);
+      assert.deepEqual([checks.healthz.state, checks.readyz.state, checks.bots.state, code], ["ok", "problem", "problem", 1]);
+      assert.match(checks.bots.words, /OpenAI\/Python.*HTTP 403.*OpenAI\/JS.*HTTP 403/);
+      const site = await doctor({ GATEWAY_URL: "wss://gateway.invalid" }, ["--worker", `http://127.0.0.1:${other.port}`]);
+      assert.match(site.checks.healthz.words, /not the Worker/);
+    } finally {
+      await guarded.stop();
+      await other.stop();
+    }
+  });
+});
