@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const DEFAULT_PORT: u16 = 18789;
 
 /// Frames until hello-ok; a gateway sends its challenge, its hello, and perhaps an event or two.
-const MAX_FRAMES: usize = 64;
+pub(crate) const MAX_FRAMES: usize = 64;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
@@ -79,7 +79,7 @@ pub(crate) fn run(command: &Command) -> Result<String, Problem> {
     }
 }
 
-fn new_key() -> Result<DeviceKey, Problem> {
+pub(crate) fn new_key() -> Result<DeviceKey, Problem> {
     Ok(DeviceKey::from_seed(&Zeroizing::new(entropy()?)))
 }
 
@@ -104,7 +104,7 @@ fn pair(url: &str) -> Result<(DeviceKey, Secret), Problem> {
     Ok((key, token))
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name)
         .ok()
         .map(|value| value.trim().to_owned())

@@ -5,10 +5,10 @@ pub(crate) mod dotenv;
 mod list;
 mod list_file;
 mod view;
-mod wrangler;
+pub(crate) mod wrangler;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clawfront_core::key::{Clients, KeyId, NewKey, edit};
@@ -269,16 +269,7 @@ fn make(new: &New) -> Result<Output, Problem> {
     let fields = fields
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?.as_str())));
-    let entry = edit::write(&id, &key.hash, fields);
-    // An entry ends there; nothing in it may begin another.
-    if entry.contains(edit::SEPARATORS) {
-        return Err(Problem::with(USAGE, "an argument contains ; or a line break"));
-    }
-    let mut problems = Vec::new();
-    Clients::default().extend(&entry, &mut problems);
-    if let Some(problem) = problems.into_iter().next() {
-        return Err(Problem::with(USAGE, problem.what));
-    }
+    let entry = new_entry(&id, &key, fields)?;
     list.add(id.as_str(), &entry)?;
     let (key, entry) = (Some(key.plaintext), Some(entry));
     apply(&new.change, &file, &list, &Changed { id, key, entry })
@@ -356,6 +347,63 @@ fn examine(check: &Check) -> Result<Output, Problem> {
             if count == 1 { "key" } else { "keys" }
         ))
     })
+}
+
+/// Sets variables of a dotenv file, at once and nothing beside them.
+pub(crate) fn set_variables(path: &Path, variables: &[(&str, &str)]) -> Result<(), Problem> {
+    let file = ListFile::read(path)?;
+    let text = file.with_variables(variables)?;
+    file.stage(&text)?.commit()
+}
+
+/// Whether a dotenv file has client keys.
+pub(crate) fn has_keys(path: &Path) -> Result<bool, Problem> {
+    Ok(!ListFile::read(path)?.list()?.is_empty())
+}
+
+/// Makes a key and adds its entry to the file.
+pub(crate) fn add(path: &Path, id: &str, agents: &str) -> Result<Zeroizing<String>, Problem> {
+    let file = ListFile::read(path)?;
+    let mut list = file.list()?;
+    let id = key_id(id)?;
+    let key = NewKey::from_entropy(&id, &entropy()?);
+    list.add(id.as_str(), &new_entry(&id, &key, [("agents", agents)])?)?;
+    refuse_mistakes(&list)?;
+    file.stage(&file.with(&list)?)?.commit()?;
+    Ok(key.plaintext)
+}
+
+/// Makes the keys of the file, and these settings beside them, the deployed Worker's; the names of what was set.
+pub(crate) fn push_with(
+    path: &Path,
+    settings: &[(&str, String)],
+    options: &wrangler::Options,
+) -> Result<Vec<String>, Problem> {
+    let mut secrets = ListFile::read(path)?.existing()?.list()?.secrets()?;
+    secrets.extend(settings.iter().map(|(name, text)| list::Value {
+        name: (*name).to_owned(),
+        text: text.clone(),
+    }));
+    Ok(wrangler::push(&secrets, options)?.set)
+}
+
+/// The entry of a new key; an error says which field means nothing.
+fn new_entry<'a>(
+    id: &KeyId,
+    key: &NewKey,
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<String, Problem> {
+    let entry = edit::write(id, &key.hash, fields);
+    // An entry ends there; nothing in it may begin another.
+    if entry.contains(edit::SEPARATORS) {
+        return Err(Problem::with(USAGE, "an argument contains ; or a line break"));
+    }
+    let mut problems = Vec::new();
+    Clients::default().extend(&entry, &mut problems);
+    match problems.into_iter().next() {
+        Some(problem) => Err(Problem::with(USAGE, problem.what)),
+        None => Ok(entry),
+    }
 }
 
 /// The list of an existing file, without mistakes.

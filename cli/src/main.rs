@@ -32,6 +32,7 @@ mod device;
 mod doctor;
 mod keys;
 mod settings;
+mod setup;
 
 #[derive(Parser)]
 #[command(
@@ -53,6 +54,9 @@ enum Command {
     /// The device: the credential that the Worker shows to the gateway
     #[command(subcommand)]
     Device(device::Command),
+    /// Set a Worker up: its gateway, its device, the first client key
+    #[command(after_help = setup::AFTER_HELP)]
+    Setup(Box<setup::Setup>),
     /// Say what is wrong between a Worker, its gateway and its clients, and how to mend it
     #[command(after_help = doctor::AFTER_HELP)]
     Doctor(doctor::Doctor),
@@ -121,6 +125,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Keys(command) => keys::run(&command),
         Command::Device(command) => device::run(&command).map(Output::line),
+        Command::Setup(setup) => setup::run(&setup),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Completions { shell } => Ok(completions(shell)),
     };

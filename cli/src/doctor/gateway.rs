@@ -109,7 +109,7 @@ fn walk(report: &mut Report, gateway: &Gateway, trust: &Trust) -> Result<Roster,
 }
 
 /// A stream to it, one step after the other.
-pub(super) fn reach(report: &mut Report, place: &Place, trust: &Trust) -> Result<Stream, Subject> {
+fn reach(report: &mut Report, place: &Place, trust: &Trust) -> Result<Stream, Subject> {
     let mut step = |subject, result: Result<String, Broken>| match result {
         Ok(words) => {
             report.ok(subject, words);
@@ -143,12 +143,18 @@ pub(super) fn reach(report: &mut Report, place: &Place, trust: &Trust) -> Result
     stream.ok_or(Subject::Tls)
 }
 
+/// Goes all of the way that was just found good, or where nobody looks at the steps.
+pub(crate) fn open(gateway: &Gateway, trust: &Trust) -> Result<WebSocket<Stream>, (Failure, String)> {
+    let broken = |broken: Broken| (Failure::Unreachable(broken.diagnosis), broken.detail);
+    let place = Place::parse(&gateway.url).ok_or((Failure::Unreachable(Diagnosis::Dns), String::new()))?;
+    let addresses = connection::resolve(&place).map_err(broken)?;
+    let tcp = connection::connect(&addresses).map_err(broken)?;
+    let stream = connection::secure(tcp, &place, trust).map_err(broken)?;
+    upgrade(stream, &place, gateway)
+}
+
 /// The WebSocket that the Worker would open; or what is wrong, and what the system said.
-pub(crate) fn upgrade(
-    stream: Stream,
-    place: &Place,
-    gateway: &Gateway,
-) -> Result<WebSocket<Stream>, (Failure, String)> {
+fn upgrade(stream: Stream, place: &Place, gateway: &Gateway) -> Result<WebSocket<Stream>, (Failure, String)> {
     connection::upgrade(stream, place, &gateway.headers).map_err(|error| match error {
         NoSocket::Answered(answered) => (refused(&answered.as_answer()), format!("HTTP {}", answered.status)),
         NoSocket::Broken(broken) => (Failure::Unreachable(broken.diagnosis), broken.detail),

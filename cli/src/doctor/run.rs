@@ -10,9 +10,9 @@ use clawfront_core::openai::chat::{self, Entropy};
 use clawfront_core::respond::Common;
 use tungstenite::Message;
 
-use super::gateway::{Received, reach, read, upgrade};
+use super::gateway::{Received, open, read};
 use super::report::{Report, Subject};
-use crate::connection::{Place, Trust};
+use crate::connection::Trust;
 use crate::{Problem, entropy, now_ms};
 
 /// An agent that answers one word and takes longer is broken.
@@ -48,18 +48,10 @@ pub(super) fn examine(report: &mut Report, config: &Config, trust: &Trust) -> Re
     };
     let completion = Completion::new(accepted.form, "doctor".to_owned(), accepted.model, now_ms()? / 1000);
     let mut exchange = Exchange::new(accepted.turn, completion, Common::default(), client.streams, now_ms()?);
-    // The way was good a moment ago; it is not told of twice.
-    let socket = Place::parse(&config.gateway.url)
-        .and_then(|place| Some((reach(&mut Report::default(), &place, trust).ok()?, place)))
-        .map(|(stream, place)| upgrade(stream, &place, &config.gateway));
-    let mut socket = match socket {
-        Some(Ok(socket)) => socket,
-        Some(Err((failure, detail))) => {
+    let mut socket = match open(&config.gateway, trust) {
+        Ok(socket) => socket,
+        Err((failure, detail)) => {
             report.failed(Subject::Run, &failure, &detail);
-            return Ok(());
-        }
-        None => {
-            report.not_checked(Subject::Run, "the gateway cannot be reached any more");
             return Ok(());
         }
     };

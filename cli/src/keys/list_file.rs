@@ -8,7 +8,7 @@ use clawfront_core::config;
 
 use super::dotenv;
 use super::list::{List, Value};
-use crate::{CONFLICT, MISTAKES, Problem, entropy};
+use crate::{CONFLICT, MISTAKES, Problem, USAGE, entropy};
 
 /// The name of standard input.
 pub(super) const STDIN: &str = "-";
@@ -103,6 +103,24 @@ impl ListFile {
                     self.path.display()
                 ))
             })?;
+        }
+        Ok(text)
+    }
+
+    /// The file's text with other variables in it; only a dotenv file has such.
+    pub(super) fn with_variables(&self, variables: &[(&str, &str)]) -> Result<String, Problem> {
+        let path = self.path.display();
+        let Form::Dotenv { expands } = self.form else {
+            return Err(Problem::with(
+                USAGE,
+                format!("{path} is no dotenv file, such as .dev.vars"),
+            ));
+        };
+        let mut text = self.text.clone().unwrap_or_default();
+        for (name, value) in variables {
+            refuse_expansion(expands, name, value)?;
+            text = dotenv::set(&text, name, value)?
+                .ok_or_else(|| Problem::new(format!("{path} cannot hold {name}: no quotes are left for it")))?;
         }
         Ok(text)
     }

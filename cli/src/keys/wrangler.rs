@@ -20,16 +20,16 @@ use crate::Problem;
 /// What wrangler is told about the Worker.
 #[derive(Args)]
 #[command(next_help_heading = "Options for wrangler")]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// Name of the Worker, where it is not the configuration's
     #[arg(long, value_name = "NAME")]
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Environment of wrangler's configuration
     #[arg(long, value_name = "NAME")]
-    env: Option<String>,
+    pub(crate) env: Option<String>,
     /// wrangler's configuration file
     #[arg(long, value_name = "PATH")]
-    config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 }
 
 impl Options {
