@@ -19,6 +19,37 @@ export const version = process.env.OPENCLAW_VERSION ?? "2026.9.6";
 export const protocol = version.startsWith("2026.3.") ? 3 : 4;
 
 /**
+ * Starts a gateway behind a tunnel, and nothing in front of them: to the gateway, whoever comes through the tunnel is a stranger.
+ * @returns `{ gateway, tunnel, token, dir, stop }`
+ */
+export async function startOpenClawTunnel() {
+  const dir = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
+  const token = randomBytes(24).toString("hex");
+  const started = { dir, token };
+  started.stop = async () => {
+    await started.tunnel?.close();
+    await started.gateway?.stop();
+    await started.provider?.close();
+    rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    const node = findNode();
+    const { entry } = await installOpenClaw(version, { node, log: () => {} });
+    started.provider = await startProvider({});
+    started.gateway = await startGateway({ ...trusted(), version, entry, node, dir, providerUrl: started.provider.url, token, log: () => {} });
+    await warmUp(started.gateway);
+    started.tunnel = await startTunnel(started.gateway.port);
+    return started;
+  } catch (error) {
+    await started.stop();
+    throw error;
+  }
+}
+
+/** 2026.9 refuses forwarded requests of a proxy that it does not trust; 2026.3 would take its own command line for remote. */
+const trusted = () => (protocol === 4 ? { trustedProxies: ["127.0.0.1", "::1"] } : {});
+
+/**
  * Starts all of it. `entries` are the client keys' entries; the gateway has the agents main and beta; `onCall` is given what the model is told.
  * @returns `{ worker, gateway, provider, tunnel, device, token, stop }`
  */
@@ -44,8 +75,7 @@ export async function startOpenClawFront({ entries, vars = {}, onCall }) {
       dir,
       providerUrl: front.provider.url,
       token,
-      // 2026.9 refuses forwarded requests of a proxy that it does not trust; 2026.3 would take its own command line for remote.
-      ...(protocol === 4 && { trustedProxies: ["127.0.0.1", "::1"] }),
+      ...trusted(),
       log: () => {},
     });
     await warmUp(front.gateway);

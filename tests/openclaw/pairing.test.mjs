@@ -1,0 +1,120 @@
+// The life of a device at a real gateway, with the gateway's own command: unpaired, approved, rotated, revoked, paired again.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { CLI } from "../../scripts/paths.mjs";
+import { collect } from "../../scripts/processes.mjs";
+import { post, says, until } from "../support/front.mjs";
+import { startOpenClawTunnel, version } from "../support/openclaw.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const APPROVE = /openclaw devices approve ([0-9a-f-]{36})/;
+
+describe(`a device's life at OpenClaw ${version}`, () => {
+  let front, cwd, key, deviceId;
+  before(async () => {
+    front = await startOpenClawTunnel();
+    cwd = join(front.dir, "edge");
+    mkdirSync(cwd);
+  });
+  after(() => front?.stop());
+
+  /** Runs `clawfront` with the gateway's shared token at hand, or without. */
+  function clawfront(args, env = {}) {
+    const child = spawn(CLI, args, { cwd, env: { PATH: process.env.PATH, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const [stdout, said] = [[], []];
+    collect(child.stdout, (line) => stdout.push(line));
+    collect(child.stderr, (line) => said.push(line));
+    const ended = new Promise((resolve) => child.on("close", (code) => resolve({ code, stdout: stdout.join("\n"), stderr: said.join("\n") })));
+    return { said, ended };
+  }
+  const setup = () => clawfront(["setup", "--gateway", front.tunnel.url, "--key", "phone", "--agents", "main"], { GATEWAY_TOKEN: front.token });
+  const vars = () =>
+    Object.fromEntries([...readFileSync(join(cwd, ".dev.vars"), "utf8").matchAll(/^([A-Z_]+)='(.*)'$/gm)].map(([, name, value]) => [name, value]));
+
+  /** The checks of `clawfront doctor`, and its exit code. */
+  async function doctor() {
+    const { code, stdout, stderr } = await clawfront(["doctor", "--json"]).ended;
+    assert.ok(stdout, stderr);
+    for (const secret of [front.token, vars().DEVICE_KEY, vars().DEVICE_TOKEN].filter(Boolean)) assert.ok(!stdout.includes(secret));
+    return { code, checks: Object.fromEntries(JSON.parse(stdout).checks.map((check) => [check.name, check])) };
+  }
+
+  /** What the gateway's own command says of devices, which must succeed. */
+  async function openclaw(...args) {
+    const { code, stdout, stderr } = await front.gateway.cli(["devices", ...args, "--token", front.token, "--url", front.gateway.url]);
+    assert.equal(code, 0, `devices ${args.join(" ")}: ${stdout}${stderr}`);
+    return stdout;
+  }
+
+  /** Sets up, approving what the operator is asked to approve. */
+  async function setUpAndApprove() {
+    const running = setup();
+    const [, id] = await until("it names the command", () => running.said.join("\n").match(APPROVE), 60_000);
+    await openclaw("approve", id);
+    return running.ended;
+  }
+
+  async function asks() {
+    const worker = await startWorker({ vars: vars() });
+    try {
+      const response = await post(worker, { key }, says("hi [[fake deltas=1]]"));
+      return response.status;
+    } finally {
+      await worker.stop();
+    }
+  }
+
+  test("unpaired: setup waits for the operator, then everything works", async () => {
+    const result = await setUpAndApprove();
+    assert.equal(result.code, 0, result.stderr + result.stdout);
+    [key] = result.stdout.match(/claw_phone_\w{32}/);
+    const { code, checks } = await doctor();
+    assert.equal(code, 0, JSON.stringify(checks));
+    assert.ok(checks.handshake.words.includes(version), checks.handshake.words);
+    assert.equal(vars().GATEWAY_TOKEN, undefined);
+    assert.equal(await asks(), 200);
+    const { device_id } = JSON.parse((await clawfront(["device", "new", "--json"]).ended).stdout);
+    assert.match(device_id, /^[0-9a-f]{64}$/);
+    const listed = JSON.parse(await openclaw("list", "--json"));
+    const paired = listed.paired.filter(({ platform }) => platform === "cloudflare-workers");
+    assert.equal(paired.length, 1);
+    deviceId = paired[0].deviceId;
+  });
+
+  test("rotated: doctor and setup say so, and setup gets the new token", async () => {
+    await openclaw("rotate", "--device", deviceId, "--role", "operator");
+    const { code, checks } = await doctor();
+    assert.deepEqual([code, checks.pairing.state, checks.pairing.code], [1, "problem", "device_token_mismatch"]);
+    assert.equal(await asks(), 502);
+    const again = await setup().ended;
+    assert.equal(again.code, 0, again.stderr + again.stdout);
+    assert.match(again.stderr, /pairing it again/);
+    assert.equal(await asks(), 200, "with the same client key");
+  });
+
+  test("revoked: it has to be approved again", async () => {
+    await openclaw("revoke", "--device", deviceId, "--role", "operator");
+    const { code, checks } = await doctor();
+    assert.deepEqual([code, checks.pairing.state], [1, "problem"]);
+    assert.equal(checks.pairing.code, "device_token_mismatch");
+    const again = await setUpAndApprove();
+    assert.equal(again.code, 0, again.stderr + again.stdout);
+    assert.equal((await doctor()).code, 0);
+    assert.equal(await asks(), 200);
+  });
+
+  test("another device's key: the token is not its", async () => {
+    const kept = readFileSync(join(cwd, ".dev.vars"), "utf8");
+    const other = JSON.parse((await clawfront(["device", "new", "--json"]).ended).stdout).device_key;
+    writeFileSync(join(cwd, ".dev.vars"), kept.replace(vars().DEVICE_KEY, other));
+    const { code, checks } = await doctor();
+    writeFileSync(join(cwd, ".dev.vars"), kept);
+    assert.equal(checks.pairing.state, "problem");
+    assert.ok(["device_token_mismatch", "device_unpaired"].includes(checks.pairing.code), checks.pairing.code);
+    assert.ok([1, 3].includes(code));
+  });
+});
