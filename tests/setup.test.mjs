@@ -93,6 +93,34 @@ describe("a gateway on this host", () => {
   });
 });
 
+describe("a gateway on another host", () => {
+  test("waits for the approval, gives up in time, and goes on with the same device", async () => {
+    const sim = await startSim({ protocol: 3, token: TOKEN });
+    // What a tunnel would add.
+    const cwd = own("remote", "GATEWAY_HEADERS='X-Forwarded-For: 203.0.113.7'\n");
+    const approve = (requestId) => fetch(`${sim.http}/sim/approve`, { method: "POST", body: JSON.stringify({ requestId }) });
+    const args = ["--gateway", sim.url, ...FIRST_KEY];
+    try {
+      const early = await run(cwd, [...args, "--wait", "1"], { GATEWAY_TOKEN: TOKEN });
+      assert.deepEqual([early.code, early.stdout], [3, ""], early.stderr);
+      assert.match(early.stderr, /openclaw devices approve \S+\n.*gave up after 1 s; run this again/);
+      const { DEVICE_KEY, ...rest } = variables(cwd);
+      assert.deepEqual(Object.keys(rest), ["GATEWAY_HEADERS", "GATEWAY_URL"]);
+
+      const { said, ended } = setup(cwd, args, { GATEWAY_TOKEN: TOKEN });
+      const [, id] = await until("it names the request", () => said.join("\n").match(/devices approve (\S+)/));
+      assert.ok(early.stderr.includes(id), "it is the same request");
+      assert.equal((await approve(id)).status, 200);
+      const { code, stderr } = await ended;
+      assert.equal(code, 0, stderr);
+      assert.equal(variables(cwd).DEVICE_KEY, DEVICE_KEY);
+      assert.equal(stderr.match(/devices approve/g).length, 1, "it is said once");
+    } finally {
+      await sim.stop();
+    }
+  });
+});
+
 describe("a gateway that nobody is", () => {
   /** Options, environment, the code, and what is said. */
   const CASES = [
