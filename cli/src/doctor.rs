@@ -43,7 +43,7 @@ pub(crate) struct Scope {
     /// A deployed Worker, to be looked at as well
     #[arg(long, value_name = "URL")]
     pub(crate) worker: Option<String>,
-    /// Let the gateway's default agent answer one word, in a session that is not used again
+    /// Let an agent answer one word, in a session that is not used again
     #[arg(long)]
     pub(crate) run: bool,
     /// Certificates (PEM) of authorities to accept beside the public ones; the Worker accepts the public ones only

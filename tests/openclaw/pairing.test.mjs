@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { CLI } from "../../scripts/paths.mjs";
 import { collect } from "../../scripts/processes.mjs";
 import { post, says, until } from "../support/front.mjs";
-import { startOpenClawTunnel, version } from "../support/openclaw.mjs";
+import { protocol, startOpenClawTunnel, version } from "../support/openclaw.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const APPROVE = /openclaw devices approve ([0-9a-f-]{36})/;
@@ -50,12 +50,15 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     return stdout;
   }
 
-  /** Sets up, approving what the operator is asked to approve. */
+  /** Sets up, approving what the operator is asked to approve; `asked` says whether that was so. */
   async function setUpAndApprove() {
     const running = setup();
-    const [, id] = await until("it names the command", () => running.said.join("\n").match(APPROVE), 60_000);
-    await openclaw("approve", id);
-    return running.ended;
+    let result;
+    running.ended.then((ended) => (result = ended));
+    const request = () => running.said.join("\n").match(APPROVE);
+    await until("it names the command, or ends", () => request() ?? result, 60_000);
+    if (request()) await openclaw("approve", request()[1]);
+    return { asked: Boolean(request()), ...(await running.ended) };
   }
 
   async function asks() {
@@ -70,6 +73,7 @@ describe(`a device's life at OpenClaw ${version}`, () => {
 
   test("unpaired: setup waits for the operator, then everything works", async () => {
     const result = await setUpAndApprove();
+    assert.ok(result.asked, result.stderr);
     assert.equal(result.code, 0, result.stderr + result.stdout);
     [key] = result.stdout.match(/claw_phone_\w{32}/);
     const { code, checks } = await doctor();
@@ -103,6 +107,7 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     assert.equal(checks.pairing.code, "device_token_mismatch");
     const again = await setUpAndApprove();
     assert.equal(again.code, 0, again.stderr + again.stdout);
+    if (protocol === 4) assert.ok(again.asked, again.stderr);
     assert.equal((await doctor()).code, 0);
     assert.equal(await asks(), 200);
   });

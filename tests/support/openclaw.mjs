@@ -22,7 +22,7 @@ export const protocol = version.startsWith("2026.3.") ? 3 : 4;
  * Starts a gateway behind a tunnel, and nothing in front of them: to the gateway, whoever comes through the tunnel is a stranger.
  * @returns `{ gateway, tunnel, token, dir, stop }`
  */
-export async function startOpenClawTunnel() {
+export async function startOpenClawTunnel({ trustedProxies = trusted().trustedProxies } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
   const token = randomBytes(24).toString("hex");
   const started = { dir, token };
@@ -36,7 +36,7 @@ export async function startOpenClawTunnel() {
     const node = findNode();
     const { entry } = await installOpenClaw(version, { node, log: () => {} });
     started.provider = await startProvider({});
-    started.gateway = await startGateway({ ...trusted(), version, entry, node, dir, providerUrl: started.provider.url, token, log: () => {} });
+    started.gateway = await startGateway({ trustedProxies, version, entry, node, dir, providerUrl: started.provider.url, token, log: () => {} });
     await warmUp(started.gateway);
     started.tunnel = await startTunnel(started.gateway.port);
     return started;

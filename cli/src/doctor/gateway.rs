@@ -56,7 +56,7 @@ pub(super) fn examine(report: &mut Report, config: &Config, trust: &Trust, wants
     };
     match roster {
         _ if !wants_run => report.not_checked(Subject::Run, "--run makes one"),
-        Some(_) => run::examine(report, config, trust)?,
+        Some(roster) => run::examine(report, config, trust, &roster)?,
         None => report.not_checked(Subject::Run, "needs agents"),
     }
     Ok(())
@@ -319,7 +319,15 @@ impl Seen {
             let words = granted.map_or("operator.write; the gateway does not tell all".to_owned(), |granted| {
                 printable(&granted.scopes.join(", "))
             });
-            if gateway.credential.takes_any_scopes {
+            if !gateway.credential.takes_any_scopes && self.looks_local(gateway) {
+                let wide = Diagnosis::ScopesTooWide;
+                report.wrong(
+                    Subject::Scopes,
+                    State::Problem,
+                    "the gateway takes this connection for one of its own host, and gives the shared token every right",
+                    wide.mend(),
+                );
+            } else if gateway.credential.takes_any_scopes {
                 report.wrong(
                     Subject::Scopes,
                     State::Warning,
@@ -330,6 +338,15 @@ impl Seen {
                 report.ok(Subject::Scopes, words);
             }
         }
+    }
+
+    /// Whether the shared token alone has scopes over something else than a plain connection on the gateway's host: protocol 4 gives a
+    /// stranger none, so a proxy on the way does not say for whom it forwards. Source: OpenClaw 2026.9.6, measured.
+    fn looks_local(&self, gateway: &Gateway) -> bool {
+        let granted = self.hello.as_ref().and_then(|hello| hello.auth.as_ref());
+        let place = Place::parse(&gateway.url);
+        let is_own_host = place.is_some_and(|place| !place.is_tls && place.is_loopback());
+        gateway.credential.device.is_none() && !is_own_host && granted.is_some_and(|granted| !granted.scopes.is_empty())
     }
 
     fn tell_clock(&self, report: &mut Report) {

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use clawfront_core::agent::{AgentId, Roster};
 use clawfront_core::config::Config;
 use clawfront_core::exchange::{Exchange, Input, Outcome, Output};
 use clawfront_core::key::{Clients, KeyId, NewKey, edit};
 use clawfront_core::openai::Completion;
 use clawfront_core::openai::chat::{self, Entropy};
 use clawfront_core::respond::Common;
+use serde_json::json;
 use tungstenite::Message;
 
 use super::gateway::{Received, open, read};
@@ -18,20 +20,27 @@ use crate::{Problem, entropy, now_ms};
 /// An agent that answers one word and takes longer is broken.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-const REQUEST: &str = r#"{"messages":[{"role":"user","content":"Answer with the one word: ready"}]}"#;
-
 /// Frames that come while a run says one word; beyond them something is wrong.
 const MAX_FRAMES: usize = 10_000;
 
-pub(super) fn examine(report: &mut Report, config: &Config, trust: &Trust) -> Result<(), Problem> {
+pub(super) fn examine(report: &mut Report, config: &Config, trust: &Trust, roster: &Roster) -> Result<(), Problem> {
+    let Some(agent) = agent(config, roster) else {
+        report.not_checked(Subject::Run, "no key may reach an agent that there is");
+        return Ok(());
+    };
     // Somebody who may reach every agent, for this one request; nobody has the key.
     let id = KeyId::parse("doctor").ok_or_else(|| Problem::new("no id"))?;
     let entry = edit::write(&id, &NewKey::from_entropy(&id, &entropy()?).hash, [("agents", "*")]);
     let mut clients = Clients::default();
     clients.extend(&entry, &mut Vec::new());
     let client = clients.iter().next().ok_or_else(|| Problem::new("no client"))?;
+    let body = json!({
+        "model": format!("openclaw/{agent}"),
+        "messages": [{ "role": "user", "content": "Answer with the one word: ready" }],
+    })
+    .to_string();
     let request = chat::Request {
-        body: REQUEST.as_bytes(),
+        body: body.as_bytes(),
         header: &|_| None,
         is_repeated: false,
     };
@@ -79,7 +88,7 @@ pub(super) fn examine(report: &mut Report, config: &Config, trust: &Trust) -> Re
     match exchange.outcome() {
         Outcome::Answered(_) => report.ok(
             Subject::Run,
-            format!("an agent answered after {:.1} s", began.elapsed().as_secs_f64()),
+            format!("{agent} answered after {:.1} s", began.elapsed().as_secs_f64()),
         ),
         Outcome::Failed(failure) => report.failed(Subject::Run, failure, ""),
         Outcome::Pending => report.wrong(
@@ -90,4 +99,11 @@ pub(super) fn examine(report: &mut Report, config: &Config, trust: &Trust) -> Re
         ),
     }
     Ok(())
+}
+
+/// The gateway's default, else the first one; in any case one that some key may reach.
+fn agent<'a>(config: &Config, roster: &'a Roster) -> Option<&'a AgentId> {
+    let is_reachable = |agent: &&AgentId| config.clients.iter().any(|client| client.agents.allows(agent));
+    let mut candidates = roster.default_agent.iter().chain(&roster.agents);
+    candidates.find(is_reachable)
 }

@@ -1,0 +1,89 @@
+// A real gateway behind a real reverse proxy, set up as docs/deploy.md says, and not.
+
+import assert from "node:assert/strict";
+import { execFile, execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { CLI } from "../../scripts/paths.mjs";
+import { newKey, pairDevice } from "../support/front.mjs";
+import { startNginx } from "../support/nginx.mjs";
+import { protocol, startOpenClawTunnel, version } from "../support/openclaw.mjs";
+
+const phone = newKey("phone", "main,beta");
+
+/** A gateway behind nginx, a device that is paired with it, and what doctor says of a way to it. */
+async function startProxied(options) {
+  const started = await startOpenClawTunnel(options);
+  const dir = join(started.dir, "proxy");
+  mkdirSync(dir);
+  const tls = { key: join(dir, "key.pem"), cert: join(dir, "cert.pem") };
+  const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"];
+  const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+  execFileSync("openssl", ["req", ...kind, ...names, "-keyout", tls.key, "-out", tls.cert], { stdio: "ignore" });
+  const nginx = await startNginx({ port: started.gateway.port, dir, tls });
+  const { device_key, device_token } = pairDevice(started.gateway.url, started.token);
+  const device = { DEVICE_KEY: device_key, DEVICE_TOKEN: device_token };
+  const bare = { GATEWAY_TOKEN: started.token };
+  return {
+    nginx,
+    device,
+    bare,
+    async doctor(url, credential, args = []) {
+      const file = join(dir, "edge.vars");
+      const vars = { GATEWAY_URL: url, CLIENT_KEYS: phone.entry, ...credential };
+      writeFileSync(file, Object.entries(vars).map(([name, value]) => `${name}='${value}'\n`).join(""));
+      const output = await new Promise((resolve) => execFile(CLI, ["doctor", "--json", "--file", file, "--ca", tls.cert, ...args], (_, stdout) => resolve(stdout)));
+      for (const secret of [started.token, device_key, device_token]) assert.ok(!output.includes(secret));
+      return Object.fromEntries(JSON.parse(output).checks.map((check) => [check.name, check]));
+    },
+    async stop() {
+      await nginx.stop();
+      await started.stop();
+    },
+  };
+}
+
+describe(`OpenClaw ${version} behind nginx that it trusts`, () => {
+  let front;
+  before(async () => (front = await startProxied()));
+  after(() => front?.stop());
+
+  test("a device with its own token runs an agent", async () => {
+    const checks = await front.doctor(front.nginx.good, front.device, ["--run"]);
+    assert.deepEqual([checks.tls.state, checks.pairing.state, checks.scopes.state, checks.run.state], ["ok", "ok", "ok", "ok"], JSON.stringify(checks.run));
+  });
+
+  test("the shared token without a device is worth nothing from elsewhere", async () => {
+    const checks = await front.doctor(front.nginx.good, front.bare);
+    assert.deepEqual([checks.scopes.state, checks.scopes.code], ["problem", "missing_scope"]);
+  });
+
+  test("a proxy that drops the upgrade", async () => {
+    const checks = await front.doctor(front.nginx.plain, front.device);
+    // With its own page switched on, the gateway would answer that, and it would be websocket_disabled.
+    assert.deepEqual([checks.upgrade.state, checks.upgrade.code], ["problem", "not_a_gateway"], JSON.stringify(checks.upgrade));
+  });
+
+  test("a proxy that strips the forwarding headers", async () => {
+    const bare = await front.doctor(front.nginx.stripping, front.bare);
+    assert.equal(bare.scopes.state, "problem", JSON.stringify(bare.scopes));
+    if (protocol === 4) assert.match(bare.scopes.words, /takes this connection for one of its own host/);
+    const device = await front.doctor(front.nginx.stripping, front.device);
+    assert.equal(device.scopes.state, "ok");
+  });
+});
+
+if (protocol === 4) {
+  describe(`OpenClaw ${version} behind nginx that it does not trust`, () => {
+    let front;
+    before(async () => (front = await startProxied({ trustedProxies: null })));
+    after(() => front?.stop());
+
+    test("doctor names the setting", async () => {
+      const checks = await front.doctor(front.nginx.good, front.device);
+      assert.deepEqual([checks.upgrade.state, checks.proxy.code, checks.handshake.state], ["ok", "proxy_attribution_required", "not_checked"]);
+      assert.match(checks.proxy.mend, /gateway\.trustedProxies/);
+    });
+  });
+}
