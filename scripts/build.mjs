@@ -51,7 +51,7 @@ function renewFirst(path) {
 }
 
 /** What the build depends on. The tools' versions are in the lock files and in `setup.mjs`. */
-const INPUTS = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package-lock.json", "src", "core/Cargo.toml", "core/src", "scripts/setup.mjs", "scripts/build.mjs"];
+const INPUTS = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo/config.toml", "package-lock.json", "src", "core/Cargo.toml", "core/src", "scripts/setup.mjs", "scripts/build.mjs"];
 const OUTPUTS = ["index.js", "index_bg.wasm"];
 const PANICKING = join(CACHE, "panicking-worker");
 

@@ -11,6 +11,7 @@ use clawfront_core::error::{Deadline, Failure};
 use clawfront_core::gateway::diagnosis::Diagnosis;
 use clawfront_core::gateway::roster::Question;
 use clawfront_core::openai::models::Source;
+use clawfront_core::respond::Readiness;
 use futures_util::future::{Either, select};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CloseEvent, EventTarget, MessageEvent};
@@ -24,6 +25,12 @@ use crate::{now_ms, upgrade};
 
 /// How old a list may be, in milliseconds: an agent that is made or removed shows after a minute.
 const FRESH_MS: u64 = 60_000;
+
+/// How long what was heard answers for the gateway's state, in milliseconds, to who may have it asked again.
+const READY_MS: u64 = 5000;
+
+/// The same, to everybody else.
+const KNOWN_MS: u64 = 60_000;
 
 /// How long a gateway that did not tell is not asked again, in milliseconds: chat UIs ask for models at every turn, and each would wait.
 const QUIET_MS: u64 = 5000;
@@ -47,6 +54,8 @@ struct Heard {
     asking_until_ms: u64,
     /// Until then the gateway is left alone.
     quiet_until_ms: u64,
+    /// When it was asked last, and what went wrong then.
+    said: Option<(u64, Option<Failure>)>,
 }
 
 thread_local! {
@@ -76,7 +85,57 @@ pub(crate) async fn roster(gateway: &Gateway) -> (Option<Rc<Roster>>, Source, Op
     }
 }
 
+/// Asks the gateway for its state, unless somebody did just now.
+pub(crate) async fn check(gateway: &Gateway) {
+    loop {
+        match HEARD.with_borrow_mut(|heard| heard.check(now_ms())) {
+            Step::Use(..) => return,
+            Step::Look => Delay::from(Duration::from_millis(LOOK_MS)).await,
+            Step::Ask => {
+                let asked = ask(gateway).await;
+                HEARD.with_borrow_mut(|heard| heard.take(asked, now_ms()));
+                return;
+            }
+        }
+    }
+}
+
+/// The gateway's state, as far as this isolate has heard of it lately.
+pub(crate) fn readiness() -> Readiness {
+    HEARD.with_borrow(|heard| heard.readiness(now_ms()))
+}
+
 impl Heard {
+    fn check(&mut self, now_ms: u64) -> Step {
+        let is_recent = |(at_ms, _): &(u64, _)| now_ms < at_ms.saturating_add(READY_MS);
+        if self.said.as_ref().is_some_and(is_recent) {
+            return Step::Use(None, Source::Gateway);
+        }
+        if now_ms < self.asking_until_ms {
+            return Step::Look;
+        }
+        self.asking_until_ms = now_ms.saturating_add(LIMIT_MS).saturating_add(GRACE_MS);
+        Step::Ask
+    }
+
+    fn readiness(&self, now_ms: u64) -> Readiness {
+        let Some((at_ms, failure)) = &self.said else {
+            return Readiness::Unknown;
+        };
+        let age_ms = now_ms.saturating_sub(*at_ms);
+        match failure {
+            _ if age_ms >= KNOWN_MS => Readiness::Unknown,
+            Some(failure) => Readiness::NotReady {
+                failure: failure.clone(),
+                age_ms,
+            },
+            None => Readiness::Ready {
+                agents: self.roster.as_ref().map_or(0, |roster| roster.agents.len()),
+                age_ms,
+            },
+        }
+    }
+
     fn step(&mut self, now_ms: u64) -> Step {
         let source = if now_ms < self.fresh_until_ms {
             Source::Gateway
@@ -99,6 +158,7 @@ impl Heard {
 
     fn take(&mut self, asked: Result<Roster, Failure>, now_ms: u64) -> (Option<Rc<Roster>>, Source, Option<Failure>) {
         self.asking_until_ms = 0;
+        self.said = Some((now_ms, asked.as_ref().err().cloned()));
         match asked {
             Ok(roster) => {
                 self.roster = Some(Rc::new(roster));

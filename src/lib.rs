@@ -110,6 +110,7 @@ async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit
             let (head, body) = visit.common.about(accept.contains("text/html"));
             return Ok(visit.whole(head, &body)?);
         }
+        Ok(Route::Ready) => return ready(&request, env, visit).await,
         Ok(Route::Api(endpoint)) => Ok(endpoint),
         Err(failure) => Err(failure),
     };
@@ -168,6 +169,26 @@ async fn serve(request: Request, env: &Env, context: &Context, visit: &mut Visit
             Ok(visit.answer(visit.common.json(), &body)?)
         }
     }
+}
+
+/// Whether the gateway can be used. Only a key with the scope `status` has it asked, and is told more than yes or no: whoever has none
+/// hears what is known, so that nobody reaches the gateway without a key.
+async fn ready(request: &Request, env: &Env, visit: &mut Visit) -> Result<web_sys::Response, Stop> {
+    let config = bindings::config(env).map_err(|problems| {
+        visit.line.hint = Some(problems);
+        Failure::Misconfigured
+    })?;
+    let mut is_operator = false;
+    if request.headers().has("authorization")? {
+        let client = admit(request, &config, visit)?;
+        visit.line.key = Some(client.id.to_string());
+        is_operator = client.may(Scope::Status);
+    }
+    if is_operator {
+        agents::check(&config.gateway).await;
+    }
+    let (head, body) = visit.common.ready(&agents::readiness(), is_operator);
+    Ok(visit.whole(head, &body)?)
 }
 
 fn is_preflight(request: &Request) -> worker::Result<bool> {

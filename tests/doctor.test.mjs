@@ -17,6 +17,7 @@ import { startWorker } from "./support/worker.mjs";
 
 const SECRETS = { GATEWAY_TOKEN: "s3cret-token", DEVICE_KEY: newDevice().device_key };
 const phone = newKey("phone", "main,beta");
+const operator = newKey("operator", "main", "--scopes", "status");
 
 let folder;
 before(() => (folder = mkdtempSync(join(tmpdir(), "clawfront-doctor-"))));
@@ -24,7 +25,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 let files = 0;
 /** Runs it on these variables; `{ code, stdout, stderr, checks }`. Whatever it says, it says no secret. */
-async function doctor(vars, args = []) {
+async function doctor(vars, args = [], env = {}) {
   const file = join(folder, `${(files += 1)}.vars`);
   const text = Object.entries({ CLIENT_KEYS: phone.entry, ...SECRETS, ...vars })
     .filter(([, value]) => value !== undefined)
@@ -33,10 +34,10 @@ async function doctor(vars, args = []) {
   const all = ["doctor", "--file", file, "--config", join(ROOT, "wrangler.toml"), ...args];
   const run = (more) =>
     new Promise((resolve) => {
-      execFile(CLI, [...all, ...more], { encoding: "utf8", cwd: folder }, (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr }));
+      execFile(CLI, [...all, ...more], { encoding: "utf8", cwd: folder, env: { ...process.env, ...env } }, (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr }));
     });
   const result = await run(["--json"]);
-  for (const secret of [...Object.values(SECRETS), vars.DEVICE_TOKEN, phone.key, "s3cret", phone.entry.match(/sha256:(\w+)/)[1]].filter(Boolean)) {
+  for (const secret of [...Object.values(SECRETS), vars.DEVICE_TOKEN, phone.key, operator.key, "s3cret", phone.entry.match(/sha256:(\w+)/)[1]].filter(Boolean)) {
     assert.ok(!(result.stdout + result.stderr).includes(secret), `${secret} in ${result.stdout}`);
   }
   const checks = result.stdout ? Object.fromEntries(JSON.parse(result.stdout).checks.map((check) => [check.name, check])) : {};
@@ -251,14 +252,14 @@ describe("settings", () => {
 describe("a deployed Worker", () => {
   test("is asked as its clients ask it", async () => {
     const sim = await startSim({ token: SECRETS.GATEWAY_TOKEN });
-    const worker = await startWorker({ vars: { GATEWAY_URL: sim.url, ...SECRETS, CLIENT_KEYS: phone.entry } });
+    const worker = await startWorker({ vars: { GATEWAY_URL: sim.url, ...SECRETS, CLIENT_KEYS: `${phone.entry}\n${operator.entry}` } });
     try {
-      const { checks } = await doctor({ GATEWAY_URL: sim.url }, ["--worker", worker.url]);
-      assert.equal(checks.bots.state, "ok");
-      for (const name of ["healthz", "readyz"]) {
-        const { status } = await fetch(`${worker.url}/${name}`);
-        assert.equal(checks[name].state, status === 200 ? "ok" : "warning", `${name}: ${status}`);
-      }
+      const seen = async (key) => (await doctor({ GATEWAY_URL: sim.url }, ["--worker", worker.url], { CLAWFRONT_KEY: key })).checks;
+      const stranger = await seen("");
+      assert.deepEqual([stranger.bots.state, stranger.healthz.state, stranger.readyz.state], ["ok", "ok", "warning"]);
+      assert.equal((await seen(operator.key)).readyz.state, "ok");
+      assert.equal((await seen("")).readyz.state, "ok");
+      assert.match((await seen("claw_phone_wrong")).readyz.words, /CLAWFRONT_KEY/);
     } finally {
       await worker.stop();
       await sim.stop();

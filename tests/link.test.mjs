@@ -271,10 +271,26 @@ describe("scopes", () => {
 });
 
 describe("the binding GATEWAY", () => {
+  test("a bare token that is let in over it is refused: nobody said for whom it comes", async () => {
+    const sim = await startSim({ args: ["--agent", "main"] });
+    const worker = await workerFor("ws://gateway.invalid", { GATEWAY_TOKEN: sim.token }, { GATEWAY: new URL(sim.url).host });
+    try {
+      const response = await post(worker, phone, says("hi"));
+      assert.deepEqual([response.status, (await response.json()).error.code], [502, "gateway_refused"]);
+      const line = await until("the line is there", () => lines(worker)[0]);
+      assert.deepEqual([line.end, line.cause], ["gateway_refused", "taken_for_local"]);
+      assert.equal((await sim.journal()).runs.length, 0);
+    } finally {
+      await worker.stop();
+      await sim.stop();
+    }
+  });
+
   test("it is the way to a gateway whose host nobody can find", async () => {
     const sim = await startSim({ args: ["--agent", "main"] });
     const address = new URL(sim.url).host;
-    const worker = await workerFor("ws://gateway.invalid/claw", { GATEWAY_TOKEN: sim.token }, { GATEWAY: address });
+    // Whatever the binding leads through, it does not say for whom: a bare token would be refused.
+    const worker = await workerFor("ws://gateway.invalid/claw", { GATEWAY_TOKEN: sim.token, GATEWAY_SCOPES: "any" }, { GATEWAY: address });
     try {
       const response = await post(worker, phone, says("hi [[fake deltas=2]]"));
       assert.equal((await response.json()).choices[0].message.content, "w0 w1");

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,14 +72,6 @@ impl Place {
                 path => path.to_owned(),
             },
         })
-    }
-}
-
-impl Place {
-    /// Whether it is on this host, by its name.
-    pub(crate) fn is_loopback(&self) -> bool {
-        let is_loopback = |address: IpAddr| address.is_loopback();
-        self.host.eq_ignore_ascii_case("localhost") || self.host.parse().is_ok_and(is_loopback)
     }
 }
 

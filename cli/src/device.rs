@@ -96,6 +96,7 @@ fn pair(url: &str) -> Result<(DeviceKey, Secret), Problem> {
         device: Some(key.clone()),
         auth,
         takes_any_scopes: false,
+        is_own_host: true,
     };
     let mut socket = connect(url)?;
     let token = shake_hands(&mut socket, &credential)?;

@@ -238,6 +238,9 @@ fn credential(get: &impl Fn(&str) -> Option<String>) -> Result<Credential, Probl
         device,
         auth,
         takes_any_scopes: take_word(get, GATEWAY_SCOPES, "any")?,
+        // TLS ends at a proxy; the binding leads elsewhere, whatever the URL says.
+        is_own_host: get(GATEWAY).is_none()
+            && gateway_url(get(GATEWAY_URL)).is_ok_and(|url| url.starts_with("http://") && is_loopback(&url)),
     })
 }
 

@@ -1,6 +1,8 @@
 //! The head of every response, and the whole of those that are not an exchange's.
 
-use crate::error::{Failure, Reply};
+use serde::Serialize;
+
+use crate::error::{Failure, RETRY_AFTER_S, Reply};
 use crate::limit::Allowance;
 use crate::openai::write_error;
 use crate::origin::Origin;
@@ -37,7 +39,7 @@ const ABOUT_JSON: &str = concat!(
     r#"{"object":"service","name":"clawfront","version":""#,
     env!("CARGO_PKG_VERSION"),
     r#"","description":"OpenAI API in front of an OpenClaw gateway","#,
-    r#""endpoints":["POST /v1/chat/completions","POST /v1/responses","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz"],"#,
+    r#""endpoints":["POST /v1/chat/completions","POST /v1/responses","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz","GET /readyz"],"#,
     r#""authentication":"Authorization: Bearer claw_..."}"#,
 );
 const ABOUT_TEXT: &str = concat!(
@@ -61,6 +63,35 @@ impl Head {
     pub fn after_ms(&mut self, duration_ms: u64) {
         self.headers.push(("openai-processing-ms", duration_ms.to_string()));
     }
+}
+
+/// What is known of the gateway, and for how long, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// Nobody asked lately.
+    Unknown,
+    /// It let us in, with the scopes that a run takes, and told its agents.
+    Ready {
+        agents: usize,
+        age_ms: u64,
+    },
+    NotReady {
+        failure: Failure,
+        age_ms: u64,
+    },
+}
+
+#[derive(Default, Serialize)]
+struct Shown<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agents: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checked_s_ago: Option<u64>,
 }
 
 /// What all responses to one request carry.
@@ -136,6 +167,46 @@ impl Common {
     /// The response that says that the Worker runs.
     pub fn health(&self) -> (Head, Vec<u8>) {
         (self.json(), br#"{"status":"ok"}"#.to_vec())
+    }
+
+    /// The response that says whether the gateway can be used; `is_told_why` is for its operator.
+    pub fn ready(&self, readiness: &Readiness, is_told_why: bool) -> (Head, Vec<u8>) {
+        let mut head = self.json();
+        if !matches!(readiness, Readiness::Ready { .. }) {
+            head.status = 503;
+            head.headers.push(("retry-after", RETRY_AFTER_S.to_string()));
+        }
+        let mut shown = Shown {
+            status: match readiness {
+                Readiness::Unknown => "unknown",
+                Readiness::Ready { .. } => "ready",
+                Readiness::NotReady { .. } => "not_ready",
+            },
+            ..Shown::default()
+        };
+        let cause = match readiness {
+            Readiness::NotReady { failure, .. } => failure.cause(),
+            _ => None,
+        };
+        if is_told_why {
+            match readiness {
+                Readiness::Ready { agents, age_ms } => {
+                    shown.agents = Some(*agents);
+                    shown.checked_s_ago = Some(age_ms.saturating_div(1000));
+                }
+                Readiness::NotReady { age_ms, .. } => shown.checked_s_ago = Some(age_ms.saturating_div(1000)),
+                Readiness::Unknown => {}
+            }
+            if let Some(cause) = &cause {
+                shown.cause = Some(&cause.code);
+                shown.hint = Some(&cause.hint);
+            }
+        }
+        let mut body = Vec::new();
+        // Into memory, of a type whose serialisation cannot fail.
+        let written = serde_json::to_writer(&mut body, &shown);
+        debug_assert!(written.is_ok());
+        (head, body)
     }
 
     /// The response to a preflight request: `headers` is what the page wants to send. Asked before it shows a key, so it says yes to

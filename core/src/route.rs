@@ -10,6 +10,8 @@ pub enum Route {
     About,
     /// `GET /healthz`: the Worker runs, whatever its settings and its gateway.
     Health,
+    /// `GET /readyz`: whether the gateway can be used, as far as is known.
+    Ready,
     /// What a key is needed for.
     Api(Endpoint),
 }
@@ -47,6 +49,7 @@ impl Route {
             ["v1", "key"] => (Self::Api(Endpoint::Key), GET),
             [] | ["v1"] => (Self::About, GET),
             ["healthz"] => (Self::Health, GET),
+            ["readyz"] => (Self::Ready, GET),
             _ => return Err(Failure::UnknownPath),
         };
         if allow.split(", ").any(|allowed| allowed == method) {
@@ -94,11 +97,20 @@ mod tests {
             assert_eq!(Route::of(method, "/v1/models/"), Ok(Route::Api(Endpoint::Models)));
             assert_eq!(Route::of(method, "/v1/key"), Ok(Route::Api(Endpoint::Key)));
             assert_eq!(Route::of(method, "/healthz"), Ok(Route::Health));
+            assert_eq!(Route::of(method, "/readyz"), Ok(Route::Ready));
             for path in ["/", "", "/v1", "/v1/"] {
                 assert_eq!(Route::of(method, path), Ok(Route::About));
             }
         }
-        for path in ["/v1/models", "/v1/models/main", "/v1/key", "/", "/v1", "/healthz"] {
+        for path in [
+            "/v1/models",
+            "/v1/models/main",
+            "/v1/key",
+            "/",
+            "/v1",
+            "/healthz",
+            "/readyz",
+        ] {
             assert_eq!(
                 Route::of("POST", path),
                 Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),

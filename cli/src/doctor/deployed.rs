@@ -1,6 +1,9 @@
 //! A deployed Worker, as its clients see it.
 
+use std::env;
+
 use clawfront_core::error::Failure;
+use serde::Deserialize;
 
 use super::report::{Report, State, Subject};
 use crate::Problem;
@@ -8,6 +11,11 @@ use crate::connection::{Answered, Broken, Place, Trust, connect, get, resolve, s
 
 /// What OpenAI's libraries call themselves. Source: openai-python 2.8 and openai-node 7.57; bot protection goes by the beginning.
 const USER_AGENTS: [&str; 2] = ["OpenAI/Python 2.8.0", "OpenAI/JS 7.57.0"];
+
+/// A client key with the scope `status`: with it the Worker asks its gateway, and says what is wrong.
+const STATUS_KEY: &str = "CLAWFRONT_KEY";
+
+const READY: &str = "/readyz";
 
 const OWN_USER_AGENT: &str = concat!("clawfront/", env!("CARGO_PKG_VERSION"));
 
@@ -20,14 +28,17 @@ pub(super) fn examine(report: &mut Report, url: &str, trust: &Trust) -> Result<(
         )
     })?;
     let base = place.path.trim_end_matches('/').to_owned();
+    let key = env::var(STATUS_KEY)
+        .ok()
+        .filter(|key| !key.is_empty())
+        .map(|key| format!("Bearer {key}"));
     let ask = |path: &str, user_agent: &str| -> Result<Answered, Broken> {
         let mut stream = secure(connect(&resolve(&place)?)?, &place, trust)?;
-        get(
-            &mut stream,
-            &place,
-            &format!("{base}{path}"),
-            &[("user-agent", user_agent), ("accept", "application/json")],
-        )
+        let mut fields = vec![("user-agent", user_agent), ("accept", "application/json")];
+        if path == READY {
+            fields.extend(key.as_deref().map(|key| ("authorization", key)));
+        }
+        get(&mut stream, &place, &format!("{base}{path}"), &fields)
     };
     match ask("/healthz", OWN_USER_AGENT) {
         Ok(answered) if answered.status == 200 && is_ours(&answered) => {
@@ -53,7 +64,7 @@ pub(super) fn examine(report: &mut Report, url: &str, trust: &Trust) -> Result<(
             return Ok(());
         }
     }
-    ready(report, &ask("/readyz", OWN_USER_AGENT));
+    ready(report, &ask(READY, OWN_USER_AGENT));
     bots(
         report,
         &USER_AGENTS.map(|user_agent| (user_agent, ask("/v1/models", user_agent))),
@@ -72,15 +83,47 @@ fn ready(report: &mut Report, answer: &Result<Answered, Broken>) {
             "an older Worker, without /readyz",
             "deploy this version",
         ),
-        Ok(answered) if is_ours(answered) => report.wrong(
+        Ok(answered) if answered.status == 401 && is_ours(answered) => report.wrong(
             Subject::Ready,
-            State::Problem,
-            format!("the Worker cannot use its gateway (HTTP {})", answered.status),
-            "its log names the cause: wrangler tail",
+            State::Warning,
+            "the key in CLAWFRONT_KEY is not one of the Worker's",
+            "set it to a key with the scope status, or unset it",
         ),
+        Ok(answered) if is_ours(answered) => {
+            let said: Ready<'_> = serde_json::from_slice(&answered.body).unwrap_or_default();
+            if said.status == "unknown" {
+                report.wrong(
+                    Subject::Ready,
+                    State::Warning,
+                    "the Worker has not asked its gateway lately",
+                    "let it ask: put a key with the scope status into CLAWFRONT_KEY",
+                );
+            } else {
+                report.wrong(
+                    Subject::Ready,
+                    State::Problem,
+                    format!(
+                        "the Worker cannot use its gateway: {}",
+                        said.cause.unwrap_or("it does not say why")
+                    ),
+                    said.hint.unwrap_or(
+                        "its log names the cause (wrangler tail), or a key with the scope status in CLAWFRONT_KEY",
+                    ),
+                );
+            }
+        }
         Ok(answered) => not_ours(report, Subject::Ready, answered),
         Err(broken) => report.failed(Subject::Ready, &Failure::Unreachable(broken.diagnosis), &broken.detail),
     }
+}
+
+/// What the Worker says of its gateway.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ready<'a> {
+    status: &'a str,
+    cause: Option<&'a str>,
+    hint: Option<&'a str>,
 }
 
 /// Asked without a key: whatever the Worker itself answers shows that nothing stopped the request before it.

@@ -180,7 +180,7 @@ fn subject_of(failure: &Failure) -> Subject {
             | Diagnosis::OriginNotAllowed
             | Diagnosis::Refused,
         ) => Subject::Pairing,
-        Some(Diagnosis::ScopeMissing | Diagnosis::ScopesTooWide) => Subject::Scopes,
+        Some(Diagnosis::ScopeMissing | Diagnosis::ScopesTooWide | Diagnosis::TakenForLocal) => Subject::Scopes,
         _ => Subject::Handshake,
     }
 }
@@ -319,15 +319,7 @@ impl Seen {
             let words = granted.map_or("operator.write; the gateway does not tell all".to_owned(), |granted| {
                 printable(&granted.scopes.join(", "))
             });
-            if !gateway.credential.takes_any_scopes && self.looks_local(gateway) {
-                let wide = Diagnosis::ScopesTooWide;
-                report.wrong(
-                    Subject::Scopes,
-                    State::Problem,
-                    "the gateway takes this connection for one of its own host, and gives the shared token every right",
-                    wide.mend(),
-                );
-            } else if gateway.credential.takes_any_scopes {
+            if gateway.credential.takes_any_scopes {
                 report.wrong(
                     Subject::Scopes,
                     State::Warning,
@@ -338,15 +330,6 @@ impl Seen {
                 report.ok(Subject::Scopes, words);
             }
         }
-    }
-
-    /// Whether the shared token alone has scopes over something else than a plain connection on the gateway's host: protocol 4 gives a
-    /// stranger none, so a proxy on the way does not say for whom it forwards. Source: OpenClaw 2026.9.6, measured.
-    fn looks_local(&self, gateway: &Gateway) -> bool {
-        let granted = self.hello.as_ref().and_then(|hello| hello.auth.as_ref());
-        let place = Place::parse(&gateway.url);
-        let is_own_host = place.is_some_and(|place| !place.is_tls && place.is_loopback());
-        gateway.credential.device.is_none() && !is_own_host && granted.is_some_and(|granted| !granted.scopes.is_empty())
     }
 
     fn tell_clock(&self, report: &mut Report) {

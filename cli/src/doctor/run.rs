@@ -6,8 +6,8 @@ use clawfront_core::agent::{AgentId, Roster};
 use clawfront_core::config::Config;
 use clawfront_core::exchange::{Exchange, Input, Outcome, Output};
 use clawfront_core::key::{Clients, KeyId, NewKey, edit};
-use clawfront_core::openai::Completion;
 use clawfront_core::openai::chat::{self, Entropy};
+use clawfront_core::openai::{Completion, Rendition};
 use clawfront_core::respond::Common;
 use serde_json::json;
 use tungstenite::Message;
@@ -56,7 +56,13 @@ pub(super) fn examine(report: &mut Report, config: &Config, trust: &Trust, roste
         }
     };
     let completion = Completion::new(accepted.form, "doctor".to_owned(), accepted.model, now_ms()? / 1000);
-    let mut exchange = Exchange::new(accepted.turn, completion, Common::default(), client.streams, now_ms()?);
+    let mut exchange = Exchange::new(
+        accepted.turn,
+        Rendition::Chat(completion),
+        Common::default(),
+        client.streams,
+        now_ms()?,
+    );
     let mut socket = match open(&config.gateway, trust) {
         Ok(socket) => socket,
         Err((failure, detail)) => {

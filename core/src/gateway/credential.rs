@@ -11,6 +11,8 @@ pub struct Credential {
     pub auth: Auth,
     /// Whether a gateway may grant more than was asked for: it does so to the shared token of who looks local.
     pub takes_any_scopes: bool,
+    /// Whether the gateway is on this host, by its URL: only there is it right to let a shared secret in without a device.
+    pub is_own_host: bool,
 }
 
 /// The secret beside the device; exactly one is sent.

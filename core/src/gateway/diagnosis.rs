@@ -48,6 +48,7 @@ pub enum Diagnosis {
     AuthLockout,
     ScopeMissing,
     ScopesTooWide,
+    TakenForLocal,
     OriginNotAllowed,
     Refused,
 
@@ -90,7 +91,7 @@ const ACCESS_HOST: &str = ".cloudflareaccess.com";
 const ACCESS_PATH: &str = "/cdn-cgi/access/login";
 
 impl Diagnosis {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Dns,
         Self::DnsOrTls,
         Self::Tls,
@@ -123,6 +124,7 @@ impl Diagnosis {
         Self::AuthLockout,
         Self::ScopeMissing,
         Self::ScopesTooWide,
+        Self::TakenForLocal,
         Self::OriginNotAllowed,
         Self::Refused,
         Self::Starting,
@@ -185,6 +187,7 @@ impl Diagnosis {
             "AUTH_PASSWORD_MISMATCH" | "AUTH_PASSWORD_MISSING" => Self::GatewayPassword,
             "AUTH_SCOPE_MISMATCH" | "MISSING_SCOPE" => Self::ScopeMissing,
             "SCOPES_TOO_WIDE" => Self::ScopesTooWide,
+            "TAKEN_FOR_LOCAL" => Self::TakenForLocal,
             "AUTH_RATE_LIMITED" => Self::AuthLockout,
             "PROTOCOL_MISMATCH" => Self::ProtocolMismatch,
             "DEVICE_AUTH_SIGNATURE_EXPIRED" => Self::ClockSkew,
@@ -381,6 +384,11 @@ impl Diagnosis {
             Self::ScopesTooWide => (
                 "scopes_too_wide",
                 "the gateway granted more than operator.read and operator.write: a proxy that strips forwarding headers may make the Worker look local",
+                "let the proxy send X-Forwarded-For, and use a device; or set GATEWAY_SCOPES=any if it is meant",
+            ),
+            Self::TakenForLocal => (
+                "taken_for_local",
+                "the gateway takes this connection for one of its own host, and gives the shared secret every right: a proxy strips the forwarding headers",
                 "let the proxy send X-Forwarded-For, and use a device; or set GATEWAY_SCOPES=any if it is meant",
             ),
             Self::OriginNotAllowed => (

@@ -404,6 +404,12 @@ fn read_hello<'a>(payload: Option<&'a RawValue>, credential: &Credential) -> Res
             Err(Failure::Refused(Refusal::ours("MISSING_SCOPE")))
         };
     };
+    // A stranger's bare secret gets no scope of protocol 4: who has some is taken for one of the gateway's host, and what a proxy lets
+    // pass for local is every right there is, whatever was asked for. Source: OpenClaw 2026.9.6, behind nginx, measured.
+    let is_taken_for_local = credential.device.is_none() && !credential.is_own_host && !auth.scopes.is_empty();
+    if !credential.takes_any_scopes && is_taken_for_local {
+        return Err(Failure::Refused(Refusal::ours("TAKEN_FOR_LOCAL")));
+    }
     if !credential.takes_any_scopes && auth.scopes.iter().any(|granted| !SCOPES.contains(&&**granted)) {
         return Err(Failure::Refused(Refusal::ours("SCOPES_TOO_WIDE")));
     }

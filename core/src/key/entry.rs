@@ -204,7 +204,7 @@ impl Fields<'_> {
             "scopes" => {
                 self.scopes = Some(
                     list(value, scope)
-                        .ok_or("scopes are chat, models and responses, with commas between them, each once")?,
+                        .ok_or("scopes are chat, models, responses and status, with commas between them, each once")?,
                 );
             }
             "not_before" => self.not_before = Some(date(name, value)?),
@@ -271,7 +271,7 @@ impl Fields<'_> {
             agents,
             default_agent,
             sessions: self.sessions,
-            scopes: self.scopes.unwrap_or_else(|| Scope::ALL.to_vec()),
+            scopes: self.scopes.unwrap_or_else(|| Scope::DEFAULT.to_vec()),
             not_before: self.not_before,
             expires: self.expires,
             limits: self.limits,
@@ -399,7 +399,7 @@ mod tests {
             "the only agent is the default"
         );
         assert_eq!(client.sessions, SessionPolicy::Own);
-        assert_eq!(client.scopes, Scope::ALL);
+        assert_eq!(client.scopes, Scope::DEFAULT);
         assert_eq!((client.not_before, client.expires), (None, None));
         assert_eq!(client.limits, Limits::default());
         assert!(client.origins.is_empty() && client.networks.is_empty() && client.conversations.is_empty());
@@ -526,7 +526,7 @@ mod tests {
             ),
             (
                 format!("phone {HASH} agents=main scopes=chat,admin"),
-                "phone: scopes are chat, models and responses, with commas between them, each once",
+                "phone: scopes are chat, models, responses and status, with commas between them, each once",
             ),
             (
                 format!("phone {HASH} agents=main expires=31.01.2027"),

@@ -90,16 +90,21 @@ pub enum Scope {
     Models,
     /// `POST /v1/responses`
     Responses,
+    /// The gateway's state, with its details, at `GET /readyz`.
+    Status,
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::Chat, Self::Models, Self::Responses];
+    pub const ALL: [Self; 4] = [Self::Chat, Self::Models, Self::Responses, Self::Status];
+    /// What a client needs; the gateway's state is its operator's.
+    pub const DEFAULT: [Self; 3] = [Self::Chat, Self::Models, Self::Responses];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
             Self::Models => "models",
             Self::Responses => "responses",
+            Self::Status => "status",
         }
     }
 }
