@@ -24,6 +24,19 @@ const protocol = version.startsWith("2026.3.") ? 3 : 4;
 const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
 
+/** The gateway tries for minutes: longer than is worth waiting for here. */
+const PROVIDER_LIMIT_MS = 45_000;
+
+/** What a stream says in that time, then it is left. */
+async function readFor(response, limitMs) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const left = setTimeout(() => void reader.cancel(), limitMs);
+  let text = "";
+  for (let part; !(part = await reader.read()).done; ) text += part.value;
+  clearTimeout(left);
+  return text;
+}
+
 describe(`OpenClaw ${version}`, () => {
   const folder = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
   const token = randomBytes(24).toString("hex");
@@ -199,6 +212,25 @@ describe(`OpenClaw ${version}`, () => {
     });
     const stream = await sdk(worker, key).chat.completions.create(says("x [[fake deltas=6 delay=10 streamerror=3]]", { stream: true }));
     await assert.rejects(collect(stream), (error) => error instanceof OpenAI.APIError && error.code === "run_failed");
+  });
+
+  test("a provider that fails for a while, or breaks off, is waited for as long as the gateway tries, and is never an answer", async () => {
+    const directives = ["error=401", "error=429", "error=500", "deltas=6 delay=10 cut=3"];
+    const ends = directives.map(async (directive) => {
+      const response = await post(worker, key, says(`x [[fake ${directive}]]`, { stream: true }), { headers: { "x-clawfront-progress": "on" } });
+      // Refused at once, it has a status of its own.
+      const text = response.status === 200 ? await readFor(response, PROVIDER_LIMIT_MS) : await response.text();
+      assert.doesNotMatch(text, /"finish_reason":"/, directive);
+      const failed = text.match(/"code":"(\w+)"/)?.[1];
+      // Still trying is no end either: the client that left has stopped it.
+      const tries = text.match(/^: model failed/gm)?.length ?? 0;
+      assert.ok(failed || tries > 0, `${directive}: ${text.slice(-300)}`);
+      return [directive, failed, tries];
+    });
+    const seen = await Promise.all(ends);
+    console.log(seen.map(([directive, failed, tries]) => `${directive}: ${failed ?? "still trying"}, ${tries} failures told`).join("; "));
+    // An attempt that cannot succeed is not made again.
+    assert.ok(seen[0][1], "a key that the provider does not know ends the run");
   });
 
   test("a client that leaves stops the model's work where the gateway allows it", async () => {
