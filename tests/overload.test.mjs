@@ -2,9 +2,19 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { collect, post, says, sdk, startFront, until } from "./support/front.mjs";
+import { request } from "node:http";
+import { collect, lines, post, says, sdk, startFront, until } from "./support/front.mjs";
 
 const MAX_STREAMS = 256;
+
+/** The response to a streamed request, of which nothing but the head is read. */
+function openUnread({ worker, phone }, body) {
+  return new Promise((resolve, reject) => {
+    const options = { method: "POST", headers: { authorization: `Bearer ${phone.key}`, "content-type": "application/json" } };
+    const sent = request(`${worker.url}/v1/chat/completions`, options, (response) => resolve(response.pause()));
+    sent.on("error", reject).end(JSON.stringify(body));
+  });
+}
 
 for (const protocol of [4, 3]) {
   describe(`overload, protocol ${protocol}`, () => {
@@ -32,6 +42,27 @@ for (const protocol of [4, 3]) {
       await until("there is room", async () => (await post(front.worker, front.phone, says("hi [[fake deltas=1]]"))).status === 200, 30_000);
       const seen = await collect(await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=2]]", { stream: true })));
       assert.equal(seen.text, "w0 w1");
+    });
+
+    test("a client that does not read is left with what was kept for it, and nobody else is harmed", async () => {
+      const reading = collect(await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=60 delay=50]]", { stream: true })));
+      // 12 MiB in JSON: more than the sockets between take without being read.
+      const unread = await openUnread(front, says("hi [[fake bulk=32 delay=20]]", { stream: true }));
+      const line = await until("it is given up", () => lines(front.worker).find(({ end }) => end === "client_too_slow"), 60_000);
+      assert.equal(line.status, 200);
+      // Protocol 3 has no way to stop it.
+      if (protocol === 4) await until("its run is stopped", async () => (await front.sim.journal()).runs.at(-1).ended === "aborted");
+      assert.equal((await reading).text, Array.from({ length: 60 }, (_, index) => `w${index}`).join(" "));
+      unread.setEncoding("utf8");
+      let body = "";
+      for await (const part of unread) body += part;
+      const events = body.split("\n\n").filter((event) => event.startsWith("data: "));
+      assert.equal(events.at(-1), "data: [DONE]");
+      const data = events.slice(0, -1).map((event) => JSON.parse(event.slice("data: ".length)));
+      assert.equal(data.at(-1).error.code, "client_too_slow");
+      const said = data.slice(0, -1).map(({ choices }) => choices[0].delta.content ?? "");
+      assert.ok(data.slice(0, -1).every(({ choices }) => choices[0].finish_reason === null));
+      assert.match(said.join(""), /^\u0001+$/);
     });
   });
 }

@@ -26,6 +26,10 @@ const DEFAULT_CUT: u32 = 3;
 const TEXT_PIECE_CODE_POINTS: usize = 7;
 const ECHO_PIECE_CODE_POINTS: usize = 200;
 
+/// A delta of `bulk`: a character that is six bytes in JSON, so that little text is much to send.
+const BULK_CHARACTER: &str = "\u{1}";
+const BULK_PIECE_BYTES: usize = 65_536;
+
 /// What `retract` puts in the place of the text so far.
 const OTHER_TEXT: &str = "On second thought:";
 
@@ -92,12 +96,14 @@ impl Script {
         let mut script = Self::plain();
         let mut deltas = DEFAULT_DELTAS;
         let mut text = None;
+        let mut bulk = None;
         for word in words.split_whitespace() {
             let (name, value) = word.split_once('=').unwrap_or((word, "1"));
             match name {
                 "deltas" => deltas = number(word, value)?,
                 "delay" => script.delay_ms = number(word, value)?.into(),
                 "text" => text = Some(decode_text(value)?),
+                "bulk" => bulk = Some(number(word, value)?),
                 "error" => script.error = Some(small(word, value)?),
                 "reason" => script.reason = Some(value.to_owned()),
                 "retry" => script.retry = number(word, value)?,
@@ -125,9 +131,10 @@ impl Script {
                 _ => return Err(format!("unknown word {word:?}")),
             }
         }
-        script.deltas = match text {
-            Some(text) => pieces(&text, TEXT_PIECE_CODE_POINTS),
-            None => words_from_zero("w", deltas),
+        script.deltas = match (text, bulk) {
+            (Some(text), _) => pieces(&text, TEXT_PIECE_CODE_POINTS),
+            (None, Some(count)) => (0..count).map(|_| BULK_CHARACTER.repeat(BULK_PIECE_BYTES)).collect(),
+            (None, None) => words_from_zero("w", deltas),
         };
         Ok(script)
     }
