@@ -171,6 +171,7 @@ describe("scopes and status", () => {
       origins: [],
       networks: [],
       heartbeat: true,
+      keep_alive_s: 30,
       on_disconnect: "abort",
       conversations: [],
       tasks: "aside",

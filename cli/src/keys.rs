@@ -127,6 +127,9 @@ pub(crate) struct New {
     /// abort (the default) or finish: what becomes of a run whose client left
     #[arg(long, value_name = "abort|finish")]
     on_disconnect: Option<String>,
+    /// Seconds, 1 to 90, after which a whole answer's head is sent and blank lines keep it alive (default 30)
+    #[arg(long, value_name = "S")]
+    keep_alive: Option<String>,
     /// Headers that name a conversation
     #[arg(long, value_name = "HEADERS")]
     conversations: Option<String>,
@@ -260,6 +263,7 @@ fn make(new: &New) -> Result<Output, Problem> {
         ("networks", new.networks.as_ref()),
         ("heartbeat", new.heartbeat.as_ref()),
         ("on_disconnect", new.on_disconnect.as_ref()),
+        ("keep_alive", new.keep_alive.as_ref()),
         ("conversations", new.conversations.as_ref()),
         ("tasks", new.tasks.as_ref()),
         ("reasoning", new.reasoning.as_ref()),

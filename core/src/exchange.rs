@@ -46,10 +46,6 @@ const SILENCE_MS: u64 = 75_000;
 /// Between two writes to a client: proxies give up after 100 s and more, and only a write shows that the client left.
 const HEARTBEAT_MS: u64 = 15_000;
 
-/// From the acceptance of a run whose answer is one object until its head is sent, to keep the request alive. A failure before
-/// that has its real status; proxies wait for a head 60 s and more.
-const KEEP_ALIVE_AFTER_MS: u64 = 30_000;
-
 /// From a lost connection until there is another: a gateway that is restarted takes 10 to 40 s, a tunnel less.
 const RECONNECT_MS: u64 = 60_000;
 
@@ -536,7 +532,7 @@ impl Exchange {
             Some(self.last_write_ms.saturating_add(HEARTBEAT_MS))
         } else {
             let accepted_ms = self.reply.accepted_ms?;
-            Some(accepted_ms.saturating_add(KEEP_ALIVE_AFTER_MS))
+            Some(accepted_ms.saturating_add(u64::from(self.policy.keep_alive_s).saturating_mul(1000)))
         }
     }
 

@@ -99,7 +99,7 @@ pub(super) fn key_text(key: &Key, now_ms: u64) -> String {
 }
 
 /// The order and the titles of a key's settings.
-const FIELDS: [(&str, &str); 20] = [
+const FIELDS: [(&str, &str); 21] = [
     ("id", "id"),
     ("label", "label"),
     ("state", "state"),
@@ -115,6 +115,7 @@ const FIELDS: [(&str, &str); 20] = [
     ("networks", "networks"),
     ("heartbeat", "heartbeat"),
     ("on_disconnect", "on disconnect"),
+    ("keep_alive_s", "keep alive (s)"),
     ("conversations", "conversations"),
     ("tasks", "tasks"),
     ("reasoning", "reasoning"),
@@ -229,7 +230,7 @@ mod tests {
             r#"{"agents":["main"],"concurrent_runs":null,"conversations":[],"default_agent":"main","entry":"phone "#,
             HASH,
             r#" agents=main rpm=30 expires=2027-06-30 label=\"Anna's phone\"","expires":"2027-06-30T00:00:00Z","heartbeat":true,"#,
-            r#""id":"phone","label":"Anna's phone","networks":[],"not_before":null,"on_disconnect":"abort","origins":[],"progress":false,"reasoning":false,"requests_per_minute":30,"#,
+            r#""id":"phone","keep_alive_s":30,"label":"Anna's phone","networks":[],"not_before":null,"on_disconnect":"abort","origins":[],"progress":false,"reasoning":false,"requests_per_minute":30,"#,
             r#""rotating":false,"scopes":["chat","models","responses"],"sessions":"own","state":"good","tasks":"aside"}"#,
         ];
         assert_eq!(shown.to_string(), expected.concat());
@@ -242,7 +243,7 @@ mod tests {
             format!(
                 "id                  phone\nstate               good\nagents              main\ndefault agent       main\n\
                  sessions            own\nscopes              chat, models, responses\nconcurrent runs     2\n\
-                 heartbeat           off\non disconnect       abort\ntasks               aside\nreasoning           off\nprogress            off\nentry               phone {HASH} agents=main runs=2 heartbeat=off\n"
+                 heartbeat           off\non disconnect       abort\nkeep alive (s)      30\ntasks               aside\nreasoning           off\nprogress            off\nentry               phone {HASH} agents=main runs=2 heartbeat=off\n"
             )
         );
     }

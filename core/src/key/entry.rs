@@ -23,6 +23,9 @@ use crate::session::SessionPolicy;
 /// Highest `rpm`: a thousand a second is more than one isolate answers.
 const MAX_REQUESTS_PER_MINUTE: u32 = 60_000;
 
+/// The longest `keep_alive`, in seconds: Cloudflare's own edge gives an origin's head 100 s.
+const MAX_KEEP_ALIVE_S: u32 = 90;
+
 /// Highest `runs`: what a gateway runs at once is far less.
 const MAX_CONCURRENT_RUNS: u32 = 1000;
 
@@ -222,6 +225,7 @@ impl Fields<'_> {
                 )?;
             }
             "heartbeat" => self.streams.heartbeat = switch(name, value)?,
+            "keep_alive" => self.streams.keep_alive_s = count(name, value, MAX_KEEP_ALIVE_S)?,
             "on_disconnect" => {
                 self.streams.on_disconnect = match value {
                     "abort" => OnDisconnect::Abort,
@@ -246,7 +250,7 @@ impl Fields<'_> {
             _ => {
                 return Err(
                     "there is an unknown field; the fields are agents, default, sessions, scopes, not_before, expires, rpm, runs, \
-                     origins, networks, heartbeat, on_disconnect, conversations, tasks, reasoning, progress and label"
+                     origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, reasoning, progress and label"
                         .into(),
                 );
             }
@@ -414,7 +418,7 @@ mod tests {
     #[test]
     fn every_field_is_read() {
         let client = entry(
-            "sessions=any label=\"Anna's phone = mine\" tasks=inline conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off reasoning=on progress=on on_disconnect=finish \
+            "sessions=any label=\"Anna's phone = mine\" tasks=inline conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off keep_alive=5 reasoning=on progress=on on_disconnect=finish \
              networks=203.0.113.0/24,2001:db8::1 origins=https://chat.example.com,http://localhost:3000 runs=2 rpm=30 \
              expires=2027-06-30 not_before=2026-11-01 scopes=chat default=notes agents=main,notes",
         );
@@ -438,7 +442,8 @@ mod tests {
             client.streams,
             StreamPolicy {
                 heartbeat: false,
-                on_disconnect: OnDisconnect::Finish
+                on_disconnect: OnDisconnect::Finish,
+                keep_alive_s: 5
             }
         );
         assert_eq!(client.conversations, ["x-openwebui-chat-id", "x-session-id"]);
@@ -587,7 +592,7 @@ mod tests {
             (
                 format!("phone {HASH} agents=main admin=yes"),
                 "phone: there is an unknown field; the fields are agents, default, sessions, scopes, not_before, expires, rpm, \
-                 runs, origins, networks, heartbeat, on_disconnect, conversations, tasks, reasoning, progress and label",
+                 runs, origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, reasoning, progress and label",
             ),
         ] {
             assert_eq!(parse(&entry).err().as_deref(), Some(expected), "{entry}");

@@ -134,13 +134,20 @@ pub struct StreamPolicy {
     /// Whether a silent stream is kept alive by comments.
     pub heartbeat: bool,
     pub on_disconnect: OnDisconnect,
+    /// For how long a whole answer keeps its real status, in seconds from the run's acceptance; then its head is sent, to keep the
+    /// request alive.
+    pub keep_alive_s: u32,
 }
+
+/// Proxies wait for a head 60 s and more.
+const DEFAULT_KEEP_ALIVE_S: u32 = 30;
 
 impl Default for StreamPolicy {
     fn default() -> Self {
         Self {
             heartbeat: true,
             on_disconnect: OnDisconnect::Abort,
+            keep_alive_s: DEFAULT_KEEP_ALIVE_S,
         }
     }
 }

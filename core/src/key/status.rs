@@ -38,6 +38,7 @@ pub fn write(client: &Client, counts: &Counts, now_ms: u64, out: &mut Vec<u8>) {
         origins: client.origins.iter().map(crate::origin::Origin::as_str).collect(),
         networks: client.networks.iter().map(ToString::to_string).collect(),
         heartbeat: client.streams.heartbeat,
+        keep_alive_s: client.streams.keep_alive_s,
         on_disconnect: match client.streams.on_disconnect {
             OnDisconnect::Abort => "abort",
             OnDisconnect::Finish => "finish",
@@ -71,6 +72,7 @@ struct Status<'a> {
     origins: Vec<&'a str>,
     networks: Vec<String>,
     heartbeat: bool,
+    keep_alive_s: u32,
     on_disconnect: &'static str,
     conversations: &'a [String],
     tasks: &'static str,
@@ -118,7 +120,7 @@ mod tests {
                 r#"{"object":"key","id":"phone","label":"Anna's ü","agents":["main","beta"],"default_agent":null,"#,
                 r#""sessions":"own","scopes":["chat","models","responses"],"not_before":null,"expires":"2027-06-30T00:00:00Z","#,
                 r#""requests_per_minute":{"limit":30,"remaining":29,"reset_s":50},"concurrent_runs":{"limit":2,"running":1},"#,
-                r#""origins":[],"networks":[],"heartbeat":true,"on_disconnect":"abort","conversations":[],"tasks":"aside","reasoning":false,"progress":false}"#,
+                r#""origins":[],"networks":[],"heartbeat":true,"keep_alive_s":30,"on_disconnect":"abort","conversations":[],"tasks":"aside","reasoning":false,"progress":false}"#,
             )
         );
     }

@@ -29,6 +29,14 @@ fn a_key_without_heartbeats_gets_a_silent_stream_until_the_gateway_is_silent_too
     }
     feed(&mut exchange, Input::Tick, START_MS + 30_000, &mut shown);
     assert_eq!(shown.body, "\n");
+    // And begin them when the key says.
+    let (mut exchange, mut shown) = (exchange_of(Form::Whole, "agents=main keep_alive=7"), Shown::default());
+    for frame in TALK {
+        feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
+    }
+    assert_eq!(exchange.wake_at_ms(), Some(START_MS + 7_000));
+    feed(&mut exchange, Input::Tick, START_MS + 7_000, &mut shown);
+    assert_eq!((shown.status(), shown.body.as_str()), (200, "\n"));
 }
 
 #[test]
