@@ -6,6 +6,9 @@ import { post, says, sdk, startFront, until } from "./support/front.mjs";
 
 const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
 
+/** So often a request's first connection is tried. */
+const CONNECTION_ATTEMPTS = 4;
+
 for (const protocol of [4, 3]) {
   describe(`repeats, protocol ${protocol}`, () => {
     let front;
@@ -99,7 +102,7 @@ for (const protocol of [4, 3]) {
       await front.sim.reset();
       const ask = (attempt) => post(front.worker, front.phone, says("again [[fake deltas=2]]"), { headers: { "x-stainless-retry-count": String(attempt) } });
       assert.equal(await heard(await ask(0)), words(2));
-      await front.sim.fault("status-503");
+      await front.sim.fault("status-503", CONNECTION_ATTEMPTS);
       assert.equal((await ask(0)).status, 503);
       assert.equal(await heard(await ask(1)), words(2));
       assert.equal(await runs(), 2);
@@ -107,7 +110,7 @@ for (const protocol of [4, 3]) {
 
     test("a key whose request started nothing may come with another", async () => {
       await front.sim.reset();
-      await front.sim.fault("status-503");
+      await front.sim.fault("status-503", CONNECTION_ATTEMPTS);
       assert.equal((await post(front.worker, front.phone, says("hi [[fake deltas=2]]"), keyed("nothing"))).status, 503);
       assert.equal(await heard(await post(front.worker, front.phone, says("ho [[fake deltas=2]]"), keyed("nothing"))), words(2));
     });
