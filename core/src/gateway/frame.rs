@@ -95,7 +95,29 @@ pub(crate) struct AgentEvent<'a> {
     pub stream: Cow<'a, str>,
     /// Its shape depends on `stream`.
     #[serde(borrow)]
-    pub data: &'a RawValue,
+    pub data: Json<'a>,
+}
+
+/// A value that is read once it is known what it should be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Json<'a>(&'a str);
+
+impl<'a> Json<'a> {
+    /// The value that `text` begins with; what follows it is not looked at.
+    pub(crate) fn beginning(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// `None` if it is something else.
+    pub(crate) fn read<T: Deserialize<'a>>(self) -> Option<T> {
+        T::deserialize(&mut serde_json::Deserializer::from_str(self.0)).ok()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|raw| Self(raw.get()))
+    }
 }
 
 /// `data` of the stream `assistant`.

@@ -20,9 +20,10 @@ use crate::gateway::credential::{Auth, Credential};
 use crate::gateway::device::Proof;
 use crate::gateway::diagnosis::{Diagnosis, Stage};
 use crate::gateway::frame::{
-    AgentEvent, Challenge, ClientInfo, ConnectAuth, ConnectParams, Device, Envelope, ErrorShape, HelloOk, Request,
+    AgentEvent, Challenge, ClientInfo, ConnectAuth, ConnectParams, Device, Envelope, ErrorShape, HelloOk, Json, Request,
 };
 use crate::gateway::refusal::{self, Refusal};
+use crate::gateway::skim::{Event, Skimmed, skim};
 
 /// The protocol versions that are spoken: 3 is OpenClaw 2026.3, 4 is OpenClaw 2026.9.
 const MIN_PROTOCOL: u32 = 3;
@@ -126,7 +127,7 @@ pub(crate) enum Incoming<'a> {
     },
     Agent(AgentEvent<'a>),
     /// The payload of an event `chat`, for whoever needs it.
-    Chat(&'a RawValue),
+    Chat(Json<'a>),
 }
 
 /// A response with `ok: false`.
@@ -159,11 +160,24 @@ impl Link {
         if frame.len() > MAX_FRAME_BYTES {
             return Err(Failure::Protocol("a frame is larger than the protocol allows"));
         }
+        if self.state == State::Ready
+            && let Some(Skimmed { event, seq }) = skim(frame)
+        {
+            return Ok(match event {
+                _ if self.is_again(seq) => Incoming::Ignored,
+                Event::Agent(event) => Incoming::Agent(event),
+                Event::Chat(payload) => Incoming::Chat(payload),
+            });
+        }
         // What is not a frame of the protocol says nothing about a run, so it ends none.
         let Ok(envelope) = serde_json::from_str::<Envelope<'a>>(frame) else {
             return Ok(Incoming::Ignored);
         };
-        if self.is_again(envelope.seq) {
+        if envelope
+            .seq
+            .and_then(|seq| seq.get().parse().ok())
+            .is_some_and(|seq| self.is_again(seq))
+        {
             return Ok(Incoming::Ignored);
         }
         match (&*envelope.kind, &*envelope.event) {
@@ -171,9 +185,10 @@ impl Link {
                 .payload
                 .and_then(|payload| serde_json::from_str(payload.get()).ok())
                 .map_or(Incoming::Ignored, Incoming::Agent)),
-            ("event", "chat") if self.state == State::Ready => {
-                Ok(envelope.payload.map_or(Incoming::Ignored, Incoming::Chat))
-            }
+            ("event", "chat") if self.state == State::Ready => Ok(envelope
+                .payload
+                .and_then(|payload| serde_json::from_str(payload.get()).ok())
+                .map_or(Incoming::Ignored, Incoming::Chat)),
             ("event", "connect.challenge") if self.state == State::Challenge => {
                 self.answer_challenge(envelope.payload, credential, outbox)?;
                 Ok(Incoming::Ignored)
@@ -184,10 +199,7 @@ impl Link {
     }
 
     /// Whether an event was there before: on protocol 3 the same words would be said twice.
-    fn is_again(&mut self, seq: Option<&RawValue>) -> bool {
-        let Some(seq) = seq.and_then(|seq| seq.get().parse::<u64>().ok()) else {
-            return false;
-        };
+    fn is_again(&mut self, seq: u64) -> bool {
         let last = self.last_seq.replace(seq);
         self.has_gap |= last.is_some_and(|last| seq != last && seq != last.saturating_add(1));
         last == Some(seq)

@@ -4,17 +4,15 @@
 //! of them in the stream `tool`, to the connection that asked for the run and has the capability `tool-events`. Arguments and results are
 //! in there too; they are not read.
 
-use serde_json::value::RawValue;
-
-use crate::gateway::frame::{ItemData, RunStatusData, ToolData};
+use crate::gateway::frame::{ItemData, Json, RunStatusData, ToolData};
 use crate::gateway::link::Protocol;
 use crate::turn::Progress;
 
 /// What an agent event of `stream` tells of it, if anything.
-pub(crate) fn read<'a>(protocol: Protocol, stream: &str, data: &'a RawValue) -> Option<Progress<'a>> {
+pub(crate) fn read<'a>(protocol: Protocol, stream: &str, data: Json<'a>) -> Option<Progress<'a>> {
     match (protocol, stream) {
         (Protocol::V4, "item") => {
-            let data: ItemData<'_> = serde_json::from_str(data.get()).ok()?;
+            let data: ItemData<'_> = data.read()?;
             match (&*data.kind, &*data.phase) {
                 ("tool", "start") => Some(Progress::ToolStarted { name: data.name }),
                 ("tool", "end") => Some(Progress::ToolEnded {
@@ -25,7 +23,7 @@ pub(crate) fn read<'a>(protocol: Protocol, stream: &str, data: &'a RawValue) -> 
             }
         }
         (Protocol::V3, "tool") => {
-            let data: ToolData<'_> = serde_json::from_str(data.get()).ok()?;
+            let data: ToolData<'_> = data.read()?;
             match &*data.phase {
                 "start" => Some(Progress::ToolStarted { name: data.name }),
                 "result" => Some(Progress::ToolEnded {
@@ -36,7 +34,7 @@ pub(crate) fn read<'a>(protocol: Protocol, stream: &str, data: &'a RawValue) -> 
             }
         }
         (Protocol::V4, "run_status") => {
-            let data: RunStatusData<'_> = serde_json::from_str(data.get()).ok()?;
+            let data: RunStatusData<'_> = data.read()?;
             (data.phase == "retrying").then_some(Progress::Retrying {
                 attempt: data.retry_attempt,
                 of: data.max_retries,
@@ -52,7 +50,7 @@ mod tests {
 
     #[track_caller]
     fn told(protocol: Protocol, stream: &str, data: &str) -> String {
-        let data: &RawValue = serde_json::from_str(data).unwrap();
+        let data: Json<'_> = serde_json::from_str(data).unwrap();
         read(protocol, stream, data).map_or(String::new(), |progress| progress.to_string())
     }
 

@@ -480,7 +480,7 @@ impl Run {
         }
         match &*event.stream {
             "assistant" => {
-                let Ok(data) = serde_json::from_str::<AssistantData<'_>>(event.data.get()) else {
+                let Some(data) = event.data.read::<AssistantData<'_>>() else {
                     // No reason to end the run, and none to call what was shown its answer.
                     self.text.miss();
                     return Ok(());
@@ -499,12 +499,12 @@ impl Run {
                 }
             }
             "thinking" if self.turn.wants_thoughts => {
-                if let Ok(data) = serde_json::from_str::<ThinkingData<'_>>(event.data.get()) {
+                if let Some(data) = event.data.read::<ThinkingData<'_>>() {
                     self.think(&data.text, show);
                 }
             }
             "lifecycle" => {
-                if let Ok(data) = serde_json::from_str::<LifecycleData<'_>>(event.data.get()) {
+                if let Some(data) = event.data.read::<LifecycleData<'_>>() {
                     self.receive_lifecycle(&data, show);
                     // Protocol 3 answers `accepted` to two who ask at once, and tells the end to the first of them only.
                     if self.turn.may_exist

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Cause, Failure};
 use crate::gateway::answer::SEPARATOR;
-use crate::gateway::frame::{AgentParams, AgentResult, ChatEvent, RunParams, RunResult};
+use crate::gateway::frame::{AgentParams, AgentResult, ChatEvent, Json, RunParams, RunResult};
 use crate::gateway::link::{Link, Protocol, Rejection};
 use crate::gateway::refusal;
 use crate::turn::RunEvent;
@@ -288,14 +288,14 @@ impl Run {
     /// Takes the whole answer so far, where items no longer tell it.
     pub(super) fn receive_chat(
         &mut self,
-        payload: &RawValue,
+        payload: Json<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
         // Protocol 3 joins the items by nothing, so that it cannot be told where one ends.
         if !self.text.is_interrupted() || !self.is_going() || !self.is_v4() {
             return Ok(());
         }
-        let Ok(chat) = serde_json::from_str::<ChatEvent<'_>>(payload.get()) else {
+        let Some(chat) = payload.read::<ChatEvent<'_>>() else {
             return Ok(());
         };
         if chat.run_id != self.turn.run.as_str() {
