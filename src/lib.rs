@@ -13,6 +13,7 @@ mod panics;
 mod relay;
 mod respond;
 mod socket;
+mod text;
 mod upgrade;
 
 use std::net::IpAddr;
@@ -257,8 +258,13 @@ impl Visit {
 }
 
 /// Milliseconds since the Unix epoch.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`Date.now()` is a whole number above zero and below 2^53"
+)]
 fn now_ms() -> u64 {
-    worker::Date::now().as_millis()
+    js_sys::Date::now() as u64
 }
 
 fn entropy<const N: usize>() -> worker::Result<[u8; N]> {

@@ -13,7 +13,7 @@ use clawfront_core::exchange::{Exchange, Input, Outcome, Output};
 use clawfront_core::log::Line;
 use clawfront_core::repeat::Hearing;
 use clawfront_core::respond::{Common, Head};
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::{Function, Object, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
@@ -27,10 +27,13 @@ use crate::lifeline::Lifeline;
 use crate::limits::Slot;
 use crate::listener::{Deferred, Listener};
 use crate::socket::Socket;
-use crate::{now_ms, respond, upgrade};
+use crate::{now_ms, respond, text, upgrade};
 
 /// What is kept for a client that has not read it, in bytes, and what comes with one frame beyond that.
 const MAX_BUFFERED_BYTES: u32 = 1024 * 1024;
+
+/// Bytes of the body that leave although more may come in the same turn.
+const FLUSH_BYTES: usize = 16 * 1024;
 
 /// Close code of a socket that failed without a close frame (RFC 6455 section 7.4.1).
 const ABNORMAL_CLOSURE: u16 = 1006;
@@ -57,6 +60,13 @@ struct Inner {
     connection: u32,
     /// Of the response's body, once the response began.
     body: Option<ReadableStreamDefaultController>,
+    /// Bytes of the body that have not left yet: to pass one on costs as much as all else that is done for a delta, so what a burst
+    /// brings within a millisecond leaves together.
+    gathered: Vec<u8>,
+    /// When bytes left last.
+    flushed_ms: u64,
+    /// Lets what is gathered leave in the next turn.
+    flush: Option<Flush>,
     response: Deferred,
     responded: bool,
     ended: Deferred,
@@ -91,6 +101,13 @@ impl From<JsValue> for Unshown {
     }
 }
 
+/// A timer of 0 ms that is set again and again.
+struct Flush {
+    id: Option<i32>,
+    function: Function,
+    _callback: Closure<dyn FnMut()>,
+}
+
 struct Timer {
     id: i32,
     at_ms: u64,
@@ -111,6 +128,9 @@ impl Relay {
             socket: None,
             connection: 0,
             body: None,
+            gathered: Vec::new(),
+            flushed_ms: 0,
+            flush: None,
             response: Deferred::new(),
             responded: false,
             ended: Deferred::new(),
@@ -180,11 +200,11 @@ impl Relay {
         let relay = self.clone();
         let message = Listener::new(target, "message", &inner.lifeline, move |event: MessageEvent| {
             // The protocol has text frames only.
-            if let Some(frame) = event.data().as_string() {
+            text::with(&event, |frame| {
                 #[cfg(feature = "panics")]
                 crate::panics::look(crate::panics::AT_FRAME, frame.as_bytes());
-                relay.handle(Input::Frame(&frame));
-            }
+                relay.handle(Input::Frame(frame));
+            });
         });
         let relay = self.clone();
         let close = Listener::new(target, "close", &inner.lifeline, move |event: CloseEvent| {
@@ -206,33 +226,42 @@ impl Relay {
 
     /// Lets the exchange take what happened, and carries out what it says.
     fn handle(&self, input: Input<'_>) {
+        self.turn(|inner, now_ms| {
+            inner.step(input, now_ms);
+            inner.perform(now_ms)
+        });
+    }
+
+    /// One turn, and all that follows from it.
+    fn turn(&self, act: impl FnOnce(&mut Inner, u64) -> Result<(), Unshown>) {
         let mut inner = self.0.borrow_mut();
         if inner.over {
             return;
         }
-        inner.step(input);
-        match inner.perform() {
-            Ok(()) => {}
-            Err(Unshown::Full) => {
-                inner.step(Input::Overrun);
-                let _ = inner.perform();
-            }
-            Err(Unshown::Refused) => {
-                // The body takes no more: the client is gone.
-                inner.step(Input::HungUp);
-                let _ = inner.perform();
-            }
+        let now_ms = now_ms();
+        let unshown = match act(&mut inner, now_ms) {
+            Ok(()) => None,
+            Err(Unshown::Full) => Some(Input::Overrun),
+            // The body takes no more: the client is gone.
+            Err(Unshown::Refused) => Some(Input::HungUp),
+        };
+        if let Some(input) = unshown {
+            inner.step(input, now_ms);
+            let _ = inner.perform(now_ms);
         }
         if inner.over {
             let listeners = std::mem::take(&mut inner.listeners);
-            let timer = inner.timer.take();
+            let timers = (inner.timer.take(), inner.flush.take());
             let socket = inner.socket.take();
             drop(inner);
             // Outside the borrow: among them is the closure that called.
-            drop((listeners, timer, socket));
+            drop((listeners, timers, socket));
             return;
         }
         let given_up = std::mem::take(&mut inner.connects).then(|| inner.socket.take());
+        if !inner.gathered.is_empty() {
+            self.flush_later(&mut inner);
+        }
         drop(inner);
         if let Some(socket) = given_up {
             drop(socket);
@@ -240,6 +269,30 @@ impl Relay {
             spawn_local(async move { relay.connect().await });
         }
         self.set_timer();
+    }
+
+    fn flush_later(&self, inner: &mut Inner) {
+        let flush = inner.flush.get_or_insert_with(|| {
+            let relay = self.clone();
+            let callback: Closure<dyn FnMut()> = Closure::new(move || {
+                relay.turn(|inner, now_ms| {
+                    if let Some(flush) = &mut inner.flush {
+                        flush.id = None;
+                    }
+                    inner.flush(now_ms, true)
+                });
+            });
+            Flush {
+                id: None,
+                function: inner.lifeline.guard(callback.as_ref()),
+                _callback: callback,
+            }
+        });
+        if flush.id.is_none() {
+            flush.id = global()
+                .set_timeout_with_callback_and_timeout_and_arguments_0(&flush.function, 0)
+                .ok();
+        }
     }
 
     /// Sees to it that the exchange is woken in time. A timer that comes early only looks at the clock, so one is kept as long as it
@@ -274,8 +327,7 @@ impl Relay {
 }
 
 impl Inner {
-    fn step(&mut self, input: Input<'_>) {
-        let now_ms = now_ms();
+    fn step(&mut self, input: Input<'_>, now_ms: u64) {
         if let Some(slot) = &self.slot {
             slot.touch(now_ms);
         }
@@ -297,7 +349,7 @@ impl Inner {
     }
 
     /// Carries out the output.
-    fn perform(&mut self) -> Result<(), Unshown> {
+    fn perform(&mut self, now_ms: u64) -> Result<(), Unshown> {
         let mut output = std::mem::take(&mut self.output);
         if let Some(Socket { socket, .. }) = &self.socket {
             for frame in &output.frames {
@@ -306,7 +358,7 @@ impl Inner {
             }
         }
         self.connects |= output.connect;
-        let shown = self.show(&mut output);
+        let shown = self.show(&mut output, now_ms);
         let ended = output.ended;
         output.clear();
         self.output = output;
@@ -316,12 +368,12 @@ impl Inner {
         shown
     }
 
-    fn show(&mut self, output: &mut Output) -> Result<(), Unshown> {
+    fn show(&mut self, output: &mut Output, now_ms: u64) -> Result<(), Unshown> {
         if (output.head.is_some() || !output.body.is_empty()) && self.line.first_byte_ms.is_none() {
-            self.line.first_byte_ms = Some(now_ms().saturating_sub(self.line.time_ms));
+            self.line.first_byte_ms = Some(now_ms.saturating_sub(self.line.time_ms));
         }
         if let Some(mut head) = output.head.take() {
-            head.after_ms(now_ms().saturating_sub(self.line.time_ms));
+            head.after_ms(now_ms.saturating_sub(self.line.time_ms));
             let response = if output.ended {
                 respond::whole(&head, &output.body)?
             } else {
@@ -333,17 +385,30 @@ impl Inner {
                 return Ok(());
             }
         }
-        if let Some(body) = &self.body {
-            let more = !output.body.is_empty() && !output.ended;
+        if self.body.is_some() && !output.body.is_empty() {
+            self.gathered.extend_from_slice(&output.body);
+            // What comes alone leaves at once.
+            if output.ended || self.flushed_ms != now_ms || self.gathered.len() >= FLUSH_BYTES {
+                self.flush(now_ms, !output.ended)?;
+            }
+        }
+        if output.ended
+            && let Some(body) = &self.body
+        {
+            body.close()?;
+        }
+        Ok(())
+    }
+
+    /// Lets what is gathered leave. `more`: the answer goes on, so that its client has to have read what was there.
+    fn flush(&mut self, now_ms: u64, more: bool) -> Result<(), Unshown> {
+        if let Some(body) = self.body.as_ref().filter(|_| !self.gathered.is_empty()) {
             if more && body.desired_size().is_some_and(|left_bytes| left_bytes <= 0.0) {
                 return Err(Unshown::Full);
             }
-            if !output.body.is_empty() {
-                body.enqueue_with_chunk(&Uint8Array::from(output.body.as_slice()))?;
-            }
-            if output.ended {
-                body.close()?;
-            }
+            body.enqueue_with_chunk(&Uint8Array::from(self.gathered.as_slice()))?;
+            self.gathered.clear();
+            self.flushed_ms = now_ms;
         }
         Ok(())
     }
@@ -392,6 +457,14 @@ impl Inner {
 impl Drop for Timer {
     fn drop(&mut self) {
         global().clear_timeout_with_handle(self.id);
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            global().clear_timeout_with_handle(id);
+        }
     }
 }
 
