@@ -270,11 +270,15 @@ impl Common {
             head.headers.extend([
                 ("access-control-allow-origin", origin.to_string()),
                 ("access-control-expose-headers", EXPOSED.to_owned()),
-                ("vary", "Origin, Access-Control-Request-Headers".to_owned()),
             ]);
         }
+        // Without an origin, too: a cache must not show one page what was meant for another.
+        head.headers.push(("vary", VARY.to_owned()));
     }
 }
+
+/// What an answer depends on beside its URL and its key.
+const VARY: &str = "Origin, Access-Control-Request-Headers";
 
 /// Each keeps one kind of proxy from holding back what was sent: caches, nginx, and whatever compresses.
 fn unbuffered() -> [(&'static str, String); 3] {
