@@ -177,6 +177,7 @@ describe("scopes and status", () => {
       tasks: "aside",
       reasoning: false,
       progress: false,
+      tools: "ignore",
     });
     assert.deepEqual([requests_per_minute.limit, requests_per_minute.remaining], [30, 29]);
     assert.ok(requests_per_minute.reset_s > 0 && requests_per_minute.reset_s <= 60);

@@ -132,7 +132,7 @@ describe("before the gateway", () => {
   });
 
   test("parameters without effect are named", async () => {
-    const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]", { temperature: 0.1, tools: [], metadata: {}, store: true }));
+    const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]", { temperature: 0.1, tools: [{}], metadata: {}, store: true }));
     assert.equal(response.headers.get("x-clawfront-ignored"), "temperature, tools");
     await response.text();
   });

@@ -172,7 +172,7 @@ for (const protocol of [4, 3]) {
         text: { verbosity: "medium" },
       });
       assert.equal(response.status, 200);
-      assert.equal(response.headers.get("x-clawfront-ignored"), "include, parallel_tool_calls, reasoning, text, tool_choice, tools");
+      assert.equal(response.headers.get("x-clawfront-ignored"), "include, parallel_tool_calls, reasoning, text.verbosity, tool_choice, tools");
       assert.match(await response.text(), /event: response\.completed\n/);
     });
 

@@ -2,14 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { post, says, startFront } from "./support/front.mjs";
+import { newKey, post, says, startFront } from "./support/front.mjs";
 
 const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 for (const protocol of [4, 3]) {
   describe(`turns, protocol ${protocol}`, () => {
     let front;
-    before(async () => (front = await startFront({ protocol, simArgs: ["--default-agent", "main"] })));
+    const toolless = newKey("toolless", "main", "--tools", "refuse");
+    before(async () => (front = await startFront({ protocol, simArgs: ["--default-agent", "main"], entries: [toolless.entry] })));
     after(() => front.stop());
 
     /** What the agent was given for a request, as the simulated gateway received it. */
@@ -37,6 +38,35 @@ for (const protocol of [4, 3]) {
       assert.deepEqual(Object.keys(agent).sort(), ["agentId", "idempotencyKey", "message", "sessionKey"]);
       assert.match(agent.idempotencyKey, /^[0-9a-f]{32}$/);
       assert.ok(!("origin" in upgrades[0].headers));
+    });
+
+    test("a trace reaches the gateway that can take it", async () => {
+      await front.sim.reset();
+      const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+      await received(front.phone, echo, { traceparent });
+      await received(front.phone, echo, { traceparent: `${traceparent}-x` });
+      const agents = (await front.sim.journal()).frames.filter(({ method }) => method === "agent");
+      assert.deepEqual(agents.map((frame) => frame.traceparent), [protocol === 4 ? traceparent : undefined, undefined]);
+    });
+
+    test("the form of an answer is told to the agent, and tools are not", async () => {
+      const schema = { type: "object", properties: { city: { type: "string" } } };
+      const format = { type: "json_schema", json_schema: { name: "place", strict: true, schema } };
+      const told = await received(front.phone, { ...echo, response_format: format, tools: [{ type: "function", function: { name: "secret_tool" } }] });
+      assert.match(told.extraSystemPrompt, /^Answer with one JSON value/);
+      assert.ok(told.extraSystemPrompt.endsWith(JSON.stringify(schema)));
+      assert.ok(!JSON.stringify(told).includes("secret_tool"));
+      const response = await post(front.worker, front.phone, { ...echo, response_format: format, tools: [{}], tool_choice: "auto" });
+      assert.equal(response.headers.get("x-clawfront-ignored"), "response_format.json_schema.strict, tool_choice, tools");
+      for (const [key, fields, param] of [
+        [front.phone, { tool_choice: "required", tools: [{}] }, "tool_choice"],
+        [front.phone, { response_format: { type: "grammar" } }, "response_format"],
+        [toolless, { tools: [{}] }, "tools"],
+      ]) {
+        const refused = await post(front.worker, key, { ...echo, ...fields });
+        assert.equal(refused.status, 400);
+        assert.equal((await refused.json()).error.param, param);
+      }
     });
 
     test("model and header choose the agent, the header first", async () => {

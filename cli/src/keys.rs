@@ -142,6 +142,9 @@ pub(crate) struct New {
     /// on or off (the default): whether streams tell of tools and failed attempts, as comments
     #[arg(long, value_name = "on|off")]
     progress: Option<String>,
+    /// ignore (the default) or refuse: what becomes of requests that offer tools, which an agent cannot call
+    #[arg(long, value_name = "ignore|refuse")]
+    tools: Option<String>,
     /// For people; without double quotes
     #[arg(long)]
     label: Option<String>,
@@ -268,6 +271,7 @@ fn make(new: &New) -> Result<Output, Problem> {
         ("tasks", new.tasks.as_ref()),
         ("reasoning", new.reasoning.as_ref()),
         ("progress", new.progress.as_ref()),
+        ("tools", new.tools.as_ref()),
         ("label", new.label.as_ref()),
     ];
     let fields = fields

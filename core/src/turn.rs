@@ -26,6 +26,8 @@ pub struct Turn {
     /// What the agent is told.
     pub message: String,
     pub extra_system_prompt: Option<String>,
+    /// The client's trace (W3C Trace Context).
+    pub traceparent: Option<String>,
     pub attachments: Vec<Attachment>,
 }
 

@@ -117,10 +117,7 @@ async fn shake_hands(
     let Some(request) = Request::of(frame) else {
         return Err(close(socket, Close::new(close_code::POLICY, "invalid request frame")).await);
     };
-    gateway
-        .state()
-        .journal
-        .frame(connection, &request.method, &request.params);
+    gateway.state().journal.frame(connection, &request);
 
     let admitted = if matches!(fault, Some(Fault::NoHello | Fault::NoChallenge)) {
         // Silence; the client gives up, or the deadline closes.

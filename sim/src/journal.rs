@@ -1,5 +1,6 @@
 //! What clients did, for tests to read: `GET /sim/journal`.
 
+use crate::requests::Request;
 use std::collections::VecDeque;
 
 use serde::Serialize;
@@ -38,6 +39,8 @@ struct FrameEntry {
     connection: u64,
     method: String,
     params: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -123,9 +126,9 @@ impl Journal {
         );
     }
 
-    pub(crate) fn frame(&mut self, connection: u64, method: &str, params: &Value) {
-        let mut params = shortened(params);
-        if method == "connect"
+    pub(crate) fn frame(&mut self, connection: u64, request: &Request) {
+        let mut params = shortened(&request.params);
+        if request.method == "connect"
             && let Some(auth) = params.get_mut("auth").and_then(Value::as_object_mut)
         {
             for (_, secret) in auth.iter_mut() {
@@ -136,8 +139,9 @@ impl Journal {
             &mut self.frames,
             FrameEntry {
                 connection,
-                method: method.to_owned(),
+                method: request.method.clone(),
                 params,
+                traceparent: request.traceparent.clone(),
             },
         );
     }
@@ -194,8 +198,12 @@ mod tests {
         let mut journal = Journal::default();
         journal.frame(
             1,
-            "connect",
-            &json!({ "auth": { "token": "s3cret" }, "role": "operator" }),
+            &Request {
+                id: "1".to_owned(),
+                method: "connect".to_owned(),
+                params: json!({ "auth": { "token": "s3cret" }, "role": "operator" }),
+                traceparent: None,
+            },
         );
         journal.upgrade(
             "/",

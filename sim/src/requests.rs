@@ -43,6 +43,7 @@ pub(crate) struct Request {
     pub(crate) id: String,
     pub(crate) method: String,
     pub(crate) params: Value,
+    pub(crate) traceparent: Option<String>,
 }
 
 /// Where the response to one request goes.
@@ -71,10 +72,7 @@ pub(crate) fn receive(gateway: &Arc<Gateway>, client: &Client, text: &str) {
         return;
     }
     let Some(request) = Request::of(frame) else { return };
-    gateway
-        .state()
-        .journal
-        .frame(client.connection, &request.method, &request.params);
+    gateway.state().journal.frame(client.connection, &request);
     let responder = client.responder(&request.id);
     if let Err(error) = dispatch(gateway, client, request, &responder) {
         responder.refuse(error);
@@ -416,9 +414,14 @@ impl Request {
                 .map(Value::take)
                 .and_then(|text| text.as_str().map(str::to_owned))
         };
-        let (id, method) = (text("id")?, text("method")?);
+        let (id, method, traceparent) = (text("id")?, text("method")?, text("traceparent"));
         let params = frame.get_mut("params").map_or_else(|| json!({}), Value::take);
-        Some(Self { id, method, params })
+        Some(Self {
+            id,
+            method,
+            params,
+            traceparent,
+        })
     }
 }
 

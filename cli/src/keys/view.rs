@@ -99,7 +99,7 @@ pub(super) fn key_text(key: &Key, now_ms: u64) -> String {
 }
 
 /// The order and the titles of a key's settings.
-const FIELDS: [(&str, &str); 21] = [
+const FIELDS: [(&str, &str); 22] = [
     ("id", "id"),
     ("label", "label"),
     ("state", "state"),
@@ -120,6 +120,7 @@ const FIELDS: [(&str, &str); 21] = [
     ("tasks", "tasks"),
     ("reasoning", "reasoning"),
     ("progress", "progress"),
+    ("tools", "tools"),
     ("entry", "entry"),
 ];
 
@@ -231,7 +232,7 @@ mod tests {
             HASH,
             r#" agents=main rpm=30 expires=2027-06-30 label=\"Anna's phone\"","expires":"2027-06-30T00:00:00Z","heartbeat":true,"#,
             r#""id":"phone","keep_alive_s":30,"label":"Anna's phone","networks":[],"not_before":null,"on_disconnect":"abort","origins":[],"progress":false,"reasoning":false,"requests_per_minute":30,"#,
-            r#""rotating":false,"scopes":["chat","models","responses"],"sessions":"own","state":"good","tasks":"aside"}"#,
+            r#""rotating":false,"scopes":["chat","models","responses"],"sessions":"own","state":"good","tasks":"aside","tools":"ignore"}"#,
         ];
         assert_eq!(shown.to_string(), expected.concat());
     }
@@ -243,7 +244,7 @@ mod tests {
             format!(
                 "id                  phone\nstate               good\nagents              main\ndefault agent       main\n\
                  sessions            own\nscopes              chat, models, responses\nconcurrent runs     2\n\
-                 heartbeat           off\non disconnect       abort\nkeep alive (s)      30\ntasks               aside\nreasoning           off\nprogress            off\nentry               phone {HASH} agents=main runs=2 heartbeat=off\n"
+                 heartbeat           off\non disconnect       abort\nkeep alive (s)      30\ntasks               aside\nreasoning           off\nprogress            off\ntools               ignore\nentry               phone {HASH} agents=main runs=2 heartbeat=off\n"
             )
         );
     }

@@ -320,6 +320,9 @@ pub(crate) struct Request<'a, P> {
     pub id: &'a str,
     pub method: &'static str,
     pub params: &'a P,
+    /// Protocol 4 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<&'a str>,
 }
 
 /// `params` of `connect`.

@@ -245,6 +245,17 @@ impl Link {
         params: &P,
         outbox: &mut Vec<String>,
     ) -> Result<RequestId, Failure> {
+        self.traced_request(method, params, None, outbox)
+    }
+
+    /// The same, as a part of its client's trace.
+    pub(crate) fn traced_request<P: Serialize>(
+        &mut self,
+        method: &'static str,
+        params: &P,
+        traceparent: Option<&str>,
+        outbox: &mut Vec<String>,
+    ) -> Result<RequestId, Failure> {
         let id = RequestId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
         let frame = serde_json::to_string(&Request {
@@ -252,6 +263,7 @@ impl Link {
             id: &id.0.to_string(),
             method,
             params,
+            traceparent,
         })
         .map_err(|_| Failure::Protocol("a request could not be written"))?;
         outbox.push(frame);

@@ -293,7 +293,8 @@ impl Run {
             extra_system_prompt: self.turn.extra_system_prompt.as_deref(),
             attachments: &attachments,
         };
-        let request = link.request("agent", &params, outbox)?;
+        let traceparent = self.turn.traceparent.as_deref().filter(|_| protocol == Protocol::V4);
+        let request = link.traced_request("agent", &params, traceparent, outbox)?;
         // It is never sent again, and may be megabytes: a run of hours need not hold them.
         self.turn.message = String::new();
         self.turn.extra_system_prompt = None;

@@ -14,7 +14,9 @@ use std::fmt;
 use base16ct::lower;
 use ipnet::IpNet;
 
-use super::{Client, Date, KeyId, Limits, OnDisconnect, PREFIX, Scope, Secrets, StreamPolicy, TaskPolicy, edit};
+use super::{
+    Client, Date, KeyId, Limits, OnDisconnect, PREFIX, Scope, Secrets, StreamPolicy, TaskPolicy, ToolPolicy, edit,
+};
 use crate::agent::{AgentId, Agents};
 use crate::origin::Origin;
 use crate::secret::Digest;
@@ -189,6 +191,7 @@ struct Fields<'a> {
     tasks: TaskPolicy,
     reasoning: bool,
     progress: bool,
+    tools: ToolPolicy,
     label: Option<String>,
 }
 
@@ -244,13 +247,20 @@ impl Fields<'_> {
                     _ => return Err("tasks is aside or inline".into()),
                 }
             }
+            "tools" => {
+                self.tools = match value {
+                    "ignore" => ToolPolicy::Ignore,
+                    "refuse" => ToolPolicy::Refuse,
+                    _ => return Err("tools is ignore or refuse".into()),
+                }
+            }
             "reasoning" => self.reasoning = switch(name, value)?,
             "progress" => self.progress = switch(name, value)?,
             "label" => self.label = Some(label(value)?),
             _ => {
                 return Err(
                     "there is an unknown field; the fields are agents, default, sessions, scopes, not_before, expires, rpm, runs, \
-                     origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, reasoning, progress and label"
+                     origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, tools, reasoning, progress and label"
                         .into(),
                 );
             }
@@ -286,6 +296,7 @@ impl Fields<'_> {
             tasks: self.tasks,
             reasoning: self.reasoning,
             progress: self.progress,
+            tools: self.tools,
             label: self.label,
             secrets: Secrets {
                 id: Digest::of(id.as_str()),
@@ -410,6 +421,7 @@ mod tests {
         assert_eq!(client.streams, StreamPolicy::default());
         assert_eq!(client.tasks, TaskPolicy::Aside);
         assert!(!client.reasoning && !client.progress);
+        assert_eq!(client.tools, ToolPolicy::Ignore);
         assert_eq!(client.label, None);
         assert_eq!(entry("agents=main,beta").default_agent, None);
         assert_eq!(entry("agents=*").default_agent, None);
@@ -418,7 +430,7 @@ mod tests {
     #[test]
     fn every_field_is_read() {
         let client = entry(
-            "sessions=any label=\"Anna's phone = mine\" tasks=inline conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off keep_alive=5 reasoning=on progress=on on_disconnect=finish \
+            "sessions=any label=\"Anna's phone = mine\" tasks=inline tools=refuse conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off keep_alive=5 reasoning=on progress=on on_disconnect=finish \
              networks=203.0.113.0/24,2001:db8::1 origins=https://chat.example.com,http://localhost:3000 runs=2 rpm=30 \
              expires=2027-06-30 not_before=2026-11-01 scopes=chat default=notes agents=main,notes",
         );
@@ -449,6 +461,7 @@ mod tests {
         assert_eq!(client.conversations, ["x-openwebui-chat-id", "x-session-id"]);
         assert_eq!(client.tasks, TaskPolicy::Inline);
         assert!(client.reasoning && client.progress);
+        assert_eq!(client.tools, ToolPolicy::Refuse);
         assert_eq!(client.label.as_deref(), Some("Anna's phone = mine"));
     }
 
@@ -592,7 +605,7 @@ mod tests {
             (
                 format!("phone {HASH} agents=main admin=yes"),
                 "phone: there is an unknown field; the fields are agents, default, sessions, scopes, not_before, expires, rpm, \
-                 runs, origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, reasoning, progress and label",
+                 runs, origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, tools, reasoning, progress and label",
             ),
         ] {
             assert_eq!(parse(&entry).err().as_deref(), Some(expected), "{entry}");

@@ -128,6 +128,16 @@ pub enum TaskPolicy {
     Inline,
 }
 
+/// What becomes of a request whose client offers tools of its own, which an agent cannot call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ToolPolicy {
+    /// They are ignored, and named as that: many clients always send them.
+    #[default]
+    Ignore,
+    /// It is refused.
+    Refuse,
+}
+
 /// How the streams of a key behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamPolicy {
@@ -187,6 +197,7 @@ pub struct Client {
     pub reasoning: bool,
     /// Whether streams tell of tools and failed attempts, where a request does not say.
     pub progress: bool,
+    pub tools: ToolPolicy,
     /// For people.
     pub label: Option<String>,
     secrets: Secrets,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Client, OnDisconnect, TaskPolicy};
+use super::{Client, OnDisconnect, TaskPolicy, ToolPolicy};
 use crate::agent::Agents;
 use crate::limit::Counts;
 use crate::session::SessionPolicy;
@@ -48,6 +48,10 @@ pub fn write(client: &Client, counts: &Counts, now_ms: u64, out: &mut Vec<u8>) {
             TaskPolicy::Aside => "aside",
             TaskPolicy::Inline => "inline",
         },
+        tools: match client.tools {
+            ToolPolicy::Ignore => "ignore",
+            ToolPolicy::Refuse => "refuse",
+        },
         reasoning: client.reasoning,
         progress: client.progress,
     };
@@ -76,6 +80,7 @@ struct Status<'a> {
     on_disconnect: &'static str,
     conversations: &'a [String],
     tasks: &'static str,
+    tools: &'static str,
     reasoning: bool,
     progress: bool,
 }
@@ -120,7 +125,7 @@ mod tests {
                 r#"{"object":"key","id":"phone","label":"Anna's ü","agents":["main","beta"],"default_agent":null,"#,
                 r#""sessions":"own","scopes":["chat","models","responses"],"not_before":null,"expires":"2027-06-30T00:00:00Z","#,
                 r#""requests_per_minute":{"limit":30,"remaining":29,"reset_s":50},"concurrent_runs":{"limit":2,"running":1},"#,
-                r#""origins":[],"networks":[],"heartbeat":true,"keep_alive_s":30,"on_disconnect":"abort","conversations":[],"tasks":"aside","reasoning":false,"progress":false}"#,
+                r#""origins":[],"networks":[],"heartbeat":true,"keep_alive_s":30,"on_disconnect":"abort","conversations":[],"tasks":"aside","tools":"ignore","reasoning":false,"progress":false}"#,
             )
         );
     }

@@ -9,8 +9,12 @@ use std::marker::PhantomData;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use serde_json::value::RawValue;
+
 use super::depth;
+use super::format::{Format, Options};
 use crate::error::Failure;
+use crate::key::ToolPolicy;
 
 /// The fields that are read, of either endpoint; every other one is ignored.
 #[derive(Debug, Default)]
@@ -24,6 +28,12 @@ pub(super) struct Body<'a> {
     pub user: Option<Cow<'a, str>>,
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
+    /// `tools` or `functions`, `tool_choice` or `function_call`, each with its name.
+    tools: Option<(&'static str, &'a RawValue)>,
+    tool_choice: Option<(&'static str, &'a RawValue)>,
+    response_format: Option<&'a RawValue>,
+    /// Of a response.
+    text: Option<&'a RawValue>,
     /// Those of [`NOTICED`] that were sent, a bit each.
     noticed: u32,
     pub background: Option<bool>,
@@ -36,8 +46,12 @@ pub(super) struct Body<'a> {
 /// Names something that would be stored.
 const STORED: [&str; 2] = ["conversation", "prompt"];
 
+const FORMAT_STRICT: &str = "response_format.json_schema.strict";
+const TEXT_FORMAT_STRICT: &str = "text.format.strict";
+const TEXT_VERBOSITY: &str = "text.verbosity";
+
 /// Accepted, and of no effect: the agent API has no place for them. In alphabetical order, behind [`STORED`].
-const NOTICED: [&str; 24] = [
+const NOTICED: [&str; 25] = [
     STORED[0],
     STORED[1],
     "frequency_penalty",
@@ -53,11 +67,12 @@ const NOTICED: [&str; 24] = [
     "presence_penalty",
     "reasoning",
     "reasoning_effort",
-    "response_format",
+    FORMAT_STRICT,
     "seed",
     "stop",
     "temperature",
-    "text",
+    TEXT_FORMAT_STRICT,
+    TEXT_VERBOSITY,
     "tool_choice",
     "tools",
     "top_logprobs",
@@ -102,6 +117,53 @@ impl<'a> Body<'a> {
     /// A field that was sent and that names something which would have to be stored.
     pub(super) fn stored(&self) -> Option<&'static str> {
         self.noticed().find(|name| STORED.contains(name))
+    }
+
+    /// Refuses a call that the agent cannot make: of a tool that it must call, or, where `policy` says so, of any.
+    pub(super) fn check_tools(&self, policy: ToolPolicy) -> Result<(), Failure> {
+        if let Some((field, choice)) = self.tool_choice {
+            let demands = match choice.get() {
+                word if word.starts_with('"') => word == "\"required\"",
+                // `allowed_tools` has a mode; everything else names a tool.
+                _ => Options::read(choice).is_none_or(|choice| choice.mode.as_deref() != Some("auto")),
+            };
+            if demands {
+                return Err(Failure::invalid(
+                    field,
+                    "The agent works with tools of its own and cannot be made to call the client's: auto and none can be chosen.",
+                ));
+            }
+        }
+        match self.tools {
+            Some((field, _)) if policy == ToolPolicy::Refuse => Err(Failure::invalid(
+                field,
+                "The agent works with tools of its own and cannot call the client's. Send none; or the key's owner has them ignored (tools=ignore).",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The form that the answer should have, of either endpoint; what of it has no effect is noticed.
+    pub(super) fn take_format(&mut self) -> Result<Format, Failure> {
+        let text = self.text.and_then(Options::read).unwrap_or_default();
+        if text.verbosity.is_some() {
+            self.notice(TEXT_VERBOSITY);
+        }
+        let (format, strict) = match (self.response_format, text.format) {
+            (Some(format), _) => (Format::read(format, "response_format")?, FORMAT_STRICT),
+            (None, Some(format)) => (Format::read(format, "text.format")?, TEXT_FORMAT_STRICT),
+            (None, None) => return Ok(Format::default()),
+        };
+        if format.is_strict {
+            self.notice(strict);
+        }
+        Ok(format)
+    }
+
+    fn notice(&mut self, name: &str) {
+        if let Some(index) = NOTICED.iter().position(|known| *known == name) {
+            self.noticed |= 1 << index;
+        }
     }
 
     fn noticed(&self) -> impl Iterator<Item = &'static str> {
@@ -160,13 +222,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
                         "logprobs" => body.logprobs = map.next_value()?,
                         "modalities" => body.modalities = map.next_value()?,
                         "audio" => body.audio = map.next_value()?,
+                        "response_format" => body.response_format = map.next_value()?,
+                        "text" => body.text = map.next_value()?,
+                        // Old names, too.
+                        "tools" => body.tools = named("tools", map.next_value()?),
+                        "functions" => body.tools = named("functions", map.next_value()?),
+                        "tool_choice" => body.tool_choice = named("tool_choice", map.next_value()?),
+                        "function_call" => body.tool_choice = named("function_call", map.next_value()?),
                         name => {
-                            let was_sent = map.next_value::<Option<IgnoredAny>>()?.is_some();
-                            if let Some(index) = NOTICED.iter().position(|known| *known == name && was_sent) {
-                                body.noticed |= 1 << index;
+                            if map.next_value::<Option<IgnoredAny>>()?.is_some() {
+                                body.notice(name);
                             }
                         }
                     }
+                }
+                // An empty list offers nothing.
+                body.tools = body.tools.filter(|(_, tools)| !is_empty_list(tools.get()));
+                for (name, _) in [body.tools, body.tool_choice].into_iter().flatten() {
+                    body.notice(name);
                 }
                 Ok(body)
             }
@@ -174,6 +247,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
 
         deserializer.deserialize_map(BodyVisitor)
     }
+}
+
+fn named<'a>(name: &'static str, value: Option<&'a RawValue>) -> Option<(&'static str, &'a RawValue)> {
+    Some((name, value?))
+}
+
+fn is_empty_list(json: &str) -> bool {
+    json.strip_prefix('[').is_some_and(|rest| rest.trim_start() == "]")
 }
 
 /// A text of the body, borrowed where it has no escapes.

@@ -25,6 +25,9 @@ const SESSION_HEADER: &str = "x-openclaw-session-key";
 /// `draft-ietf-httpapi-idempotency-key-header`; OpenAI's SDKs send it where they are told to.
 const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 
+/// Source: W3C Trace Context, section 3.2.
+const TRACE_HEADER: &str = "traceparent";
+
 /// `on` or `off`: whether the answer tells what the model thinks.
 const REASONING_HEADER: &str = "x-clawfront-reasoning";
 /// The same, of whether it tells what the agent does meanwhile.
@@ -75,6 +78,8 @@ pub(super) struct Asked<'a> {
     pub user: Option<&'a str>,
     /// The session of an earlier answer that this request goes on with.
     pub previous: Option<Session>,
+    /// What the agent is told of the form of its answer.
+    pub format: Option<String>,
     pub form: Form,
     pub ignored: Vec<&'static str>,
 }
@@ -86,8 +91,10 @@ pub fn accept(
     aliases: &Aliases,
     entropy: &Entropy,
 ) -> Result<Accepted, Failure> {
-    let body = Body::parse(request.body)?;
+    let mut body = Body::parse(request.body)?;
     body.refuse_what_cannot_be_done()?;
+    body.check_tools(client.tools)?;
+    let format = body.take_format()?;
     let include_usage = body.stream_options.as_ref().and_then(|options| options.include_usage);
     let asked = Asked {
         field: "messages",
@@ -96,6 +103,7 @@ pub fn accept(
         messages: &body.messages,
         user: body.user.as_deref(),
         previous: None,
+        format: format.instruction,
         form: if body.stream.unwrap_or(false) {
             Form::Chunks {
                 include_usage: include_usage.unwrap_or(false),
@@ -142,6 +150,7 @@ pub(super) fn accept_asked(
         ),
     };
     let prompt = prompt::fold(asked.field, asked.instructions, asked.messages, memory)?;
+    let system: Vec<String> = prompt.system.into_iter().chain(asked.format).collect();
     let accepted = Accepted {
         turn: Turn {
             agent,
@@ -151,7 +160,8 @@ pub(super) fn accept_asked(
             wants_thoughts: switch(request, REASONING_HEADER, client.reasoning)?,
             wants_progress: switch(request, PROGRESS_HEADER, client.progress)?,
             message: prompt.message,
-            extra_system_prompt: prompt.system,
+            extra_system_prompt: (!system.is_empty()).then(|| system.join("\n\n")),
+            traceparent: traceparent(request),
             attachments: prompt.attachments,
         },
         form: asked.form,
@@ -161,6 +171,22 @@ pub(super) fn accept_asked(
         is_keyed: key.is_some(),
     };
     Ok((accepted, nonce))
+}
+
+/// The client's trace, as W3C's Trace Context writes it: `00-<32 hex>-<16 hex>-<2 hex>`. What is written in another way is no trace.
+fn traceparent(request: &Request<'_>) -> Option<String> {
+    let value = (request.header)(TRACE_HEADER)?;
+    let is_hex = |text: &str, len: usize| {
+        text.len() == len && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_id = |text: &str, len: usize| is_hex(text, len) && text.bytes().any(|byte| byte != b'0');
+    let mut parts = value.split('-');
+    let is_trace = parts.next() == Some("00")
+        && parts.next().is_some_and(|trace| is_id(trace, 32))
+        && parts.next().is_some_and(|parent| is_id(parent, 16))
+        && parts.next().is_some_and(|flags| is_hex(flags, 2))
+        && parts.next().is_none();
+    is_trace.then_some(value)
 }
 
 /// A header that is `on` or `off`; without it what the key says.
@@ -325,6 +351,108 @@ mod tests {
     fn choice(model: &str, fields: &str) -> Result<AgentChoice, Failure> {
         let body = format!(r#"{{"model":{model:?},"messages":[{{"role":"user","content":"hi"}}]}}"#);
         accepted(&body, fields).map(|accepted| accepted.turn.agent)
+    }
+
+    #[test]
+    fn tools_that_may_be_left_alone_are_ignored_or_refused_as_the_key_says() {
+        let body = |rest: &str| format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{rest}}}"#);
+        let offered = body(r#""tools":[{"type":"function"}],"tool_choice":"auto""#);
+        assert_eq!(
+            accepted(&offered, "agents=main").unwrap().ignored,
+            ["tool_choice", "tools"]
+        );
+        for (rest, param) in [
+            (r#""tools":[{}]"#, "tools"),
+            (r#""functions":[{}],"function_call":"none""#, "functions"),
+        ] {
+            assert_eq!(refused_param(&body(rest), "agents=main tools=refuse"), param);
+        }
+        for none in [r#""tools":[]"#, r#""tools":null,"tool_choice":"none""#] {
+            assert!(accepted(&body(none), "agents=main tools=refuse").is_ok(), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_tool_that_must_be_called_is_refused_whatever_the_key_says() {
+        for (choice, field) in [
+            (r#""required""#, "tool_choice"),
+            (r#"{"type":"function","function":{"name":"f"}}"#, "tool_choice"),
+            (r#"{"type":"allowed_tools","mode":"required"}"#, "tool_choice"),
+            (r#"{"name":"f"}"#, "function_call"),
+        ] {
+            let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],"{field}":{choice}}}"#);
+            assert_eq!(refused_param(&body, "agents=main"), field, "{choice}");
+        }
+        let allowed =
+            r#"{"messages":[{"role":"user","content":"hi"}],"tool_choice":{"type":"allowed_tools","mode":"auto"}}"#;
+        assert!(accepted(allowed, "agents=main").is_ok());
+    }
+
+    #[test]
+    fn the_form_of_an_answer_is_told_to_the_agent_behind_the_clients_words() {
+        let told = |format: &str| {
+            let body = format!(
+                r#"{{"messages":[{{"role":"system","content":"be brief"}},{{"role":"user","content":"hi"}}],"response_format":{format}}}"#
+            );
+            accepted(&body, "agents=main")
+                .map(|accepted| (accepted.turn.extra_system_prompt.unwrap(), accepted.ignored))
+        };
+        assert_eq!(told(r#"{"type":"text"}"#).unwrap(), ("be brief".to_owned(), vec![]));
+        let (object, ignored) = told(r#"{"type":"json_object"}"#).unwrap();
+        assert!(object.starts_with("be brief\n\nAnswer with one JSON value") && object.ends_with("It is an object."));
+        assert_eq!(ignored, Vec::<&str>::new());
+        let schema = r#"{"type":"object","properties":{"a":{"type":"string"}}}"#;
+        let (prompt, ignored) = told(&format!(
+            r#"{{"type":"json_schema","json_schema":{{"name":"n","strict":true,"schema":{schema}}}}}"#
+        ))
+        .unwrap();
+        assert!(prompt.ends_with(&format!("JSON Schema:\n{schema}")), "{prompt}");
+        assert_eq!(ignored, ["response_format.json_schema.strict"]);
+        let large = format!(
+            r#"{{"type":"json_schema","json_schema":{{"schema":{{"a":"{}"}}}}}}"#,
+            "x".repeat(64 * 1024)
+        );
+        for format in [
+            r#"{"type":"grammar"}"#,
+            r#"{"type":"json_schema"}"#,
+            r#"{"type":"json_schema","json_schema":{"schema":true}}"#,
+            &large,
+        ] {
+            let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],"response_format":{format}}}"#);
+            assert_eq!(refused_param(&body, "agents=main"), "response_format");
+        }
+    }
+
+    #[test]
+    fn a_trace_is_passed_on_where_it_is_one() {
+        const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let passed = |value: &str| {
+            let body = r#"{"messages":[{"role":"user","content":"hi"}]}"#;
+            accepted_with(body, &[("traceparent", value)], "agents=main")
+                .unwrap()
+                .turn
+                .traceparent
+        };
+        assert_eq!(passed(TRACE).as_deref(), Some(TRACE));
+        for odd in [
+            "",
+            "00",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        ] {
+            assert_eq!(passed(odd), None, "{odd}");
+        }
+    }
+
+    fn refused_param(body: &str, fields: &str) -> String {
+        match accepted(body, fields) {
+            Err(Failure::Invalid { param: Some(param), .. }) => param,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn named(id: &str) -> AgentChoice {
@@ -545,7 +673,7 @@ mod tests {
             "agents=main",
         )
         .unwrap();
-        assert_eq!(accepted.ignored, ["stop", "temperature", "tools"]);
+        assert_eq!(accepted.ignored, ["stop", "temperature"]);
         assert_eq!(accepted.form, Form::Whole);
     }
 

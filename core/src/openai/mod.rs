@@ -4,6 +4,7 @@ mod body;
 pub mod chat;
 mod completion;
 mod depth;
+mod format;
 mod image;
 pub mod models;
 mod prompt;

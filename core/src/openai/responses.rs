@@ -52,8 +52,10 @@ pub fn accept(
     aliases: &Aliases,
     entropy: &Entropy,
 ) -> Result<AcceptedResponse, Failure> {
-    let body = Body::parse(request.body)?;
+    let mut body = Body::parse(request.body)?;
     refuse_what_cannot_be_done(&body)?;
+    body.check_tools(client.tools)?;
+    let format = body.take_format()?;
     let previous_id = body.previous_response_id.as_deref().filter(|id| !id.is_empty());
     let previous = previous_id.map(|id| session_of(&client.id, id)).transpose()?;
     let is_stream = body.stream.unwrap_or(false);
@@ -80,6 +82,7 @@ pub fn accept(
         messages: &messages,
         user: body.user.as_deref(),
         previous: previous.flatten().map(|nonce| Session::fresh(&client.id, &nonce)),
+        format: format.instruction,
         form: if is_stream {
             Form::Chunks { include_usage: true }
         } else {
@@ -403,7 +406,7 @@ mod tests {
                 "include",
                 "parallel_tool_calls",
                 "reasoning",
-                "text",
+                "text.verbosity",
                 "tool_choice",
                 "tools"
             ]

@@ -285,7 +285,7 @@ const REQUEST_WORDS: [&str; 30] = [
     "[[[[[[[[[[[[[[[[",
 ];
 
-const KEY_WORDS: [&str; 36] = [
+const KEY_WORDS: [&str; 37] = [
     SECRET,
     "sha256:",
     "sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab",
@@ -307,6 +307,7 @@ const KEY_WORDS: [&str; 36] = [
     "0.0.0.0/0",
     " heartbeat=off",
     " progress=on",
+    " tools=refuse",
     " keep_alive=5",
     " on_disconnect=finish",
     " conversations=",
