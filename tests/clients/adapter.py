@@ -57,6 +57,24 @@ def usage_of(usage):
     }
 
 
+def response_input_of(text, image):
+    """The same as the input of a response."""
+    if image is None:
+        return text
+    image_url = f"data:image/png;base64,{image}"
+    content = [{"type": "input_text", "text": text}, {"type": "input_image", "detail": "auto", "image_url": image_url}]
+    return [{"role": "user", "content": content}]
+
+
+def response_usage_of(usage):
+    """A response's figures, as the tests name them."""
+    return {
+        "input": usage.input_tokens,
+        "output": usage.output_tokens,
+        "cached": usage.input_tokens_details.cached_tokens,
+    }
+
+
 def conversation(user, session):
     """What names a conversation in a request of openai-python."""
     options = {}

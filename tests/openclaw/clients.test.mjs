@@ -6,6 +6,7 @@ import { compatibleAdapter, providerAdapter } from "../clients/ai-sdk-adapter.mj
 import { curlAdapter } from "../clients/curl-adapter.mjs";
 import { langchainAdapter } from "../clients/langchain-adapter.mjs";
 import { openaiAdapter } from "../clients/openai-adapter.mjs";
+import { responsesAdapter } from "../clients/openai-responses-adapter.mjs";
 import { PIXEL, pythonAdapter, spoken, words } from "../support/clients.mjs";
 import { newKey, until } from "../support/front.mjs";
 import { protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
@@ -14,12 +15,15 @@ import { servePage } from "../support/page.mjs";
 describe(`clients, OpenClaw ${version}`, () => {
   const phone = newKey("phone", "main,beta", "--default", "main");
   const inPage = newKey("page", "main,beta", "--default", "main");
+  const operator = newKey("operator", "main", "--scopes", "status");
   /** What the model was told, call by call. */
   const told = [];
   const clients = {
     "openai-node": openaiAdapter,
     "openai-python": pythonAdapter("openai_python"),
     "openai-python, asynchronous": pythonAdapter("openai_python_async"),
+    "openai-node, responses": responsesAdapter,
+    "openai-python, responses": pythonAdapter("openai_python_responses"),
     "AI SDK, @ai-sdk/openai-compatible": compatibleAdapter,
     "AI SDK, @ai-sdk/openai": providerAdapter,
     "LangChain for JavaScript": langchainAdapter,
@@ -31,13 +35,25 @@ describe(`clients, OpenClaw ${version}`, () => {
     page = await servePage();
     clients["openai-node in Chromium"] = page.adapter;
     [front] = await Promise.all([
-      startOpenClawFront({ entries: [phone.entry, `${inPage.entry} origins=${page.origin}`], onCall: (messages) => told.push(JSON.stringify(messages)) }),
+      startOpenClawFront({ entries: [phone.entry, operator.entry, `${inPage.entry} origins=${page.origin}`], onCall: (messages) => told.push(JSON.stringify(messages)) }),
       page.open(),
     ]);
   });
   after(async () => {
     for (const adapter of Object.values(clients)) await adapter.close?.();
     await front?.stop();
+  });
+
+  test("the Worker is ready, and tells its operator of what", async () => {
+    const ready = async (key) => {
+      const response = await fetch(`${front.worker.url}/readyz`, { headers: key && { authorization: `Bearer ${key}` } });
+      return [response.status, await response.json()];
+    };
+    assert.deepEqual(await ready(), [200, { status: "ready" }]);
+    const [status, { agents, ...rest }] = await ready(operator.key);
+    assert.equal(status, 200);
+    assert.equal(rest.status, "ready");
+    assert.ok(agents >= 2, `${agents} agents`);
   });
 
   for (const name of [...Object.keys(clients), "openai-node in Chromium"]) {
