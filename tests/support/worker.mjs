@@ -10,15 +10,15 @@ import { collect, start, stop } from "../../scripts/processes.mjs";
 /**
  * Starts the Worker with `vars` as its text bindings, and for each of `rateLimits` (`{ RPM_3: 3 }`) a counter of that many requests, as the
  * platform's rate-limit binding is one; `services` (`{ GATEWAY: "127.0.0.1:18789" }`) are service bindings, and where each leads.
- * Resolves once it listens.
+ * `modules` are the files of another Worker's `build`, the one to begin with first. Resolves once it listens.
  * @returns {Promise<{url: string, port: number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is what the Worker and
  *   workerd have printed so far, line by line.
  */
-export async function startWorker({ vars = {}, rateLimits = {}, services = {}, port = 0, build = BUILD } = {}) {
+export async function startWorker({ vars = {}, rateLimits = {}, services = {}, port = 0, build = BUILD, modules = MODULES } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "clawfront-worker-"));
   // Copied, not referred to: a build during a test run must not change the Worker under test.
-  for (const name of MODULES) cpSync(join(build, name), join(folder, name));
-  writeFileSync(join(folder, "config.capnp"), config(vars, rateLimits, services, port), { mode: 0o600 });
+  for (const name of modules) cpSync(join(build, name), join(folder, name));
+  writeFileSync(join(folder, "config.capnp"), config(vars, rateLimits, services, port, modules), { mode: 0o600 });
 
   const child = start(workerdPath(), ["serve", "--control-fd=3", join(folder, "config.capnp")], {
     // The test runner is ended as a group, this with it.
@@ -49,7 +49,7 @@ const MODULES = ["index.js", "index_bg.wasm"];
 /** It takes a tenth of a second; a busy machine takes longer. */
 const START_LIMIT_MS = 20_000;
 
-function config(vars, rateLimits, services, port) {
+function config(vars, rateLimits, services, port, modules) {
   const { date, flags } = compatibility();
   const bindings = [
     ...Object.entries(vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
@@ -66,10 +66,7 @@ const config :Workerd.Config = (
   extensions = [(modules = [(name = "clawfront-tests:rate-limit", internal = true, esModule = ${text(RATE_LIMIT)})])],
 );
 const worker :Workerd.Worker = (
-  modules = [
-    (name = "index.js", esModule = embed "index.js"),
-    (name = "index_bg.wasm", wasm = embed "index_bg.wasm"),
-  ],
+  modules = [${modules.map((name) => `(name = ${text(name)}, ${name.endsWith(".wasm") ? "wasm" : "esModule"} = embed ${text(name)})`).join(", ")}],
   compatibilityDate = ${text(date)},
   compatibilityFlags = [${flags.map(text).join(", ")}],
   bindings = [${bindings.join(", ")}],

@@ -1,0 +1,36 @@
+// docs/performance.md: its tables stand between marks and are written anew by every bench, the words around them by people.
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { barChart } from "./plot.mjs";
+import { markdownTable } from "./table.mjs";
+
+/** Writes each measurement's table between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`. What was not measured stays as it is. */
+export function renewTables(results, path) {
+  if (!existsSync(path)) return;
+  let page = readFileSync(path, "utf8");
+  const put = (name, text) => {
+    page = page.replace(new RegExp(`(<!-- bench:${name} -->\n)[^]*?(<!-- /bench:${name} -->)`), (_, begin, end) => `${begin}${text}\n${end}`);
+  };
+  put("machine", machine(results));
+  for (const [name, measured] of Object.entries(results.measurements)) {
+    put(name, `${markdownTable(measured)}${measured.plot ? `\n\n![${measured.title}](performance/${name}.svg)` : ""}`);
+  }
+  writeFileSync(path, page);
+}
+
+/** One SVG for each measurement that has something to plot. */
+export function writePlots(results, folder) {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, { title, plot }] of Object.entries(results.measurements)) {
+    if (plot) writeFileSync(join(folder, `${name}.svg`), barChart({ title, ...plot }));
+  }
+}
+
+function machine({ date, machine: { cpu, cores, memoryMib, kernel }, versions, load, loadAfter, rounds, quick }) {
+  const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return [
+    `${date.slice(0, 10)}, ${cores} cores of ${cpu}, ${memoryMib} MiB, Linux ${kernel}; ${programs.join(", ")}.`,
+    `${rounds} rounds${quick ? ", shortened: good for nothing but to see that the bench works" : ""}. Load average ${load.join(", ")} before, ${loadAfter.join(", ")} after.`,
+  ].join("\n");
+}

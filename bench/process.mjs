@@ -1,0 +1,32 @@
+// What a process costs, as Linux counts it.
+
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+
+const NS_PER_US = 1_000;
+const BYTES_PER_KIB = 1_024;
+
+/** CPU time of all threads of a process so far, those that ended not counted, in microseconds. */
+export function cpuUs(pid) {
+  let ns = 0n;
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    const path = `/proc/${pid}/task/${task}/schedstat`;
+    // A thread may end between the two looks.
+    if (existsSync(path)) ns += BigInt(readFileSync(path, "utf8").split(" ", 1)[0]);
+  }
+  return Number(ns) / NS_PER_US;
+}
+
+/** Resident memory, in bytes. */
+export function residentBytes(pid) {
+  const kib = readFileSync(`/proc/${pid}/status`, "utf8").match(/^VmRSS:\s+(\d+) kB$/m)?.[1];
+  return Number(kib) * BYTES_PER_KIB;
+}
+
+/** Runs `work` and says what it cost the processes `pids`: `{ result, us: [per pid], seconds }`. */
+export async function costOf(pids, work) {
+  const before = pids.map(cpuUs);
+  const startedMs = performance.now();
+  const result = await work();
+  const seconds = (performance.now() - startedMs) / 1_000;
+  return { result, us: pids.map((pid, index) => cpuUs(pid) - before[index]), seconds };
+}
