@@ -1,0 +1,3 @@
+// Answers, and that is all: what the runtime's own start takes.
+
+export default { fetch: () => new Response("ok") };
