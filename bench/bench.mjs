@@ -10,7 +10,7 @@
 //   { title, rows: [{ label, value, unit, spread?, ratio?: { of, value }, target?: { atMost | atLeast, met } }], notes?: [text],
 //     plot?: { unit, bars: [{ label, value, spread? }] } }
 
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../scripts/paths.mjs";
 import { describeMachine } from "./machine.mjs";
@@ -39,6 +39,7 @@ export async function bench({ only = MEASUREMENTS, quick = false, builds, simBin
     printTable(measured, say);
   }
   results.loadAfter = describeMachine().load;
+  mkdirSync(join(outdir, "bench"), { recursive: true });
   writeFileSync(join(outdir, "bench/results.json"), `${JSON.stringify(results, null, 2)}\n`);
   writePlots(results, join(outdir, "docs/performance"));
   renewTables(results, join(outdir, "docs/performance.md"));

@@ -19,6 +19,16 @@ export async function buildPanickingWorker(env) {
   return PANICKING;
 }
 
+/** Builds the Worker that the bench compares with, by the book of workers-rs. */
+export async function buildIdiomaticWorker(env) {
+  const cwd = join(ROOT, "bench/baselines/idiomatic");
+  // Cargo itself knows what there is to do; its own target folder, as its profile differs.
+  const idiomatic = { ...env, CARGO_TARGET_DIR: join(ROOT, "target/idiomatic"), RUST_BACKTRACE: "0" };
+  await step("Idiomatic Worker to compare with", (onLine) => run(workerBuildPath(), ["--release"], { cwd, env: idiomatic, onLine }), {
+    mend: "the compiler's message is above.",
+  });
+}
+
 async function build(name, folder, options, env) {
   const wanted = hashOfInputs();
   const stamp = join(CACHE, `${basename(folder)}.stamp`);

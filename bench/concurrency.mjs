@@ -1,0 +1,82 @@
+// A thousand open streams: what each takes, that each is complete and nobody else's, and how long a further one waits.
+
+import { withContestants } from "./contestants.mjs";
+import { stream, wordsOf } from "./load.mjs";
+import { residentBytes } from "./process.mjs";
+import { atMost, median, percentile, round } from "./statistics.mjs";
+
+export const name = "concurrency";
+
+/** An isolate takes 256 requests at a time, so four of them have room for a thousand and the probes. */
+const RUNTIMES = 4;
+const STREAMS_EACH = 250;
+const WARM_UP_EACH = 50;
+/** How long the streams stay open, which must be longer than it takes to open all. */
+const DELTAS = 60;
+const DELAY_MS = 250;
+const PROBES = 60;
+const SAMPLE_MS = 200;
+const KIB = 1_024;
+
+export async function measure({ quick, say, ...context }) {
+  const names = Array.from({ length: RUNTIMES }, (_, index) => `ours ${index + 1}`);
+  const builds = Object.fromEntries(names.map((name) => [name, context.builds.ours]));
+  const each = quick ? 10 : STREAMS_EACH;
+  const delayMs = quick ? 20 : DELAY_MS;
+  return withContestants(names, { ...context, builds }, async ({ sim, workers }) => {
+    const all = names.map((name) => workers[name]);
+    for (const worker of all) for (let nth = 0; nth < (quick ? 2 : WARM_UP_EACH); nth += 1) await stream(worker, "hi [[fake deltas=10 delay=0]]");
+    const atRest = all.map(({ pid }) => residentBytes(pid));
+    const most = [...atRest];
+    const sampler = setInterval(() => all.forEach(({ pid }, index) => (most[index] = Math.max(most[index], residentBytes(pid)))), SAMPLE_MS);
+
+    const texts = Array.from({ length: each * RUNTIMES }, (_, index) => textOf(index));
+    const firstMs = [];
+    const probes = [];
+    let answers;
+    let openMost = 0;
+    try {
+      const open = texts.map(async (text, index) => {
+        const answer = await stream(all[index % RUNTIMES], `hi [[fake text=${Buffer.from(text).toString("base64url")} delay=${delayMs}]]`, { keep: true });
+        firstMs.push(answer.firstMs);
+        return wordsOf(answer.text);
+      });
+      const ended = Promise.all(open).then((words) => (answers = words));
+      await until(async () => answers || (openMost = (await sim.journal()).open_connections) >= texts.length);
+      say(`  ${openMost} streams are open`);
+      for (let nth = 0; nth < (quick ? 4 : PROBES) && !answers; nth += 1) {
+        probes.push((await stream(all[nth % RUNTIMES], "hi [[fake deltas=2 delay=0]]")).firstMs);
+      }
+      await ended;
+    } finally {
+      clearInterval(sampler);
+    }
+    const wrong = answers.filter((words, index) => words !== texts[index]).length;
+    const kib = most.map((bytes, index) => (bytes - atRest[index]) / each / KIB);
+    const figure = (label, value, unit, more = {}) => ({ label, value: round(value), unit, ...more });
+    return {
+      title: `${texts.length} open streams`,
+      rows: [
+        figure("open at the same time", openMost, "", { target: { atLeast: texts.length, met: openMost >= texts.length } }),
+        figure("incomplete, or with another's words", wrong, "", { target: atMost(0, wrong) }),
+        figure("memory at rest, each runtime", median(atRest) / KIB / KIB, "MiB"),
+        figure("memory per open stream", median(kib), "KiB", { spread: [Math.min(...kib), Math.max(...kib)].map(round) }),
+        figure("time to first token, all opened at once, p50", percentile(firstMs, 0.5), "ms"),
+        figure("time to first token, all opened at once, p99", percentile(firstMs, 0.99), "ms"),
+        figure("time to first token of a further one, p50", percentile(probes, 0.5), "ms"),
+        figure("time to first token of a further one, p99", percentile(probes, 0.99), "ms"),
+      ],
+      notes: [
+        `${RUNTIMES} runtimes with ${each} streams each, as an isolate takes 256 requests at a time. Memory is workerd's resident size at its most, beyond what it had at rest, so garbage not yet collected and the buffers of two sockets are in it.`,
+        `All opened at once waits for ${texts.length} handshakes with a device proof on both sides, on the same cores as the gateway and the clients. A further one is opened beside the others, each of which gets a delta every ${delayMs} ms.`,
+      ],
+    };
+  });
+}
+
+/** Words that say whose they are, in pieces of seven characters. */
+const textOf = (index) => Array.from({ length: DELTAS }, () => `w${String(index).padStart(5, "0")} `).join("").trimEnd();
+
+async function until(probe) {
+  while (!(await probe())) await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
+}
