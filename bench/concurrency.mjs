@@ -23,7 +23,7 @@ export async function measure({ quick, say, ...context }) {
   const builds = Object.fromEntries(names.map((name) => [name, context.builds.ours]));
   const each = quick ? 10 : STREAMS_EACH;
   const delayMs = quick ? 20 : DELAY_MS;
-  return withContestants(names, { ...context, builds }, async ({ sim, workers }) => {
+  return withContestants(names, { ...context, builds }, async ({ sims: [sim], workers }) => {
     const all = names.map((name) => workers[name]);
     for (const worker of all) for (let nth = 0; nth < (quick ? 2 : WARM_UP_EACH); nth += 1) await stream(worker, "hi [[fake deltas=10 delay=0]]");
     const atRest = all.map(({ pid }) => residentBytes(pid));

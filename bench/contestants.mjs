@@ -1,27 +1,34 @@
-// Workers side by side in front of one simulated gateway.
+// Workers side by side, in front of simulated gateways.
 
 import { newDevice, newKey } from "../tests/support/front.mjs";
 import { startSim } from "../tests/support/sim.mjs";
 import { startWorker } from "../tests/support/worker.mjs";
 
 /**
- * Starts a gateway and a Worker in a workerd of its own for each of `names`, which are those of `builds`; `work` gets
- * `{ sim, workers, key }`. `entries` are further client keys. All are ended afterwards, however it goes. The gateway paces nothing by itself unless `pacingMs` says so.
+ * Starts a Worker in a workerd of its own for each of `names`, which are those of `builds`, and a gateway: one for all, or, `apart`, one for each, as a
+ * gateway tells everybody of everybody's runs. `work` gets `{ workers, sims }`, each of the workers with its `label`, `key` and `sim`. `entries` are further
+ * client keys. The gateways pace nothing by themselves. All are ended afterwards, however it goes.
  */
-export async function withContestants(names, { builds, simBinary, protocol = 4, pacingMs = 0, entries = [] }, work) {
-  const sim = await startSim({ protocol, binary: simBinary, args: ["--pacing-ms", String(pacingMs)] });
+export async function withContestants(names, { builds, simBinary, protocol = 4, apart = false, entries = [] }, work) {
+  const sims = [];
   const workers = {};
+  const open = async () => {
+    const sim = await startSim({ protocol, binary: simBinary, args: ["--pacing-ms", "0"] });
+    sims.push(sim);
+    return sim;
+  };
   try {
     const key = newKey("bench", "main", "--default", "main");
     const device = newDevice();
     for (const name of names) {
-      const given = { GATEWAY_URL: sim.url, GATEWAY_TOKEN: sim.token, DEVICE_KEY: device.device_key, CLIENT_KEYS: [key.entry, ...entries].join("\n") };
-      const worker = await startWorker({ ...builds[name], vars: given });
-      workers[name] = Object.assign(worker, { label: name, key: key.key });
+      const sim = !apart && sims.length > 0 ? sims[0] : await open();
+      const vars = { GATEWAY_URL: sim.url, GATEWAY_TOKEN: sim.token, DEVICE_KEY: device.device_key, CLIENT_KEYS: [key.entry, ...entries].join("\n") };
+      const worker = await startWorker({ ...builds[name], vars });
+      workers[name] = Object.assign(worker, { label: name, key: key.key, sim });
     }
-    return await work({ sim, workers, key: key.key });
+    return await work({ workers, sims });
   } finally {
     await Promise.all(Object.values(workers).map((worker) => worker.stop()));
-    await sim.stop();
+    await Promise.all(sims.map((sim) => sim.stop()));
   }
 }

@@ -16,7 +16,7 @@ export async function measure(context) {
   const { rounds, quick } = context;
   const limited = newKey("limited", "main", "--default", "main", "--rpm", "1");
   const count = quick ? 20 : REQUESTS;
-  return withContestants(["ours"], { ...context, entries: [limited.entry] }, async ({ sim, workers: { ours: worker } }) => {
+  return withContestants(["ours"], { ...context, entries: [limited.entry] }, async ({ sims: [sim], workers: { ours: worker } }) => {
     const body = turn("hi [[fake deltas=1 delay=0]]");
     const kinds = [
       // Each from an address of its own: of many from one address, most are answered 429.

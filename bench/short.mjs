@@ -24,7 +24,7 @@ const LONG = "hi [[fake deltas=1000 delay=0]]";
 export async function measure(context) {
   const { rounds, quick } = context;
   const figures = Object.fromEntries(CONTESTANTS.map((name) => [name, { short: [], long: [] }]));
-  await withContestants(CONTESTANTS, context, async ({ sim, workers }) => {
+  await withContestants(CONTESTANTS, context, async ({ sims: [sim], workers }) => {
     const each = async (worker, message, count) => {
       const { us } = await costOf([worker.pid], async () => {
         for (let nth = 0; nth < count; nth += 1) await stream(worker, message);
