@@ -22,7 +22,7 @@ export async function measure({ quick, say, ...context }) {
   const names = Array.from({ length: RUNTIMES }, (_, index) => `ours ${index + 1}`);
   const builds = Object.fromEntries(names.map((name) => [name, context.builds.ours]));
   const each = quick ? 10 : STREAMS_EACH;
-  const delayMs = quick ? 20 : DELAY_MS;
+  const delayMs = quick ? 40 : DELAY_MS;
   return withContestants(names, { ...context, builds }, async ({ sims: [sim], workers }) => {
     const all = names.map((name) => workers[name]);
     for (const worker of all) for (let nth = 0; nth < (quick ? 2 : WARM_UP_EACH); nth += 1) await stream(worker, "hi [[fake deltas=10 delay=0]]");
@@ -44,7 +44,8 @@ export async function measure({ quick, say, ...context }) {
       const ended = Promise.all(open).then((words) => (answers = words));
       await until(async () => answers || (openMost = (await sim.journal()).open_connections) >= texts.length);
       say(`  ${openMost} streams are open`);
-      for (let nth = 0; nth < (quick ? 4 : PROBES) && !answers; nth += 1) {
+      // One at least, so that there is a figure: where all have ended already, it shows in how many were open.
+      for (let nth = 0; nth === 0 || (nth < (quick ? 4 : PROBES) && !answers); nth += 1) {
         probes.push((await stream(all[nth % RUNTIMES], "hi [[fake deltas=2 delay=0]]")).firstMs);
       }
       await ended;

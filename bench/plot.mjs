@@ -10,7 +10,8 @@ const TOP = 34;
 /** Horizontal bars from zero, each with its figure, and a line from the least to the most of its rounds. */
 export function barChart({ title, unit, bars }) {
   const longest = Math.max(...bars.flatMap(({ value, spread }) => [value, spread?.[1] ?? 0]));
-  const x = (value) => LABEL_WIDTH + (value / longest) * (WIDTH - LABEL_WIDTH - FIGURE_WIDTH);
+  // What was taken off may have been more than there was, in a short measurement.
+  const x = (value) => LABEL_WIDTH + (Math.max(0, value) / (longest > 0 ? longest : 1)) * (WIDTH - LABEL_WIDTH - FIGURE_WIDTH);
   const height = TOP + bars.length * (BAR_HEIGHT + GAP);
   const lines = bars.flatMap(({ label, value, spread }, index) => {
     const y = TOP + index * (BAR_HEIGHT + GAP);
