@@ -7,13 +7,13 @@ import { startWorker } from "../tests/support/worker.mjs";
 /**
  * Starts a Worker in a workerd of its own for each of `names`, which are those of `builds`, and a gateway: one for all, or, `apart`, one for each, as a
  * gateway tells everybody of everybody's runs. `work` gets `{ workers, sims }`, each of the workers with its `label`, `key` and `sim`. `entries` are further
- * client keys. The gateways pace nothing by themselves. All are ended afterwards, however it goes.
+ * client keys. The gateways pace nothing by themselves, and without `tasks` tell nobody of tasks. All are ended afterwards, however it goes.
  */
-export async function withContestants(names, { builds, simBinary, protocol = 4, apart = false, entries = [] }, work) {
+export async function withContestants(names, { builds, simBinary, protocol = 4, apart = false, tasks = true, entries = [] }, work) {
   const sims = [];
   const workers = {};
   const open = async () => {
-    const sim = await startSim({ protocol, binary: simBinary, args: ["--pacing-ms", "0"] });
+    const sim = await startSim({ protocol, binary: simBinary, args: ["--pacing-ms", "0", ...(tasks ? [] : ["--no-tasks"])] });
     sims.push(sim);
     return sim;
   };

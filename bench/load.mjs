@@ -11,7 +11,8 @@ export const turn = (message) => JSON.stringify({ model: "openclaw", stream: tru
  * Sends a request and reads the answer to its end: `{ status, bytes, tail, firstMs, text }`. `firstMs` is when the first delta with words
  * came, counted from the sending; `text` is all of the body where `keep` asks for it, `tail` its end in any case.
  */
-export function ask({ url, key, path = "/v1/chat/completions", method = "POST", headers = {}, body, keep = false }) {
+export function ask(asked) {
+  const { url, key, path = "/v1/chat/completions", method = "POST", headers = {}, body, keep = false } = asked;
   return new Promise((resolve, reject) => {
     const startedMs = performance.now();
     const request = http.request(url + path, {
@@ -19,7 +20,9 @@ export function ask({ url, key, path = "/v1/chat/completions", method = "POST", 
       method,
       headers: { ...(key && { authorization: `Bearer ${key}` }), ...(body && { "content-type": "application/json", "content-length": Buffer.byteLength(body) }), ...headers },
     });
-    request.on("error", reject).on("response", (response) => {
+    // A kept connection may be closed by the other end in the moment in which it is used again; nobody heard of the request then.
+    const failed = (error) => (request.reusedSocket && error.code === "ECONNRESET" ? ask(asked).then(resolve, reject) : reject(error));
+    request.on("error", failed).on("response", (response) => {
       const kept = [];
       let bytes = 0;
       let firstMs;

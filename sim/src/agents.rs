@@ -205,6 +205,7 @@ mod tests {
             startup_ms: None,
             tick_ms: 1,
             pacing_ms: 0,
+            tells_tasks: true,
         }
     }
 

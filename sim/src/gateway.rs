@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) startup_ms: Option<u64>,
     pub(crate) tick_ms: u64,
     pub(crate) pacing_ms: u64,
+    /// Protocol 4 does, every connection.
+    pub(crate) tells_tasks: bool,
 }
 
 /// The credential that the operator shares.

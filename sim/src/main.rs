@@ -85,6 +85,9 @@ struct Args {
     /// Milliseconds that protocol 4 gathers text for before it sends it; 0 sends every delta.
     #[arg(long, default_value_t = narrator::LIVE_TEXT_PACING_MS)]
     pacing_ms: u64,
+    /// Tell nobody of tasks, of which protocol 4 tells every connection, so that a thousand runs are a million events a second.
+    #[arg(long)]
+    no_tasks: bool,
     /// Print the ready line as JSON.
     #[arg(long)]
     json: bool,
@@ -164,6 +167,7 @@ fn options(args: Args) -> Result<Options, String> {
         startup_ms: args.startup_ms,
         tick_ms: args.tick_ms,
         pacing_ms: args.pacing_ms,
+        tells_tasks: !args.no_tasks,
     })
 }
 

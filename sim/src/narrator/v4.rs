@@ -284,6 +284,9 @@ impl V4 {
     }
 
     fn publish_task(&mut self, status: &str, execution: &Value, more: Option<Value>) {
+        if !self.scene.gateway.options.tells_tasks {
+            return;
+        }
         let (scene, key) = (&self.scene, &self.scene.place.session_key);
         let mut task = json!({
             "id": self.task.id,
