@@ -41,7 +41,7 @@ export function ask(asked) {
 
 /** A stream that must end as it should: anything else makes the figures worthless. */
 export async function stream(worker, message, { keep } = {}) {
-  const answer = await ask({ url: worker.url, key: worker.key, body: turn(message), keep });
+  const answer = await ask({ url: worker.url, key: worker.key, headers: worker.headers, body: turn(message), keep });
   if (answer.status !== 200 || !answer.tail.endsWith("data: [DONE]\n\n") || answer.tail.includes('"error"')) {
     throw new Error(`${worker.label}: HTTP ${answer.status}, ${answer.tail}\n${worker.log.slice(-5).join("\n")}`);
   }
