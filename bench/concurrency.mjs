@@ -12,7 +12,7 @@ const RUNTIMES = 4;
 const STREAMS_EACH = 250;
 const WARM_UP_EACH = 50;
 /** How long the streams stay open, which must be longer than it takes to open all. */
-const DELTAS = 24;
+const DELTAS = 40;
 const DELAY_MS = 500;
 const PROBES = 60;
 const SAMPLE_MS = 200;
@@ -35,14 +35,18 @@ export async function measure({ quick, say, ...context }) {
     const probes = [];
     let answers;
     let openMost = 0;
+    let speaking = 0;
     try {
       const open = texts.map(async (text, index) => {
-        const answer = await stream(all[index % RUNTIMES], `hi [[fake text=${Buffer.from(text).toString("base64url")} delay=${delayMs}]]`, { keep: true });
+        const answer = await stream(all[index % RUNTIMES], `hi [[fake text=${Buffer.from(text).toString("base64url")} delay=${delayMs}]]`, { keep: true, onFirst: () => (speaking += 1) });
         firstMs.push(answer.firstMs);
         return wordsOf(answer.text);
       });
       const ended = Promise.all(open).then((words) => (answers = words));
-      await until(async () => answers || (openMost = (await sim.journal()).open_connections) >= texts.length);
+      await until(async () => {
+        openMost = Math.max(openMost, (await sim.journal()).open_connections);
+        return answers || speaking >= texts.length;
+      });
       say(`  ${openMost} streams are open`);
       // One at least, so that there is a figure: where all have ended already, it shows in how many were open.
       for (let nth = 0; nth === 0 || (nth < (quick ? 4 : PROBES) && !answers); nth += 1) {

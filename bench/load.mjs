@@ -9,10 +9,10 @@ export const turn = (message) => JSON.stringify({ model: "openclaw", stream: tru
 
 /**
  * Sends a request and reads the answer to its end: `{ status, bytes, tail, firstMs, text }`. `firstMs` is when the first delta with words
- * came, counted from the sending; `text` is all of the body where `keep` asks for it, `tail` its end in any case.
+ * came, counted from the sending, and `onFirst` is called then; `text` is all of the body where `keep` asks for it, `tail` its end in any case.
  */
 export function ask(asked) {
-  const { url, key, path = "/v1/chat/completions", method = "POST", headers = {}, body, keep = false } = asked;
+  const { url, key, path = "/v1/chat/completions", method = "POST", headers = {}, body, keep = false, onFirst } = asked;
   return new Promise((resolve, reject) => {
     const startedMs = performance.now();
     const request = http.request(url + path, {
@@ -29,7 +29,10 @@ export function ask(asked) {
       let last = Buffer.alloc(0);
       response.on("error", reject).on("data", (chunk) => {
         bytes += chunk.length;
-        if (firstMs === undefined && chunk.includes('"content":"w')) firstMs = performance.now() - startedMs;
+        if (firstMs === undefined && chunk.includes('"content":"w')) {
+          firstMs = performance.now() - startedMs;
+          onFirst?.();
+        }
         last = chunk.length >= TAIL_BYTES ? chunk.subarray(-TAIL_BYTES) : Buffer.concat([last, chunk]).subarray(-TAIL_BYTES);
         if (keep) kept.push(chunk);
       });
@@ -40,8 +43,8 @@ export function ask(asked) {
 }
 
 /** A stream that must end as it should: anything else makes the figures worthless. */
-export async function stream(worker, message, { keep } = {}) {
-  const answer = await ask({ url: worker.url, key: worker.key, headers: worker.headers, body: turn(message), keep });
+export async function stream(worker, message, { keep, onFirst } = {}) {
+  const answer = await ask({ url: worker.url, key: worker.key, headers: worker.headers, body: turn(message), keep, onFirst });
   if (answer.status !== 200 || !answer.tail.endsWith("data: [DONE]\n\n") || answer.tail.includes('"error"')) {
     throw new Error(`${worker.label}: HTTP ${answer.status}, ${answer.tail}\n${worker.log.slice(-5).join("\n")}`);
   }

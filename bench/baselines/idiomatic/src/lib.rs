@@ -91,7 +91,10 @@ async fn fetch(mut request: Request, env: Env, _: Context) -> Result<Response> {
 fn admits(request: &Request, env: &Env) -> Result<bool> {
     let header = request.headers().get("authorization")?.unwrap_or_default();
     let key = header.strip_prefix("Bearer ").unwrap_or_default();
-    let hash: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = Sha256::digest(key.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Ok(env.var("CLIENT_KEYS")?.to_string().contains(&format!("sha256:{hash}")))
 }
 
