@@ -22,7 +22,7 @@ export async function measure({ quick, say, ...context }) {
   const names = Array.from({ length: RUNTIMES }, (_, index) => `ours ${index + 1}`);
   const builds = Object.fromEntries(names.map((name) => [name, context.builds.ours]));
   const each = quick ? 10 : STREAMS_EACH;
-  const delayMs = quick ? 100 : DELAY_MS;
+  const delayMs = quick ? 50 : DELAY_MS;
   return withContestants(names, { ...context, builds, tasks: false }, async ({ sims: [sim], workers }) => {
     const all = names.map((name) => workers[name]);
     for (const worker of all) for (let nth = 0; nth < (quick ? 2 : WARM_UP_EACH); nth += 1) await stream(worker, "hi [[fake deltas=10 delay=0]]");

@@ -35,7 +35,7 @@ export async function measure(context) {
     for (let nth = 0; nth < rounds; nth += 1) {
       for (const name of CONTESTANTS) {
         figures[name].short.push(await each(workers[name], SHORT, quick ? 3 : REQUESTS));
-        figures[name].long.push(await each(workers[name], LONG, quick ? 1 : LONG_REQUESTS));
+        figures[name].long.push(await each(workers[name], quick ? SHORT : LONG, quick ? 1 : LONG_REQUESTS));
       }
       await sim.reset();
     }
