@@ -23,8 +23,8 @@ let folder;
 before(() => (folder = mkdtempSync(join(tmpdir(), "clawfront-doctor-"))));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Every code that was told to anybody here. */
-const told = new Set();
+/** Every code that was told to anybody here, and for which checks. */
+const told = new Map();
 let files = 0;
 /** Runs it on these variables; `{ code, stdout, stderr, checks }`. Whatever it says, it says no secret. */
 async function doctor(vars, args = [], env = {}) {
@@ -43,7 +43,7 @@ async function doctor(vars, args = [], env = {}) {
     assert.ok(!(result.stdout + result.stderr).includes(secret), `${secret} in ${result.stdout}`);
   }
   const checks = result.stdout ? Object.fromEntries(JSON.parse(result.stdout).checks.map((check) => [check.name, check])) : {};
-  for (const { code } of Object.values(checks)) if (code) told.add(code);
+  for (const { name, code } of Object.values(checks)) if (code) told.set(code, (told.get(code) ?? new Set()).add(name));
   return { ...result, checks, text: () => run([]) };
 }
 
@@ -296,4 +296,16 @@ test("every code of the table has been told, or is told elsewhere", () => {
   assert.ok(codes.length >= 39, `${codes.length} codes`);
   assert.deepEqual(codes.filter((code) => !told.has(code) && !ELSEWHERE[code]), []);
   assert.deepEqual(Object.keys(ELSEWHERE).filter((code) => told.has(code) || !codes.includes(code)), []);
+});
+
+test("docs/deploy.md names checks and codes as doctor tells them", () => {
+  const rows = [...readFileSync(join(ROOT, "docs/deploy.md"), "utf8").matchAll(/^\| `(\w+)` · ([^|]*)\|/gm)];
+  assert.ok(rows.length >= 9, `${rows.length} rows`);
+  for (const [, name, cell] of rows) {
+    for (const [, code] of cell.matchAll(/`(\w+)`/g)) {
+      // A host that drops packets is not to be had here.
+      if (name === "tcp" && code === "connect_timeout") continue;
+      assert.ok(told.get(code)?.has(name), `${code} for ${name}: it is told for ${[...(told.get(code) ?? [])].join(", ") || "nothing"}`);
+    }
+  }
 });

@@ -10,7 +10,7 @@ use crate::Problem;
 use crate::connection::{Answered, Broken, Place, Trust, connect, get, resolve, secure};
 
 /// What OpenAI's libraries call themselves. Source: openai-python 2.8 and openai-node 7.57; bot protection goes by the beginning.
-const USER_AGENTS: [&str; 2] = ["OpenAI/Python 2.8.0", "OpenAI/JS 7.57.0"];
+const USER_AGENTS: [&str; 2] = ["OpenAI/Python 3.54.0", "OpenAI/JS 7.57.0"];
 
 /// A client key with the scope `status`: with it the Worker asks its gateway, and says what is wrong.
 const STATUS_KEY: &str = "CLAWFRONT_KEY";
