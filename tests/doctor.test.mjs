@@ -141,7 +141,7 @@ const TO_BE_APPROVED = ["device_unpaired", "scope_upgrade", "metadata_upgrade"];
 /** Codes of the table that doctor has no occasion to say, and where they are tested. */
 const ELSEWHERE = {
   dns_or_tls_failure: "doctor makes the connection itself and knows which; of the Worker: link.test",
-  taken_for_local: "only of a gateway on another host; of the Worker, over a binding: link.test",
+  taken_for_local: "only behind a proxy: openclaw/proxy.test; of the Worker, over a binding: link.test",
   gateway_silent: "behind the hello, where doctor has seen enough; of an exchange: core/tests/exchange",
   gateway_closed: "the same",
 };

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { CLI } from "../../scripts/paths.mjs";
 import { collect } from "../../scripts/processes.mjs";
-import { post, says, until } from "../support/front.mjs";
+import { lines, post, says, until } from "../support/front.mjs";
 import { protocol, startOpenClawTunnel, version } from "../support/openclaw.mjs";
 import { startWorker } from "../support/worker.mjs";
 
@@ -61,11 +61,13 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     return { asked: Boolean(request()), ...(await running.ended) };
   }
 
+  /** The answer's status, and what the Worker's log says is wrong. */
   async function asks() {
     const worker = await startWorker({ vars: vars() });
     try {
-      const response = await post(worker, { key }, says("hi [[fake deltas=1]]"));
-      return response.status;
+      const { status } = await post(worker, { key }, says("hi [[fake deltas=1]]"));
+      const line = await until("the line is there", () => lines(worker)[0]);
+      return [status, line.cause];
     } finally {
       await worker.stop();
     }
@@ -80,7 +82,7 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     assert.equal(code, 0, JSON.stringify(checks));
     assert.ok(checks.handshake.words.includes(version), checks.handshake.words);
     assert.equal(vars().GATEWAY_TOKEN, undefined);
-    assert.equal(await asks(), 200);
+    assert.deepEqual(await asks(), [200, undefined]);
     const { device_id } = JSON.parse((await clawfront(["device", "new", "--json"]).ended).stdout);
     assert.match(device_id, /^[0-9a-f]{64}$/);
     const listed = JSON.parse(await openclaw("list", "--json"));
@@ -93,11 +95,11 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     await openclaw("rotate", "--device", deviceId, "--role", "operator");
     const { code, checks } = await doctor();
     assert.deepEqual([code, checks.pairing.state, checks.pairing.code], [1, "problem", "device_token_mismatch"]);
-    assert.equal(await asks(), 502);
+    assert.deepEqual(await asks(), [502, "device_token_mismatch"]);
     const again = await setup().ended;
     assert.equal(again.code, 0, again.stderr + again.stdout);
     assert.match(again.stderr, /pairing it again/);
-    assert.equal(await asks(), 200, "with the same client key");
+    assert.deepEqual(await asks(), [200, undefined], "with the same client key");
   });
 
   test("revoked: it has to be approved again", async () => {
@@ -105,11 +107,12 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     const { code, checks } = await doctor();
     assert.deepEqual([code, checks.pairing.state], [1, "problem"]);
     assert.equal(checks.pairing.code, "device_token_mismatch");
+    assert.deepEqual(await asks(), [502, "device_token_mismatch"]);
     const again = await setUpAndApprove();
     assert.equal(again.code, 0, again.stderr + again.stdout);
     if (protocol === 4) assert.ok(again.asked, again.stderr);
     assert.equal((await doctor()).code, 0);
-    assert.equal(await asks(), 200);
+    assert.deepEqual(await asks(), [200, undefined]);
   });
 
   test("another device's key: the token is not its", async () => {

@@ -2,15 +2,16 @@
 
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { CLI } from "../../scripts/paths.mjs";
-import { newKey, pairDevice } from "../support/front.mjs";
+import { lines, newKey, pairDevice, post, says, until } from "../support/front.mjs";
 import { startNginx } from "../support/nginx.mjs";
 import { protocol, startOpenClawTunnel, version } from "../support/openclaw.mjs";
+import { startWorker } from "../support/worker.mjs";
 
-const phone = newKey("phone", "main,beta");
+const phone = newKey("phone", "main,beta", "--default", "main");
 
 /** A gateway behind nginx, a device that is paired with it, and what doctor says of a way to it. */
 async function startProxied(options) {
@@ -37,6 +38,17 @@ async function startProxied(options) {
       for (const secret of [started.token, device_key, device_token]) assert.ok(!output.includes(secret));
       return Object.fromEntries(JSON.parse(output).checks.map((check) => [check.name, check]));
     },
+    /** What a client gets of a Worker that goes this way, and what the Worker's log says is wrong. */
+    async asks(url, credential) {
+      const worker = await startWorker({ vars: { GATEWAY_URL: url, CLIENT_KEYS: phone.entry, ...credential }, authorities: [readFileSync(tls.cert, "utf8")] });
+      try {
+        const { status } = await post(worker, phone, says("hi [[fake deltas=1]]"));
+        const line = await until("the line is there", () => lines(worker)[0]);
+        return [status, line.cause];
+      } finally {
+        await worker.stop();
+      }
+    },
     async stop() {
       await nginx.stop();
       await started.stop();
@@ -52,23 +64,28 @@ describe(`OpenClaw ${version} behind nginx that it trusts`, () => {
   test("a device with its own token runs an agent", async () => {
     const checks = await front.doctor(front.nginx.good, front.device, ["--run"]);
     assert.deepEqual([checks.tls.state, checks.pairing.state, checks.scopes.state, checks.run.state], ["ok", "ok", "ok", "ok"], JSON.stringify(checks.run));
+    assert.deepEqual(await front.asks(front.nginx.good, front.device), [200, undefined]);
   });
 
   test("the shared token without a device is worth nothing from elsewhere", async () => {
     const checks = await front.doctor(front.nginx.good, front.bare);
     assert.deepEqual([checks.scopes.state, checks.scopes.code], ["problem", "missing_scope"]);
+    assert.deepEqual(await front.asks(front.nginx.good, front.bare), [502, "missing_scope"]);
   });
 
   test("a proxy that drops the upgrade", async () => {
     const checks = await front.doctor(front.nginx.plain, front.device);
     // With its own page switched on, the gateway would answer that, and it would be websocket_disabled.
     assert.deepEqual([checks.upgrade.state, checks.upgrade.code], ["problem", "not_a_gateway"], JSON.stringify(checks.upgrade));
+    assert.deepEqual(await front.asks(front.nginx.plain, front.device), [502, "not_a_gateway"]);
   });
 
   test("a proxy that strips the forwarding headers", async () => {
     const bare = await front.doctor(front.nginx.stripping, front.bare);
     assert.equal(bare.scopes.state, "problem", JSON.stringify(bare.scopes));
     if (protocol === 4) assert.equal(bare.scopes.code, "taken_for_local");
+    assert.deepEqual(await front.asks(front.nginx.stripping, front.bare), [502, bare.scopes.code]);
+    assert.deepEqual(await front.asks(front.nginx.stripping, front.device), [200, undefined]);
     const device = await front.doctor(front.nginx.stripping, front.device);
     assert.equal(device.scopes.state, "ok");
   });
@@ -84,6 +101,7 @@ if (protocol === 4) {
       const checks = await front.doctor(front.nginx.good, front.device);
       assert.deepEqual([checks.upgrade.state, checks.proxy.code, checks.handshake.state], ["ok", "proxy_attribution_required", "not_checked"]);
       assert.match(checks.proxy.mend, /gateway\.trustedProxies/);
+      assert.deepEqual(await front.asks(front.nginx.good, front.device), [502, "proxy_attribution_required"]);
     });
   });
 }

@@ -10,15 +10,16 @@ import { collect, start, stop } from "../../scripts/processes.mjs";
 /**
  * Starts the Worker with `vars` as its text bindings, and for each of `rateLimits` (`{ RPM_3: 3 }`) a counter of that many requests, as the
  * platform's rate-limit binding is one; `services` (`{ GATEWAY: "127.0.0.1:18789" }`) are service bindings, and where each leads.
- * `modules` are the files of another Worker's `build`, the one to begin with first. Resolves once it listens.
+ * `modules` are the files of another Worker's `build`, the one to begin with first, and `authorities` are certificates (PEM) that it
+ * trusts beside the public ones'. Resolves once it listens.
  * @returns {Promise<{url: string, port: number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is what the Worker and
  *   workerd have printed so far, line by line.
  */
-export async function startWorker({ vars = {}, rateLimits = {}, services = {}, port = 0, build = BUILD, modules = MODULES } = {}) {
+export async function startWorker({ vars = {}, rateLimits = {}, services = {}, port = 0, build = BUILD, modules = MODULES, authorities = [] } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "clawfront-worker-"));
   // Copied, not referred to: a build during a test run must not change the Worker under test.
   for (const name of modules) cpSync(join(build, name), join(folder, name));
-  writeFileSync(join(folder, "config.capnp"), config(vars, rateLimits, services, port, modules), { mode: 0o600 });
+  writeFileSync(join(folder, "config.capnp"), config(vars, rateLimits, services, port, modules, authorities), { mode: 0o600 });
 
   const child = start(workerdPath(), ["serve", "--control-fd=3", join(folder, "config.capnp")], {
     // The test runner is ended as a group, this with it.
@@ -49,7 +50,7 @@ const MODULES = ["index.js", "index_bg.wasm"];
 /** It takes a tenth of a second; a busy machine takes longer. */
 const START_LIMIT_MS = 20_000;
 
-function config(vars, rateLimits, services, port, modules) {
+function config(vars, rateLimits, services, port, modules, authorities) {
   const { date, flags } = compatibility();
   const bindings = [
     ...Object.entries(vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
@@ -72,7 +73,7 @@ const worker :Workerd.Worker = (
   bindings = [${bindings.join(", ")}],
 );
 # Tests talk to programs on this machine and to nothing else; by default workerd allows just the opposite.
-const loopback :Workerd.Network = (allow = ["local"], tlsOptions = (trustBrowserCas = true));
+const loopback :Workerd.Network = (allow = ["local"], tlsOptions = (trustBrowserCas = true, trustedCertificates = [${authorities.map(text).join(", ")}]));
 `;
 }
 
