@@ -2,12 +2,13 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { CLI } from "../scripts/paths.mjs";
 import { collect } from "../scripts/processes.mjs";
+import { startCloudflare, wranglerFor } from "./support/cloudflare.mjs";
 import { post, says, until } from "./support/front.mjs";
 import { startSim } from "./support/sim.mjs";
 import { startWorker } from "./support/worker.mjs";
@@ -119,6 +120,83 @@ describe("a gateway on another host", () => {
       await sim.stop();
     }
   });
+});
+
+describe("an interruption", () => {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGKILL"]) {
+    test(`${signal} while the device waits: what is kept is whole, and the next run goes on with it`, async () => {
+      const sim = await startSim({ protocol: 3, token: TOKEN });
+      // What a tunnel would add.
+      const cwd = own("interrupted", "GATEWAY_HEADERS='X-Forwarded-For: 203.0.113.7'\n");
+      const args = ["--gateway", sim.url, ...FIRST_KEY];
+      const request = async (said) => (await until("it names the request", () => said.join("\n").match(/devices approve (\S+)/)))[1];
+      try {
+        const first = setup(cwd, args, { GATEWAY_TOKEN: TOKEN });
+        const id = await request(first.said);
+        first.child.kill(signal);
+        assert.equal((await first.ended).code, null, "the signal ended it");
+        const { DEVICE_KEY, ...rest } = variables(cwd);
+        assert.deepEqual(Object.keys(rest), ["GATEWAY_HEADERS", "GATEWAY_URL"]);
+        assert.deepEqual(readdirSync(cwd), [".dev.vars"], "nothing half written is left");
+
+        const second = setup(cwd, args, { GATEWAY_TOKEN: TOKEN });
+        assert.equal(await request(second.said), id, "it is the same device's request");
+        await fetch(`${sim.http}/sim/approve`, { method: "POST", body: JSON.stringify({ requestId: id }) });
+        const { code, stdout, stderr } = await second.ended;
+        assert.equal(code, 0, stderr + stdout);
+        assert.equal(variables(cwd).DEVICE_KEY, DEVICE_KEY);
+        assert.equal(stdout.match(KEY).length, 1);
+      } finally {
+        await sim.stop();
+      }
+    });
+  }
+
+  test("at any moment: what is kept is whole, and a later run ends well", async () => {
+    const sim = await startSim({ token: TOKEN });
+    const cwd = own("anytime");
+    try {
+      for (const afterMs of [0, 5, 10, 20, 40, 80, 160]) {
+        const running = setup(cwd, ["--gateway", sim.url, ...FIRST_KEY], { GATEWAY_TOKEN: TOKEN });
+        await new Promise((resolve) => setTimeout(resolve, afterMs));
+        running.child.kill("SIGKILL");
+        await running.ended;
+        if (!existsSync(join(cwd, ".dev.vars"))) continue;
+        const kept = readFileSync(join(cwd, ".dev.vars"), "utf8");
+        assert.ok(kept.endsWith("\n") && Object.values(variables(cwd)).every((value) => value.length > 10), "nothing half written");
+      }
+      const { code, stdout, stderr } = await run(cwd, ["--gateway", sim.url, ...FIRST_KEY], { GATEWAY_TOKEN: TOKEN });
+      assert.equal(code, 0, stderr + stdout);
+    } finally {
+      await sim.stop();
+    }
+  });
+});
+
+test("--apply=worker sets the Worker's secrets through wrangler, none of them where others can read it", async () => {
+  const sim = await startSim({ token: TOKEN });
+  const api = await startCloudflare();
+  const cwd = own("deployed");
+  try {
+    const env = { ...wranglerFor(cwd, api), GATEWAY_TOKEN: TOKEN };
+    const { code, stdout, stderr } = await run(cwd, ["--gateway", sim.url, ...FIRST_KEY, "--apply", "worker", "--name", "front"], env);
+    assert.equal(code, 0, stderr + stdout);
+    const { GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN, CLIENT_KEYS } = variables(cwd);
+    assert.deepEqual(api.secrets, { GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN, CLIENT_KEYS });
+    assert.equal(api.take().filter(({ method }) => method !== "GET").length, 1, "all at once");
+    assert.match(stdout + stderr, /The Worker's secrets: .*DEVICE_TOKEN.* set\./);
+    const called = readFileSync(join(cwd, "argv"), "utf8") + stdout + stderr;
+    for (const secret of [DEVICE_KEY, DEVICE_TOKEN, CLIENT_KEYS, TOKEN]) assert.ok(!called.includes(secret), called);
+
+    api.refuse = true;
+    const refused = await run(cwd, ["--apply", "worker", "--name", "front"], env);
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.stdout, /^ok +pairing/m, "what was checked is shown all the same");
+    assert.match(refused.stderr, /wrangler/);
+  } finally {
+    await api.stop();
+    await sim.stop();
+  }
 });
 
 describe("a gateway that nobody is", () => {
