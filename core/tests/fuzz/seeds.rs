@@ -146,7 +146,10 @@ fn line(item: &Recorded) -> Option<String> {
     Some(frame.to_string())
 }
 
-const REQUESTS: [&str; 12] = [
+const REQUESTS: [&str; 15] = [
+    r#"{"model":"openclaw","input":"SECRETSECRET","instructions":"i","stream":true,"previous_response_id":"resp_00ff","text":{"format":{"type":"json_schema","name":"n","strict":true,"schema":{"a":[1]}},"verbosity":"low"}}"#,
+    r#"{"input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"SECRETSECRET"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"o"},{"type":"reasoning","summary":[]}],"tools":[{}],"tool_choice":{"type":"allowed_tools","mode":"auto"},"user":"anna"}"#,
+    "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n\n{\"messages\":[{\"role\":\"user\",\"content\":\"SECRETSECRET\"}],\"response_format\":{\"type\":\"json_object\"},\"function_call\":\"none\",\"functions\":[]}",
     r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#,
     r#"{"model":"openclaw/beta","stream":true,"stream_options":{"include_usage":true},"user":"anna","messages":[{"role":"system","content":"s"},{"role":"user","content":"SECRETSECRET"},{"role":"assistant","content":"a"},{"role":"user","content":"b"}]}"#,
     "x-openclaw-agent-id: beta\nx-openclaw-session-key: Work\n\n{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
@@ -252,7 +255,13 @@ const FRAME_WORDS: [&str; 68] = [
     "\\ud83d",
 ];
 
-const REQUEST_WORDS: [&str; 30] = [
+const REQUEST_WORDS: [&str; 36] = [
+    "\"tool_choice\":\"required\"",
+    "\"response_format\":{\"type\":\"json_schema\"",
+    "\"text\":{\"format\":",
+    "\"input\":[",
+    "\"type\":\"function_call_output\"",
+    "resp_",
     SECRET,
     r#""model":"#,
     r#""messages":["#,

@@ -15,7 +15,7 @@ use clawfront_core::gateway::upgrade;
 use clawfront_core::key::{Client, Clients, KeyId, NewKey, SECRET_BYTES, edit};
 use clawfront_core::openai::chat::{self, Accepted, Entropy, Request};
 use clawfront_core::openai::models::Aliases;
-use clawfront_core::openai::{Completion, Form, Rendition};
+use clawfront_core::openai::{Completion, Form, Rendition, responses};
 use clawfront_core::respond::Common;
 use clawfront_core::session::{Session, SessionPolicy};
 use clawfront_core::turn::AgentChoice;
@@ -535,6 +535,17 @@ fn requests(text: &str) {
         };
         match chat::accept(&request, client, &ALIASES, &entropy) {
             Ok(accepted) => check_accepted(accepted, client),
+            Err(failure) => check_refused(&failure),
+        }
+        match responses::accept(&request, client, &ALIASES, &entropy) {
+            Ok(response) => {
+                let id = response.id("00ff");
+                assert!(
+                    id.starts_with("resp_") && id.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()),
+                    "{id}"
+                );
+                check_accepted(response.accepted, client);
+            }
             Err(failure) => check_refused(&failure),
         }
     }
