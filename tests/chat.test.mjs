@@ -162,6 +162,18 @@ for (const protocol of [4, 3]) {
       assert.ok(arrivals.length > 3 && arrivals.at(-1) - arrivals[0] > 100, `${arrivals.length} pieces`);
     });
 
+    if (protocol === 4) {
+      // On protocol 3 each few of them would come with all before.
+      test("frames of any size and script arrive whole", async () => {
+        for (const text of ["a".repeat(150_000), "ä".repeat(40_000), "ä世👩".repeat(30_000)]) {
+          const told = says(`hi [[fake delay=0 text=${Buffer.from(text).toString("base64url")}]]`, { stream: true });
+          const seen = await collect(await sdk(front.worker, front.phone).chat.completions.create(told));
+          assert.ok(seen.text === text, `${seen.text.length} of ${text.length}`);
+          assert.deepEqual(seen.finish, ["stop"]);
+        }
+      });
+    }
+
     test("items with a tool between them are joined by a blank line", async () => {
       const completion = await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake tool=1 deltas=2]]"));
       assert.equal(completion.choices[0].message.content, "Let me check.\n\nw0 w1");

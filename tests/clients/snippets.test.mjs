@@ -79,7 +79,7 @@ describe("docs/clients.md", { concurrency: 2 }, () => {
       assert.ok(tested.includes(version), `${name} ${version}; tested are ${tested}`);
     }
     const rows = README.split("## Clients\n")[1].split("\n## ")[0].match(/^\| [^-].*\|$/gm).slice(1);
-    assert.equal(rows.length, 7);
+    assert.equal(rows.length, 9);
     for (const row of rows) {
       const [, client, version] = row.split("|").map((cell) => cell.trim());
       for (const number of version.match(/\d+\.\d+\.\d+/g) ?? []) assert.ok(named.some(([, tested]) => tested === number), `${client} ${number}`);
