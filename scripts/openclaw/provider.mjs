@@ -14,8 +14,9 @@ import { readScript } from "./script.mjs";
  */
 export async function startProvider({ port = 0, onCall = () => {} } = {}) {
   const requests = [];
+  const callNumber = counter();
   const server = createServer((request, response) => {
-    serve(request, response, requests, onCall).catch(() => response.destroy());
+    serve(request, response, { requests, onCall, callNumber }).catch(() => response.destroy());
   });
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
@@ -44,12 +45,12 @@ const CACHED_TOKENS = 100;
 // A cut must lose the rest of the answer, not what was already said.
 const FLUSH_MS = 20;
 
-async function serve(request, response, requests, onCall) {
+async function serve(request, response, { requests, onCall, callNumber }) {
   if (request.method !== "POST" || request.url !== PATH) return refuse(response, 404, `only POST ${PATH} is served here`);
   let call, script;
   try {
     call = JSON.parse(await readBody(request));
-    script = readScript(call.messages);
+    script = readScript(call.messages, callNumber);
   } catch (error) {
     return refuse(response, 400, error.message);
   }
@@ -67,6 +68,15 @@ async function serve(request, response, requests, onCall) {
   await play(script, answer, left.signal).catch((error) => {
     if (error.name !== "AbortError") throw error;
   });
+}
+
+/** Counts how often it was given the same text. */
+function counter() {
+  const counts = new Map();
+  return (text) => {
+    counts.set(text, (counts.get(text) ?? 0) + 1);
+    return counts.get(text);
+  };
 }
 
 /** Plays a script; rejects with an AbortError when the caller leaves first. */

@@ -5,9 +5,10 @@
  * The script for one model call.
  *
  * `deltas` are the pieces of the answer; `stopAfter` of them are sent, then `stop` ("cut", "streamerror", "stall") happens.
+ * `callNumber` tells the how manieth call with these words this one is, from 1; what gateways put around them may differ each time.
  * Throws on a directive it does not understand: a typo in a test must not look like an answer.
  */
-export function readScript(messages) {
+export function readScript(messages, callNumber) {
   const { message, newest, tries, toolAnswered } = currentTurn(messages);
   const words = readDirective(newest);
   if (words === null) return script({ deltas: DEMO_ANSWER.split(/(?= )/), delayMs: DEMO_DELAY_MS });
@@ -33,7 +34,8 @@ export function readScript(messages) {
     const system = textOf(messages.find((m) => m.role === "system" || m.role === "developer")).slice(-ECHOED_SYSTEM_CHARS);
     deltas = pieces(`ECHO ${untouchable({ user: textOf(message), images: countImages(message), system })}`, ECHO_PIECE_CODE_POINTS);
   }
-  const stop = STOPS.find((word) => words[word] !== undefined);
+  const isOver = words.retry !== undefined && callNumber(JSON.stringify(words)) > number(words.retry, 0);
+  const stop = isOver ? undefined : STOPS.find((word) => words[word] !== undefined);
   return script({
     delayMs,
     deltas,
@@ -55,7 +57,7 @@ const ECHO_PIECE_CODE_POINTS = 200;
 const ECHOED_SYSTEM_CHARS = 6_000; // what a caller adds stands near the end, before up to 1.5 kB of the gateway's own text
 
 const STOPS = ["cut", "streamerror", "stall"];
-const WORDS = new Set(["deltas", "delay", "error", "empty", "finish", "tool", "tooltext", "args", "reasoning", "text", "echo", ...STOPS]);
+const WORDS = new Set(["deltas", "delay", "error", "empty", "finish", "tool", "tooltext", "args", "reasoning", "text", "echo", "retry", ...STOPS]);
 
 const DEMO_ANSWER =
   "Hello! This answer comes from a scripted model on your own machine, behind a real OpenClaw gateway. " +

@@ -6,16 +6,17 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
 import { startGateway, warmUp } from "../../scripts/openclaw/gateway.mjs";
 import { installOpenClaw } from "../../scripts/openclaw/install.mjs";
 import { startProvider } from "../../scripts/openclaw/provider.mjs";
 import { findNode } from "../../scripts/setup.mjs";
 import { collect, lines, newDevice, newKey, pairDevice, post, says, sdk, until } from "../support/front.mjs";
+import { startTunnel } from "../support/openclaw.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const version = process.env.OPENCLAW_VERSION ?? "2026.9.6";
@@ -338,6 +339,42 @@ describe(`OpenClaw ${version}`, () => {
     assert.equal(provider.requests.length - calls, 1);
   });
 
+  test("words of an attempt that failed while there was no connection are never taken for the answer", async () => {
+    // The attempt says three words and fails; the next one says all. The way is shut from the second word on, until the run is over or only until
+    // its second attempt.
+    for (const [delayMs, openAgain] of [
+      [300, () => until("the run is over", () => provider.requests.at(-1).finished).then(() => sleep(1_000))],
+      [301, () => {}],
+    ]) {
+      const calls = provider.requests.length;
+      const prompt = `[[fake deltas=12 delay=${delayMs} retry=1 cut=3]]`;
+      const stream = await sdk(worker, key).chat.completions.create(says(prompt, { stream: true }));
+      let text = "";
+      let opened;
+      const reopen = async () => {
+        await until("the second attempt is made", () => provider.requests.length - calls === 2);
+        await openAgain();
+        tunnel.open();
+      };
+      let failure;
+      try {
+        for await (const { choices } of stream) {
+          text += choices[0]?.delta.content ?? "";
+          if (opened || !text.includes("w1")) continue;
+          tunnel.shut();
+          opened = reopen();
+        }
+      } catch (error) {
+        failure = error;
+      }
+      await opened;
+      // Protocol 3 repeats the words of both attempts, and tells of the failure only while it happens.
+      if (protocol === 3) assert.equal(failure?.code, "answer_lost", prompt);
+      assert.equal(text, failure ? "w0 w1" : words(12), prompt);
+      assert.equal(provider.requests.length - calls, 2);
+    }
+  });
+
   /** Streams a slow answer, does `what` to the gateway in the middle of it, starts it again, and tells how the stream ended. */
   async function interruptedBy(what) {
     const calls = provider.requests.length;
@@ -384,43 +421,3 @@ describe(`OpenClaw ${version}`, () => {
     await assert.rejects(sdk(worker, key).chat.completions.create(says("hi")), (error) => [502, 503].includes(error.status));
   });
 });
-
-/** A tunnel as its gateway sees one: a connection from this host whose request says that it was forwarded. */
-async function startTunnel(port) {
-  const sockets = new Set();
-  const tunnel = { connections: 0 };
-  const server = createServer((client) => {
-    tunnel.connections += 1;
-    const origin = connect(port, "127.0.0.1");
-    for (const socket of [client, origin]) {
-      sockets.add(socket);
-      socket.on("close", () => {
-        sockets.delete(socket);
-        client.destroy();
-        origin.destroy();
-      });
-      socket.on("error", () => socket.destroy());
-    }
-    let head = "";
-    const onHead = (bytes) => {
-      head += bytes.toString("latin1");
-      const end = head.indexOf("\r\n");
-      if (!head.includes("\r\n\r\n")) return;
-      client.off("data", onHead);
-      origin.write(Buffer.from(`${head.slice(0, end)}\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https${head.slice(end)}`, "latin1"));
-      client.pipe(origin);
-    };
-    client.on("data", onHead);
-    origin.pipe(client);
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  tunnel.url = `ws://127.0.0.1:${server.address().port}`;
-  tunnel.cut = () => {
-    for (const socket of sockets) socket.destroy();
-  };
-  tunnel.close = () => {
-    tunnel.cut();
-    return new Promise((resolve) => server.close(resolve));
-  };
-  return tunnel;
-}

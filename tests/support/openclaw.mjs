@@ -98,10 +98,12 @@ export async function startOpenClawFront({ entries, vars = {}, onCall }) {
 }
 
 /** A tunnel as its gateway sees one: a connection from this host whose request says that it was forwarded. */
-async function startTunnel(port) {
+export async function startTunnel(port) {
   const sockets = new Set();
+  let isShut = false;
   const tunnel = { connections: 0 };
   const server = createServer((client) => {
+    if (isShut) return client.destroy();
     tunnel.connections += 1;
     const origin = connect(port, "127.0.0.1");
     for (const socket of [client, origin]) {
@@ -128,9 +130,20 @@ async function startTunnel(port) {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   tunnel.url = `ws://127.0.0.1:${server.address().port}`;
   /** Sockets that are open, both sides of each connection counted. */
-  tunnel.open = () => sockets.size;
-  tunnel.close = () => {
+  tunnel.sockets = () => sockets.size;
+  tunnel.cut = () => {
     for (const socket of sockets) socket.destroy();
+  };
+  /** Cuts, and lets nobody through until it is opened again. */
+  tunnel.shut = () => {
+    isShut = true;
+    tunnel.cut();
+  };
+  tunnel.open = () => {
+    isShut = false;
+  };
+  tunnel.close = () => {
+    tunnel.cut();
     return new Promise((resolve) => server.close(resolve));
   };
   return tunnel;

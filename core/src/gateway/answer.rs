@@ -166,10 +166,11 @@ impl AnswerText {
     }
 
     /// Takes the whole answer as the final response repeats it (protocol 3), and returns what was not told at its end. What is missing in
-    /// its middle cannot be made up for; what merely differs is the same answer, tidied up by the gateway. After a failed attempt the
-    /// response repeats that one's words too, and says nothing of what was told.
-    pub(crate) fn check_whole(&mut self, whole: &str) -> Result<&str, Failure> {
+    /// its middle cannot be made up for; what merely differs is the same answer, tidied up by the gateway. After a failed attempt, which
+    /// `at_first_attempt` rules out, the response repeats that one's words too, and says nothing of what was told.
+    pub(crate) fn check_whole(&mut self, messages: &[&str], at_first_attempt: bool) -> Result<&str, Failure> {
         let from = self.sent.len();
+        let whole = messages.join(SEPARATOR);
         if self.restarted || whole.len() <= from {
             return Ok("");
         }
@@ -182,6 +183,9 @@ impl AnswerText {
             .take_while(same)
             .count();
         if head == from {
+            if !self.is_of_one_attempt(messages, at_first_attempt) {
+                return Err(Failure::AnswerLost);
+            }
             self.sent.push_str(whole.get(from..).unwrap_or_default());
         } else if head.saturating_add(tail) >= from {
             return Err(Failure::AnswerLost);
@@ -189,9 +193,13 @@ impl AnswerText {
         self.fresh(from)
     }
 
-    /// Takes the whole answer of a run that ended.
-    pub(crate) fn complete(&mut self, whole: &str) -> Result<&str, Failure> {
+    /// Takes the whole answer of a run that ended (protocol 3), where no words of a failed attempt can be in it.
+    pub(crate) fn complete(&mut self, messages: &[&str], at_first_attempt: bool) -> Result<&str, Failure> {
+        if !self.is_of_one_attempt(messages, at_first_attempt) {
+            return Err(Failure::AnswerLost);
+        }
         let from = self.sent.len();
+        let whole = messages.join(SEPARATOR);
         match whole.strip_prefix(&*self.sent) {
             Some(fresh) => self.sent.push_str(fresh),
             None if self.sent.trim_end() == whole.trim_end() => {}
@@ -199,6 +207,13 @@ impl AnswerText {
         }
         self.interruption = None;
         self.fresh(from)
+    }
+
+    /// Whether none of the messages of a final response (protocol 3) are the words of a failed attempt, which it repeats as if they were one: the
+    /// run's end says that there was none, or no message is there but those whose beginning was heard.
+    fn is_of_one_attempt(&self, messages: &[&str], at_first_attempt: bool) -> bool {
+        let begun = self.finished.len().saturating_add(usize::from(!self.sent.is_empty()));
+        at_first_attempt || messages.len() <= 1 || (!self.restarted && messages.len() <= begun)
     }
 
     pub(crate) fn ends_with(&self, text: &str) -> bool {
@@ -463,6 +478,43 @@ mod tests {
         let two = [item("1", "Let me check."), item("2", "It is")];
         assert_eq!(told(&two, "It is four.", 2), " four.");
         assert_eq!(told(&two, "Let me check.", 3), "");
+    }
+
+    #[test]
+    fn words_of_a_failed_attempt_are_never_taken_for_the_answer() {
+        let after = |updates: &[Update<'_>], messages: &[&str], at_first_attempt: bool| {
+            let mut answer = AnswerText::default();
+            for update in updates {
+                answer.update(*update).unwrap();
+            }
+            let unbroken = answer
+                .clone()
+                .check_whole(messages, at_first_attempt)
+                .map(str::to_owned);
+            answer.interrupt(false);
+            let interrupted = answer.complete(messages, at_first_attempt).map(str::to_owned);
+            assert_eq!(unbroken, interrupted);
+            interrupted
+        };
+        let one = [segment("w0", "w0"), segment("w0 w1", " w1")];
+        // A tool, or an attempt that failed: the end alone tells which.
+        let two = ["w0 w1 w2", "w0 w1 w2 w3"];
+        assert_eq!(after(&one, &two, true), Ok(" w2\n\nw0 w1 w2 w3".into()));
+        assert_eq!(after(&one, &two, false), Err(Failure::AnswerLost));
+        // One message is of one attempt, and the one under way is as good as whole.
+        assert_eq!(after(&one, &["w0 w1 w2"], false), Ok(" w2".into()));
+        let both = [one[0], one[1], segment("v0", "v0")];
+        assert_eq!(after(&both, &["w0 w1", "v0 v1"], false), Ok(" v1".into()));
+        assert_eq!(after(&both, &["w0 w1", "v0 v1", "v0"], false), Err(Failure::AnswerLost));
+
+        // An attempt that failed, and was heard of; what the next one says is not.
+        let mut answer = AnswerText::default();
+        answer.update(one[0]).unwrap();
+        answer.restart();
+        answer.update(one[0]).unwrap();
+        answer.update(segment("w0\n\nw1", "\n\nw1")).unwrap();
+        answer.interrupt(false);
+        assert_eq!(answer.complete(&["w0", "w1 w2"], false), Err(Failure::AnswerLost));
     }
 
     #[test]

@@ -96,6 +96,10 @@ pub(crate) struct AgentEvent<'a> {
     /// Its shape depends on `stream`.
     #[serde(borrow)]
     pub data: Json<'a>,
+    /// Looked at in `lifecycle` events only. Source: OpenClaw 2026.3.13, `march-provider_cut`: after a run's first failed attempt its
+    /// events name no session any more.
+    #[serde(borrow)]
+    pub session_key: Option<Cow<'a, str>>,
 }
 
 /// A value that is read once it is known what it should be.

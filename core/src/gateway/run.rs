@@ -40,10 +40,10 @@ use serde_json::value::RawValue;
 
 use crate::agent::AgentId;
 use crate::error::{Failure, ProviderFailure};
-use crate::gateway::answer::{AnswerText, SEPARATOR, Update};
+use crate::gateway::answer::{AnswerText, Update};
 use crate::gateway::frame::{
     AgentEvent, AgentMeta, AgentParams, AgentResult, AssistantData, AttachmentParams, LifecycleData, NoParams,
-    RunError, RunParams, SubscribeParams, ThinkingData,
+    RunError, RunParams, RunResult, SubscribeParams, ThinkingData,
 };
 use crate::gateway::link::{Incoming, Link, Protocol, Rejection, RequestId};
 use crate::gateway::{progress, refusal, roster};
@@ -61,7 +61,7 @@ const IN_FLIGHT: &str = "in_flight";
 #[derive(Debug, Clone)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "four facts, none of which follows from another"
+    reason = "five facts, none of which follows from another"
 )]
 pub(crate) struct Run {
     turn: Turn,
@@ -77,6 +77,8 @@ pub(crate) struct Run {
     thought: String,
     /// The model came to its answer's end (protocol 4).
     finished_saying: bool,
+    /// The run came to its end without a failed attempt at the model (protocol 3).
+    at_first_attempt: bool,
     /// The class of the last failed attempt at the model.
     provider_failure: Option<ProviderFailure>,
     /// `agent` was sent, and not refused.
@@ -122,6 +124,7 @@ impl Run {
             text: AnswerText::default(),
             thought: String::new(),
             finished_saying: false,
+            at_first_attempt: false,
             provider_failure: None,
             may_have_started: false,
             accepted: false,
@@ -506,7 +509,7 @@ impl Run {
             }
             "lifecycle" => {
                 if let Some(data) = event.data.read::<LifecycleData<'_>>() {
-                    self.receive_lifecycle(&data, show);
+                    self.receive_lifecycle(&data, event.session_key.is_some(), show);
                     // Protocol 3 answers `accepted` to two who ask at once, and tells the end to the first of them only.
                     if self.turn.may_exist
                         && data.phase == "end"
@@ -540,13 +543,19 @@ impl Run {
         }
     }
 
-    fn receive_lifecycle(&mut self, data: &LifecycleData<'_>, show: &mut impl FnMut(RunEvent<'_>)) {
+    fn receive_lifecycle(
+        &mut self,
+        data: &LifecycleData<'_>,
+        names_session: bool,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) {
         match &*data.phase {
             "start" => {
                 self.provider_failure = None;
                 self.finished_saying = false;
             }
             "finishing" => self.finished_saying = true,
+            "end" => self.at_first_attempt = names_session,
             // Protocol 3 tells a failed attempt this way, and then begins its text anew.
             "error"
                 if self
@@ -609,9 +618,8 @@ impl Run {
                     show(RunEvent::Text(untold));
                 }
             } else if !self.is_v4() {
-                let said = reply.result.payloads.iter().filter(|payload| !payload.is_error);
-                let all: Vec<&str> = said.filter_map(|payload| payload.text.as_deref()).collect();
-                let untold = self.text.check_whole(&all.join(SEPARATOR))?;
+                let all: Vec<&str> = said(&reply.result).collect();
+                let untold = self.text.check_whole(&all, self.at_first_attempt)?;
                 if !untold.is_empty() {
                     show(RunEvent::Text(untold));
                 }
@@ -619,8 +627,7 @@ impl Run {
             return Ok(());
         }
         // An answer that no model wrote, such as a command's, is not streamed.
-        for payload in reply.result.payloads.iter().filter(|payload| !payload.is_error) {
-            let text = payload.text.as_deref().unwrap_or_default();
+        for text in said(&reply.result) {
             let fresh = self.text.update(Update {
                 item: None,
                 text,
@@ -650,6 +657,12 @@ impl Run {
             show(RunEvent::Ended(result));
         }
     }
+}
+
+/// What a final response repeats of the answer: protocol 4 its last message, protocol 3 all of them.
+fn said<'a>(result: &'a RunResult<'_>) -> impl Iterator<Item = &'a str> {
+    let shown = result.payloads.iter().filter(|payload| !payload.is_error);
+    shown.filter_map(|payload| payload.text.as_deref())
 }
 
 fn read_result(payload: Option<&RawValue>) -> Result<AgentResult<'_>, Failure> {

@@ -44,10 +44,15 @@ pub(crate) fn skim(frame: &str) -> Option<Skimmed<'_>> {
     let event = if is_agent {
         let (run_id, rest) = until(rest, STREAM)?;
         let (stream, data) = until(rest, DATA)?;
+        // The one stream of which more is read than its data; its events are few.
+        if stream == "lifecycle" {
+            return None;
+        }
         Event::Agent(AgentEvent {
             run_id: Cow::Borrowed(run_id),
             stream: Cow::Borrowed(stream),
             data: Json::beginning(data),
+            session_key: None,
         })
     } else {
         Event::Chat(Json::beginning(rest))

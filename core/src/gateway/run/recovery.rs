@@ -3,13 +3,12 @@
 use serde_json::value::RawValue;
 
 use crate::error::{Cause, Failure};
-use crate::gateway::answer::SEPARATOR;
 use crate::gateway::frame::{AgentParams, AgentResult, ChatEvent, Json, RunParams, RunResult};
 use crate::gateway::link::{Link, Protocol, Rejection};
 use crate::gateway::refusal;
 use crate::turn::RunEvent;
 
-use super::{ACCEPTED, IN_FLIGHT, Run, State, agent_meta, read_result, subscribe};
+use super::{ACCEPTED, IN_FLIGHT, Run, State, agent_meta, read_result, said, subscribe};
 
 /// An agent and a channel that no gateway has: see the module above.
 const NOBODY: &str = "clawfront-nobody";
@@ -332,14 +331,10 @@ impl Run {
         result: &RunResult<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        let said = || {
-            let shown = result.payloads.iter().filter(|payload| !payload.is_error);
-            shown.filter_map(|payload| payload.text.as_deref())
-        };
         let fresh = if self.is_v4() {
             // Protocol 4 repeats the last message only.
             let last = result.meta.final_assistant_visible_text.as_deref();
-            let last = last.or_else(|| said().next()).unwrap_or_default();
+            let last = last.or_else(|| said(result).next()).unwrap_or_default();
             match (self.text.is_settled(), self.recovery.told) {
                 (true, true) => return Ok(()),
                 (true, false) if self.text.ends_with(last) => return Ok(()),
@@ -349,9 +344,8 @@ impl Run {
             let turns = agent_meta(result.meta.agent_meta).assistant_turns;
             self.text.update_last(last, turns.unwrap_or_default())?
         } else {
-            // Protocol 3 repeats all of them.
-            let all: Vec<&str> = said().collect();
-            self.text.complete(&all.join(SEPARATOR))?
+            let all: Vec<&str> = said(result).collect();
+            self.text.complete(&all, self.at_first_attempt)?
         };
         if !fresh.is_empty() {
             show(RunEvent::Text(fresh));
