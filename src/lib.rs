@@ -4,6 +4,7 @@ mod agents;
 mod bindings;
 mod body;
 mod chat;
+mod frames;
 mod lifeline;
 mod limits;
 mod listener;
@@ -13,7 +14,6 @@ mod panics;
 mod relay;
 mod respond;
 mod socket;
-mod text;
 mod upgrade;
 
 use std::net::IpAddr;

@@ -23,8 +23,19 @@ impl Listener {
         lifeline: &Lifeline,
         handle: impl FnMut(E) + 'static,
     ) -> Option<Self> {
+        Self::filtered(target, event, lifeline, Function::clone, handle)
+    }
+
+    /// One that is called by what `filter` makes of it.
+    pub(crate) fn filtered<E: wasm_bindgen::convert::FromWasmAbi + 'static>(
+        target: &EventTarget,
+        event: &'static str,
+        lifeline: &Lifeline,
+        filter: impl FnOnce(&Function) -> Function,
+        handle: impl FnMut(E) + 'static,
+    ) -> Option<Self> {
         let handler: Closure<dyn FnMut(E)> = Closure::new(handle);
-        let function = lifeline.guard(handler.as_ref());
+        let function = filter(&lifeline.guard(handler.as_ref()));
         target.add_event_listener_with_callback(event, &function).ok()?;
         Some(Self {
             target: target.clone(),

@@ -17,17 +17,18 @@ use js_sys::{Function, Object, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
-    AbortSignal, ByteLengthQueuingStrategy, CloseEvent, Event, EventTarget, MessageEvent, QueuingStrategyInit,
-    ReadableStream, ReadableStreamDefaultController,
+    AbortSignal, ByteLengthQueuingStrategy, CloseEvent, Event, EventTarget, QueuingStrategyInit, ReadableStream,
+    ReadableStreamDefaultController,
 };
 use worker::WebSocket;
 use worker::js_sys::futures::{JsFuture, spawn_local};
 
+use crate::frames::Frames;
 use crate::lifeline::Lifeline;
 use crate::limits::Slot;
 use crate::listener::{Deferred, Listener};
 use crate::socket::Socket;
-use crate::{now_ms, respond, text, upgrade};
+use crate::{now_ms, respond, upgrade};
 
 /// What is kept for a client that has not read it, in bytes, and what comes with one frame beyond that.
 const MAX_BUFFERED_BYTES: u32 = 1024 * 1024;
@@ -198,12 +199,19 @@ impl Relay {
         let mut inner = self.0.borrow_mut();
         inner.lifeline.set_socket(socket.as_ref());
         let relay = self.clone();
-        let message = Listener::new(target, "message", &inner.lifeline, move |event: MessageEvent| {
-            // The protocol has text frames only.
-            text::with(&event, |frame| {
+        let frames = Rc::new(Frames::new(&inner.exchange));
+        let source = Rc::clone(&frames);
+        let filter = |handler: &Function| source.filter(handler);
+        let message = Listener::filtered(target, "message", &inner.lifeline, filter, move |_: Event| {
+            frames.with(|frame, skipped| {
                 #[cfg(feature = "panics")]
                 crate::panics::look(crate::panics::AT_FRAME, frame.as_bytes());
-                relay.handle(Input::Frame(frame));
+                relay.turn(|inner, now_ms| {
+                    inner.exchange.skip(skipped);
+                    inner.step(Input::Frame(frame), now_ms);
+                    frames.select(&inner.exchange);
+                    inner.perform(now_ms)
+                });
             });
         });
         let relay = self.clone();

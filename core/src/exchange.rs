@@ -299,6 +299,21 @@ impl Exchange {
         self.run.may_have_started()
     }
 
+    /// The id that events of the run have. Those of others can be skipped.
+    pub fn run_id(&self) -> &str {
+        self.run.id()
+    }
+
+    /// Whether the event `chat` is read; if not, it can be skipped.
+    pub fn needs_chat(&self) -> bool {
+        self.run.needs_chat()
+    }
+
+    /// So many events were skipped between the last frame and the next.
+    pub fn skip(&mut self, events: u32) {
+        self.link.skip(events);
+    }
+
     pub fn outcome(&self) -> &Outcome {
         &self.reply.outcome
     }

@@ -12,16 +12,17 @@ import { collect, start, stop } from "../../scripts/processes.mjs";
  * platform's rate-limit binding is one; `services` (`{ GATEWAY: "127.0.0.1:18789" }`) are service bindings, and where each leads.
  * `modules` are the files of another Worker's `build`, the one to begin with first, and `authorities` are certificates (PEM) that it
  * trusts beside the public ones'. Resolves once it listens.
- * @returns {Promise<{url: string, port: number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is what the Worker and
+ * Of an `inspected` one `inspector` is the port where its runtime can be asked with the DevTools protocol.
+ * @returns {Promise<{url: string, port: number, inspector?: number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is what the Worker and
  *   workerd have printed so far, line by line.
  */
-export async function startWorker({ vars = {}, rateLimits = {}, services = {}, port = 0, build = BUILD, modules = MODULES, authorities = [] } = {}) {
+export async function startWorker({ vars = {}, rateLimits = {}, services = {}, port = 0, build = BUILD, modules = MODULES, authorities = [], inspected = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "clawfront-worker-"));
   // Copied, not referred to: a build during a test run must not change the Worker under test.
   for (const name of modules) cpSync(join(build, name), join(folder, name));
   writeFileSync(join(folder, "config.capnp"), config(vars, rateLimits, services, port, modules, authorities), { mode: 0o600 });
 
-  const child = start(workerdPath(), ["serve", "--control-fd=3", join(folder, "config.capnp")], {
+  const child = start(workerdPath(), ["serve", "--control-fd=3", ...(inspected ? ["--inspector-addr=127.0.0.1:0"] : []), join(folder, "config.capnp")], {
     // The test runner is ended as a group, this with it.
     group: false,
     stdio: ["ignore", "pipe", "pipe", "pipe"],
@@ -36,9 +37,10 @@ export async function startWorker({ vars = {}, rateLimits = {}, services = {}, p
   };
 
   try {
-    const listening = await Promise.race([listeningPort(child), child.ended, expiry()]);
-    if (typeof listening !== "number") throw new Error(`workerd did not start:\n${log.join("\n")}`);
-    return { url: `http://127.0.0.1:${listening}`, port: listening, pid: child.pid, log, stop: end };
+    const listening = await Promise.race([ports(child, inspected), child.ended, expiry()]);
+    const { http: port, inspector } = listening ?? {};
+    if (port === undefined) throw new Error(`workerd did not start:\n${log.join("\n")}`);
+    return { url: `http://127.0.0.1:${port}`, port, inspector, pid: child.pid, log, stop: end };
   } catch (error) {
     await end();
     throw error;
@@ -114,12 +116,15 @@ function workerdPath() {
   return join(dirname(require.resolve(`@cloudflare/workerd-${platform}/package.json`)), "bin/workerd");
 }
 
-/** workerd reports the port that "any free one" became on the control descriptor. */
-function listeningPort(child) {
+/** workerd reports the ports that "any free one" became on the control descriptor. */
+function ports(child, inspected) {
+  const known = {};
   return new Promise((resolve) =>
     collect(child.stdio[3], (line) => {
       const message = JSON.parse(line);
-      if (message.event === "listen" && message.socket === "http") resolve(message.port);
+      if (message.event === "listen" && message.socket === "http") known.http = message.port;
+      if (message.event === "listen-inspector") known.inspector = message.port;
+      if (known.http !== undefined && (known.inspector !== undefined || !inspected)) resolve(known);
     }),
   );
 }

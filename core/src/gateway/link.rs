@@ -84,6 +84,8 @@ pub(crate) struct Link {
     challenged_ms: u64,
     /// `seq` of the last event.
     last_seq: Option<u64>,
+    /// Events since that one that nobody looked at.
+    skipped: u64,
     /// The events do not follow upon each other.
     has_gap: bool,
 }
@@ -146,6 +148,7 @@ impl Link {
             next_id: 1,
             challenged_ms: 0,
             last_seq: None,
+            skipped: 0,
             has_gap: false,
         }
     }
@@ -200,9 +203,21 @@ impl Link {
 
     /// Whether an event was there before: on protocol 3 the same words would be said twice.
     fn is_again(&mut self, seq: u64) -> bool {
-        let last = self.last_seq.replace(seq);
-        self.has_gap |= last.is_some_and(|last| seq != last && seq != last.saturating_add(1));
-        last == Some(seq)
+        let skipped = std::mem::take(&mut self.skipped);
+        let Some(last) = self.last_seq.replace(seq) else {
+            return false;
+        };
+        let next = last.saturating_add(1);
+        let is_again = seq == last && skipped == 0;
+        // More were skipped than there were: one of them came twice, which changes nothing.
+        let follows = is_again || seq == next || (skipped > 0 && seq <= next.saturating_add(skipped));
+        self.has_gap |= !follows;
+        is_again
+    }
+
+    /// So many events came that nobody looked at.
+    pub(crate) fn skip(&mut self, events: u32) {
+        self.skipped = self.skipped.saturating_add(u64::from(events));
     }
 
     /// Whether events are missing, or came in another order, since this was asked last; on protocol 3 that means nothing, for it counts

@@ -11,5 +11,5 @@ mod progress;
 pub mod refusal;
 pub mod roster;
 pub(crate) mod run;
-mod skim;
+pub mod skim;
 pub mod upgrade;

@@ -233,6 +233,16 @@ impl Run {
         matches!(self.state, State::Starting { .. })
     }
 
+    pub(crate) fn id(&self) -> &str {
+        self.turn.run.as_str()
+    }
+
+    /// Whether the answer is taken from the event `chat`, where items no longer tell it. Protocol 3 joins them by nothing there, so that
+    /// it cannot be told where one ends.
+    pub(crate) fn needs_chat(&self) -> bool {
+        self.text.is_interrupted() && self.is_v4()
+    }
+
     pub(crate) fn agent(&self) -> Option<&AgentId> {
         match (&self.target, &self.turn.agent) {
             (Some(target), _) => Some(&target.agent),

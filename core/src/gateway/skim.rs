@@ -28,8 +28,10 @@ pub(crate) enum Event<'a> {
     Chat(Json<'a>),
 }
 
-const AGENT: &str = r#"{"type":"event","event":"agent","payload":{"runId":""#;
-const CHAT: &str = r#"{"type":"event","event":"chat","payload":"#;
+/// What the event `agent` begins with; its run's id follows.
+pub const AGENT: &str = r#"{"type":"event","event":"agent","payload":{"runId":""#;
+/// What the event `chat` begins with; its payload follows.
+pub const CHAT: &str = r#"{"type":"event","event":"chat","payload":"#;
 const SEQ: &str = r#","seq":"#;
 const STREAM: &str = r#"","stream":""#;
 const DATA: &str = r#"","data":"#;

@@ -10,6 +10,7 @@ use clawfront_core::config::{Config, Gateway};
 use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input, Output};
 use clawfront_core::gateway::diagnosis::Diagnosis;
+use clawfront_core::gateway::skim::{AGENT, CHAT};
 use clawfront_core::openai::chat::{self, Entropy};
 use clawfront_core::openai::{Completion, Form, Rendition};
 use clawfront_core::respond::{Common, Head};
@@ -68,26 +69,26 @@ impl Shown {
 pub(crate) fn recording(name: &str, nth: usize) -> Vec<Recorded> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/transcripts/{name}.jsonl"));
     let text = fs::read_to_string(path).unwrap();
-    let rows: Vec<Value> = text
+    let rows: Vec<(&str, Value)> = text
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter(|row| row["dir"].is_string())
+        .map(|line| (line, serde_json::from_str::<Value>(line).unwrap()))
+        .filter(|(_, row)| row["dir"].is_string())
         .collect();
     let requests: Vec<&Value> = rows
         .iter()
-        .filter(|row| row["dir"] == "out" && row["frame"]["method"] == "agent")
-        .map(|row| &row["frame"])
+        .filter(|(_, row)| row["dir"] == "out" && row["frame"]["method"] == "agent")
+        .map(|(_, row)| &row["frame"])
         .collect();
     let request = requests.get(nth);
     let protocol = rows
         .iter()
-        .find_map(|row| row["frame"]["payload"]["protocol"].as_u64())
+        .find_map(|(_, row)| row["frame"]["payload"]["protocol"].as_u64())
         .unwrap_or(4);
     // `connect`, then on protocol 4 the subscription, then `agent`.
     let our_agent_id = if protocol == 4 { "3" } else { "2" };
     let mut connects = 0;
     let mut recorded = Vec::new();
-    for row in &rows {
+    for (line, row) in &rows {
         if row["frame"]["event"] == "connect.challenge" {
             connects += 1;
             if connects > 1 {
@@ -102,6 +103,12 @@ pub(crate) fn recording(name: &str, nth: usize) -> Vec<Recorded> {
         if row["dir"] != "in" {
             continue;
         }
+        // Events as the gateway wrote them: the order of their members is what they are told by.
+        let mut text = line
+            .split_once(r#""frame":"#)
+            .and_then(|(_, rest)| rest.strip_suffix('}'))
+            .unwrap()
+            .to_owned();
         let mut frame = row["frame"].clone();
         if frame["type"] == "res" {
             let id = frame["id"].as_str().unwrap();
@@ -113,12 +120,12 @@ pub(crate) fn recording(name: &str, nth: usize) -> Vec<Recorded> {
                 format!("other-{id}")
             };
             frame["id"] = ours.into();
+            text = frame.to_string();
         }
-        let mut frame = frame.to_string();
         if let Some(run) = request.and_then(|request| request["params"]["idempotencyKey"].as_str()) {
-            frame = frame.replace(run, RUN_ID);
+            text = text.replace(run, RUN_ID);
         }
-        recorded.push(Recorded::Frame(frame));
+        recorded.push(Recorded::Frame(text));
     }
     recorded
 }
@@ -182,6 +189,26 @@ pub(crate) fn exchange(form: Form) -> Exchange {
 
 /// Gives the exchange one input and adds what follows to `shown`; after the end nothing may follow.
 pub(crate) fn feed(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown: &mut Shown) {
+    if let Input::Frame(frame) = &input
+        && is_surplus(exchange, frame)
+    {
+        exchange.skip(1);
+        return;
+    }
+    feed_all(exchange, input, now_ms, shown);
+}
+
+/// What the Worker hands over nothing of, as `src/frames.js` has it.
+pub(crate) fn is_surplus(exchange: &Exchange, frame: &str) -> bool {
+    if frame.starts_with(CHAT) {
+        return !exchange.needs_chat();
+    }
+    let id = frame.strip_prefix(AGENT).and_then(|rest| rest.split_once('"'));
+    id.is_some_and(|(id, _)| id != exchange.run_id() && !id.contains('\\'))
+}
+
+/// The same without leaving anything out.
+pub(crate) fn feed_all(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown: &mut Shown) {
     let mut out = Output::default();
     exchange.handle(input, gateway(), now_ms, &mut out);
     if shown.ended {

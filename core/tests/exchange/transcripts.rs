@@ -7,7 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::replay::{
-    Recorded, START_MS, Shown, exchange, exchange_of, feed, out_of_reach, recording, replay, replay_to, step,
+    Recorded, START_MS, Shown, exchange, exchange_of, feed, feed_all, is_surplus, out_of_reach, recording, replay,
+    replay_to, step,
 };
 use clawfront_core::exchange::Input;
 use clawfront_core::openai::Form;
@@ -62,6 +63,29 @@ fn every_recorded_run_yields_exactly_the_expected_bytes() {
         compare(&format!("{name}.sse"), &streamed);
         compare(&format!("{name}.json"), &whole);
     }
+}
+
+#[test]
+fn what_is_skipped_changes_nothing() {
+    let mut skipped = 0;
+    for (name, nth, _) in RUNS {
+        let recorded = recording(name, nth);
+        for form in [STREAM, Form::Whole] {
+            let (mut all, mut some) = (exchange(form), exchange(form));
+            let (mut heard, mut picked) = (Shown::default(), Shown::default());
+            for (now_ms, item) in (START_MS..).zip(&recorded) {
+                if let Recorded::Frame(frame) = item {
+                    skipped += usize::from(is_surplus(&some, frame));
+                    feed_all(&mut all, Input::Frame(frame), now_ms, &mut heard);
+                } else {
+                    step(&mut all, item, now_ms, &mut heard);
+                }
+                step(&mut some, item, now_ms, &mut picked);
+                assert_eq!((&heard.body, &heard.frames), (&picked.body, &picked.frames), "{name}");
+            }
+        }
+    }
+    assert!(skipped > 300, "only {skipped}");
 }
 
 #[test]

@@ -290,8 +290,7 @@ impl Run {
         payload: Json<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        // Protocol 3 joins the items by nothing, so that it cannot be told where one ends.
-        if !self.text.is_interrupted() || !self.is_going() || !self.is_v4() {
+        if !self.needs_chat() || !self.is_going() {
             return Ok(());
         }
         let Some(chat) = payload.read::<ChatEvent<'_>>() else {
