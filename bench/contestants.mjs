@@ -7,9 +7,9 @@ import { startWorker } from "../tests/support/worker.mjs";
 /**
  * Starts a Worker in a workerd of its own for each of `names`, which are those of `builds`, and a gateway: one for all, or, `apart`, one for each, as a
  * gateway tells everybody of everybody's runs. `work` gets `{ workers, sims }`, each of the workers with its `label`, `key` and `sim`. `entries` are further
- * client keys. The gateways pace nothing by themselves, and without `tasks` tell nobody of tasks. All are ended afterwards, however it goes.
+ * client keys. Of `inspected` workers the runtime can be asked. The gateways pace nothing by themselves, and without `tasks` tell nobody of tasks. All are ended afterwards, however it goes.
  */
-export async function withContestants(names, { builds, simBinary, protocol = 4, apart = false, tasks = true, entries = [] }, work) {
+export async function withContestants(names, { builds, simBinary, protocol = 4, apart = false, tasks = true, inspected = false, entries = [] }, work) {
   const sims = [];
   const workers = {};
   const open = async () => {
@@ -23,7 +23,7 @@ export async function withContestants(names, { builds, simBinary, protocol = 4, 
     for (const name of names) {
       const sim = !apart && sims.length > 0 ? sims[0] : await open();
       const vars = { GATEWAY_URL: sim.url, GATEWAY_TOKEN: sim.token, DEVICE_KEY: device.device_key, CLIENT_KEYS: [key.entry, ...entries].join("\n") };
-      const worker = await startWorker({ ...builds[name], vars });
+      const worker = await startWorker({ ...builds[name], vars, inspected });
       workers[name] = Object.assign(worker, { label: name, key: key.key, sim });
     }
     return await work({ workers, sims });

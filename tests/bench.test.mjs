@@ -11,7 +11,7 @@ import { median, percentile } from "../bench/statistics.mjs";
 import { ROOT, SIM } from "../scripts/paths.mjs";
 
 /** Those that need nothing but what every test needs. */
-const MEASURED = ["cpu", "short", "bundle", "concurrency", "rejections"];
+const MEASURED = ["cpu", "short", "profile", "bundle", "concurrency", "rejections"];
 /** Each measurement has figures that are counts, and the same wherever it runs. */
 const COUNTS = [
   ["concurrency", "incomplete, or with another's words", 0],
