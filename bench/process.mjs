@@ -30,3 +30,24 @@ export async function costOf(pids, work) {
   const seconds = (performance.now() - startedMs) / 1_000;
   return { result, us: pids.map((pid, index) => cpuUs(pid) - before[index]), seconds };
 }
+
+/** A process and all that it has started and that is still there. */
+export function processTree(pid) {
+  const tree = [pid];
+  const children = Map.groupBy(runningProcesses(), ({ parentPid }) => parentPid);
+  for (const parent of tree) tree.push(...(children.get(parent) ?? []).map((child) => child.pid));
+  return tree;
+}
+
+/** `[{ pid, parentPid }]`, from field 4 of /proc/PID/stat (proc(5)), counted after the command name, which may hold blanks and brackets. */
+function runningProcesses() {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+      return [{ pid: Number(name), parentPid: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) }];
+    } catch {
+      // It ended between the two looks.
+      return [];
+    }
+  });
+}

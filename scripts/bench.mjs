@@ -29,6 +29,8 @@ async function main() {
   const only = values.only?.split(",");
   const unknown = only?.find((name) => !MEASUREMENTS.includes(name));
   if (unknown !== undefined) throw new Failure(`There is no measurement '${unknown}': there are ${MEASUREMENTS.join(", ")}.`);
+  // Hundreds of megabytes, which whoever measures something else need not wait for.
+  if (only === undefined || only.includes("peers")) await (await import("../bench/peers/install.mjs")).ensurePeers();
   // Shortened, its figures are worth nothing, and are not put in the place of others.
   const outdir = values.quick ? join(CACHE, "bench") : ROOT;
   await bench({ only, quick: values.quick, builds: BUILDS, simBinary: join(ROOT, "target", PROFILE, "clawfront-sim"), say, outdir });

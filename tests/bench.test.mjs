@@ -10,7 +10,7 @@ import { BUILDS } from "../bench/builds.mjs";
 import { median, percentile } from "../bench/statistics.mjs";
 import { ROOT, SIM } from "../scripts/paths.mjs";
 
-/** Those that need nothing but what every test needs. */
+/** Those that need nothing but what every test needs: `ttft` and `peers` need a real OpenClaw, and `peers` programs that are fetched for it alone. */
 const MEASURED = ["cpu", "short", "profile", "bundle", "concurrency", "rejections"];
 /** Each measurement has figures that are counts, and the same wherever it runs. */
 const COUNTS = [

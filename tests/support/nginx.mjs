@@ -43,7 +43,8 @@ export async function startNginx({ port, dir, tls }) {
   return { good, stripping, plain, stop: () => stop(child) };
 }
 
-function nginx() {
+/** Its program. */
+export function nginx() {
   try {
     execFileSync("nginx", ["-v"], { stdio: "ignore" });
     return "nginx";
@@ -59,7 +60,8 @@ function nginx() {
   return binary;
 }
 
-async function freePorts(count) {
+/** Ports of this host that nobody listens on. */
+export async function freePorts(count) {
   const servers = await Promise.all(
     Array.from({ length: count }, () => new Promise((resolve) => {
       const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
