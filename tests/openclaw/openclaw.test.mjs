@@ -28,6 +28,9 @@ const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`
 /** The gateway tries for minutes: longer than is worth waiting for here. */
 const PROVIDER_LIMIT_MS = 45_000;
 
+/** A heartbeat comes after 15 s of silence. */
+const HEARTBEAT_LIMIT_MS = 18_000;
+
 /** What a stream says in that time, then it is left. */
 async function readFor(response, limitMs) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -232,6 +235,20 @@ describe(`OpenClaw ${version}`, () => {
     console.log(seen.map(([directive, failed, tries]) => `${directive}: ${failed ?? "still trying"}, ${tries} failures told`).join("; "));
     // An attempt that cannot succeed is not made again.
     assert.ok(seen[0][1], "a key that the provider does not know ends the run");
+  });
+
+  test("a provider that stalls in mid-answer is a stream that waits, with heartbeats, and ends with its client", async () => {
+    const calls = provider.requests.length;
+    const response = await post(worker, key, says("x [[fake deltas=6 delay=10 stall=3]]", { stream: true, user: "stalled" }));
+    const text = await readFor(response, HEARTBEAT_LIMIT_MS);
+    assert.match(text, /"content":" ?w0/);
+    assert.match(text, /^: ping$/m);
+    assert.doesNotMatch(text, /"finish_reason":"|"error"|\[DONE\]/);
+    const request = provider.requests[calls];
+    assert.deepEqual([provider.requests.length - calls, request.deltas], [1, 3]);
+    // In silence it is the next heartbeat that finds the client gone.
+    if (protocol === 4) await until("the model's work is stopped", () => request.aborted, HEARTBEAT_LIMIT_MS);
+    else assert.equal(request.aborted, false);
   });
 
   test("a client that leaves stops the model's work where the gateway allows it", async () => {
