@@ -18,7 +18,7 @@ import { renewTables, writePlots } from "./page.mjs";
 import { printTable } from "./table.mjs";
 
 /** In this order. Each is imported only where it is run: some need packages that others do not. */
-export const MEASUREMENTS = ["cpu", "short", "profile", "ttft", "bundle", "concurrency", "rejections", "peers"];
+export const MEASUREMENTS = ["cpu", "short", "profile", "instructions", "ttft", "bundle", "concurrency", "rejections", "peers"];
 
 const ROUNDS = 5;
 const QUICK_ROUNDS = 2;

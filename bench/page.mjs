@@ -9,14 +9,16 @@ import { markdownTable } from "./table.mjs";
 export function renewTables(results, path) {
   if (!existsSync(path)) return;
   let page = readFileSync(path, "utf8");
-  const put = (name, text) => {
-    page = page.replace(new RegExp(`(<!-- bench:${name} -->\n)[^]*?(<!-- /bench:${name} -->)`), (_, begin, end) => `${begin}${text}\n${end}`);
-  };
-  put("machine", machine(results));
+  page = put(page, "machine", machine(results));
   for (const [name, measured] of Object.entries(results.measurements)) {
-    put(name, `${markdownTable(measured)}${measured.plot ? `\n\n![${measured.title}](performance/${name}.svg)` : ""}`);
+    page = put(page, name, `${markdownTable(measured)}${measured.plot ? `\n\n![${measured.title}](performance/${name}.svg)` : ""}`);
   }
   writeFileSync(path, page);
+}
+
+/** The same of one measurement, and of nothing else. */
+export function renewTable(name, measured, path) {
+  writeFileSync(path, put(readFileSync(path, "utf8"), name, markdownTable(measured)));
 }
 
 /** One SVG for each measurement that has something to plot. */
@@ -25,6 +27,10 @@ export function writePlots(results, folder) {
   for (const [name, { title, plot }] of Object.entries(results.measurements)) {
     if (plot) writeFileSync(join(folder, `${name}.svg`), barChart({ title, ...plot }));
   }
+}
+
+function put(page, name, text) {
+  return page.replace(new RegExp(`(<!-- bench:${name} -->\n)[^]*?(<!-- /bench:${name} -->)`), (_, begin, end) => `${begin}${text}\n${end}`);
 }
 
 function machine({ date, machine: { cpu, cores, memoryMib, kernel }, versions, load, loadAfter, rounds, quick }) {

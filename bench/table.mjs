@@ -14,6 +14,10 @@ export function printTable({ title, rows, notes = [] }, say) {
 
 /** The same in Markdown. */
 export function markdownTable({ rows, notes = [] }) {
+  if (rows.every(({ spread, target }) => !spread && !target)) {
+    const lines = rows.map((row) => `| ${row.label} | ${figure(row)} |`);
+    return ["| | |", "| --- | ---: |", ...lines, ...notes.map((note) => `\n${note}`)].join("\n");
+  }
   const lines = rows.map((row) => `| ${row.label} | ${figure(row)} | ${between(row)} | ${wanted(row)} |`);
   return ["| | median | least–most | target |", "| --- | ---: | ---: | --- |", ...lines, ...notes.map((note) => `\n${note}`)].join("\n");
 }

@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { buildPanickingWorker, buildWorker } from "./build.mjs";
 import { ensureClients } from "./clients.mjs";
 import { installOpenClaw } from "./gateways.mjs";
+import { checkInstructions } from "./instructions.mjs";
 import { buildNative } from "./native.mjs";
 import { ROOT } from "./paths.mjs";
 import { isEnding, run, stopAll } from "./processes.mjs";
@@ -51,6 +52,16 @@ async function native() {
   await cargo("Lints, native", ["clippy", "--workspace", "--all-targets", ...DENY_WARNINGS], "see the lints above.");
   await cargo("Lints, wasm32", ["clippy", "--package", "clawfront", "--package", "clawfront-core", ...WASM, ...DENY_WARNINGS], "see the lints above.");
   await cargo("Rust tests", ["test", "--workspace"], "see the failures above.");
+  await checkCases();
+  await checkInstructions();
+}
+
+/** The cases that core is measured with are a workspace of their own. Timing is not what they are run for here. */
+async function checkCases() {
+  const cargo = (name, args, mend) => step(name, () => run("cargo", args, { cwd: join(ROOT, "bench/instructions"), show: true }), { mend });
+  await cargo("Formatting of the cases to measure", ["fmt", "--all", "--check"], "run `cargo fmt --all` in bench/instructions.");
+  await cargo("Lints of the cases to measure", ["clippy", "--locked", "--workspace", "--all-targets", ...DENY_WARNINGS], "see the lints above.");
+  await cargo("Cases to measure, each once", ["test", "--locked", "--package", "clawfront-cases", "--lib", "--benches"], "see the failures above.");
 }
 
 /** A test that hangs is a failure with a name, not a build that never ends. */

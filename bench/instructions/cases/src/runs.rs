@@ -1,0 +1,123 @@
+//! What is done for each frame of a run.
+
+use std::hint::black_box;
+
+use clawfront_core::config::Config;
+use clawfront_core::exchange::{Exchange, Input, Output};
+use clawfront_core::openai::{Completion, Rendition};
+
+use crate::frames::{self, Delta, NOW_MS, Protocol};
+use crate::{Ready, Stage, keys};
+
+/// The one that signs the challenge, and writes `connect`.
+pub(crate) fn challenge(protocol: Protocol) -> Stage {
+    feeding(&[], vec![frames::challenge(protocol)])
+}
+
+pub(crate) fn hello(protocol: Protocol) -> Stage {
+    feeding(&[frames::challenge(protocol)], vec![frames::hello(protocol)])
+}
+
+pub(crate) fn agent_events(protocol: Protocol, deltas: usize) -> Stage {
+    feeding(
+        &begun(protocol),
+        events(deltas, |delta| frames::agent_event(protocol, delta, delta.nth)),
+    )
+}
+
+pub(crate) fn chat_events(protocol: Protocol, deltas: usize) -> Stage {
+    feeding(
+        &begun(protocol),
+        events(deltas, |delta| frames::chat_event(protocol, delta, delta.nth)),
+    )
+}
+
+pub(crate) fn foreign_events(protocol: Protocol, deltas: usize) -> Stage {
+    feeding(
+        &begun(protocol),
+        events(deltas, |delta| frames::foreign_event(protocol, delta, delta.nth)),
+    )
+}
+
+pub(crate) fn end(protocol: Protocol) -> Stage {
+    let mut before = begun(protocol).to_vec();
+    before.extend(answer(protocol, 100));
+    feeding(&before, vec![frames::end(protocol, 100)])
+}
+
+pub(crate) fn whole(protocol: Protocol, deltas: usize) -> Stage {
+    feeding(&[], all(protocol, deltas))
+}
+
+pub(crate) fn all(protocol: Protocol, deltas: usize) -> Vec<String> {
+    let mut all = begun(protocol).to_vec();
+    all.extend(answer(protocol, deltas));
+    all.push(frames::end(protocol, deltas));
+    all
+}
+
+fn begun(protocol: Protocol) -> [String; 3] {
+    [
+        frames::challenge(protocol),
+        frames::hello(protocol),
+        frames::accepted(protocol),
+    ]
+}
+
+fn events(deltas: usize, write: impl Fn(&Delta) -> String) -> Vec<String> {
+    frames::answer(deltas).iter().map(write).collect()
+}
+
+/// Each delta is told twice, as both gateways do.
+fn answer(protocol: Protocol, deltas: usize) -> Vec<String> {
+    let both = |delta: &Delta| {
+        [
+            frames::agent_event(protocol, delta, 2 * delta.nth),
+            frames::chat_event(protocol, delta, 2 * delta.nth + 1),
+        ]
+    };
+    frames::answer(deltas).iter().flat_map(both).collect()
+}
+
+/// Feeds an exchange that got as far as `before` with `frames`.
+fn feeding(before: &[String], frames: Vec<String>) -> Stage {
+    let config = keys::config();
+    let frames: &'static [String] = Vec::leak(frames);
+    let mut exchange = exchange(config);
+    feed(&mut exchange, before, config, |_| {});
+    Box::new(move || -> Ready {
+        let mut exchange = exchange.clone();
+        Box::new(move || {
+            let mut written = 0;
+            feed(&mut exchange, black_box(frames), config, |out| {
+                written += out.body.len() + out.frames.iter().map(String::len).sum::<usize>();
+            });
+            written
+        })
+    })
+}
+
+/// Does with each frame what the Worker does, and gives what follows from it to `take`.
+pub(crate) fn feed(exchange: &mut Exchange, frames: &[String], config: &Config, mut take: impl FnMut(&Output)) {
+    let mut out = Output::default();
+    for frame in frames {
+        exchange.handle(Input::Frame(frame), &config.gateway, NOW_MS, &mut out);
+        black_box(exchange.wake_at_ms());
+        take(&out);
+        out.clear();
+    }
+}
+
+/// For a streamed answer, before anything was heard.
+pub(crate) fn exchange(config: &Config) -> Exchange {
+    let accepted = keys::accepted(config);
+    let streams = config.clients.iter().next().map(|client| client.streams);
+    let completion = Completion::new(accepted.form, "chatcmpl-00ff".to_owned(), accepted.model, NOW_MS / 1000);
+    Exchange::new(
+        accepted.turn,
+        Rendition::Chat(completion),
+        keys::common(),
+        streams.unwrap_or_default(),
+        NOW_MS,
+    )
+}

@@ -1,0 +1,148 @@
+// `npm run bench:instructions [-- --renew | --functions WORDS]`: how many WebAssembly instructions core takes for a frame, a request, a key. Unlike a
+// time it is the same on every machine, so `npm test` fails where one has changed. `--functions` says which functions of a case take them.
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { countAll } from "../bench/instructions/count.mjs";
+import { renewTable } from "../bench/page.mjs";
+import { printTable } from "../bench/table.mjs";
+import { CACHE, ROOT } from "./paths.mjs";
+import { isEnding, run, stopAll } from "./processes.mjs";
+import { ensureRust } from "./setup.mjs";
+import { Failure, reportOnce, say, step } from "./steps.mjs";
+
+const FOLDER = join(ROOT, "bench/instructions");
+const EXPECTED = join(FOLDER, "expected.json");
+const GUEST = join(ROOT, "target/wasm32-unknown-unknown/release/clawfront_guest.wasm");
+const PAGE = join(ROOT, "docs/performance.md");
+const RENEW = "npm run bench:instructions -- --renew";
+
+/** What may change without a word, as a part of the count: a compiler's patch release, a line that moved. */
+const TOLERANCE = 0.05;
+const FUNCTIONS = 20;
+const NAMELESS = 'strip = "symbols"';
+
+/** Compares with what is committed. */
+export async function checkInstructions() {
+  await buildGuest();
+  await step("Instructions of core's work", async () => {
+    const counted = countAll(GUEST);
+    const wrong = compare(counted, expected());
+    if (wrong.length > 0) {
+      throw new Failure(`the counts are not those of bench/instructions/expected.json.\n${wrong.map((line) => `  ${line}`).join("\n")}`, {
+        mend: `if that is meant, renew it with \`${RENEW}\`; \`npm run bench:instructions -- --functions 'agent event'\` says what takes them.`,
+      });
+    }
+  });
+}
+
+/** What `bench/bench.mjs` shows. */
+export async function measureInstructions() {
+  await buildGuest();
+  return table(countAll(GUEST));
+}
+
+function table(counted) {
+  return {
+    title: "Instructions",
+    rows: counted.map(({ name, instructions }) => ({ label: name, value: instructions.toLocaleString("en-US"), unit: "" })),
+  };
+}
+
+/** One line for each count that is off. */
+export function compare(counted, expected) {
+  const off = counted.flatMap(({ name, instructions }) => {
+    const before = expected[name];
+    if (before === undefined) return [`${name}: ${instructions}, and none is expected`];
+    const change = instructions / before - 1;
+    return Math.abs(change) > TOLERANCE ? [`${name}: ${instructions} instead of ${before}, ${change > 0 ? "+" : "−"}${Math.abs(change * 100).toFixed(1)} %`] : [];
+  });
+  const gone = Object.keys(expected).filter((name) => !counted.some((one) => one.name === name));
+  return [...off, ...gone.map((name) => `${name}: is expected, and there is no such case`)];
+}
+
+const expected = () => (existsSync(EXPECTED) ? JSON.parse(readFileSync(EXPECTED, "utf8")) : {});
+
+/** `named`: with the names of functions, which changes no count. */
+async function buildGuest({ named = false } = {}) {
+  await ensureRust();
+  checkLock();
+  mkdirSync(CACHE, { recursive: true });
+  const profile = join(CACHE, "worker-profile.toml");
+  writeFileSync(profile, named ? workerProfile().replace(NAMELESS, 'strip = "none"') : workerProfile());
+  const args = ["build", "--locked", "--release", "--target", "wasm32-unknown-unknown", "--package", "clawfront-guest", "--config", profile];
+  await step("Core to count instructions of", (onLine) => run("cargo", args, { cwd: FOLDER, onLine }), { mend: "the compiler's message is above." });
+}
+
+/** The release profile of the Worker, as cargo takes it from another file. */
+function workerProfile() {
+  const sections = readFileSync(join(ROOT, "Cargo.toml"), "utf8").match(/^\[profile\.release\b.*\]\n(?:(?!\[).*\n)*/gm);
+  if (!sections?.[0].includes(NAMELESS)) throw new Failure("The release profile of Cargo.toml is not as it was.", { mend: "see scripts/instructions.mjs." });
+  return sections.join("");
+}
+
+/** What is counted is what the Worker is built with: where both workspaces have a package, they have it in one version. */
+function checkLock() {
+  const [worker, ours] = [join(ROOT, "Cargo.lock"), join(FOLDER, "Cargo.lock")].map(versionsIn);
+  const others = [...ours].filter(([name, versions]) => worker.has(name) && !versions.every((version) => worker.get(name).includes(version)));
+  if (others.length === 0) return;
+  const updates = others.map(([name, versions]) => `cargo update ${name}@${versions[0]} --precise ${worker.get(name)[0]}`);
+  throw new Failure(`bench/instructions/Cargo.lock has other versions than the Worker of ${others.map(([name]) => name).join(", ")}.`, {
+    mend: `in bench/instructions run \`${updates.join(" && ")}\`.`,
+  });
+}
+
+function versionsIn(path) {
+  const versions = new Map();
+  for (const [, name, version] of readFileSync(path, "utf8").matchAll(/^name = "(.+)"\nversion = "(.+)"$/gm)) versions.set(name, [...(versions.get(name) ?? []), version]);
+  return versions;
+}
+
+async function main() {
+  const { values } = parseArgs({ options: { renew: { type: "boolean", default: false }, functions: { type: "string" } } });
+  await buildGuest({ named: values.functions !== undefined });
+  const counted = countAll(GUEST);
+  if (values.functions !== undefined) {
+    for (const { name, instructions, functions } of counted.filter(({ name }) => name.includes(values.functions))) {
+      const rows = functions.slice(0, FUNCTIONS).map((one) => ({ label: readable(one.name), value: one.instructions, unit: `${((100 * one.instructions) / instructions).toFixed(1)} %` }));
+      printTable({ title: `${name}: ${instructions}`, rows }, say);
+    }
+    return;
+  }
+  printTable(table(counted), say);
+  if (values.renew) {
+    writeFileSync(EXPECTED, `${JSON.stringify(Object.fromEntries(counted.map(({ name, instructions }) => [name, instructions])), null, 2)}\n`);
+    renewTable("instructions", table(counted), PAGE);
+    say("renewed bench/instructions/expected.json and docs/performance.md");
+  } else {
+    for (const line of compare(counted, expected())) say(line);
+  }
+}
+
+/** A mangled name as far as it can be read at a glance. */
+function readable(name) {
+  const parts = [];
+  for (let rest = name.replace(/^_ZN/, ""), match; (match = rest.match(/^(\d+)/)); ) {
+    const length = Number(match[1]);
+    parts.push(rest.slice(match[1].length, match[1].length + length));
+    rest = rest.slice(match[1].length + length);
+  }
+  const path = parts.filter((part) => !/^h[0-9a-f]{16}$/.test(part)).join("::");
+  const signs = { $LT$: "<", $GT$: ">", $RF$: "&", $C$: ",", $u20$: " ", $u7b$: "{", $u7d$: "}", $u5b$: "[", $u5d$: "]", "..": "::" };
+  return (path ? path.replace(/\$\w+?\$|\.\./g, (sign) => signs[sign] ?? sign) : name).slice(0, 110);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  try {
+    await main();
+  } catch (error) {
+    // Told to end: whoever does that also says with which code.
+    if (!isEnding()) {
+      reportOnce("Instructions", error);
+      await stopAll();
+      process.exit(1);
+    }
+  }
+}
