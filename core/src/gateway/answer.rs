@@ -11,6 +11,7 @@
 //! Source: OpenClaw 2026.9.6 and 2026.3.13, recorded (`provider_cut`, `tool`).
 
 use crate::error::Failure;
+use crate::gateway::prefix::strip_prefix;
 
 /// The longest answer that is streamed, in bytes: it is kept whole, to be compared with what the gateway says next.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -89,7 +90,7 @@ impl AnswerText {
             }
         } else {
             let sent = tail.strip_prefix(separator).unwrap_or(tail);
-            match continuation(update.text, sent) {
+            match strip_prefix(update.text, sent) {
                 Some(fresh) => self.sent.push_str(fresh),
                 None if sent.starts_with(update.text) => {}
                 None => return Err(Failure::Retracted),
@@ -297,20 +298,6 @@ fn is_alike(a: &str, b: &str) -> bool {
     common >= ALIKE_CHARS || a.contains(b.trim()) || b.contains(a.trim())
 }
 
-/// What `text` has after `said`, if it begins with it: `str::strip_prefix`, which compares byte by byte on wasm32, and both are as long as
-/// the answer so far.
-fn continuation<'a>(text: &'a str, said: &str) -> Option<&'a str> {
-    let (head, fresh) = text.split_at_checked(said.len())?;
-    let (heads, head_end) = head.as_bytes().as_chunks::<8>();
-    let (saids, said_end) = said.as_bytes().as_chunks::<8>();
-    let is_same = heads
-        .iter()
-        .zip(saids)
-        .all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
-        && head_end == said_end;
-    is_same.then_some(fresh)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,27 +329,6 @@ mod tests {
         }
         let settled = answer.is_settled();
         (sent, Ok(()), settled)
-    }
-
-    #[test]
-    fn a_continuation_is_what_strip_prefix_says() {
-        let text = "0123456789 äöü 0123456789";
-        for said in [
-            "",
-            "0",
-            "01234567",
-            "012345678",
-            "01234567x",
-            "x1234567",
-            "0123456789 ä",
-            "0123456789 ö",
-            text,
-            "0123456789 äöü 0123456789!",
-        ] {
-            assert_eq!(continuation(text, said), text.strip_prefix(said), "{said}");
-        }
-        // One that ends within a character of the text.
-        assert_eq!(continuation("aä", "ab"), None);
     }
 
     #[test]

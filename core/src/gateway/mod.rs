@@ -7,6 +7,7 @@ pub mod diagnosis;
 pub(crate) mod frame;
 pub(crate) mod link;
 pub mod pairing;
+mod prefix;
 mod progress;
 pub mod refusal;
 pub mod roster;

@@ -13,6 +13,7 @@
 use std::borrow::Cow;
 
 use super::frame::{AgentEvent, Json};
+use super::prefix::strip_prefix;
 
 /// An event, so far as it can be told without parsing it.
 #[derive(Debug)]
@@ -38,9 +39,9 @@ const DATA: &str = r#"","data":"#;
 
 /// What `frame` is, if it is one of the two events that a run says most in.
 pub(crate) fn skim(frame: &str) -> Option<Skimmed<'_>> {
-    let (rest, is_agent) = match frame.strip_prefix(AGENT) {
+    let (rest, is_agent) = match strip_prefix(frame, AGENT) {
         Some(rest) => (rest, true),
-        None => (frame.strip_prefix(CHAT)?, false),
+        None => (strip_prefix(frame, CHAT)?, false),
     };
     let (rest, seq) = split_seq(rest)?;
     let event = if is_agent {

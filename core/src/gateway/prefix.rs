@@ -1,0 +1,41 @@
+//! `str::strip_prefix`, eight bytes at a time: on wasm32 the standard library's compares byte by byte, a third of what a short delta took
+//! in core (`npm run bench:instructions`).
+
+/// What `text` has after `prefix`, if it begins with it.
+pub(crate) fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (head, rest) = text.split_at_checked(prefix.len())?;
+    let (heads, head_end) = head.as_bytes().as_chunks::<8>();
+    let (prefixes, prefix_end) = prefix.as_bytes().as_chunks::<8>();
+    let is_same = heads
+        .iter()
+        .zip(prefixes)
+        .all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+        && head_end == prefix_end;
+    is_same.then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_what_the_standard_library_says() {
+        let text = "0123456789 äöü 0123456789";
+        for said in [
+            "",
+            "0",
+            "01234567",
+            "012345678",
+            "01234567x",
+            "x1234567",
+            "0123456789 ä",
+            "0123456789 ö",
+            text,
+            "0123456789 äöü 0123456789!",
+        ] {
+            assert_eq!(strip_prefix(text, said), text.strip_prefix(said), "{said}");
+        }
+        // One that ends within a character of the text.
+        assert_eq!(strip_prefix("aä", "ab"), None);
+    }
+}
