@@ -121,18 +121,22 @@ async function main() {
   }
 }
 
-/** A mangled name as far as it can be read at a glance. */
+/** The identifiers of a mangled name, of either of Rust's two schemes: enough to find the function. */
 function readable(name) {
-  const parts = [];
-  for (let rest = name.replace(/^_ZN/, ""), match; (match = rest.match(/^(\d+)/)); ) {
-    const length = Number(match[1]);
-    parts.push(rest.slice(match[1].length, match[1].length + length));
-    rest = rest.slice(match[1].length + length);
+  const identifiers = [];
+  // What stands between them; in the newer scheme hashes and repetitions, too, which have digits of their own.
+  const between = name.startsWith("_ZN") ? /^(?:(\d+)|.)/s : /^(?:C?s[0-9a-zA-Z]*?_|B[0-9a-zA-Z]*?_|(\d+)_?|.)/s;
+  for (let rest = name; rest; ) {
+    const [skipped, length] = rest.match(between);
+    const identifier = rest.slice(skipped.length, skipped.length + Number(length ?? 0));
+    if (identifier && !/^h[0-9a-f]{16}$/.test(identifier)) identifiers.push(identifier);
+    rest = rest.slice(skipped.length + identifier.length);
   }
-  const path = parts.filter((part) => !/^h[0-9a-f]{16}$/.test(part)).join("::");
-  const signs = { $LT$: "<", $GT$: ">", $RF$: "&", $C$: ",", $u20$: " ", $u7b$: "{", $u7d$: "}", $u5b$: "[", $u5d$: "]", "..": "::" };
-  return (path ? path.replace(/\$\w+?\$|\.\./g, (sign) => signs[sign] ?? sign) : name).slice(0, 110);
+  return (name.startsWith("_") ? identifiers.join("::").replace(/(^|::)_(?=\$)/g, "$1").replace(/\$\w+?\$|\.\./g, (sign) => SIGNS[sign] ?? sign) : name).slice(0, NAME_CHARS);
 }
+
+const SIGNS = { $LT$: "<", $GT$: ">", $RF$: "&", $C$: ",", $u20$: " ", $u7b$: "{", $u7d$: "}", $u5b$: "[", $u5d$: "]", "..": "::" };
+const NAME_CHARS = 100;
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   try {

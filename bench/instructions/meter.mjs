@@ -2,8 +2,8 @@
 //
 // Each straight piece of code adds its length to a global of its function before it ends. An instruction counts 1 whatever it does;
 // those without an effect of their own (`block`, `loop`, `else`, `end`, `nop`, `drop`) count nothing, and one that moves or fills a block of memory
-// counts 1 more for each 64 bytes. (The fuel of wasmi, which this would else be, is taken for whole blocks at their beginning, with what a
-// branch jumps over: it counts twenty times as much where a function begins with a test and returns.)
+// counts 1 more for each 64 bytes. The fuel of an interpreter would not do: wasmi takes it for whole blocks at their beginning, with what a branch
+// jumps over, which for an event that is dropped is five times as much.
 
 /** Returns the module `wasm` with counters: an exported global `f0`, `f1`, … for each function, which `names` has the names of. */
 export function metered(wasm) {
