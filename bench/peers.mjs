@@ -21,26 +21,28 @@ const DIRECTLY = "asked directly";
 const OURS = "Clawfront";
 const AGENT = "openclaw/main";
 
-const STREAMED = 16;
-const AT_ONCE = 8;
-const WARM_UP = 2;
-const STARTS = 2;
-const HANG_UPS = 2;
-const QUICK = { streamed: 2, atOnce: 2, warmUp: 1, starts: 1, hangUps: 1 };
+/** Requests through each, as many of them as there is time for. */
+const FULL = { streamed: { most: 16, limitMs: 30_000 }, atOnce: { most: 8, limitMs: 15_000 }, warmUp: 2, starts: 2, hangUps: 2 };
+const QUICK = { streamed: { most: 2, limitMs: 0 }, atOnce: { most: 2, limitMs: 0 }, warmUp: 1, starts: 1, hangUps: 1 };
+/** Whatever the time. */
+const LEAST = 2;
 
 const ANSWER = "hi [[fake deltas=100 delay=0]]";
-/** Goes on for longer than is waited for its end. */
+/** It goes on for longer than is waited for its end. */
 const LONG_ANSWER = "hi [[fake deltas=50 delay=50]]";
 const ABORT_LIMIT_MS = 2_000;
 const LONGEST_MS = 10_000;
-const IDLE_MS = 2_000;
+const SETTLE_MS = 1_000;
+const IDLE_MS = 3_000;
 const START_LIMIT_MS = 60_000;
+/** What takes this long to start is started once. */
+const LONG_START_MS = 5_000;
 const REQUEST_LIMIT_MS = 20_000;
 const POLL_MS = 10;
 const MIB = 1024 * 1024;
 
 export async function measure({ quick, builds, say }) {
-  const counts = quick ? QUICK : { streamed: STREAMED, atOnce: AT_ONCE, warmUp: WARM_UP, starts: STARTS, hangUps: HANG_UPS };
+  const counts = quick ? QUICK : FULL;
   const dir = mkdtempSync(join(tmpdir(), "clawfront-peers-"));
   const cleanUp = [() => rmSync(dir, { recursive: true, force: true })];
   try {
@@ -57,11 +59,14 @@ export async function measure({ quick, builds, say }) {
     }
     const others = contestants.filter(({ label }) => label !== DIRECTLY);
 
-    const streamed = await inTurn(contestants, counts.streamed, counts.warmUp, true);
-    say("  streamed");
-    const atOnce = await inTurn(contestants, counts.atOnce, counts.warmUp, false);
-    say("  at once");
-    const memory = others.map(({ pid }) => processTree(pid).reduce((sum, one) => sum + residentBytes(one), 0) / MIB);
+    await takeTurns(contestants, { most: counts.warmUp, limitMs: 0 }, false);
+    await takeTurns(contestants, { most: counts.warmUp, limitMs: 0 }, true);
+    await idle(contestants);
+    const streamed = await takeTurns(contestants, counts.streamed, true);
+    say(`  ${requestsOf(streamed)} streamed through each`);
+    const atOnce = await takeTurns(contestants, counts.atOnce, false);
+    say(`  ${requestsOf(atOnce)} at once through each`);
+    const memory = others.map(({ pids }) => pids.reduce((sum, one) => sum + residentBytes(one), 0) / MIB);
     const wrongKey = [];
     for (const contestant of contestants) wrongKey.push(await withWrongKey(contestant));
     const left = { streamed: [], "at once": [] };
@@ -76,11 +81,9 @@ export async function measure({ quick, builds, say }) {
         if (label === DIRECTLY) return percentiles(`${title}: ${label}`, figures[index][what]);
         return percentiles(`${title}, beyond asked directly: ${label}`, figures[index][what].map((ms, nth) => ms - figures[0][what][nth]));
       });
-    const own = contestants.map(({ label }, index) => row(`first token, outside of the gateway: ${label}`, streamed[index].outsideMs, "ms"));
     const rows = [
       ...beyond("first token", streamed, "firstMs"),
-      ...own,
-      ...contestants.flatMap(({ label }, index) => percentiles(`first token, outside of the gateway: ${label}`, streamed[index].outsideMs).slice(1)),
+      ...contestants.flatMap(({ label }, index) => percentiles(`first token, outside of the gateway: ${label}`, streamed[index].outsideMs)),
       ...beyond("whole answer, streamed", streamed, "wholeMs"),
       ...beyond("whole answer, at once", atOnce, "wholeMs"),
       ...others.map(({ label }) => cpuRow("streamed", label, streamed, contestants)),
@@ -96,11 +99,11 @@ export async function measure({ quick, builds, say }) {
       title: `Beside others, OpenClaw ${openClawVersion}`,
       rows,
       notes: [
-        `${others.map(({ label, version }) => `${label} ${version}`.trimEnd()).join(", ")}. One worker each, connections to the gateway kept where they can be. \`${ANSWER}\`: ${counts.streamed} requests streamed and ${counts.atOnce} at once through each, in turn, in another order each time.`,
+        `${others.map(({ label, version }) => `${label} ${version}`.trimEnd()).join(", ")}. One worker each, connections to the gateway kept where they can be. \`${ANSWER}\`: ${requestsOf(streamed)} requests streamed and ${requestsOf(atOnce)} at once through each, in turn, in another order each time.`,
         "Beyond asked directly: the difference to the request of the same turn that was asked directly. Most of the time is the gateway's, and differs by more from one request to the next than a proxy takes; so the time outside of the gateway stands beside it, from the sending of the question to its last byte's passing a line before the gateway, and from the first word's passing there to its coming to the client. What it takes us to connect to the gateway anew for each request is in it.",
         "CPU is that of all processes of the peer, less what they use idle. Memory is resident, after all of these requests, and pages that processes share are counted for each. The first answer holds about as much of the gateway's own time as one that is asked directly.",
       ],
-      plot: { unit: "ms", bars: own },
+      plot: { unit: "ms", bars: contestants.map(({ label }, index) => row(`first token, outside: ${label}`, streamed[index].outsideMs, "ms")) },
     };
   } finally {
     for (const end of cleanUp.reverse()) await end();
@@ -142,7 +145,7 @@ async function startUp({ label, version, start }, tap, times, cleanUp) {
       await end();
       throw error;
     }
-    if (nth < times) {
+    if (nth < times && startsMs[0] < LONG_START_MS) {
       await end();
       continue;
     }
@@ -161,40 +164,49 @@ async function firstAnswer(contestant, startedMs) {
   throw new Error(`${contestant.label} ended, or did not answer within ${START_LIMIT_MS / 1_000} s:\n${contestant.log.slice(-20).join("\n")}`);
 }
 
+/** Finds for each which processes it has, and what they use while nobody asks: `pids`, `idleUsPerSecond`. */
+async function idle(contestants) {
+  for (const contestant of contestants) contestant.pids = contestant.pid === undefined ? [] : processTree(contestant.pid);
+  // What is left to do after the last answer is none of it.
+  await sleep(SETTLE_MS);
+  const cost = await costOf(contestants.flatMap(({ pids }) => pids), () => sleep(IDLE_MS));
+  for (const [index, us] of perContestant(contestants, cost).entries()) contestants[index].idleUsPerSecond = us / cost.seconds;
+}
+
 /** Asks all in turn, so that what disturbs the machine disturbs all: for each `{ firstMs, outsideMs, wholeMs, cpuMs }`, lists but the last, which is per request. */
-async function inTurn(contestants, requests, warmUp, streamed) {
+async function takeTurns(contestants, { most, limitMs }, streamed) {
   const figures = contestants.map(() => ({ firstMs: [], outsideMs: [], wholeMs: [] }));
   const body = turnOf(ANSWER, streamed);
-  const trees = contestants.map(({ pid }) => (pid === undefined ? [] : processTree(pid)));
-  const round = async (nth, keep) => {
-    for (let place = 0; place < contestants.length; place += 1) {
-      const index = (place + nth) % contestants.length;
-      const { tap } = contestants[index];
-      tap.reset();
-      const startedMs = performance.now();
-      const answer = await send(contestants[index], body);
-      const wholeMs = performance.now() - startedMs;
-      complain(contestants[index], answer, streamed);
-      if (!keep) continue;
-      figures[index].wholeMs.push(wholeMs);
-      if (!streamed) continue;
-      figures[index].firstMs.push(answer.firstMs);
-      figures[index].outsideMs.push(answer.firstMs - (tap.firstMs - tap.askedMs));
-    }
+  const one = async (index) => {
+    const { tap } = contestants[index];
+    tap.reset();
+    const startedMs = performance.now();
+    const answer = await send(contestants[index], body);
+    figures[index].wholeMs.push(performance.now() - startedMs);
+    complain(contestants[index], answer, streamed);
+    if (!streamed) return;
+    figures[index].firstMs.push(answer.firstMs);
+    figures[index].outsideMs.push(answer.firstMs - (tap.firstMs - tap.askedMs));
   };
-  for (let nth = 0; nth < warmUp; nth += 1) await round(nth, false);
-  const idle = await costOf(trees.flat(), () => sleep(IDLE_MS));
-  const work = await costOf(trees.flat(), async () => {
-    for (let nth = 0; nth < requests; nth += 1) await round(nth, true);
+  const cost = await costOf(contestants.flatMap(({ pids }) => pids ?? []), async () => {
+    const startedMs = performance.now();
+    for (let nth = 0; nth < Math.min(most, LEAST) || (nth < most && performance.now() - startedMs < limitMs); nth += 1) {
+      for (let place = 0; place < contestants.length; place += 1) await one((place + nth) % contestants.length);
+    }
   });
-  let at = 0;
-  for (const [index, tree] of trees.entries()) {
-    const sum = ({ us }) => us.slice(at, at + tree.length).reduce((total, one) => total + one, 0);
-    figures[index].cpuMs = (sum(work) - (sum(idle) / idle.seconds) * work.seconds) / requests / 1_000;
-    at += tree.length;
+  for (const [index, us] of perContestant(contestants, cost).entries()) {
+    figures[index].cpuMs = (us - contestants[index].idleUsPerSecond * cost.seconds) / requestsOf(figures) / 1_000;
   }
   return figures;
 }
+
+/** What all processes of each have cost together. */
+function perContestant(contestants, { us }) {
+  let at = 0;
+  return contestants.map(({ pids = [] }) => us.slice(at, (at += pids.length)).reduce((sum, one) => sum + one, 0));
+}
+
+const requestsOf = ([{ wholeMs }]) => wholeMs.length;
 
 const cpuRow = (how, label, figures, contestants) => {
   const { cpuMs } = figures[contestants.findIndex((contestant) => contestant.label === label)];
