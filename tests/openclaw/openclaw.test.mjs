@@ -239,13 +239,14 @@ describe(`OpenClaw ${version}`, () => {
 
   test("a provider that stalls in mid-answer is a stream that waits, with heartbeats, and ends with its client", async () => {
     const calls = provider.requests.length;
-    const response = await post(worker, key, says("x [[fake deltas=6 delay=10 stall=3]]", { stream: true, user: "stalled" }));
+    const response = await post(worker, key, says("x [[fake deltas=6 delay=10 stall=4]]", { stream: true, user: "stalled" }));
     const text = await readFor(response, HEARTBEAT_LIMIT_MS);
     assert.match(text, /"content":" ?w0/);
     assert.match(text, /^: ping$/m);
     assert.doesNotMatch(text, /"finish_reason":"|"error"|\[DONE\]/);
-    const request = provider.requests[calls];
-    assert.deepEqual([provider.requests.length - calls, request.deltas], [1, 3]);
+    // Runs of the test before may still be tried again: none of them says four words.
+    const [request, ...others] = provider.requests.slice(calls).filter(({ deltas }) => deltas === 4);
+    assert.ok(request && others.length === 0);
     // In silence it is the next heartbeat that finds the client gone.
     if (protocol === 4) await until("the model's work is stopped", () => request.aborted, HEARTBEAT_LIMIT_MS);
     else assert.equal(request.aborted, false);
