@@ -28,8 +28,8 @@ const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`
 /** The gateway tries for minutes: longer than is worth waiting for here. */
 const PROVIDER_LIMIT_MS = 45_000;
 
-/** A heartbeat comes after 15 s of silence. */
-const HEARTBEAT_LIMIT_MS = 18_000;
+/** A heartbeat comes after 15 s of silence; a busy gateway takes some seconds to say anything. */
+const HEARTBEAT_LIMIT_MS = 25_000;
 
 /** What a stream says in that time, then it is left. */
 async function readFor(response, limitMs) {
