@@ -129,8 +129,6 @@ export async function startTunnel(port) {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   tunnel.url = `ws://127.0.0.1:${server.address().port}`;
-  /** Sockets that are open, both sides of each connection counted. */
-  tunnel.sockets = () => sockets.size;
   tunnel.cut = () => {
     for (const socket of sockets) socket.destroy();
   };

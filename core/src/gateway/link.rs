@@ -209,9 +209,8 @@ impl Link {
         };
         let next = last.saturating_add(1);
         let is_again = seq == last && skipped == 0;
-        // More were skipped than there were: one of them came twice, which changes nothing.
-        let follows = is_again || seq == next || (skipped > 0 && seq <= next.saturating_add(skipped));
-        self.has_gap |= !follows;
+        // Fewer than were skipped: one of them came twice, which changes nothing.
+        self.has_gap |= !is_again && !(next..=next.saturating_add(skipped)).contains(&seq);
         is_again
     }
 
@@ -459,4 +458,32 @@ fn read_hello<'a>(payload: Option<&'a RawValue>, credential: &Credential) -> Res
         protocol,
         device_token: auth.device_token,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the last event follows upon 5 and what was skipped behind it, and whether it is the same again.
+    fn after(skipped: u32, seq: u64) -> (bool, bool) {
+        let mut link = Link::new(Client::BACKEND);
+        assert!(!link.is_again(5) && !link.take_gap());
+        link.skip(skipped);
+        let is_again = link.is_again(seq);
+        (!link.take_gap(), is_again)
+    }
+
+    #[test]
+    fn events_that_were_skipped_are_no_gap_and_hide_none() {
+        assert_eq!(after(0, 6), (true, false));
+        assert_eq!(after(0, 7), (false, false));
+        assert_eq!(after(0, 5), (true, true));
+        assert_eq!(after(3, 9), (true, false));
+        assert_eq!(after(3, 10), (false, false));
+        // One that was skipped came twice.
+        assert_eq!(after(4, 9), (true, false));
+        // Out of order: not again, for something came in between.
+        assert_eq!(after(1, 5), (false, false));
+        assert_eq!(after(0, 4), (false, false));
+    }
 }

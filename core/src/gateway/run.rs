@@ -563,6 +563,7 @@ impl Run {
             "start" => {
                 self.provider_failure = None;
                 self.finished_saying = false;
+                self.at_first_attempt = false;
             }
             "finishing" => self.finished_saying = true,
             "end" => self.at_first_attempt = names_session,

@@ -69,6 +69,7 @@ impl Run {
         self.own = None;
         self.unsubscribed = None;
         self.text.interrupt(self.finished_saying);
+        self.at_first_attempt = false;
         self.recovery = Recovery {
             // The first reason is the one that counts.
             lost: self.recovery.lost.take().or(Some(lost)),
