@@ -65,7 +65,7 @@ export function compare(counted, expected) {
 
 const expected = () => (existsSync(EXPECTED) ? JSON.parse(readFileSync(EXPECTED, "utf8")) : {});
 
-/** `named`: with the names of functions, which changes no count. */
+/** `named`: with the names of functions; counts then differ by less than a hundredth, as the order of functions does. */
 async function buildGuest({ named = false } = {}) {
   await ensureRust();
   checkLock();
