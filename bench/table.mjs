@@ -22,7 +22,9 @@ export function markdownTable({ rows, notes = [] }) {
   return ["| | median | least–most | target |", "| --- | ---: | ---: | --- |", ...lines, ...notes.map((note) => `\n${note}`)].join("\n");
 }
 
-const figure = ({ value, unit }) => `${value} ${unit}`.trim();
+const figure = ({ value, unit }) => `${value >= GROUPED ? value.toLocaleString("en-US") : value} ${unit}`.trim();
+/** From here on digits are counted by groups; what is less is read at a glance. */
+const GROUPED = 1000;
 const between = ({ spread }) => (spread ? `${spread[0]}–${spread[1]}` : "");
 
 function wanted({ target }) {

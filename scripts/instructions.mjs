@@ -47,7 +47,7 @@ export async function measureInstructions() {
 function table(counted) {
   return {
     title: "Instructions",
-    rows: counted.map(({ name, instructions }) => ({ label: name, value: instructions.toLocaleString("en-US"), unit: "" })),
+    rows: counted.map(({ name, instructions }) => ({ label: name, value: instructions, unit: "" })),
   };
 }
 
