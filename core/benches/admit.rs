@@ -1,7 +1,9 @@
-//! Whether the time in which a key is refused tells anything about it: `cargo bench -p clawfront-core --bench admit`.
+//! Measures if the time in which a key is refused depends on the key: `cargo bench -p
+//! clawfront-core --bench admit`.
 //!
-//! After dudect (Reparaz, Balasch, Verbauwhede 2017): two classes of wrong keys are refused in random order, and Welch's t-test says
-//! whether their times differ in the mean, for all measurements and for the fastest part of them (what is slow is the machine's doing).
+//! After dudect (Reparaz, Balasch, Verbauwhede 2017): two classes of wrong keys are refused in
+//! random order, and Welch's t-test says whether their times differ in the mean, for all
+//! measurements and for the fastest part of them (what is slow is the machine's doing).
 //! |t| below 4.5 is no evidence of a difference; above 10 is a difference. It runs for a bounded number of rounds and ends with 1 in the
 //! latter case. A bench and not a test, because a busy machine may say anything once: run it again.
 
@@ -20,7 +22,8 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clawfront_core::key::{Clients, KeyId, NewKey, SECRET_BYTES};
+use clawfront_core::access::admit::Grants;
+use clawfront_core::access::key::{KeyId, NewKey, SECRET_BYTES};
 
 /// Measurements of each pair of classes.
 const ROUNDS: usize = 400_000;
@@ -41,10 +44,13 @@ fn main() -> ExitCode {
     let keys: Vec<NewKey> = (0..ENTRIES)
         .map(|n| NewKey::from_entropy(&id(n), &[n.wrapping_add(1); SECRET_BYTES]))
         .collect();
-    let mut clients = Clients::default();
+    let mut clients = Grants::default();
     let mut problems = Vec::new();
     for (n, key) in (0..ENTRIES).zip(&keys) {
-        clients.extend(&format!("{} {} agents=main", id(n), key.hash), &mut problems);
+        clients.extend(
+            &format!("{} {} agents=main", id(n), key.hash),
+            &mut problems,
+        );
     }
     assert!(problems.is_empty(), "{problems:?}");
 
@@ -53,14 +59,21 @@ fn main() -> ExitCode {
     let wrong = NewKey::from_entropy(&id(middle), &[0xA5; SECRET_BYTES])
         .plaintext
         .to_string();
-    // All but the last character, and as many characters as an early comparison of blocks would take to be right.
+    // All but the last character, and as many characters as an early comparison of blocks would
+    // take to be right.
     let prefix = |length: usize| format!("{}{}", &right[..length], &wrong[length..]);
     let classes = [
         ("an unknown id", wrong.replace("key-20", "key-99")),
-        ("an id that begins like a known one", wrong.replace("key-20", "key-2x")),
+        (
+            "an id that begins like a known one",
+            wrong.replace("key-20", "key-2x"),
+        ),
         ("the first entry's id", wrong.replace("key-20", "key-00")),
         ("the last entry's id", wrong.replace("key-20", "key-39")),
-        ("half of the secret right", prefix(right.len() - SECRET_BYTES)),
+        (
+            "half of the secret right",
+            prefix(right.len() - SECRET_BYTES),
+        ),
         ("all but one character right", prefix(right.len() - 1)),
     ];
 
@@ -98,13 +111,14 @@ fn id(n: u8) -> KeyId {
 }
 
 /// Nanoseconds of each refusal, sorted, of `a` and of `b`.
-fn measure(clients: &Clients, a: &str, b: &str) -> (Vec<u64>, Vec<u64>) {
+fn measure(clients: &Grants, a: &str, b: &str) -> (Vec<u64>, Vec<u64>) {
     let mut random: u64 = 0x9E37_79B9_7F4A_7C15;
     let (mut of_a, mut of_b) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
     // One buffer for both, so that neither has the luckier address.
     let mut key = String::with_capacity(a.len());
     for round in 0..ROUNDS + WARM_UP {
-        // xorshift64: which class comes next must not follow a pattern that a branch predictor learns.
+        // xorshift64: which class comes next must not follow a pattern that a branch predictor
+        // learns.
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
@@ -135,8 +149,9 @@ fn median(sorted: &[u64]) -> u64 {
 /// Welch's t of two samples.
 fn welch(a: &[u64], b: &[u64]) -> f64 {
     let mean = |s: &[u64]| s.iter().map(|n| *n as f64).sum::<f64>() / s.len() as f64;
-    let variance =
-        |s: &[u64], mean: f64| s.iter().map(|n| (*n as f64 - mean).powi(2)).sum::<f64>() / (s.len() as f64 - 1.0);
+    let variance = |s: &[u64], mean: f64| {
+        s.iter().map(|n| (*n as f64 - mean).powi(2)).sum::<f64>() / (s.len() as f64 - 1.0)
+    };
     let (mean_a, mean_b) = (mean(a), mean(b));
     let spread = variance(a, mean_a) / a.len() as f64 + variance(b, mean_b) / b.len() as f64;
     if spread == 0.0 {

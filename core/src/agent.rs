@@ -10,7 +10,8 @@ pub const MAX_AGENT_ID_BYTES: usize = 64;
 pub struct AgentId(String);
 
 impl AgentId {
-    /// Parses an id, lower-casing it as the gateway does; `None` where the gateway would have to rewrite it.
+    /// Parses an id, lower-casing it as the gateway does; `None` if the gateway would have to
+    /// rewrite it.
     pub fn parse(text: &str) -> Option<Self> {
         let first = text.bytes().next()?;
         let valid = text.len() <= MAX_AGENT_ID_BYTES
@@ -32,7 +33,7 @@ impl fmt::Display for AgentId {
     }
 }
 
-/// The agents a client may reach. There is no "none given": an empty list is refused where it is parsed.
+/// The agents that a client may use. There is no empty list: the parser refuses one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Agents {
     /// `*`, only when the operator wrote it.
@@ -51,10 +52,28 @@ impl Agents {
 
 /// The agents of a gateway, as it lists them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Roster {
+pub struct AgentList {
     pub agents: Vec<AgentId>,
-    /// The agent of runs that name none; a gateway with several agents may have no such.
+    /// The agent of runs that name none; a gateway with several agents may have no default agent.
     pub default_agent: Option<AgentId>,
+    /// Details of some of the agents.
+    pub about: Vec<AboutAgent>,
+}
+
+/// An agent's details in a gateway's list, beside its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AboutAgent {
+    pub id: AgentId,
+    /// A text for people.
+    pub name: Option<String>,
+    /// The tokens that the agent's model takes, its own prompt included.
+    pub context_tokens: Option<u64>,
+}
+
+impl AgentList {
+    pub fn about(&self, agent: &AgentId) -> Option<&AboutAgent> {
+        self.about.iter().find(|about| about.id == *agent)
+    }
 }
 
 #[cfg(test)]
@@ -67,7 +86,17 @@ mod tests {
             AgentId::parse("Main_2-x").map(|id| id.to_string()),
             Some("main_2-x".to_owned())
         );
-        for bad in ["", "-a", "_a", "a b", "a:b", "a/b", "ä", "a\n", &"a".repeat(65)] {
+        for bad in [
+            "",
+            "-a",
+            "_a",
+            "a b",
+            "a:b",
+            "a/b",
+            "ä",
+            "a\n",
+            &"a".repeat(65),
+        ] {
             assert_eq!(AgentId::parse(bad), None, "{bad:?}");
         }
     }

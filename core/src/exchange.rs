@@ -1,69 +1,95 @@
-//! One client request joined to one run: what the gateway sends goes in, what to send to either side comes out.
+//! One client request joined to one run. The gateway's frames go in; frames for the gateway and
+//! bytes for the client come out.
 //!
-//! The caller owns the sockets and the clock. It gives every event to [`Exchange::handle`], carries out the [`Output`], and calls
-//! again with [`Input::Tick`] no later than [`Exchange::wake_at_ms`]. Once [`Output::ended`] is set nothing more will come: it
-//! closes both sides. End of file, hang-up and deadlines are inputs like any other.
+//! The caller owns the sockets and the clock. It gives every event to [`Exchange::handle`], carries
+//! out the [`Output`], and calls again with [`Input::Tick`] no later than [`Exchange::wake_at_ms`].
+//! After [`Output::ended`] nothing follows: the caller closes both sides. End of file, hang-up and
+//! deadlines are inputs like any other.
 //!
 //! ```text
-//!                the run was asked for, and the connection is lost        in time
+//!                the run was requested, and the connection is lost        in time
 //!   Connection ──────────────────────────────────────────────────▶ Pause ────────▶ Attempt
 //!       ▲                                                            ▲               │  │
 //!       │                                                            └───────────────┘  │
 //!       └────────────────────────────────────────────────────────────  it fails   ──────┘  ready
 //! ```
 //!
-//! Before a gateway said hello nothing was asked for, so a first connection that fails for a passing reason is tried again, a few times.
+//! Before the gateway's hello no run was requested. So a first connection that fails for a passing
+//! reason is tried again, a few times.
 //!
-//! A run that was asked for goes on without us, so another connection is made and the run is found again ([`Run`]); until then
-//! the client's stream stays open, with heartbeats. Nothing is ever asked for twice.
+//! A run that was requested continues without us. So another connection is made and the run is
+//! found again ([`Run`]); until then the client's stream stays open, with heartbeats. No run is
+//! ever requested twice.
 
+use std::mem;
+
+use crate::access::policy::{OnDisconnect, StreamPolicy};
 use crate::agent::AgentId;
 use crate::config::Gateway;
-use crate::error::{Cause, Deadline, Failure};
-use crate::gateway::diagnosis::Diagnosis;
-use crate::gateway::link::{Client, Incoming, Link};
+use crate::failure::diagnosis::Diagnosis;
+use crate::failure::{Cause, Deadline, Failure};
+use crate::gateway::client_identity::ClientIdentity;
+use crate::gateway::link::{Incoming, Link};
 use crate::gateway::run::Run;
-use crate::key::{OnDisconnect, StreamPolicy};
-use crate::openai::{Rendition, write_error};
-use crate::respond::{Common, Head};
+use crate::gateway::run::io::Io;
+use crate::http::head::{Head, ResponseMeta};
+use crate::openai::Writer;
+use crate::openai::error::{ErrorResponse, Phase};
 use crate::session::SessionKey;
-use crate::turn::{Answer, RunEvent, Turn};
+use crate::turn::{Answer, Progress, RunEvent, Turn, Wait};
 
-/// From the request until the run is asked for, connecting (which may take 10 s) included: the gateway itself gives a client 3 s
-/// (2026.3) or 15 s (2026.9) for the handshake.
-const HANDSHAKE_MS: u64 = 20_000;
+/// Milliseconds in a second.
+const SECOND_MS: u64 = 1000;
 
-/// From asking for the run until the gateway takes it: a cold gateway was seen to need 1.3 s.
-const ACCEPTANCE_MS: u64 = 30_000;
+/// Time from the client's request until the run is requested. It includes connecting, which may
+/// take 10 s: the gateway itself gives a client 3 s (2026.3) or 15 s (2026.9) for the handshake.
+pub(crate) const HANDSHAKE_MS: u64 = 20_000;
 
-/// From asking for the run until its end: the gateway's own default limit (2026.9; 10 min on 2026.3). Whatever is not over then has
-/// been forgotten.
-const RUN_MS: u64 = 172_800_000;
+/// Time from the run's request until the gateway accepts it: a cold gateway was seen to need 1.3 s.
+pub(crate) const ACCEPTANCE_MS: u64 = 30_000;
 
-/// Between two frames of any kind: a gateway sends a tick every 30 s, so two are missing.
-const SILENCE_MS: u64 = 75_000;
+/// Time from the run's request until its end: the gateway's own default limit (2026.9; 10 min on
+/// 2026.3). The gateway has forgotten a run that is not over then.
+pub(crate) const RUN_MS: u64 = 172_800_000;
 
-/// Between two writes to a client: proxies give up after 100 s and more, and only a write shows that the client left.
-const HEARTBEAT_MS: u64 = 15_000;
+/// Time between two frames of any kind: a gateway sends a tick every 30 s, so two are missing.
+pub(crate) const SILENCE_MS: u64 = 75_000;
 
-/// From a lost connection until there is another: a gateway that is restarted takes 10 to 40 s, a tunnel less.
-const RECONNECT_MS: u64 = 60_000;
+/// Time between two writes to a client: proxies give up after 100 s and more, and only a write
+/// reveals that the client left.
+pub(crate) const HEARTBEAT_MS: u64 = 15_000;
 
-/// Before the attempts to connect again, from the first on; the last one stays.
+/// Time for which the head of a stream is held after the run was accepted, unless the answer begins
+/// before. A failure within it has a status, which more clients accept as final than an error
+/// event. Most failures of a provider come sooner, and a client waits no longer for the first
+/// words.
+const HEAD_HOLD_MS: u64 = 2_000;
+
+/// Time from a run's acceptance until a comment that the run waits for its start. A gateway runs a
+/// few at a time, and does not announce a queue. A run that starts at once was seen to take up to
+/// 3.4 s until its first event.
+const START_PATIENCE_MS: u64 = 5_000;
+
+/// Time from a lost connection until there is another: a gateway that is restarted takes 10 to 40
+/// s, a tunnel less.
+pub(crate) const RECONNECT_MS: u64 = 60_000;
+
+/// Pauses before the attempts to connect again, from the first on; the last value repeats.
 const PAUSES_MS: [u64; 5] = [100, 300, 900, 2_700, 5_000];
 
-/// Before further attempts at the first connection, where what stands in its way may pass: a gateway that starts says so for up to
-/// 6 s, and a client that waits for a moment is better off than one that asks again. All within the time for the handshake.
+/// Pauses before further attempts at the first connection, if the failure may pass. A gateway that
+/// is starting reports that for up to 6 s, and a short wait serves the client better than its own
+/// retry. All of them fit in the time for the handshake.
 const FIRST_PAUSES_MS: [u64; 3] = [250, 750, 2_000];
 
-/// A connection that held so long says that the next loss is another one.
+/// Time for which a connection must hold so that its loss counts as a new one.
 const STABLE_MS: u64 = 10_000;
 
-/// Of one request: the platform allows 50 subrequests on its free plan.
-const MAX_CONNECTIONS: u32 = 40;
+/// Connections of one request: the platform allows 50 subrequests on its free plan.
+pub(crate) const MAX_CONNECTIONS: u32 = 40;
 
-/// For a connection whose only purpose is to stop the run of a client that left.
-const LEAVE_MS: u64 = 10_000;
+/// Time for a connection whose only purpose is to stop the run of a client that left.
+pub(crate) const LEAVE_MS: u64 = 10_000;
 
 /// One request and its run.
 #[derive(Debug, Clone)]
@@ -71,32 +97,40 @@ pub struct Exchange {
     link: Link,
     run: Run,
     policy: StreamPolicy,
+    /// The client asked for progress.
+    shows_progress: bool,
+    /// The comment about a run that waits to be started was written.
+    told_start_wait: bool,
     reply: Reply,
-    /// When the present phase began: the handshake, or the wait for acceptance.
+    /// The beginning of the present phase: the handshake, or the wait for acceptance.
     phase_began_ms: u64,
-    /// When the run was asked for.
+    /// The time at which the run was requested.
     asked_ms: Option<u64>,
     last_frame_ms: u64,
+    /// The last write that was more than a comment: some clients do not count comments.
     last_write_ms: u64,
-    /// While there is no connection over which the run can be heard.
+    /// Set while there is no connection that receives the run's events.
     loss: Option<Loss>,
-    /// When the first connection, which failed, is tried again.
+    /// The time of the next attempt at the first connection, after a failure.
     again_at_ms: Option<u64>,
     /// Attempts at the first connection that failed.
     first_attempts: usize,
-    /// Attempts to connect that failed lately.
+    /// Recent attempts to connect that failed.
     failed_attempts: usize,
     connections: u32,
     connected_ms: u64,
-    /// The client left; the run is to be stopped by then.
+    /// The time by which the run must be stopped, because the client left or its key expired.
     leave_by_ms: Option<u64>,
+    /// The time at which the client's key expires, until it does.
+    expires_ms: Option<u64>,
+    has_expired: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Loss {
     since_ms: u64,
     step: Step,
-    /// Of the last attempt.
+    /// The cause of the last attempt's failure.
     cause: Option<Cause>,
 }
 
@@ -106,7 +140,7 @@ enum Step {
     Attempt { since_ms: u64 },
 }
 
-/// What is due.
+/// The deadline that is due.
 #[derive(Debug, Clone, Copy)]
 enum Due {
     Deadline(Deadline),
@@ -118,29 +152,30 @@ enum Due {
     Recovery,
 }
 
-/// What happened.
+/// An event that the caller reports.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// A text frame from the gateway.
     Frame(&'a str),
     /// The gateway's socket is closed.
     Closed { code: u16 },
-    /// There is no socket, for this reason: the connection could not be made.
+    /// There is no socket: the connection could not be made, for this reason.
     Failed(Failure),
     /// The client is gone.
     HungUp,
-    /// The client has not read what it was sent, and no more is kept for it.
+    /// The client has not read the bytes that were sent, and the buffer for it is full.
     Overrun,
     /// Time passed.
     Tick,
 }
 
-/// What to do about it, in this order.
+/// The actions that follow, in this order.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Text frames for the gateway.
     pub frames: Vec<String>,
-    /// The gateway's socket is of no use any more: close it if it is still open, and make another connection.
+    /// The gateway's socket cannot be used any more: close it if it is still open, and make another
+    /// connection.
     pub connect: bool,
     /// The response begins.
     pub head: Option<Head>,
@@ -151,7 +186,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Empties it, keeping its buffers.
+    /// Empties the output, keeping its buffers.
     pub fn clear(&mut self) {
         self.frames.clear();
         self.connect = false;
@@ -161,7 +196,7 @@ impl Output {
     }
 }
 
-/// How a request ended, for the log.
+/// The end of a request, for the log.
 #[derive(Debug, Clone, Default)]
 pub enum Outcome {
     #[default]
@@ -173,30 +208,41 @@ pub enum Outcome {
 /// The client's side of the exchange.
 #[derive(Debug, Clone)]
 struct Reply {
-    common: Common,
-    answer: Rendition,
+    meta: ResponseMeta,
+    answer: Writer,
     head_sent: bool,
-    /// When the run was accepted.
+    /// The time at which the run was accepted.
     accepted_ms: Option<u64>,
+    /// The comments among the bytes of the present input.
+    comment_bytes: usize,
     status: u16,
     outcome: Outcome,
 }
 
 impl Exchange {
-    pub fn new(turn: Turn, answer: Rendition, common: Common, policy: StreamPolicy, now_ms: u64) -> Self {
+    pub fn new(
+        turn: Turn,
+        answer: Writer,
+        meta: ResponseMeta,
+        policy: StreamPolicy,
+        now_ms: u64,
+    ) -> Self {
         Self {
             link: Link::new(if turn.wants_progress {
-                Client::WATCHING_BACKEND
+                ClientIdentity::WATCHING_BACKEND
             } else {
-                Client::BACKEND
+                ClientIdentity::BACKEND
             }),
+            shows_progress: turn.wants_progress,
+            told_start_wait: false,
             run: Run::new(turn),
             policy,
             reply: Reply {
-                common,
+                meta,
                 answer,
                 head_sent: false,
                 accepted_ms: None,
+                comment_bytes: 0,
                 status: 0,
                 outcome: Outcome::Pending,
             },
@@ -211,10 +257,18 @@ impl Exchange {
             connections: 1,
             connected_ms: now_ms,
             leave_by_ms: None,
+            expires_ms: None,
+            has_expired: false,
         }
     }
 
-    /// Takes what happened and adds to `out` what follows from it. `now_ms` never goes back.
+    /// Ends the exchange with [`Failure::ApiKeyExpired`] at this time, by the policy for clients
+    /// that leave.
+    pub fn expire_at(&mut self, expires_ms: Option<u64>) {
+        self.expires_ms = expires_ms;
+    }
+
+    /// Handles an input, and adds the actions that follow to `out`. `now_ms` never goes back.
     pub fn handle(&mut self, input: Input<'_>, gateway: &Gateway, now_ms: u64, out: &mut Output) {
         if !matches!(self.reply.outcome, Outcome::Pending) {
             return;
@@ -222,14 +276,18 @@ impl Exchange {
         let written = out.body.len();
         let asked = self.run.awaits_acceptance();
         match input {
-            // Of a socket that was given up.
-            Input::Frame(_) | Input::Closed { .. } if self.is_pausing() || self.again_at_ms.is_some() => {}
+            // The input belongs to a socket that was given up.
+            Input::Frame(_) | Input::Closed { .. }
+                if self.is_pausing() || self.again_at_ms.is_some() => {}
             Input::Frame(frame) => {
                 self.last_frame_ms = now_ms;
-                match self.link.receive(frame, &gateway.credential, &mut out.frames) {
+                match self
+                    .link
+                    .receive(frame, &gateway.credential, &mut out.frames)
+                {
                     Ok(incoming) => self.receive(incoming, now_ms, out),
                     Err(failure) if self.loss.is_some() => self.retry(&failure, now_ms, out),
-                    Err(failure) if self.is_patient(&failure, now_ms) => {}
+                    Err(failure) if self.schedule_retry(&failure, now_ms) => {}
                     Err(failure) => self.give_up(failure, out),
                 }
             }
@@ -237,7 +295,7 @@ impl Exchange {
                 self.retry(&self.link.closed(code), now_ms, out);
             }
             Input::Closed { code } if self.run.is_going() || self.run.awaits_acceptance() => {
-                let lost = Failure::Lost {
+                let lost = Failure::GatewayConnectionLost {
                     close_code: code,
                     cause: None,
                 };
@@ -245,15 +303,15 @@ impl Exchange {
             }
             Input::Closed { code } => {
                 let failure = self.closed(code);
-                if !self.is_patient(&failure, now_ms) {
+                if !self.schedule_retry(&failure, now_ms) {
                     self.fail(failure, out);
                 }
             }
             Input::Failed(failure) if self.loss.is_some() => self.retry(&failure, now_ms, out),
-            Input::Failed(failure) if self.is_patient(&failure, now_ms) => {}
+            Input::Failed(failure) if self.schedule_retry(&failure, now_ms) => {}
             Input::Failed(failure) => self.fail(failure, out),
             Input::HungUp => self.hang_up(now_ms, out),
-            // It is only heartbeats that the client misses, and the run could not be stopped.
+            // The client misses only heartbeats, and the run could not be stopped.
             Input::Overrun if self.loss.is_some() => {}
             Input::Overrun => self.give_up(Failure::ClientTooSlow, out),
             Input::Tick => self.tick(now_ms, out),
@@ -262,30 +320,47 @@ impl Exchange {
             self.phase_began_ms = now_ms;
             self.asked_ms.get_or_insert(now_ms);
         }
-        if out.body.len() > written {
+        if out.body.len() > written.saturating_add(mem::take(&mut self.reply.comment_bytes)) {
             self.last_write_ms = now_ms;
         }
     }
 
-    /// When [`Input::Tick`] is due next; `None` once the exchange ended.
+    /// Returns the time at which [`Input::Tick`] is due next; `None` once the exchange ended.
     pub fn wake_at_ms(&self) -> Option<u64> {
         if !matches!(self.reply.outcome, Outcome::Pending) {
             return None;
         }
         let (deadline, _) = self.deadline();
         let beat = self.heartbeat_at_ms();
-        let wakes = [beat, self.run.wake_at_ms(), self.run_ends_ms(), self.leave_by_ms];
+        let wakes = [
+            beat,
+            self.head_at_ms(),
+            self.start_wait_at_ms(),
+            self.run.wake_at_ms(),
+            self.run_ends_ms(),
+            self.leave_by_ms,
+            self.expires_ms,
+        ];
         Some(wakes.into_iter().flatten().fold(deadline, u64::min))
     }
 
-    /// Whether somebody else hears the run: then it is not stopped, whatever becomes of this exchange.
+    /// Sets whether another exchange shares the run. A shared run is not stopped, whatever happens
+    /// to this exchange.
     pub fn share(&mut self, is_shared: bool) {
         self.run.share(is_shared);
     }
 
-    /// Once the run was accepted, the frames that stop it, to be sent where nothing else can be: after a panic. None where the run may go on
-    /// without its client, or cannot be stopped.
-    pub fn last_words(&mut self) -> Option<Vec<String>> {
+    /// Forbids the response to name its session, unless it has already. The client may not be the
+    /// one whose request this one seems to repeat.
+    pub fn withhold_session(&mut self) {
+        if !self.reply.head_sent {
+            self.reply.answer.withhold_session();
+        }
+    }
+
+    /// Returns the frames that stop an accepted run, for a panic, after which nothing else can be
+    /// sent. There are none if the run may continue without its client, or cannot be stopped.
+    pub fn abort_frames(&mut self) -> Option<Vec<String>> {
         self.reply.accepted_ms?;
         let mut frames = Vec::new();
         if self.policy.on_disconnect == OnDisconnect::Abort {
@@ -294,22 +369,23 @@ impl Exchange {
         Some(frames)
     }
 
-    /// Whether the run may have begun.
+    /// Returns true if the run may have begun.
     pub fn may_have_started(&self) -> bool {
         self.run.may_have_started()
     }
 
-    /// The id that events of the run have. Those of others can be skipped.
-    pub fn run_id(&self) -> &str {
-        self.run.id()
+    /// Returns the beginning of the run's id in the events that are read, closing quote included.
+    /// Events of other runs can be skipped.
+    pub fn event_filter(&self) -> &str {
+        self.run.event_filter()
     }
 
-    /// Whether the event `chat` is read; if not, it can be skipped.
+    /// Returns true if the event `chat` is read; otherwise it can be skipped.
     pub fn needs_chat(&self) -> bool {
         self.run.needs_chat()
     }
 
-    /// So many events were skipped between the last frame and the next.
+    /// Counts the events that were skipped between the last frame and the next.
     pub fn skip(&mut self, events: u32) {
         self.link.skip(events);
     }
@@ -318,7 +394,7 @@ impl Exchange {
         &self.reply.outcome
     }
 
-    /// The status that was sent; 0 if none was.
+    /// Returns the status that was sent; 0 if none was.
     pub fn status(&self) -> u16 {
         self.reply.status
     }
@@ -340,28 +416,57 @@ impl Exchange {
                 return;
             }
         }
+        let shows_waits = self.shows_waits();
         let reply = &mut self.reply;
-        let Output { frames, head, body, .. } = out;
+        let Output {
+            frames, head, body, ..
+        } = out;
         let mut ended = None;
-        self.run
-            .receive(incoming, now_ms, &mut self.link, frames, &mut |event| match event {
-                RunEvent::Accepted => reply.accept(now_ms, head, body),
-                RunEvent::Text(text) => reply.answer.text(text, body),
-                RunEvent::Thought(thought) => reply.answer.thought(thought, body),
-                RunEvent::Progress(progress) => reply.answer.progress(&progress, body),
+        self.run.receive(
+            incoming,
+            &mut Io {
+                now_ms,
+                link: &mut self.link,
+                outbox: frames,
+            },
+            &mut |event| match event {
+                RunEvent::Accepted => reply.accepted_ms = Some(now_ms),
+                RunEvent::Text(text) => {
+                    if !reply.answer.is_call() {
+                        reply.begin_stream(head, body);
+                    }
+                    reply.answer.text(text, body);
+                }
+                RunEvent::Thought(thought) => {
+                    reply.begin_stream(head, body);
+                    reply.answer.thought(thought, body);
+                }
+                RunEvent::Progress(progress) if progress.is_always_told() && !shows_waits => {}
+                RunEvent::Progress(progress) => {
+                    reply.begin_stream(head, body);
+                    let before = body.len();
+                    reply.answer.progress(&progress, body);
+                    let comment_bytes = body.len().saturating_sub(before);
+                    reply.comment_bytes = reply.comment_bytes.saturating_add(comment_bytes);
+                }
                 RunEvent::Ended(result) => ended = Some(result),
-            });
+            },
+        );
         match ended {
             None => {}
-            Some(Ok(answer)) => {
-                self.reply.finish(answer, &mut out.head, &mut out.body);
-                out.ended = true;
-            }
+            Some(Ok(answer)) => match self.reply.answer.settle() {
+                Ok(()) => {
+                    self.reply
+                        .finish(answer, now_ms, &mut out.head, &mut out.body);
+                    out.ended = true;
+                }
+                Err(failure) => self.fail(failure, out),
+            },
             Some(Err(failure)) => self.fail(failure, out),
         }
     }
 
-    /// Ends the exchange for a reason of ours, while the gateway still listens.
+    /// Ends the exchange for a reason of ours, while the gateway's socket is still open.
     fn give_up(&mut self, failure: Failure, out: &mut Output) {
         if self.loss.is_none() {
             self.run.abort(&mut self.link, &mut out.frames);
@@ -370,20 +475,27 @@ impl Exchange {
     }
 
     fn fail(&mut self, failure: Failure, out: &mut Output) {
-        let may_repeat = !self.run.may_have_started() && !failure.is_permanent();
-        self.reply.fail(failure, may_repeat, &mut out.head, &mut out.body);
+        let phase = if self.run.may_have_started() {
+            Phase::RunMayHaveStarted
+        } else {
+            Phase::BeforeRun
+        };
+        self.reply
+            .fail(failure, phase, &mut out.head, &mut out.body);
         out.ended = true;
     }
 
-    /// Whether the first connection is tried again after this failure; then it is noted when. The gateway has not even said hello, so
-    /// it was asked for nothing.
-    fn is_patient(&mut self, failure: &Failure, now_ms: u64) -> bool {
+    /// Schedules another attempt at the first connection if this failure may pass, and returns true
+    /// then. Nothing is repeated, because no run was requested before the gateway's hello.
+    fn schedule_retry(&mut self, failure: &Failure, now_ms: u64) -> bool {
         let may_pass = failure.diagnosis().is_some_and(Diagnosis::is_passing);
         let again_at_ms = FIRST_PAUSES_MS
             .get(self.first_attempts)
             .map(|pause_ms| now_ms.saturating_add(*pause_ms))
             .filter(|at_ms| {
-                may_pass && !self.link.is_ready() && *at_ms < self.phase_began_ms.saturating_add(HANDSHAKE_MS)
+                may_pass
+                    && !self.link.is_ready()
+                    && *at_ms < self.phase_began_ms.saturating_add(HANDSHAKE_MS)
             });
         self.again_at_ms = again_at_ms;
         if again_at_ms.is_some() {
@@ -392,7 +504,7 @@ impl Exchange {
         again_at_ms.is_some()
     }
 
-    /// The connection is lost, the run is not: it is looked for on another one.
+    /// Handles a lost connection. The run is not lost: it is searched for on another connection.
     fn lose(&mut self, lost: Failure, now_ms: u64, out: &mut Output) {
         self.run.detach(lost);
         if now_ms >= self.connected_ms.saturating_add(STABLE_MS) {
@@ -406,7 +518,7 @@ impl Exchange {
         self.pause(None, now_ms, out);
     }
 
-    /// An attempt to connect again failed.
+    /// Handles a failed attempt to connect again.
     fn retry(&mut self, failure: &Failure, now_ms: u64, out: &mut Output) {
         if failure.is_permanent() {
             self.stay_lost(failure.cause(), out);
@@ -433,12 +545,12 @@ impl Exchange {
             loss.step = Step::Attempt { since_ms: now_ms };
         }
         self.again_at_ms = None;
-        self.link = Link::new(Client::BACKEND);
+        self.link = Link::new(ClientIdentity::BACKEND);
         self.connections = self.connections.saturating_add(1);
         out.connect = true;
     }
 
-    /// There will be no other connection.
+    /// Handles the end of all attempts: there will be no other connection.
     fn stay_lost(&mut self, cause: Option<Cause>, out: &mut Output) {
         if self.leave_by_ms.is_some() {
             self.leave(out);
@@ -447,12 +559,16 @@ impl Exchange {
         }
     }
 
-    /// A run that cannot be reached at the moment is stopped on another connection, if there is one soon.
+    /// Handles a client that left. A run that cannot be reached at the moment is stopped on another
+    /// connection, if there is one soon.
     fn hang_up(&mut self, now_ms: u64, out: &mut Output) {
         if self.leave_by_ms.is_some() {
             return;
         }
-        if !self.run.is_detached() || !self.run.can_be_aborted() || self.policy.on_disconnect == OnDisconnect::Finish {
+        if !self.run.is_detached()
+            || !self.run.can_be_aborted()
+            || self.policy.on_disconnect == OnDisconnect::Finish
+        {
             self.leave(out);
             return;
         }
@@ -466,31 +582,72 @@ impl Exchange {
         if self.loss.is_none() && self.policy.on_disconnect == OnDisconnect::Abort {
             self.run.abort(&mut self.link, &mut out.frames);
         }
-        self.reply.outcome = Outcome::Failed(Failure::HungUp);
-        out.ended = true;
+        if self.has_expired {
+            self.fail(Failure::ApiKeyExpired, out);
+        } else {
+            self.reply.outcome = Outcome::Failed(Failure::ClientClosedRequest);
+            out.ended = true;
+        }
+    }
+
+    /// Ends the exchange because the client's key has expired.
+    fn expire(&mut self, now_ms: u64, out: &mut Output) {
+        self.expires_ms = None;
+        // A client that left does not receive the reason.
+        self.has_expired = self.leave_by_ms.is_none();
+        self.hang_up(now_ms, out);
     }
 
     fn tick(&mut self, now_ms: u64, out: &mut Output) {
         let (deadline, which) = self.deadline();
-        if self.leave_by_ms.is_some_and(|leave_by_ms| now_ms >= leave_by_ms) {
+        if self
+            .expires_ms
+            .is_some_and(|expires_ms| now_ms >= expires_ms)
+        {
+            self.expire(now_ms, out);
+        } else if self
+            .leave_by_ms
+            .is_some_and(|leave_by_ms| now_ms >= leave_by_ms)
+        {
             self.leave(out);
         } else if self.run_ends_ms().is_some_and(|ends_ms| now_ms >= ends_ms) {
             self.give_up(Failure::TimedOut(Deadline::Run), out);
         } else if now_ms >= deadline {
             self.miss(which, now_ms, out);
-        } else if let Err(failure) = self.run.tick(now_ms, &mut self.link, &mut out.frames) {
+        } else if let Err(failure) = self.run.tick(&mut Io {
+            now_ms,
+            link: &mut self.link,
+            outbox: &mut out.frames,
+        }) {
             self.give_up(failure, out);
         }
-        if !out.ended && self.heartbeat_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
+        if out.ended {
+            return;
+        }
+        if self.start_wait_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
+            self.told_start_wait = true;
+            self.reply.begin_stream(&mut out.head, &mut out.body);
+            self.reply
+                .answer
+                .progress(&Progress::Waiting(Wait::Start), &mut out.body);
+        } else if self.head_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
+            self.reply.begin_stream(&mut out.head, &mut out.body);
+        } else if self.heartbeat_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
             self.reply.beat(&mut out.head, &mut out.body);
         }
     }
 
     fn miss(&mut self, which: Due, now_ms: u64, out: &mut Output) {
         match which {
-            Due::Deadline(Deadline::Silence) => self.lose(Failure::TimedOut(Deadline::Silence), now_ms, out),
+            Due::Deadline(Deadline::Silence) => {
+                self.lose(Failure::TimedOut(Deadline::Silence), now_ms, out);
+            }
             Due::Deadline(which) => {
-                let failure = self.run.refused().cloned().unwrap_or(Failure::TimedOut(which));
+                let failure = self
+                    .run
+                    .refused()
+                    .cloned()
+                    .unwrap_or(Failure::TimedOut(which));
                 self.give_up(failure, out);
             }
             Due::Connection => self.connect(now_ms, out),
@@ -524,7 +681,7 @@ impl Exchange {
         (since_ms.saturating_add(limit_ms), Due::Deadline(which))
     }
 
-    /// When the run has taken too long.
+    /// Returns the time at which the run has taken too long.
     fn run_ends_ms(&self) -> Option<u64> {
         Some(self.asked_ms?.saturating_add(RUN_MS))
     }
@@ -539,19 +696,45 @@ impl Exchange {
         )
     }
 
+    /// Returns the time at which the head of a stream is due even if the answer has not begun.
+    fn head_at_ms(&self) -> Option<u64> {
+        let is_held =
+            self.reply.answer.is_stream() && !self.reply.head_sent && self.leave_by_ms.is_none();
+        let accepted_ms = self.reply.accepted_ms.filter(|_| is_held)?;
+        Some(accepted_ms.saturating_add(HEAD_HOLD_MS))
+    }
+
+    /// Returns true if comments are written without being requested.
+    fn shows_waits(&self) -> bool {
+        self.policy.heartbeat || self.shows_progress
+    }
+
+    /// Returns the time at which the comment about a run that waits for its start is due.
+    fn start_wait_at_ms(&self) -> Option<u64> {
+        let is_due = self.reply.answer.is_stream() && self.shows_waits() && !self.told_start_wait;
+        let is_waiting = is_due && self.leave_by_ms.is_none() && self.run.waits_to_start();
+        let accepted_ms = self.reply.accepted_ms.filter(|_| is_waiting)?;
+        Some(accepted_ms.saturating_add(START_PATIENCE_MS))
+    }
+
     fn heartbeat_at_ms(&self) -> Option<u64> {
         let is_stream = self.reply.answer.is_stream();
         if self.leave_by_ms.is_some() || (is_stream && !self.policy.heartbeat) {
             None
         } else if self.reply.head_sent {
             Some(self.last_write_ms.saturating_add(HEARTBEAT_MS))
+        } else if is_stream {
+            None
         } else {
             let accepted_ms = self.reply.accepted_ms?;
-            Some(accepted_ms.saturating_add(u64::from(self.policy.keep_alive_s).saturating_mul(1000)))
+            Some(
+                accepted_ms
+                    .saturating_add(u64::from(self.policy.keep_alive_s).saturating_mul(1000)),
+            )
         }
     }
 
-    /// What a socket that closed by itself means where nothing was started.
+    /// Returns the failure for a socket that closed before a run was started.
     fn closed(&self, close_code: u16) -> Failure {
         if let Some(refused) = self.run.refused() {
             return refused.clone();
@@ -561,37 +744,44 @@ impl Exchange {
 }
 
 impl Reply {
-    fn accept(&mut self, now_ms: u64, head: &mut Option<Head>, body: &mut Vec<u8>) {
-        self.accepted_ms = Some(now_ms);
-        if self.answer.is_stream() {
-            self.send_head(self.common.stream(), head);
+    /// Sends the head of a stream and its first event, once.
+    fn begin_stream(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
+        if self.answer.is_stream() && !self.head_sent {
+            self.send_head(self.meta.stream(), head);
             self.answer.begin(body);
         }
     }
 
-    /// Writes what keeps the response alive and means nothing.
+    /// Writes bytes that keep the response alive and have no meaning.
     fn beat(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
         if !self.head_sent {
-            self.send_head(self.common.awaited_json(), head);
+            self.send_head(self.meta.awaited_json(), head);
         }
         self.answer.beat(body);
     }
 
-    fn finish(&mut self, answer: Answer, head: &mut Option<Head>, body: &mut Vec<u8>) {
+    fn finish(&mut self, answer: Answer, now_ms: u64, head: &mut Option<Head>, body: &mut Vec<u8>) {
+        self.begin_stream(head, body);
         if !self.head_sent {
-            self.send_head(self.common.json(), head);
+            self.send_head(self.meta.json(), head);
         }
-        self.answer.finish(&answer, body);
+        self.answer.finish(&answer, now_ms / SECOND_MS, body);
         self.outcome = Outcome::Answered(answer);
     }
 
-    fn fail(&mut self, failure: Failure, may_repeat: bool, head: &mut Option<Head>, body: &mut Vec<u8>) {
-        let reply = failure.reply();
+    fn fail(
+        &mut self,
+        failure: Failure,
+        phase: Phase,
+        head: &mut Option<Head>,
+        body: &mut Vec<u8>,
+    ) {
+        let reply = ErrorResponse::on(&failure, self.meta.api, phase);
         if self.head_sent {
-            self.answer.fail(&reply.body, body);
+            self.answer.fail(&reply.body.in_body(), body);
         } else {
-            self.send_head(self.common.error(&reply, may_repeat), head);
-            write_error(&reply.body, body);
+            self.send_head(reply.head(&self.meta), head);
+            reply.body.write(body);
         }
         self.outcome = Outcome::Failed(failure);
     }

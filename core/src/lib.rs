@@ -1,22 +1,22 @@
 //! Everything Clawfront decides without I/O.
 //!
-//! No clock, no randomness, no sockets: they come in as arguments, so every path can be tested natively and replayed.
+//! No clock, no randomness, no sockets: they come in as arguments, so every path can be tested
+//! natively and replayed.
 
+pub mod access;
 pub mod agent;
-pub mod bearer;
+pub mod agent_cache;
 pub mod config;
-pub mod error;
+#[cfg(test)]
+mod documented;
 pub mod exchange;
+pub mod failure;
 pub mod gateway;
-pub mod key;
-pub mod limit;
+pub mod http;
 pub mod log;
+pub mod log_key;
 pub mod openai;
-pub mod origin;
 pub mod repeat;
-pub mod respond;
-pub mod route;
 pub mod secret;
 pub mod session;
-pub mod sse;
 pub mod turn;

@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A secret string: it has no `Display`, no `Serialize` and no `==`; its `Debug` says only that it is there.
+/// A secret string: it has no `Display`, no `Serialize` and no `==`; its `Debug` shows only that it
+/// exists.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
@@ -15,7 +16,7 @@ impl Secret {
         Self(Zeroizing::new(value))
     }
 
-    /// The value, for the one place that puts it on the wire.
+    /// Returns the value, for the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,25 +1,29 @@
-//! Sessions: which conversation of an agent a request belongs to, and how far a client's own names for one can reach.
+//! Sessions: the conversation of an agent that a request belongs to, and the limits of a client's
+//! own names for conversations.
 //!
-//! A client only ever addresses `agent:<agent>:edge:<key id>:…`, whatever it sends. The gateway lower-cases session keys and
-//! gives some prefixes a meaning of their own, so what a client sends goes in verbatim only where that cannot matter, and as a
-//! hash otherwise; the two forms begin differently, so two inputs never meet in one session.
+//! A client only ever addresses `agent:<agent>:edge:<key id>:…`, whatever it sends. The gateway
+//! lower-cases session keys and gives some prefixes a meaning of their own. So a client's name is
+//! used verbatim only if neither can change its meaning, and as a hash otherwise. The two forms
+//! begin differently, so two names never share one session.
 
 use std::fmt;
 
 use base16ct::lower as hex;
 use sha2::{Digest, Sha256};
 
+use crate::access::key::{self, KeyId};
+use crate::access::policy::SessionPolicy;
 use crate::agent::AgentId;
-use crate::key::KeyId;
 
-/// Longest session name a client may send, in bytes: enough for any id, little enough to log and hash without a thought.
+/// Longest session name that a client may send, in bytes: enough for any id, and cheap to log and
+/// hash.
 pub const MAX_SESSION_NAME_BYTES: usize = 1024;
 
-/// Longest name that goes into the session key as it is, in bytes.
+/// Longest name that is used verbatim in the session key, in bytes.
 const MAX_VERBATIM_BYTES: usize = 64;
 
-/// Namespaces inside an agent that the gateway keeps for itself.
-/// Source: OpenClaw 2026.9.6 `http-utils.ts` ("cannot use reserved internal session namespaces").
+/// Namespaces inside an agent that the gateway reserves for itself. Source: OpenClaw 2026.9.6
+/// `http-utils.ts` ("cannot use reserved internal session namespaces").
 const RESERVED_NAMESPACES: [&str; 3] = ["subagent:", "cron:", "acp:"];
 
 /// A complete session key, as the gateway's `sessionKey` takes it.
@@ -30,26 +34,10 @@ impl SessionKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// For logs: the first 16 hex digits of the SHA-256, enough to find the lines of one session again.
-    pub fn log_hash(&self) -> String {
-        let mut hash = hex::encode_string(&Sha256::digest(self.0.as_bytes()));
-        hash.truncate(16);
-        hash
-    }
 }
 
-/// Whether a key may name sessions outside its own namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum SessionPolicy {
-    /// `agent:<agent>:edge:<key id>:…` only.
-    #[default]
-    Own,
-    /// Any session of an agent that the key may reach, by its raw key.
-    Any,
-}
-
-/// A session before its agent is known (the gateway's default agent is only known once it is asked).
+/// A session before its agent is known, because the gateway's default agent is known only after a
+/// request to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     name: Name,
@@ -57,13 +45,13 @@ pub struct Session {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Name {
-    /// The part behind `agent:<agent>:`.
+    /// The part after `agent:<agent>:`.
     Within(String),
     /// A raw key of this agent.
     Raw { agent: AgentId, key: String },
 }
 
-/// Why a session name was refused; each is the caller's to mend.
+/// The reason why a session name was refused; the caller can fix each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionError {
     TooLong,
@@ -80,46 +68,55 @@ impl fmt::Display for SessionError {
             Self::ControlCharacter => f.write_str("contains control characters"),
             Self::NotUtf8 => f.write_str("is not UTF-8"),
             Self::Reserved => f.write_str("names a reserved namespace (subagent:, cron:, acp:)"),
-            Self::MalformedRawKey => f.write_str("is not a session key of the form agent:<id>:<name>"),
+            Self::MalformedRawKey => {
+                f.write_str("is not a session key of the form agent:<id>:<name>")
+            }
         }
     }
 }
 
 impl Session {
-    /// A session that no other request shares.
-    pub fn fresh(kid: &KeyId, nonce: &[u8; 16]) -> Self {
-        Self::within(format!("edge:{kid}:run:{}", hex::encode_string(nonce)))
+    /// Returns a session that no other request shares.
+    pub fn fresh(key_id: &KeyId, nonce: &[u8; 16]) -> Self {
+        Self::within(format!("edge:{key_id}:run:{}", hex::encode_string(nonce)))
     }
 
-    /// The stable session of the request's `user`.
-    pub fn of_user(kid: &KeyId, user: &str) -> Result<Self, SessionError> {
+    /// Returns the stable session of the request's `user`.
+    pub fn of_user(key_id: &KeyId, user: &str) -> Result<Self, SessionError> {
         check(user)?;
-        Ok(Self::within(format!("edge:{kid}:user:{}", segment(user))))
+        Ok(Self::within(format!(
+            "edge:{key_id}:user:{}",
+            segment(user)
+        )))
     }
 
-    /// The stable session of a chat UI's conversation, which the client's header `header` names.
-    pub fn of_conversation(kid: &KeyId, header: &str, id: &str) -> Result<Self, SessionError> {
+    /// Returns the stable session of a chat UI's conversation, which the client's header `header`
+    /// names.
+    pub fn of_conversation(key_id: &KeyId, header: &str, id: &str) -> Result<Self, SessionError> {
         check(id)?;
-        Ok(Self::within(format!("edge:{kid}:chat:{header}:{}", segment(id))))
+        Ok(Self::within(format!(
+            "edge:{key_id}:chat:{header}:{}",
+            segment(id)
+        )))
     }
 
-    /// The session that `x-openclaw-session-key` names.
-    pub fn named(kid: &KeyId, policy: SessionPolicy, name: &str) -> Result<Self, SessionError> {
+    /// Returns the session that `x-openclaw-session-key` names.
+    pub fn named(key_id: &KeyId, policy: SessionPolicy, name: &str) -> Result<Self, SessionError> {
         check(name)?;
         match policy {
-            SessionPolicy::Own => Ok(Self::within(format!("edge:{kid}:key:{}", segment(name)))),
+            SessionPolicy::Own => Ok(Self::within(format!("edge:{key_id}:key:{}", segment(name)))),
             SessionPolicy::Any => Self::raw(name),
         }
     }
 
-    /// Its name, before its agent is known.
+    /// Returns the name of the session, before its agent is known.
     pub fn name(&self) -> &str {
         match &self.name {
             Name::Within(name) | Name::Raw { key: name, .. } => name,
         }
     }
 
-    /// The agent that a raw session key names.
+    /// Returns the agent that a raw session key names.
     pub fn agent(&self) -> Option<&AgentId> {
         match &self.name {
             Name::Within(_) => None,
@@ -127,7 +124,7 @@ impl Session {
         }
     }
 
-    /// The complete key; a raw key stays with the agent it names.
+    /// Returns the complete key; a raw key stays with the agent that it names.
     pub fn key(&self, agent: &AgentId) -> SessionKey {
         match &self.name {
             Name::Within(name) => SessionKey(format!("agent:{agent}:{name}")),
@@ -142,8 +139,8 @@ impl Session {
     }
 
     fn raw(name: &str) -> Result<Self, SessionError> {
-        // The gateways do that to all of Unicode; of its other letters only `K` (Kelvin) and `İ` become one of ASCII's, and no word
-        // that counts here has either.
+        // The gateways lower-case all of Unicode. Outside ASCII only `K` (Kelvin) and `İ` become
+        // ASCII letters, and no reserved word has either letter.
         let name = name.to_ascii_lowercase();
         let Some(rest) = name.strip_prefix("agent:") else {
             if is_malformed(&name) {
@@ -168,14 +165,14 @@ impl Session {
     }
 }
 
-/// Whether a raw key has a segment that is empty or has blanks around it: the gateways disagree on what such a key means, and
-/// 2026.3 would find a reserved namespace behind an empty segment.
+/// Returns true if a raw key has a segment that is empty or has blanks around it. The gateways
+/// disagree about such a key, and 2026.3 would find a reserved namespace after an empty segment.
 fn is_malformed(key: &str) -> bool {
     key.split(':')
         .any(|segment| segment.is_empty() || segment.trim() != segment)
 }
 
-/// Refuses what no session may be named, whoever asks.
+/// Refuses the names that no session may have, for every client.
 fn check(name: &str) -> Result<(), SessionError> {
     if name.len() > MAX_SESSION_NAME_BYTES {
         return Err(SessionError::TooLong);
@@ -183,28 +180,34 @@ fn check(name: &str) -> Result<(), SessionError> {
     if name.chars().any(char::is_control) {
         return Err(SessionError::ControlCharacter);
     }
-    // The runtime puts it for bytes that are no UTF-8: two names would become one.
+    // The runtime replaces bytes that are not UTF-8 with this character: two names would become
+    // one.
     if name.contains(char::REPLACEMENT_CHARACTER) {
         return Err(SessionError::NotUtf8);
     }
     let name = name.trim().to_ascii_lowercase();
-    // Behind any number of `agent:<id>:` heads, so that a nested one cannot smuggle a reserved name through.
+    // Skips any number of `agent:<id>:` heads, so that a nested head cannot hide a reserved name.
     let mut rest = name.as_str();
     while let Some((_, inner)) = rest.strip_prefix("agent:").and_then(|r| r.split_once(':')) {
         rest = inner;
     }
-    if RESERVED_NAMESPACES.iter().any(|reserved| rest.starts_with(reserved)) {
+    if RESERVED_NAMESPACES
+        .iter()
+        .any(|reserved| rest.starts_with(reserved))
+    {
         return Err(SessionError::Reserved);
     }
     Ok(())
 }
 
-/// One segment of a session key for a client's own name: `=name` where it is harmless, `~sha256` otherwise.
+/// Returns one segment of a session key for a client's own name: `=name` if it is harmless,
+/// `~sha256` otherwise. A name that contains a key is not harmless: the gateway logs session keys.
 fn segment(name: &str) -> String {
     let harmless = name.len() <= MAX_VERBATIM_BYTES
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'));
+        && !key::is_in(name)
+        && name.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
+        });
     if harmless {
         format!("={name}")
     } else {
@@ -216,7 +219,7 @@ fn segment(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn kid() -> KeyId {
+    fn key_id() -> KeyId {
         KeyId::parse("phone").unwrap()
     }
 
@@ -225,14 +228,17 @@ mod tests {
     }
 
     fn own(name: &str) -> Result<String, SessionError> {
-        Session::named(&kid(), SessionPolicy::Own, name).map(|s| s.key(&main()).0)
+        Session::named(&key_id(), SessionPolicy::Own, name).map(|s| s.key(&main()).0)
     }
 
     #[test]
     fn a_plain_name_stays_readable_inside_the_keys_namespace() {
-        assert_eq!(own("trip-2026").unwrap(), "agent:main:edge:phone:key:=trip-2026");
         assert_eq!(
-            Session::of_user(&kid(), "alice").unwrap().key(&main()).0,
+            own("trip-2026").unwrap(),
+            "agent:main:edge:phone:key:=trip-2026"
+        );
+        assert_eq!(
+            Session::of_user(&key_id(), "alice").unwrap().key(&main()).0,
             "agent:main:edge:phone:user:=alice"
         );
     }
@@ -248,10 +254,14 @@ mod tests {
             "ünï",
             "a b",
             &"x".repeat(65),
+            "claw_phone_a4dqobyha4dqobyha4dqobyha4dqobyh",
         ] {
             let key = own(hostile).unwrap();
             let hash = key.strip_prefix("agent:main:edge:phone:key:~").unwrap();
-            assert!(hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{key}");
+            assert!(
+                hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()),
+                "{key}"
+            );
         }
     }
 
@@ -287,23 +297,23 @@ mod tests {
                 " cron:x",
             ] {
                 assert_eq!(
-                    Session::named(&kid(), policy, name),
+                    Session::named(&key_id(), policy, name),
                     Err(SessionError::Reserved),
                     "{name}"
                 );
             }
             for name in ["a\nb", "a\u{0}", "a\u{85}b"] {
                 assert_eq!(
-                    Session::named(&kid(), policy, name),
+                    Session::named(&key_id(), policy, name),
                     Err(SessionError::ControlCharacter)
                 );
             }
             assert_eq!(
-                Session::named(&kid(), policy, "caf\u{FFFD}"),
+                Session::named(&key_id(), policy, "caf\u{FFFD}"),
                 Err(SessionError::NotUtf8)
             );
             assert_eq!(
-                Session::named(&kid(), policy, &"x".repeat(MAX_SESSION_NAME_BYTES + 1)),
+                Session::named(&key_id(), policy, &"x".repeat(MAX_SESSION_NAME_BYTES + 1)),
                 Err(SessionError::TooLong)
             );
         }
@@ -311,11 +321,15 @@ mod tests {
 
     #[test]
     fn a_raw_key_names_its_agent_and_is_lower_cased_as_the_gateway_would() {
-        let session = Session::named(&kid(), SessionPolicy::Any, "agent:Beta:Team:Chat").unwrap();
+        let session =
+            Session::named(&key_id(), SessionPolicy::Any, "agent:Beta:Team:Chat").unwrap();
         assert_eq!(session.agent(), AgentId::parse("beta").as_ref());
         assert_eq!(session.key(&main()).0, "agent:beta:team:chat");
-        let bare = Session::named(&kid(), SessionPolicy::Any, "main").unwrap();
-        assert_eq!((bare.agent(), bare.key(&main()).0.as_str()), (None, "agent:main:main"));
+        let bare = Session::named(&key_id(), SessionPolicy::Any, "main").unwrap();
+        assert_eq!(
+            (bare.agent(), bare.key(&main()).0.as_str()),
+            (None, "agent:main:main")
+        );
         for bad in [
             "agent:",
             "agent:main",
@@ -328,7 +342,7 @@ mod tests {
             "x:",
         ] {
             assert_eq!(
-                Session::named(&kid(), SessionPolicy::Any, bad),
+                Session::named(&key_id(), SessionPolicy::Any, bad),
                 Err(SessionError::MalformedRawKey),
                 "{bad}"
             );
@@ -337,8 +351,8 @@ mod tests {
 
     #[test]
     fn fresh_sessions_differ_by_their_nonce_only() {
-        let a = Session::fresh(&kid(), &[1; 16]).key(&main()).0;
+        let a = Session::fresh(&key_id(), &[1; 16]).key(&main()).0;
         assert_eq!(a, format!("agent:main:edge:phone:run:{}", "01".repeat(16)));
-        assert_ne!(a, Session::fresh(&kid(), &[2; 16]).key(&main()).0);
+        assert_ne!(a, Session::fresh(&key_id(), &[2; 16]).key(&main()).0);
     }
 }

@@ -1,6 +1,8 @@
-//! Where the two sides meet: one user request for one agent, and what the agent's run says back.
+//! The types between the two sides: one user request for one agent, and the events of the agent's
+//! run.
 //!
-//! `openai/` makes a [`Turn`] and shows [`RunEvent`]s; `gateway/` runs the one and tells the others. Neither names the other.
+//! `openai/` makes a [`Turn`] and writes [`RunEvent`]s; `gateway/` runs the turn and emits the
+//! events. Neither depends on the other.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +10,7 @@ use std::fmt;
 use base16ct::lower as hex;
 
 use crate::agent::{AgentId, Agents};
-use crate::error::Failure;
+use crate::failure::Failure;
 use crate::session::Session;
 
 /// One user request for one agent.
@@ -17,27 +19,47 @@ pub struct Turn {
     pub agent: AgentChoice,
     pub session: Session,
     pub run: RunId,
-    /// Somebody may have asked for this run before: then it is joined, and not started.
+    /// The run may have been requested before: then it is joined, and not started.
     pub may_exist: bool,
-    /// The client wants to hear what the model thinks.
+    /// The client wants the model's thinking.
     pub wants_thoughts: bool,
-    /// The client wants to hear of tools and failed attempts.
+    /// The client wants events of tools and failed attempts.
     pub wants_progress: bool,
-    /// What the agent is told.
+    /// The message for the agent. If `earlier` is set, the message is only for a session that holds
+    /// the conversation so far.
     pub message: String,
+    /// The part of the conversation that the session must hold for `message`.
+    pub earlier: Option<Earlier>,
     pub extra_system_prompt: Option<String>,
     /// The client's trace (W3C Trace Context).
     pub traceparent: Option<String>,
     pub attachments: Vec<Attachment>,
 }
 
-/// Which agent a turn is for.
+/// The agent of a turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentChoice {
-    /// An agent the client may reach.
+    /// An agent that the client may use.
     Named(AgentId),
-    /// The gateway's own default, if it is one of these.
+    /// The gateway's own default, if it is one of these agents.
     GatewayDefault(Agents),
+}
+
+/// The part of a conversation that a lasting session is expected to hold.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    /// The last answer that the client sent; with `None`, any conversation matches.
+    pub answer: Option<String>,
+    pub otherwise: Otherwise,
+}
+
+/// The action if the session does not hold that part.
+#[derive(Clone, Debug)]
+pub enum Otherwise {
+    /// Send this message to the agent: the whole conversation.
+    Send(String),
+    /// Refuse the request: the client did not send the whole conversation.
+    Refuse(Failure),
 }
 
 /// An image for the agent.
@@ -50,8 +72,8 @@ pub struct Attachment {
     pub content: String,
 }
 
-/// A run's id, which is also its idempotency key at the gateway: random, or derived from the client's key and what it sent, so no other
-/// client can name the run.
+/// A run's id, which is also its idempotency key at the gateway. It is random, or derived from the
+/// client's key and the request, so no other client can name the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunId(String);
 
@@ -60,27 +82,52 @@ impl RunId {
         Self(hex::encode_string(entropy))
     }
 
+    /// Returns the id of a run that its client named, for a request with this body. The same name
+    /// with another body is another run.
+    pub fn named(name: &[u8; 16], body: &[u8; 16]) -> Self {
+        Self(format!(
+            "{}{NAME_END}{}",
+            hex::encode_string(name),
+            hex::encode_string(body)
+        ))
+    }
+
+    /// Returns the part of the id that is the same for every body, if the client named the run.
+    pub fn name(&self) -> Option<&str> {
+        Self::name_of(&self.0)
+    }
+
+    /// Returns that part of an id that the gateway sent.
+    pub fn name_of(id: &str) -> Option<&str> {
+        id.split_once(NAME_END).map(|(name, _)| name)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// What a run says.
+/// The separator between the name and the body in the id of a run that its client named.
+const NAME_END: char = '-';
+
+/// An event of a run.
 #[derive(Debug)]
 pub enum RunEvent<'a> {
-    /// The gateway took the run: from here on it has effects, and starting it again would repeat them.
+    /// The gateway accepted the run: from here on it has effects, and starting it again would
+    /// repeat them.
     Accepted,
     /// The next piece of the answer, never empty, never taken back.
     Text(&'a str),
-    /// The next piece of what the model thinks, which is no part of the answer.
+    /// The next piece of the model's thinking, which is not part of the answer.
     Thought(&'a str),
-    /// What it does meanwhile.
+    /// The run's activity besides the answer.
     Progress(Progress<'a>),
-    /// The run is over; nothing follows.
+    /// The run is over; no event follows.
     Ended(Result<Answer, Failure>),
 }
 
-/// What a run does besides talking. Its words are for a comment: one line, without the gateway's prose.
+/// The activity of a run besides its answer. Its text is for a comment: one line, without the
+/// gateway's prose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress<'a> {
     ToolStarted {
@@ -88,38 +135,88 @@ pub enum Progress<'a> {
     },
     ToolEnded {
         name: Cow<'a, str>,
-        failed: bool,
+        end: ToolEnd,
     },
-    /// The model failed, and is asked again.
+    /// The model failed, and the gateway tries again.
     Retrying {
         attempt: u32,
         of: u32,
     },
-    /// The model failed; whether it is asked again the gateway does not say (protocol 3).
+    /// The model failed. Protocol 3 does not report if the gateway tries again.
     AttemptFailed,
+    /// The run does nothing until another event occurs.
+    Waiting(Wait),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolEnd {
+    Completed,
+    Failed,
+    /// The tool did nothing: an operator or a rule of the gateway did not allow it.
+    Denied,
+}
+
+/// The reason why a run waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The run was accepted, and the gateway has not started it: a gateway runs a few at a time.
+    Start,
+    /// The agent asked its user a question.
+    Question,
+    /// Sub-agents are running.
+    SubAgents,
+}
+
+impl Progress<'_> {
+    /// Returns true if clients that did not ask for progress receive it, too: the run waits, or was
+    /// not allowed to do something.
+    pub fn is_always_told(&self) -> bool {
+        matches!(
+            self,
+            Self::Waiting(_)
+                | Self::ToolEnded {
+                    end: ToolEnd::Denied,
+                    ..
+                }
+        )
+    }
 }
 
 impl fmt::Display for Progress<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ToolStarted { name } => write!(f, "tool {} started", ToolName(name)),
-            Self::ToolEnded { name, failed: false } => write!(f, "tool {} ended", ToolName(name)),
-            Self::ToolEnded { name, failed: true } => write!(f, "tool {} failed", ToolName(name)),
-            Self::Retrying { attempt, of } => write!(f, "model failed, retry {attempt} of {of} follows"),
+            Self::ToolEnded { name, end } => {
+                let end = match end {
+                    ToolEnd::Completed => "ended",
+                    ToolEnd::Failed => "failed",
+                    ToolEnd::Denied => "denied",
+                };
+                write!(f, "tool {} {end}", ToolName(name))
+            }
+            Self::Retrying { attempt, of } => {
+                write!(f, "model failed, retry {attempt} of {of} follows")
+            }
             Self::AttemptFailed => f.write_str("model failed"),
+            Self::Waiting(Wait::Start) => f.write_str("waiting for the gateway to start the run"),
+            Self::Waiting(Wait::Question) => {
+                f.write_str("waiting for an answer to the agent's question")
+            }
+            Self::Waiting(Wait::SubAgents) => f.write_str("waiting for sub-agents"),
         }
     }
 }
 
-/// The longest name of a tool that is shown, in characters; OpenAI's own limit.
+/// Longest name of a tool in a comment, in characters; OpenAI's own limit.
 const MAX_TOOL_NAME_CHARS: usize = 64;
 
-/// A tool's name without what could end a line or a comment.
+/// A tool's name without characters that could end a line or a comment.
 struct ToolName<'a>(&'a str);
 
 impl fmt::Display for ToolName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
+        let shown =
+            |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
         self.0
             .chars()
             .filter(shown)
@@ -128,7 +225,7 @@ impl fmt::Display for ToolName<'_> {
     }
 }
 
-/// How a run that succeeded ended.
+/// The reason why a run that succeeded ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub finish: Finish,
@@ -147,9 +244,22 @@ pub enum Finish {
 pub struct Usage {
     /// Prompt tokens, cached ones included.
     pub prompt: u64,
-    /// Of `prompt`, those read from the provider's cache.
+    /// The tokens of `prompt` that were read from the provider's cache.
     pub cached: u64,
-    /// Of `prompt`, those written to it.
+    /// The tokens of `prompt` that were written to the provider's cache.
     pub cache_written: u64,
     pub completion: u64,
+}
+
+impl Usage {
+    /// Returns the sum of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            prompt: self.prompt.saturating_add(other.prompt),
+            cached: self.cached.saturating_add(other.cached),
+            cache_written: self.cache_written.saturating_add(other.cache_written),
+            completion: self.completion.saturating_add(other.completion),
+        }
+    }
 }

@@ -1,31 +1,35 @@
-//! Hostile names, models, headers and entries by the thousand: whatever a client sends stays inside its key.
+//! Thousands of hostile names, models, headers and entries: all of a client's input stays inside
+//! its key.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are tests")]
 
+use clawfront_core::access::admit::Grants;
+use clawfront_core::access::grant::Grant;
+use clawfront_core::access::key::{KeyId, NewKey, SECRET_BYTES};
+use clawfront_core::access::policy::SessionPolicy;
 use clawfront_core::agent::AgentId;
-use clawfront_core::error::Failure;
-use clawfront_core::key::{Client, Clients, KeyId, NewKey, SECRET_BYTES};
-use clawfront_core::openai::chat::{self, Accepted, Entropy, Request};
-use clawfront_core::openai::models::Aliases;
-use clawfront_core::session::{Session, SessionPolicy};
+use clawfront_core::failure::Failure;
+use clawfront_core::openai::models::{self, Aliases, Names};
+use clawfront_core::openai::{Accepted, Entropy, Request, chat};
+use clawfront_core::session::Session;
 use clawfront_core::turn::AgentChoice;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-/// Enough that every branch of a strategy is met hundreds of times.
+/// Cases of each property: enough to reach every branch of a strategy hundreds of times.
 const CASES: u32 = 4096;
 
 fn config() -> Config {
     Config {
         cases: CASES,
-        // A failure prints what to write a test with; a file beside the sources would say it once more.
+        // A failure prints the input for a new test; a file beside the sources would repeat it.
         failure_persistence: None,
         ..Config::default()
     }
 }
 
-fn clients(entries: &str) -> Clients {
-    let mut clients = Clients::default();
+fn clients(entries: &str) -> Grants {
+    let mut clients = Grants::default();
     let mut problems = Vec::new();
     clients.extend(entries, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
@@ -36,7 +40,7 @@ fn key(id: &str, entropy: u8) -> NewKey {
     NewKey::from_entropy(&KeyId::parse(id).unwrap(), &[entropy; SECRET_BYTES])
 }
 
-fn client(fields: &str) -> Client {
+fn client(fields: &str) -> Grant {
     clients(&format!("phone {} {fields}", key("phone", 7).hash))
         .iter()
         .next()
@@ -44,7 +48,7 @@ fn client(fields: &str) -> Client {
         .clone()
 }
 
-/// What a client may try as the name of a session: names of other keys and agents, in every dress.
+/// Names that a client may send for a session: names of other keys and agents, in every form.
 fn hostile_name() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         Just("agent".to_owned()),
@@ -60,9 +64,20 @@ fn hostile_name() -> impl Strategy<Value = String> {
         "[a-zA-Z0-9._-]{1,8}",
         "\\PC{0,6}",
     ];
-    let separator = prop_oneof![Just(":"), Just("/"), Just(" "), Just("%3A"), Just("\u{ff1a}"), Just("")];
-    let chained = prop::collection::vec((word, separator), 0..8)
-        .prop_map(|parts| parts.into_iter().map(|(word, separator)| word + separator).collect());
+    let separator = prop_oneof![
+        Just(":"),
+        Just("/"),
+        Just(" "),
+        Just("%3A"),
+        Just("\u{ff1a}"),
+        Just("")
+    ];
+    let chained = prop::collection::vec((word, separator), 0..8).prop_map(|parts| {
+        parts
+            .into_iter()
+            .map(|(word, separator)| word + separator)
+            .collect()
+    });
     prop_oneof![
         4 => chained,
         1 => "\\PC{0,200}",
@@ -71,7 +86,7 @@ fn hostile_name() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What a client may try as a model.
+/// Names that a client may send as a model.
 fn hostile_model() -> impl Strategy<Value = String> {
     prop_oneof![
         "(openclaw[/:]|agent:|)(main|beta|secret|MAIN|default|[a-z0-9_-]{1,10})",
@@ -82,7 +97,12 @@ fn hostile_model() -> impl Strategy<Value = String> {
     ]
 }
 
-fn accept(client: &Client, model: &str, user: &str, headers: &[(&str, &str)]) -> Result<Accepted, Failure> {
+fn accept(
+    client: &Grant,
+    model: &str,
+    user: &str,
+    headers: &[(&str, &str)],
+) -> Result<Accepted, Failure> {
     let text = |text: &str| serde_json::to_string(text).unwrap();
     let body = format!(
         r#"{{"model":{},"user":{},"messages":[{{"role":"user","content":"hi"}}]}}"#,
@@ -97,6 +117,7 @@ fn accept(client: &Client, model: &str, user: &str, headers: &[(&str, &str)]) ->
         &Request {
             body: body.as_bytes(),
             header: &header,
+            caller: [0; 32],
             is_repeated: false,
         },
         client,
@@ -137,7 +158,7 @@ proptest! {
             let own = format!("agent:{agent}:edge:phone:");
             let name = session.as_str().strip_prefix(&own);
             prop_assert!(name.is_some(), "{session:?}");
-            // Nothing that the gateway would fold, split or take for something else.
+            // The name has nothing that the gateway would fold, split or misinterpret.
             let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-=~:".contains(&b);
             prop_assert!(name.unwrap_or_default().bytes().all(plain), "{session:?}");
             prop_assert!(session.as_str().len() < 256, "{session:?}");
@@ -167,14 +188,14 @@ proptest! {
 
     #[test]
     fn two_names_are_two_sessions_and_one_name_is_one(a in hostile_name(), b in hostile_name()) {
-        let kid = KeyId::parse("phone").unwrap();
+        let key_id = KeyId::parse("phone").unwrap();
         let main = AgentId::parse("main").unwrap();
         let sessions = |name: &str| {
             [
-                Session::named(&kid, SessionPolicy::Own, name),
-                Session::of_user(&kid, name),
-                Session::of_conversation(&kid, "x-session-id", name),
-                Session::of_conversation(&kid, "x-openwebui-chat-id", name),
+                Session::named(&key_id, SessionPolicy::Own, name),
+                Session::of_user(&key_id, name),
+                Session::of_conversation(&key_id, "x-session-id", name),
+                Session::of_conversation(&key_id, "x-openwebui-chat-id", name),
             ]
             .map(|session| session.map(|session| session.key(&main)))
         };
@@ -191,11 +212,11 @@ proptest! {
     #[test]
     fn two_keys_never_meet(name in hostile_name(), other_name in hostile_name()) {
         let main = AgentId::parse("main").unwrap();
-        let session = |kid: &str, name: &str| {
-            let kid = KeyId::parse(kid).unwrap();
-            Session::named(&kid, SessionPolicy::Own, name).map(|session| session.key(&main))
+        let session = |key_id: &str, name: &str| {
+            let key_id = KeyId::parse(key_id).unwrap();
+            Session::named(&key_id, SessionPolicy::Own, name).map(|session| session.key(&main))
         };
-        // Ids of which one begins the other, too.
+        // Also ids that begin with each other.
         for other in ["phone-2", "phon", "bot"] {
             if let (Ok(mine), Ok(theirs)) = (session("phone", &name), session(other, &other_name)) {
                 prop_assert_ne!(mine, theirs);
@@ -224,7 +245,7 @@ proptest! {
             format!("phone {} agents=main expires={secret}{fields}", key("phone", 7).hash),
         ] {
             let mut problems = Vec::new();
-            Clients::default().extend(&entry, &mut problems);
+            Grants::default().extend(&entry, &mut problems);
             for problem in problems {
                 prop_assert!(!problem.to_string().contains(&secret), "{problem}");
             }
@@ -232,25 +253,36 @@ proptest! {
     }
 
     #[test]
-    fn a_listed_model_is_the_keys(agents in prop::collection::hash_set("(main|beta|secret|[a-z]{1,4})", 1..4), there in prop::collection::vec("(main|beta|secret|[a-z]{1,4})", 0..5)) {
+    fn a_listed_model_is_the_keys(agents in prop::collection::hash_set("(main|beta|secret|[a-z]{1,4})", 1..4), there in prop::collection::hash_set("(main|beta|secret|[a-z]{1,4})", 0..5)) {
         let list: Vec<&str> = agents.iter().map(String::as_str).collect();
         let client = client(&format!("agents={}", list.join(",")));
         let aliases = Aliases::parse("gpt-4o=main private=secret").unwrap();
-        let roster = clawfront_core::agent::Roster {
+        let known = clawfront_core::agent::AgentList {
             agents: there.iter().filter_map(|id| AgentId::parse(id)).collect(),
-            default_agent: there.first().and_then(|id| AgentId::parse(id)),
+            default_agent: there.iter().next().and_then(|id| AgentId::parse(id)),
+            ..clawfront_core::agent::AgentList::default()
         };
-        let models = clawfront_core::openai::models::list(&client, &aliases, Some(&roster));
-        let mut out = Vec::new();
-        clawfront_core::openai::models::write_list(&models, &mut out);
-        let listed: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        for model in listed["data"].as_array().unwrap() {
-            let id = model["id"].as_str().unwrap();
-            let agent = match clawfront_core::openai::models::agent_of(id, &aliases).unwrap() {
-                Some(agent) => agent,
-                None => client.default_agent.clone().or(roster.default_agent.clone()).unwrap(),
-            };
-            prop_assert!(agents.contains(agent.as_str()) && roster.agents.contains(&agent), "{id}");
+        for names in [Names::One, Names::All] {
+            let models = models::list(&client, &aliases, Some(&known), names);
+            let mut out = Vec::new();
+            models::write_list(&models, &mut out);
+            let listed: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            let mut named = Vec::new();
+            for model in listed["data"].as_array().unwrap() {
+                let id = model["id"].as_str().unwrap();
+                let agent = match models::agent_of(id, &aliases).unwrap() {
+                    Some(agent) => agent,
+                    None => client.default_agent.clone().or(known.default_agent.clone()).unwrap(),
+                };
+                prop_assert!(agents.contains(agent.as_str()) && known.agents.contains(&agent), "{id}");
+                named.push(agent.to_string());
+            }
+            if names == Names::One {
+                named.sort_unstable();
+                let mut there: Vec<_> = known.agents.iter().map(ToString::to_string).filter(|id| agents.contains(id)).collect();
+                there.sort_unstable();
+                prop_assert_eq!(named, there);
+            }
         }
     }
 }

@@ -1,17 +1,19 @@
-//! What the Worker presents to the gateway.
+//! The credential that the Worker presents to the gateway.
 
 use crate::gateway::device::DeviceKey;
 use crate::secret::Secret;
 
-/// A device with its own token is the proper credential; the shared secret is for a gateway on the same host and for the first
-/// pairing.
+/// A device with its own token is the right credential. The shared secret is for a gateway on the
+/// same host and for the first pairing.
 #[derive(Debug, Clone)]
 pub struct Credential {
     pub device: Option<DeviceKey>,
     pub auth: Auth,
-    /// Whether a gateway may grant more than was asked for: it does so to the shared token of who looks local.
+    /// True if a gateway may grant more than was requested. It does so for the shared token of a
+    /// client that looks local.
     pub takes_any_scopes: bool,
-    /// Whether the gateway is on this host, by its URL: only there is it right to let a shared secret in without a device.
+    /// True if the gateway is on this host, by its URL. Only there a shared secret may be used
+    /// without a device.
     pub is_own_host: bool,
 }
 

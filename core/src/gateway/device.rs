@@ -1,7 +1,9 @@
-//! The device identity by which the gateway knows this Worker: an Ed25519 key and the proof made with it at every connect.
+//! The device identity by which the gateway knows this Worker: an Ed25519 key and the proof made
+//! with it at every connect.
 //!
-//! Source of every wire fact here: OpenClaw 2026.9.6 and 2026.3.13, `src/gateway/device-auth.ts` and
-//! `handshake-auth-helpers.ts`; both versions accept the v3 payload, checked against the running gateways.
+//! Source of every wire fact here: OpenClaw 2026.9.6 and 2026.3.13, `src/gateway/device-auth.ts`
+//! and `handshake-auth-helpers.ts`. Both versions accept the v3 payload, checked against the
+//! running gateways.
 
 use std::fmt;
 
@@ -14,12 +16,13 @@ use zeroize::Zeroizing;
 /// Length of an Ed25519 seed, public key, and of the SHA-256 of the latter.
 pub const KEY_BYTES: usize = 32;
 
-/// A private device key. `DEVICE_KEY` holds its 32-byte seed as base64url without padding (43 characters).
+/// A private device key. `DEVICE_KEY` holds its 32-byte seed as base64url without padding (43
+/// characters).
 #[derive(Clone)]
 pub struct DeviceKey(SigningKey);
 
 impl DeviceKey {
-    /// A key from 32 bytes of entropy.
+    /// Makes a key from 32 bytes of entropy.
     pub fn from_seed(seed: &[u8; KEY_BYTES]) -> Self {
         Self(SigningKey::from_bytes(seed))
     }
@@ -27,26 +30,28 @@ impl DeviceKey {
     /// Parses the form that [`DeviceKey::encode`] writes; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut seed = Zeroizing::new([0; KEY_BYTES]);
-        let written = Base64UrlUnpadded::decode(text, seed.as_mut_slice()).ok()?.len();
+        let written = Base64UrlUnpadded::decode(text, seed.as_mut_slice())
+            .ok()?
+            .len();
         (written == KEY_BYTES).then(|| Self::from_seed(&seed))
     }
 
-    /// The private key as it is stored in `DEVICE_KEY`.
+    /// Returns the private key as it is stored in `DEVICE_KEY`.
     pub fn encode(&self) -> Zeroizing<String> {
         Zeroizing::new(Base64UrlUnpadded::encode_string(self.0.as_bytes()))
     }
 
-    /// The public key as it goes into `connect.params.device.publicKey`.
+    /// Returns the public key as it is sent in `connect.params.device.publicKey`.
     pub fn public_key(&self) -> String {
         Base64UrlUnpadded::encode_string(self.0.verifying_key().as_bytes())
     }
 
-    /// The device id: lower-case hex SHA-256 of the public key.
+    /// Returns the device id: lower-case hex SHA-256 of the public key.
     pub fn device_id(&self) -> String {
         device_id(self.0.verifying_key().as_bytes())
     }
 
-    /// `connect.params.device.signature` over `proof`.
+    /// Returns `connect.params.device.signature` over `proof`.
     pub fn sign(&self, proof: &Proof<'_>) -> String {
         Base64UrlUnpadded::encode_string(&self.0.sign(proof.payload().as_bytes()).to_bytes())
     }
@@ -58,12 +63,31 @@ impl fmt::Debug for DeviceKey {
     }
 }
 
-/// The device id of a public key: lower-case hex SHA-256.
+/// Returns the name of a device in the gateway's list: the same at every connect, and different for
+/// every device.
+///
+/// Without it all our devices have the same name, because the gateway names them after the client.
+/// Each pairing on the gateway's own host would then remove the devices paired before. A connect
+/// without a name also erases the stored name. Source: OpenClaw 2026.9.6,
+/// `pruneSupersededSilentPairedDevicesInWorker`, measured.
+pub fn display_name(device_id: &str) -> String {
+    format!(
+        "clawfront-{}",
+        device_id.get(..NAME_DIGITS).unwrap_or(device_id)
+    )
+}
+
+/// Digits of the device id in its name. 32 bits distinguish the devices of one gateway, and are
+/// short enough to compare by eye.
+const NAME_DIGITS: usize = 8;
+
+/// Returns the device id of a public key: lower-case hex SHA-256.
 pub fn device_id(public_key: &[u8; KEY_BYTES]) -> String {
     hex::encode_string(&Sha256::digest(public_key))
 }
 
-/// What a device proof signs: the fields of `connect.params` that the gateway pins to the device.
+/// The text that a device proof signs: the fields of `connect.params` that the gateway pins to the
+/// device.
 #[derive(Clone, Copy)]
 pub struct Proof<'a> {
     pub device_id: &'a str,
@@ -72,9 +96,11 @@ pub struct Proof<'a> {
     pub role: &'a str,
     /// In the order they are sent.
     pub scopes: &'a [&'a str],
-    /// Milliseconds since the Unix epoch, at most 120 s from the gateway's clock: send the challenge's own `ts`.
+    /// Milliseconds since the Unix epoch, at most 120 s from the gateway's clock. Send the
+    /// challenge's own `ts`.
     pub signed_at_ms: u64,
-    /// The first that is sent of `auth.token`, `auth.deviceToken`, `auth.bootstrapToken`; never the password.
+    /// The first of `auth.token`, `auth.deviceToken` and `auth.bootstrapToken` that is sent; never
+    /// the password.
     pub token: &'a str,
     /// The challenge's nonce.
     pub nonce: &'a str,
@@ -83,7 +109,7 @@ pub struct Proof<'a> {
 }
 
 impl Proof<'_> {
-    /// The signed text, version 3.
+    /// Returns the signed text, version 3.
     pub fn payload(&self) -> String {
         format!(
             "v3|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}",

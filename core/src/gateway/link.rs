@@ -6,87 +6,58 @@
 //!              (sends `connect`)
 //! ```
 //!
-//! Give every incoming frame to [`Link::receive`] and send what it puts into the outbox, in order. Once it says
-//! [`Incoming::Ready`], [`Link::request`] makes requests. What is an event nobody knows is [`Incoming::Ignored`] in every state.
-//! A failure is final.
+//! Give every incoming frame to [`Link::receive`] and send the content of the outbox, in order.
+//! Once it returns [`Incoming::Ready`], [`Link::request`] makes requests. An unknown event is
+//! [`Incoming::Ignored`] in every state. A failure is final.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::error::{Failure, RETRY_AFTER_S};
+use crate::failure::diagnosis::{Diagnosis, Stage};
+use crate::failure::{Failure, RETRY_AFTER_S, Refusal};
+use crate::gateway::client_identity::ClientIdentity;
 use crate::gateway::credential::{Auth, Credential};
-use crate::gateway::device::Proof;
-use crate::gateway::diagnosis::{Diagnosis, Stage};
+use crate::gateway::device::{self, Proof};
 use crate::gateway::frame::{
-    AgentEvent, Challenge, ClientInfo, ConnectAuth, ConnectParams, Device, Envelope, ErrorShape, HelloOk, Json, Request,
+    AgentEvent, Challenge, ClientInfo, ConnectAuth, ConnectParams, Device, Envelope, ErrorShape,
+    HelloOk, Json, Request,
 };
-use crate::gateway::refusal::{self, Refusal};
-use crate::gateway::skim::{Event, Skimmed, skim};
+use crate::gateway::peek::{Event, Peeked, peek};
+use crate::gateway::refusal;
 
-/// The protocol versions that are spoken: 3 is OpenClaw 2026.3, 4 is OpenClaw 2026.9.
+/// The supported protocol versions: 3 is OpenClaw 2026.3, 4 is OpenClaw 2026.9.
 const MIN_PROTOCOL: u32 = 3;
 const MAX_PROTOCOL: u32 = 4;
 
-/// The least that runs an agent and reads its events; asked for at every connect.
+/// The fewest scopes that allow to run an agent and to read its events. They are requested at every
+/// connect.
 const SCOPES: [&str; 2] = ["operator.read", "operator.write"];
 const WRITE_SCOPE: &str = "operator.write";
 
-/// The gateway pins it to the device when it is paired: it must never change, so it is no version and no build.
+/// The gateway pins it to the device when it is paired. It must never change, so it contains no
+/// version and no build.
 const PLATFORM: &str = "cloudflare-workers";
 
 const ROLE: &str = "operator";
 
-/// What a client calls itself. Source: `client-info.ts` (both versions).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Client {
-    pub id: &'static str,
-    pub mode: &'static str,
-    pub caps: &'static [&'static str],
-}
-
-impl Client {
-    /// A server.
-    pub(crate) const BACKEND: Self = Self {
-        id: "gateway-client",
-        mode: "backend",
-        caps: &[SCOPED_EVENTS],
-    };
-    /// The same, which hears of its run's tools.
-    pub(crate) const WATCHING_BACKEND: Self = Self {
-        caps: &[SCOPED_EVENTS, TOOL_EVENTS],
-        ..Self::BACKEND
-    };
-    /// A command on the gateway's host: only to it does the gateway give a device token without asking its operator.
-    pub(crate) const CLI: Self = Self {
-        id: "cli",
-        mode: "cli",
-        caps: &[SCOPED_EVENTS],
-    };
-}
-
-/// Protocol 4 then sends the events of subscribed sessions only; protocol 3 ignores it.
-const SCOPED_EVENTS: &str = "session-scoped-events";
-/// Without it protocol 3 tells nothing of tools, and protocol 4 not what they are given and return.
-const TOOL_EVENTS: &str = "tool-events";
-
 /// The largest frame that is read, in bytes: `policy.maxPayload` of both versions.
-const MAX_FRAME_BYTES: usize = 26_214_400;
+pub(crate) const MAX_FRAME_BYTES: usize = 26_214_400;
 
 /// One connection to a gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
-    client: Client,
+    client: ClientIdentity,
     state: State,
     next_id: u32,
-    /// When the gateway challenged us, in milliseconds since the Unix epoch, by its clock.
+    /// The time of the gateway's challenge, in milliseconds since the Unix epoch, by its clock.
     challenged_ms: u64,
     /// `seq` of the last event.
     last_seq: Option<u64>,
-    /// Events since that one that nobody looked at.
+    /// Events after that one that were skipped.
     skipped: u64,
-    /// The events do not follow upon each other.
+    /// The events are not consecutive.
     has_gap: bool,
 }
 
@@ -97,18 +68,18 @@ enum State {
     Ready,
 }
 
-/// The protocol that hello-ok settled on.
+/// The protocol that hello-ok selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     V3,
     V4,
 }
 
-/// What the gateway agreed to.
+/// The terms that the gateway agreed to.
 #[derive(Debug)]
 pub(crate) struct Hello<'a> {
     pub protocol: Protocol,
-    /// Given to a device that has none yet.
+    /// Sent to a device that has none yet.
     pub device_token: Option<Cow<'a, str>>,
 }
 
@@ -116,19 +87,19 @@ pub(crate) struct Hello<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RequestId(u32);
 
-/// What a frame means to whoever runs agents over the link.
+/// The meaning of a frame for the caller that runs agents over the link.
 #[derive(Debug)]
 pub(crate) enum Incoming<'a> {
-    /// Nothing: a heartbeat, an event nobody knows, a step of the handshake.
+    /// No meaning: a heartbeat, an unknown event, a step of the handshake.
     Ignored,
-    /// The handshake is done; requests can be made.
+    /// The handshake is complete; requests can be made.
     Ready(Hello<'a>),
     Response {
         id: RequestId,
         result: Result<Option<&'a RawValue>, Rejection<'a>>,
     },
     Agent(AgentEvent<'a>),
-    /// The payload of an event `chat`, for whoever needs it.
+    /// The payload of an event `chat`, not parsed.
     Chat(Json<'a>),
 }
 
@@ -141,7 +112,7 @@ pub(crate) struct Rejection<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: ClientIdentity) -> Self {
         Self {
             client,
             state: State::Challenge,
@@ -161,10 +132,12 @@ impl Link {
         outbox: &mut Vec<String>,
     ) -> Result<Incoming<'a>, Failure> {
         if frame.len() > MAX_FRAME_BYTES {
-            return Err(Failure::Protocol("a frame is larger than the protocol allows"));
+            return Err(Failure::GatewayProtocolError(
+                "a frame is larger than the protocol allows",
+            ));
         }
         if self.state == State::Ready
-            && let Some(Skimmed { event, seq }) = skim(frame)
+            && let Some(Peeked { event, seq }) = peek(frame)
         {
             return Ok(match event {
                 _ if self.is_again(seq) => Incoming::Ignored,
@@ -172,7 +145,8 @@ impl Link {
                 Event::Chat(payload) => Incoming::Chat(payload),
             });
         }
-        // What is not a frame of the protocol says nothing about a run, so it ends none.
+        // A text that is not a frame of the protocol has no information about a run, so it ends
+        // none.
         let Ok(envelope) = serde_json::from_str::<Envelope<'a>>(frame) else {
             return Ok(Incoming::Ignored);
         };
@@ -201,7 +175,8 @@ impl Link {
         }
     }
 
-    /// Whether an event was there before: on protocol 3 the same words would be said twice.
+    /// Records the event's number, and returns true if it came before: on protocol 3 its text would
+    /// be sent twice.
     fn is_again(&mut self, seq: u64) -> bool {
         let skipped = std::mem::take(&mut self.skipped);
         let Some(last) = self.last_seq.replace(seq) else {
@@ -209,28 +184,30 @@ impl Link {
         };
         let next = last.saturating_add(1);
         let is_again = seq == last && skipped == 0;
-        // Fewer than were skipped: one of them came twice, which changes nothing.
+        // The number is lower than the skipped events imply: one of them came twice, which changes
+        // nothing.
         self.has_gap |= !is_again && !(next..=next.saturating_add(skipped)).contains(&seq);
         is_again
     }
 
-    /// So many events came that nobody looked at.
+    /// Counts events that were skipped.
     pub(crate) fn skip(&mut self, events: u32) {
         self.skipped = self.skipped.saturating_add(u64::from(events));
     }
 
-    /// Whether events are missing, or came in another order, since this was asked last; on protocol 3 that means nothing, for it counts
-    /// the events of others too. Source: openclaw 2026.9.6, `server-broadcast`, read: a connection that is slow loses events.
+    /// Returns true if events are missing, or came in another order, since the last call. On
+    /// protocol 3 that means nothing, because its numbers also count the events of other clients.
+    /// Source: openclaw 2026.9.6, `server-broadcast`, read: a slow connection loses events.
     pub(crate) fn take_gap(&mut self) -> bool {
         std::mem::take(&mut self.has_gap)
     }
 
-    /// Whether the gateway said hello.
+    /// Returns true after the gateway's hello.
     pub(crate) fn is_ready(&self) -> bool {
         self.state == State::Ready
     }
 
-    /// What it means that the gateway closed the connection, where nothing was started.
+    /// Returns the failure for a connection that the gateway closed before a run was started.
     pub(crate) fn closed(&self, close_code: u16) -> Failure {
         let stage = match self.state {
             State::Challenge => Stage::Challenge,
@@ -238,16 +215,21 @@ impl Link {
             State::Ready => Stage::Ready,
         };
         match Diagnosis::of_close(stage, close_code) {
-            diagnosis @ (Diagnosis::Draining | Diagnosis::Starting) => Failure::Unavailable {
-                retry_after_s: RETRY_AFTER_S,
+            diagnosis @ (Diagnosis::Draining | Diagnosis::Starting) => {
+                Failure::GatewayUnavailable {
+                    retry_after_s: RETRY_AFTER_S,
+                    diagnosis,
+                    detail: close_code.to_string().into(),
+                }
+            }
+            diagnosis => Failure::GatewayClosed {
+                close_code,
                 diagnosis,
-                detail: close_code.to_string().into(),
             },
-            diagnosis => Failure::Closed { close_code, diagnosis },
         }
     }
 
-    /// Whether something that the gateway dates came before this connection.
+    /// Returns true if a time of the gateway is before this connection.
     pub(crate) fn is_older(&self, gateway_ms: u64) -> bool {
         gateway_ms < self.challenged_ms
     }
@@ -262,7 +244,7 @@ impl Link {
         self.traced_request(method, params, None, outbox)
     }
 
-    /// The same, as a part of its client's trace.
+    /// Makes a request as a part of its client's trace.
     pub(crate) fn traced_request<P: Serialize>(
         &mut self,
         method: &'static str,
@@ -279,7 +261,7 @@ impl Link {
             params,
             traceparent,
         })
-        .map_err(|_| Failure::Protocol("a request could not be written"))?;
+        .map_err(|_| Failure::Bug("a request could not be written"))?;
         outbox.push(frame);
         Ok(id)
     }
@@ -292,7 +274,9 @@ impl Link {
     ) -> Result<(), Failure> {
         let challenge: Challenge<'_> = payload
             .and_then(|payload| serde_json::from_str(payload.get()).ok())
-            .ok_or(Failure::Protocol("connect.challenge has no nonce"))?;
+            .ok_or(Failure::GatewayProtocolError(
+                "connect.challenge has no nonce",
+            ))?;
         let id = self.request(
             "connect",
             &ConnectFrame::new(self.client, credential, &challenge).params(),
@@ -308,7 +292,8 @@ impl Link {
         envelope: &Envelope<'a>,
         credential: &Credential,
     ) -> Result<Incoming<'a>, Failure> {
-        // An id we never gave (the gateway answers a frame it cannot read with "invalid") is nobody's response.
+        // An id that we never sent belongs to no request. The gateway answers a frame that it
+        // cannot read with "invalid".
         let Some(id) = envelope.id.parse().ok().map(RequestId) else {
             return Ok(Incoming::Ignored);
         };
@@ -316,7 +301,7 @@ impl Link {
             Ok(envelope.payload)
         } else {
             Err(Rejection {
-                // One that cannot be read is a refusal all the same.
+                // An error that cannot be read is still a refusal.
                 error: envelope
                     .error
                     .and_then(|error| serde_json::from_str(error.get()).ok())
@@ -339,9 +324,9 @@ impl Link {
     }
 }
 
-/// Everything of a `connect` request that has to live until it is written.
+/// The parts of a `connect` request that must live until it is written.
 struct ConnectFrame<'a> {
-    client: Client,
+    client: ClientIdentity,
     credential: &'a Credential,
     nonce: &'a str,
     signed_at_ms: u64,
@@ -350,12 +335,17 @@ struct ConnectFrame<'a> {
 
 struct DeviceProof {
     id: String,
+    display_name: String,
     public_key: String,
     signature: String,
 }
 
 impl<'a> ConnectFrame<'a> {
-    fn new(client: Client, credential: &'a Credential, challenge: &'a Challenge<'a>) -> Self {
+    fn new(
+        client: ClientIdentity,
+        credential: &'a Credential,
+        challenge: &'a Challenge<'a>,
+    ) -> Self {
         let device = credential.device.as_ref().map(|key| {
             let id = key.device_id();
             let signature = key.sign(&Proof {
@@ -374,6 +364,7 @@ impl<'a> ConnectFrame<'a> {
                 device_family: "",
             });
             DeviceProof {
+                display_name: device::display_name(&id),
                 id,
                 public_key: key.public_key(),
                 signature,
@@ -400,6 +391,10 @@ impl<'a> ConnectFrame<'a> {
             max_protocol: MAX_PROTOCOL,
             client: ClientInfo {
                 id: self.client.id,
+                display_name: self
+                    .device
+                    .as_ref()
+                    .map(|device| device.display_name.as_str()),
                 version: env!("CARGO_PKG_VERSION"),
                 platform: PLATFORM,
                 mode: self.client.mode,
@@ -420,39 +415,50 @@ impl<'a> ConnectFrame<'a> {
     }
 }
 
-/// Checks what the gateway agreed to: a protocol we speak, and the scopes we asked for, no less and no more.
-fn read_hello<'a>(payload: Option<&'a RawValue>, credential: &Credential) -> Result<Hello<'a>, Failure> {
+/// Checks the gateway's terms: a protocol that we support, and exactly the requested scopes.
+fn read_hello<'a>(
+    payload: Option<&'a RawValue>,
+    credential: &Credential,
+) -> Result<Hello<'a>, Failure> {
     let hello: HelloOk<'a> = payload
         .and_then(|payload| serde_json::from_str(payload.get()).ok())
-        .ok_or(Failure::Protocol("hello-ok cannot be read"))?;
+        .ok_or(Failure::GatewayProtocolError("hello-ok cannot be read"))?;
     let protocol = match hello.protocol {
         3 => Protocol::V3,
         4 => Protocol::V4,
-        _ => return Err(Failure::Refused(Refusal::ours("PROTOCOL_MISMATCH"))),
+        _ => return Err(Failure::GatewayRefused(Refusal::ours("PROTOCOL_MISMATCH"))),
     };
     let Some(auth) = hello.auth else {
-        // Protocol 3 does not say. It keeps the scopes of a connection that presented a device, and clears those of any other.
-        // Source: OpenClaw 2026.3.13, measured.
+        // Protocol 3 does not name the scopes. It keeps those of a connection that presented a
+        // device, and clears those of any other. Source: OpenClaw 2026.3.13, measured.
         return if protocol == Protocol::V3 && credential.device.is_some() {
             Ok(Hello {
                 protocol,
                 device_token: None,
             })
         } else {
-            Err(Failure::Refused(Refusal::ours("MISSING_SCOPE")))
+            Err(Failure::GatewayRefused(Refusal::ours("MISSING_SCOPE")))
         };
     };
-    // A stranger's bare secret gets no scope of protocol 4: who has some is taken for one of the gateway's host, and what a proxy lets
-    // pass for local is every right there is, whatever was asked for. Source: OpenClaw 2026.9.6, behind nginx, measured.
-    let is_taken_for_local = credential.device.is_none() && !credential.is_own_host && !auth.scopes.is_empty();
+    // Protocol 4 grants no scopes to a remote client that has only the shared secret. If we got
+    // scopes, the gateway believes we are local. A client that a proxy makes look local has full
+    // operator access, also without a request for it. Source: OpenClaw 2026.9.6, behind nginx,
+    // measured.
+    let is_taken_for_local =
+        credential.device.is_none() && !credential.is_own_host && !auth.scopes.is_empty();
     if !credential.takes_any_scopes && is_taken_for_local {
-        return Err(Failure::Refused(Refusal::ours("TAKEN_FOR_LOCAL")));
+        return Err(Failure::GatewayRefused(Refusal::ours("TAKEN_FOR_LOCAL")));
     }
-    if !credential.takes_any_scopes && auth.scopes.iter().any(|granted| !SCOPES.contains(&&**granted)) {
-        return Err(Failure::Refused(Refusal::ours("SCOPES_TOO_WIDE")));
+    if !credential.takes_any_scopes
+        && auth
+            .scopes
+            .iter()
+            .any(|granted| !SCOPES.contains(&&**granted))
+    {
+        return Err(Failure::GatewayRefused(Refusal::ours("SCOPES_TOO_WIDE")));
     }
     if !auth.scopes.iter().any(|granted| granted == WRITE_SCOPE) {
-        return Err(Failure::Refused(Refusal::ours("MISSING_SCOPE")));
+        return Err(Failure::GatewayRefused(Refusal::ours("MISSING_SCOPE")));
     }
     Ok(Hello {
         protocol,
@@ -464,9 +470,10 @@ fn read_hello<'a>(payload: Option<&'a RawValue>, credential: &Credential) -> Res
 mod tests {
     use super::*;
 
-    /// Whether the last event follows upon 5 and what was skipped behind it, and whether it is the same again.
+    /// Returns whether the last event follows upon 5 and the events skipped after it, and whether
+    /// it is repeated.
     fn after(skipped: u32, seq: u64) -> (bool, bool) {
-        let mut link = Link::new(Client::BACKEND);
+        let mut link = Link::new(ClientIdentity::BACKEND);
         assert!(!link.is_again(5) && !link.take_gap());
         link.skip(skipped);
         let is_again = link.is_again(seq);
@@ -480,9 +487,9 @@ mod tests {
         assert_eq!(after(0, 5), (true, true));
         assert_eq!(after(3, 9), (true, false));
         assert_eq!(after(3, 10), (false, false));
-        // One that was skipped came twice.
+        // A skipped event came twice.
         assert_eq!(after(4, 9), (true, false));
-        // Out of order: not again, for something came in between.
+        // Out of order, but not repeated, because another event came in between.
         assert_eq!(after(1, 5), (false, false));
         assert_eq!(after(0, 4), (false, false));
     }

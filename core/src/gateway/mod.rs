@@ -1,16 +1,20 @@
-//! The OpenClaw gateway's WebSocket agent API. Knows nothing of OpenAI.
+//! The OpenClaw gateway's WebSocket agent API. It does not know OpenAI.
 
-mod answer;
+pub mod agent_list;
+pub(crate) mod answer;
+pub(crate) mod client_identity;
 pub mod credential;
 pub mod device;
-pub mod diagnosis;
+pub mod exposure;
 pub(crate) mod frame;
 pub(crate) mod link;
+mod media;
+mod memory;
 pub mod pairing;
+pub mod peek;
 mod prefix;
 mod progress;
 pub mod refusal;
-pub mod roster;
 pub(crate) mod run;
-pub mod skim;
+mod stored;
 pub mod upgrade;

@@ -1,14 +1,18 @@
-//! Getting a device its token: one connection from the gateway's host, as a command, that is closed when the gateway has said hello.
+//! Gets a token for a device. It uses one connection from the gateway's host, as a command, which
+//! is closed after the gateway's hello.
 //!
-//! Source: OpenClaw 2026.9.6 and 2026.3.13 approve a device without asking when it connects on direct loopback as `cli` with the
-//! shared secret, and give it a token then; checked against both. From anywhere else the gateway's operator is asked first.
+//! Source: OpenClaw 2026.9.6 and 2026.3.13, checked against both. They approve a device without
+//! asking when it connects on direct loopback as `cli` with the shared secret, and then send it a
+//! token. For a connection from elsewhere, the gateway asks its operator first.
 
-use crate::error::Failure;
+use crate::failure::Failure;
+use crate::gateway::client_identity::ClientIdentity;
 use crate::gateway::credential::Credential;
-use crate::gateway::link::{Client, Incoming, Link};
+use crate::gateway::link::{Incoming, Link};
 use crate::secret::Secret;
 
-/// A pairing under way. Give it every frame, and send what it asks for, until it is [`Step::Paired`].
+/// A pairing in progress. Give it every frame, and send the frames that it returns, until it is
+/// [`Step::Paired`].
 #[derive(Debug)]
 pub struct Pairing {
     link: Link,
@@ -18,7 +22,7 @@ pub struct Pairing {
 pub enum Step {
     Wait,
     Send(String),
-    /// The device may be used; the gateway gave it this token, or none because it has one.
+    /// The device may be used. The gateway sent it this token, or none because it has one.
     Paired {
         device_token: Option<Secret>,
     },
@@ -27,13 +31,13 @@ pub enum Step {
 impl Default for Pairing {
     fn default() -> Self {
         Self {
-            link: Link::new(Client::CLI),
+            link: Link::new(ClientIdentity::CLI),
         }
     }
 }
 
 impl Pairing {
-    /// What it means that the gateway closed the connection.
+    /// Returns the failure for a connection that the gateway closed.
     pub fn closed(&self, close_code: u16) -> Failure {
         self.link.closed(close_code)
     }
@@ -43,7 +47,9 @@ impl Pairing {
         let incoming = self.link.receive(frame, credential, &mut outbox)?;
         if let Incoming::Ready(hello) = incoming {
             return Ok(Step::Paired {
-                device_token: hello.device_token.map(|token| Secret::new(token.into_owned())),
+                device_token: hello
+                    .device_token
+                    .map(|token| Secret::new(token.into_owned())),
             });
         }
         Ok(outbox.pop().map_or(Step::Wait, Step::Send))

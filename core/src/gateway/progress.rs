@@ -1,14 +1,16 @@
-//! What a run does besides talking: tools that are called, and attempts that failed.
+//! The progress of a run besides its text: tools that are called, and attempts that failed. Also
+//! reads text that comes only as progress.
 //!
-//! Source: recordings of OpenClaw 2026.9.6, which tells of tools in the stream `item` to every subscriber, and of 2026.3.13, which tells
-//! of them in the stream `tool`, to the connection that asked for the run and has the capability `tool-events`. Arguments and results are
-//! in there too; they are not read.
+//! Source: recordings of both versions. OpenClaw 2026.9.6 sends tools in the stream `item` to every
+//! subscriber. 2026.3.13 sends them in the stream `tool`, to the connection that requested the run
+//! and has the capability `tool-events`. They also contain arguments and results, which are not
+//! read.
 
 use crate::gateway::frame::{ItemData, Json, RunStatusData, ToolData};
 use crate::gateway::link::Protocol;
-use crate::turn::Progress;
+use crate::turn::{Progress, ToolEnd};
 
-/// What an agent event of `stream` tells of it, if anything.
+/// Reads the progress in an agent event of `stream`, if there is any.
 pub(crate) fn read<'a>(protocol: Protocol, stream: &str, data: Json<'a>) -> Option<Progress<'a>> {
     match (protocol, stream) {
         (Protocol::V4, "item") => {
@@ -16,7 +18,11 @@ pub(crate) fn read<'a>(protocol: Protocol, stream: &str, data: Json<'a>) -> Opti
             match (&*data.kind, &*data.phase) {
                 ("tool", "start") => Some(Progress::ToolStarted { name: data.name }),
                 ("tool", "end") => Some(Progress::ToolEnded {
-                    failed: data.status != "completed",
+                    end: match &*data.status {
+                        "completed" => ToolEnd::Completed,
+                        _ if is_denial(&data.error, &data.name) => ToolEnd::Denied,
+                        _ => ToolEnd::Failed,
+                    },
                     name: data.name,
                 }),
                 _ => None,
@@ -28,7 +34,11 @@ pub(crate) fn read<'a>(protocol: Protocol, stream: &str, data: Json<'a>) -> Opti
                 "start" => Some(Progress::ToolStarted { name: data.name }),
                 "result" => Some(Progress::ToolEnded {
                     name: data.name,
-                    failed: data.is_error,
+                    end: if data.is_error {
+                        ToolEnd::Failed
+                    } else {
+                        ToolEnd::Completed
+                    },
                 }),
                 _ => None,
             }
@@ -42,6 +52,19 @@ pub(crate) fn read<'a>(protocol: Protocol, stream: &str, data: Json<'a>) -> Opti
         }
         _ => None,
     }
+}
+
+/// Text that the model emitted before a tool call, and the id of its item (protocol 4).
+pub(crate) fn read_preamble(data: Json<'_>) -> Option<ItemData<'_>> {
+    data.read()
+        .filter(|data: &ItemData<'_>| data.kind == "preamble")
+}
+
+/// Returns true if an operator or a rule of the gateway denied the tool: `exec denied: …`.
+fn is_denial(error: &str, tool: &str) -> bool {
+    let rest = error.strip_prefix(tool).unwrap_or_default();
+    rest.strip_prefix(" denied")
+        .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
 }
 
 #[cfg(test)]
@@ -62,11 +85,15 @@ mod tests {
         assert_eq!(told(Protocol::V4, "item", item), "tool exec ended");
         let item = r#"{"name":"exec","kind":"tool","phase":"end","status":"failed"}"#;
         assert_eq!(told(Protocol::V4, "item", item), "tool exec failed");
+        let item = r#"{"name":"exec","kind":"tool","phase":"end","status":"failed","error":"exec denied: Headless runs cannot wait for interactive exec approval."}"#;
+        assert_eq!(told(Protocol::V4, "item", item), "tool exec denied");
+        let item = r#"{"name":"exec","kind":"tool","phase":"end","status":"failed","error":"secret: permission denied"}"#;
+        assert_eq!(told(Protocol::V4, "item", item), "tool exec failed");
         let tool = r#"{"phase":"start","name":"exec","args":{"command":"echo secret"}}"#;
         assert_eq!(told(Protocol::V3, "tool", tool), "tool exec started");
         let tool = r#"{"phase":"result","name":"exec","isError":true,"result":"secret"}"#;
         assert_eq!(told(Protocol::V3, "tool", tool), "tool exec failed");
-        // Told twice on protocol 4, where the stream `tool` comes as well.
+        // Sent twice on protocol 4, which also sends the stream `tool`.
         assert_eq!(told(Protocol::V4, "tool", tool), "");
         assert_eq!(told(Protocol::V3, "item", item), "");
     }
@@ -93,6 +120,9 @@ mod tests {
     #[test]
     fn a_name_cannot_say_more_than_a_name() {
         let item = r#"{"name":"exec\n\ndata: [DONE]\r\n","kind":"tool","phase":"start"}"#;
-        assert_eq!(told(Protocol::V4, "item", item), "tool execdata:DONE started");
+        assert_eq!(
+            told(Protocol::V4, "item", item),
+            "tool execdata:DONE started"
+        );
     }
 }

@@ -1,13 +1,13 @@
-//! A gateway's refusal, by its codes: what it means, and what the operator can do about it.
+//! A gateway's refusal, by its codes: its meaning, and the operator's fix.
 //!
-//! Never by its prose, which changes between versions. Source: OpenClaw 2026.9.6 and 2026.3.13, `connect-error-details.ts`,
-//! checked against the running gateways.
+//! The messages are never used, because they change between versions. Source: OpenClaw 2026.9.6 and
+//! 2026.3.13, `connect-error-details.ts`, checked against the running gateways.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::error::{Failure, RETRY_AFTER_S};
-use crate::gateway::diagnosis::Diagnosis;
+use crate::failure::diagnosis::Diagnosis;
+use crate::failure::{Failure, RETRY_AFTER_S, Refusal};
 use crate::gateway::frame::{ErrorDetails, ErrorShape};
 
 /// Longest code or id of the gateway that is kept for the log, in bytes.
@@ -16,61 +16,19 @@ const MAX_CODE_BYTES: usize = 64;
 /// Longest wait that is passed on, in seconds: the gateway's own lockout lasts 300.
 const MAX_RETRY_AFTER_S: u128 = 600;
 
-/// An `error` of the gateway, reduced to what may be logged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    diagnosis: Diagnosis,
-    /// `error.details.code`, else `error.code`.
-    code: Cow<'static, str>,
-    /// `error.details.requestId` of a pairing request.
-    request_id: Option<String>,
-}
-
-impl Refusal {
-    /// A refusal that we make in the gateway's place, under the code it would use.
-    pub fn ours(code: &'static str) -> Self {
-        Self {
-            diagnosis: Diagnosis::of_refusal(code, ""),
-            code: Cow::Borrowed(code),
-            request_id: None,
-        }
-    }
-
-    pub fn diagnosis(&self) -> Diagnosis {
-        self.diagnosis
-    }
-
-    /// The gateway's own code.
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-
-    /// By which the gateway's operator approves the device.
-    pub fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
-    }
-
-    /// What the operator can do about it: with the exact command, where there is one.
-    pub fn mend(&self) -> Cow<'static, str> {
-        match &self.request_id {
-            Some(id) => format!("on the gateway's host run: openclaw devices approve {id}").into(),
-            None => self.diagnosis.mend().into(),
-        }
-    }
-}
-
-/// What a refusal means for a request that nothing was started for.
+/// Returns the failure that a refusal means for a request that has started no run.
 pub(crate) fn failure(error: &ErrorShape<'_>) -> Failure {
     let refusal = read(error);
-    // A gateway that starts or drains; after failed attempts it locks an address for a while.
+    // A gateway sends this while it starts or stops, and locks an address for a while after failed
+    // attempts.
     if error.code == "UNAVAILABLE" || refusal.diagnosis == Diagnosis::AuthLockout {
-        return Failure::Unavailable {
+        return Failure::GatewayUnavailable {
             retry_after_s: retry_after_s(error),
             diagnosis: refusal.diagnosis,
             detail: refusal.code,
         };
     }
-    Failure::Refused(refusal)
+    Failure::GatewayRefused(refusal)
 }
 
 fn read(error: &ErrorShape<'_>) -> Refusal {
@@ -79,7 +37,7 @@ fn read(error: &ErrorShape<'_>) -> Refusal {
         .and_then(|details| serde_json::from_str(details.get()).ok())
         .unwrap_or_default();
     let code = details.code.as_deref().unwrap_or(&error.code);
-    // OpenClaw 2026.3 tells a protocol mismatch only by what it expected.
+    // OpenClaw 2026.3 shows a protocol mismatch only by the version that it expected.
     let code = if details.expected_protocol.is_some() {
         "PROTOCOL_MISMATCH"
     } else {
@@ -102,7 +60,7 @@ fn retry_after_s(error: &ErrorShape<'_>) -> u32 {
     })
 }
 
-/// A code or id as it may stand in a log: what a peer sends there is not to be trusted with anything else.
+/// Returns a code or id in a form that is safe in a log, because a peer may send any text there.
 fn loggable(text: &str) -> String {
     text.chars()
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))

@@ -1,29 +1,32 @@
-//! The HTTP request that opens the WebSocket, and what it means when something else than a gateway answers it.
+//! The HTTP request that opens the WebSocket, and the meaning of a response that is not a
+//! gateway's.
 
 use std::fmt;
 
-use crate::error::{Failure, RETRY_AFTER_S};
-use crate::gateway::diagnosis::{Answer, Diagnosis};
+use crate::failure::diagnosis::{Diagnosis, UpgradeResponse};
+use crate::failure::{Failure, RETRY_AFTER_S};
 use crate::secret::Secret;
 
-/// What is sent beyond the upgrade itself: names in lower case, values that a proxy in front of the gateway wants to see.
+/// The headers beyond the upgrade itself: names in lower case, and values that a proxy before the
+/// gateway requires.
 pub type Headers = Vec<(String, Secret)>;
 
 /// Source: Cloudflare's documentation, "Service tokens".
 pub const ACCESS_ID_HEADER: &str = "cf-access-client-id";
 pub const ACCESS_SECRET_HEADER: &str = "cf-access-client-secret";
 
-/// Most headers of an operator's own.
+/// Most headers that an operator may add.
 const MAX_HEADERS: usize = 16;
 
-/// They are the upgrade's own, or would make the gateway take us for something else.
+/// These headers belong to the upgrade itself, or would make the gateway take us for another kind
+/// of client.
 const FORBIDDEN: [&str; 12] = [
     "connection",
     "content-length",
     "expect",
     "host",
     "keep-alive",
-    // A gateway takes it for a page's, and clears the scopes.
+    // A gateway treats such a request as a web page's, and clears the scopes.
     "origin",
     "proxy-connection",
     "te",
@@ -34,7 +37,8 @@ const FORBIDDEN: [&str; 12] = [
 ];
 const FORBIDDEN_PREFIX: &str = "sec-websocket-";
 
-/// Why a list of headers cannot be used; `line` counts from 1. Never with a value.
+/// The reason why a list of headers cannot be used; `line` counts from 1. It never contains a
+/// value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadHeader {
     line: usize,
@@ -70,7 +74,8 @@ pub fn parse_headers(text: &str) -> Result<Headers, BadHeader> {
         if headers.iter().any(|(known, _)| *known == name) {
             return Err(bad("the header is there twice"));
         }
-        let value = header_value(value.trim()).ok_or_else(|| bad("the value is empty, or not plain ASCII"))?;
+        let value = header_value(value.trim())
+            .ok_or_else(|| bad("the value is empty, or not plain ASCII"))?;
         if headers.len() >= MAX_HEADERS {
             return Err(bad("there are more than 16 headers"));
         }
@@ -79,7 +84,7 @@ pub fn parse_headers(text: &str) -> Result<Headers, BadHeader> {
     Ok(headers)
 }
 
-/// A value as it may stand in a header.
+/// Returns the value, if it is allowed in a header.
 pub fn header_value(value: &str) -> Option<Secret> {
     let is_plain = !value.is_empty() && value.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'));
     is_plain.then(|| Secret::new(value.to_owned()))
@@ -90,18 +95,19 @@ fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
-/// What an answer to the upgrade means that is no WebSocket.
-pub fn refused(answer: &Answer<'_>) -> Failure {
-    let (status, diagnosis) = (answer.status, Diagnosis::of_answer(answer));
+/// Returns the failure that a response to the upgrade without a WebSocket means.
+pub fn refused(response: &UpgradeResponse<'_>) -> Failure {
+    let (status, diagnosis) = (response.status, Diagnosis::of_response(response));
     match diagnosis {
-        Diagnosis::OriginDown => Failure::Unavailable {
+        Diagnosis::OriginDown => Failure::GatewayUnavailable {
             retry_after_s: RETRY_AFTER_S,
             diagnosis,
             detail: status.to_string().into(),
         },
-        Diagnosis::ConnectTimeout | Diagnosis::ConnectionRefused | Diagnosis::Dns | Diagnosis::Tls => {
-            Failure::Unreachable(diagnosis)
-        }
+        Diagnosis::ConnectTimeout
+        | Diagnosis::ConnectionRefused
+        | Diagnosis::Dns
+        | Diagnosis::Tls => Failure::GatewayUnreachable(diagnosis),
         _ => Failure::NotAGateway { status, diagnosis },
     }
 }
@@ -136,12 +142,21 @@ mod tests {
     #[test]
     fn what_is_no_header_or_not_the_operators_is_refused_without_its_value() {
         for (text, what) in [
-            ("s3cret", "line 1: is no header: it takes a name, a colon and a value"),
+            (
+                "s3cret",
+                "line 1: is no header: it takes a name, a colon and a value",
+            ),
             (": s3cret", "line 1: the name cannot be a header's"),
             ("x y: s3cret", "line 1: the name cannot be a header's"),
             ("x:", "line 1: the value is empty, or not plain ASCII"),
-            ("\nx: s3cret\u{e9}", "line 2: the value is empty, or not plain ASCII"),
-            ("x: s3cret\0", "line 1: the value is empty, or not plain ASCII"),
+            (
+                "\nx: s3cret\u{e9}",
+                "line 2: the value is empty, or not plain ASCII",
+            ),
+            (
+                "x: s3cret\0",
+                "line 1: the value is empty, or not plain ASCII",
+            ),
             ("x: 1\nX: s3cret", "line 2: the header is there twice"),
         ] {
             assert_eq!(read(text), Err(what.into()), "{text:?}");
@@ -156,7 +171,10 @@ mod tests {
         ] {
             assert_eq!(
                 read(&format!("{name}: s3cret")),
-                Err("line 1: a header of this name is not yours to set: it belongs to the upgrade".into()),
+                Err(
+                    "line 1: a header of this name is not yours to set: it belongs to the upgrade"
+                        .into()
+                ),
                 "{name}"
             );
         }

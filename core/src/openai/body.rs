@@ -1,26 +1,30 @@
-//! The body of a chat completion request: its shapes, and nothing of what they ask for.
+//! The body of a request to either endpoint: its fields, without their effects.
 //!
-//! Source: OpenAI's API reference, and what clients send (`content: null`, bare image URLs, unknown fields).
+//! Source: OpenAI's API reference, and what clients send (`content: null`, bare image URLs, unknown
+//! fields).
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use serde_json::value::RawValue;
 
-use super::depth;
+use super::forced::ForcedCall;
 use super::format::{Format, Options};
-use crate::error::Failure;
-use crate::key::ToolPolicy;
+use super::json::path;
+use super::json::text::Json;
+use super::message::{Message, OneOrMany, Text};
+use super::stop::Stop;
+use crate::access::policy::ToolPolicy;
+use crate::failure::Failure;
 
-/// The fields that are read, of either endpoint; every other one is ignored.
+/// The fields that are read, for either endpoint. Every other field is ignored.
 #[derive(Debug, Default)]
 pub(super) struct Body<'a> {
     pub messages: Vec<Message<'a>>,
-    /// Of a response.
+    /// The input of a response.
     pub input: Option<OneOrMany<'a, Message<'a>>>,
     pub model: Option<Cow<'a, str>>,
     pub instructions: Option<Cow<'a, str>>,
@@ -28,32 +32,52 @@ pub(super) struct Body<'a> {
     pub user: Option<Cow<'a, str>>,
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
-    /// `tools` or `functions`, `tool_choice` or `function_call`, each with its name.
+    /// The values of `tools` or `functions` and of `tool_choice` or `function_call`, with the
+    /// field's name.
     tools: Option<(&'static str, &'a RawValue)>,
     tool_choice: Option<(&'static str, &'a RawValue)>,
     response_format: Option<&'a RawValue>,
-    /// Of a response.
+    stop: Option<&'a RawValue>,
+    /// The `text` of a response.
     text: Option<&'a RawValue>,
-    /// Those of [`NOTICED`] that were sent, a bit each.
-    noticed: u32,
+    /// The fields of [`NOTICED`] that were sent, one bit for each.
+    noticed: u64,
     pub background: Option<bool>,
-    n: Option<f64>,
+    /// The `metadata` of a response, which repeats it.
+    pub metadata: Option<&'a RawValue>,
+    pub safety_identifier: Option<Cow<'a, str>>,
+    pub prompt_cache_key: Option<Cow<'a, str>>,
+    /// The `client_metadata` of a response.
+    pub client_metadata: Option<&'a RawValue>,
+    n: Option<&'a RawValue>,
     logprobs: Option<bool>,
     modalities: Option<Vec<Cow<'a, str>>>,
     audio: Option<IgnoredAny>,
 }
 
-/// Names something that would be stored.
+/// Begins serde's message about a repeated field. The message is the only sign of it.
+const DUPLICATE: &str = "duplicate field";
+
+/// Fields that name something which would have to be stored.
 const STORED: [&str; 2] = ["conversation", "prompt"];
+
+/// Has no effect on a response, because the Responses API has no such field.
+const STOP: &str = "stop";
+
+const TOOLS: &str = "tools";
+const TOOL_CHOICE: &str = "tool_choice";
 
 const FORMAT_STRICT: &str = "response_format.json_schema.strict";
 const TEXT_FORMAT_STRICT: &str = "text.format.strict";
 const TEXT_VERBOSITY: &str = "text.verbosity";
 
-/// Accepted, and of no effect: the agent API has no place for them. In alphabetical order, behind [`STORED`].
-const NOTICED: [&str; 25] = [
+/// Fields that are accepted without effect, because the agent API has no place for them. In
+/// alphabetical order, after [`STORED`].
+const NOTICED: [&str; 34] = [
     STORED[0],
     STORED[1],
+    "chat_template_kwargs",
+    "enable_thinking",
     "frequency_penalty",
     "function_call",
     "functions",
@@ -63,20 +87,50 @@ const NOTICED: [&str; 25] = [
     "max_output_tokens",
     "max_tokens",
     "max_tool_calls",
+    "min_p",
     "parallel_tool_calls",
+    "prediction",
     "presence_penalty",
     "reasoning",
     "reasoning_effort",
+    "repetition_penalty",
     FORMAT_STRICT,
     "seed",
-    "stop",
+    STOP,
     "temperature",
     TEXT_FORMAT_STRICT,
     TEXT_VERBOSITY,
+    "thinking",
     "tool_choice",
     "tools",
+    "top_k",
     "top_logprobs",
     "top_p",
+    "verbosity",
+    "web_search_options",
+];
+
+/// Fields that are read, and that are not in [`NOTICED`].
+const READ: [&str; 19] = [
+    "audio",
+    "background",
+    "client_metadata",
+    "input",
+    "instructions",
+    "logprobs",
+    "messages",
+    "metadata",
+    "modalities",
+    "model",
+    "n",
+    "previous_response_id",
+    "prompt_cache_key",
+    "response_format",
+    "safety_identifier",
+    "stream",
+    "stream_options",
+    "text",
+    "user",
 ];
 
 #[derive(Debug, Deserialize)]
@@ -85,67 +139,176 @@ pub(super) struct StreamOptions {
 }
 
 impl<'a> Body<'a> {
-    /// Reads a body; one that cannot be read is refused with the place, and never with the value.
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Failure> {
-        if depth::is_too_deep(body) {
-            return Err(Failure::Invalid {
-                param: None,
-                message: format!("The request body nests deeper than {} levels.", depth::MAX_JSON_DEPTH).into(),
-            });
-        }
-        serde_json::from_slice(body).map_err(|error| Failure::Invalid {
-            // Where, not what: serde's own words repeat the value.
-            param: None,
-            message: format!(
-                "The request body {}, at line {} column {}.",
-                match error.classify() {
-                    serde_json::error::Category::Data => "has a field that is missing or of the wrong type",
-                    _ => "is not valid JSON",
-                },
-                error.line(),
-                error.column()
-            )
-            .into(),
+    /// Reads a body. A refusal names the place of the problem, never the value.
+    pub(super) fn parse(json: &'a Json<'_>) -> Result<Self, Failure> {
+        let json = json.bytes();
+        serde_json::from_slice(json).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            // The message has the place only, because serde's own text repeats the value.
+            let (problem, param) = match error.classify() {
+                serde_json::error::Category::Data => {
+                    let problem = if error.to_string().starts_with(DUPLICATE) {
+                        "has a field twice"
+                    } else {
+                        "has a field that is missing or of the wrong type"
+                    };
+                    (
+                        problem,
+                        path::path_at(json, path::offset(json, line, column)),
+                    )
+                }
+                _ => ("is not valid JSON", None),
+            };
+            Failure::InvalidRequest {
+                param,
+                message: format!("The request body {problem}, at line {line} column {column}.")
+                    .into(),
+            }
         })
     }
 
-    /// Parameters that were sent and that have no effect, in alphabetical order.
-    pub(super) fn ignored(&self) -> Vec<&'static str> {
-        self.noticed().filter(|name| !STORED.contains(name)).collect()
+    /// Reads the value of one field.
+    fn read_field<'de: 'a, A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        match name {
+            "messages" => self.messages = map.next_value()?,
+            "input" => self.input = map.next_value()?,
+            "model" => self.model = text(map)?,
+            "instructions" => self.instructions = text(map)?,
+            "previous_response_id" => self.previous_response_id = text(map)?,
+            "user" => self.user = text(map)?,
+            "stream" => self.stream = map.next_value()?,
+            "stream_options" => self.stream_options = map.next_value()?,
+            "background" => self.background = map.next_value()?,
+            "metadata" => self.metadata = map.next_value()?,
+            "safety_identifier" => self.safety_identifier = text(map)?,
+            "prompt_cache_key" => self.prompt_cache_key = text(map)?,
+            "client_metadata" => self.client_metadata = map.next_value()?,
+            "n" => self.n = map.next_value()?,
+            "logprobs" => self.logprobs = map.next_value()?,
+            "modalities" => self.modalities = map.next_value()?,
+            "audio" => self.audio = map.next_value()?,
+            "response_format" => self.response_format = map.next_value()?,
+            "text" => self.text = map.next_value()?,
+            STOP => {
+                self.stop = map.next_value()?;
+                self.stop.inspect(|_| self.notice(STOP));
+            }
+            // The old names of both fields are also read.
+            TOOLS => self.tools = named(TOOLS, map.next_value()?).or(self.tools),
+            "functions" => self.tools = named("functions", map.next_value()?).or(self.tools),
+            TOOL_CHOICE => {
+                self.tool_choice = named(TOOL_CHOICE, map.next_value()?).or(self.tool_choice);
+            }
+            "function_call" => {
+                self.tool_choice = named("function_call", map.next_value()?).or(self.tool_choice);
+            }
+            name => {
+                if map.next_value::<Option<IgnoredAny>>()?.is_some() {
+                    self.notice(name);
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// A field that was sent and that names something which would have to be stored.
+    /// Returns the parameters that were sent without effect, in alphabetical order.
+    pub(super) fn ignored(&self) -> Vec<&'static str> {
+        self.noticed()
+            .filter(|name| !STORED.contains(name))
+            .collect()
+    }
+
+    /// Returns a field that was sent and that names something which would have to be stored.
     pub(super) fn stored(&self) -> Option<&'static str> {
         self.noticed().find(|name| STORED.contains(name))
     }
 
-    /// Refuses a call that the agent cannot make: of a tool that it must call, or, where `policy` says so, of any.
-    pub(super) fn check_tools(&self, policy: ToolPolicy) -> Result<(), Failure> {
+    /// Refuses tools that the agent cannot call: a tool that it must call, and any tool if `policy`
+    /// refuses them. One function that must be called is accepted, because its arguments are the
+    /// answer.
+    pub(super) fn take_call(&mut self, policy: ToolPolicy) -> Result<Option<ForcedCall>, Failure> {
+        let call = match (self.tools, self.tool_choice) {
+            (Some((TOOLS, tools)), Some((TOOL_CHOICE, choice))) if policy != ToolPolicy::Refuse => {
+                ForcedCall::read(tools, choice)?
+            }
+            _ => None,
+        };
+        if let Some((call, others)) = call {
+            self.forget(TOOL_CHOICE);
+            if others == 0 {
+                self.forget(TOOLS);
+            }
+            return Ok(Some(call));
+        }
+        self.check_tools(policy).map(|()| None)
+    }
+
+    fn check_tools(&self, policy: ToolPolicy) -> Result<(), Failure> {
         if let Some((field, choice)) = self.tool_choice {
-            let demands = match choice.get() {
-                word if word.starts_with('"') => word == "\"required\"",
-                // `allowed_tools` has a mode; everything else names a tool.
-                _ => Options::read(choice).is_none_or(|choice| choice.mode.as_deref() != Some("auto")),
+            let may_be_left = match choice.get() {
+                word if word.starts_with('"') => matches!(word, "\"auto\"" | "\"none\""),
+                // `allowed_tools` has a mode; in a chat completion it is one level deeper. Every
+                // other object names a tool.
+                _ => Options::read(choice).is_some_and(|choice| {
+                    let allowed = choice
+                        .allowed_tools
+                        .and_then(Options::read)
+                        .unwrap_or_default();
+                    choice.mode.or(allowed.mode).as_deref() == Some("auto")
+                }),
             };
-            if demands {
+            if !may_be_left {
                 return Err(Failure::invalid(
                     field,
-                    "The agent works with tools of its own and cannot be made to call the client's: auto and none can be chosen.",
+                    "The agent works with tools of its own and cannot call the client's: `auto` \
+                     and `none` can be chosen, and one function of `tools` can be forced, whose \
+                     arguments are then the answer.",
                 ));
             }
         }
         match self.tools {
             Some((field, _)) if policy == ToolPolicy::Refuse => Err(Failure::invalid(
                 field,
-                "The agent works with tools of its own and cannot call the client's. Send none; or the key's owner has them ignored (tools=ignore).",
+                "The agent works with tools of its own and cannot call the client's. Fix: send no \
+                 tools, or set tools=ignore for the key.",
             )),
             _ => Ok(()),
         }
     }
 
-    /// The form that the answer should have, of either endpoint; what of it has no effect is noticed.
-    pub(super) fn take_format(&mut self) -> Result<Format, Failure> {
-        let text = self.text.and_then(Options::read).unwrap_or_default();
+    /// Returns the instruction about the format of the answer. A forced call brings its own.
+    /// Records the parts of the format that have no effect.
+    pub(super) fn take_instruction(
+        &mut self,
+        call: Option<&ForcedCall>,
+    ) -> Result<Option<String>, Failure> {
+        let format = self.take_format()?.instruction;
+        match (call, format) {
+            (Some(_), Some(_)) => Err(Failure::invalid(
+                if self.response_format.is_some() {
+                    "response_format"
+                } else {
+                    "text.format"
+                },
+                "An answer is either a call of the forced function or in this format.",
+            )),
+            (Some(call), None) => Ok(Some(call.instruction())),
+            (None, format) => Ok(format),
+        }
+    }
+
+    /// Reads the format of the answer, for either endpoint. Records its parts that have no effect.
+    fn take_format(&mut self) -> Result<Format, Failure> {
+        let text = match self.text {
+            None => Options::default(),
+            Some(text) => Options::read(text).ok_or_else(|| {
+                Failure::invalid("text", "text is an object with `format` and `verbosity`.")
+            })?,
+        };
         if text.verbosity.is_some() {
             self.notice(TEXT_VERBOSITY);
         }
@@ -160,9 +323,26 @@ impl<'a> Body<'a> {
         Ok(format)
     }
 
+    /// Returns the format that a response repeats.
+    pub(super) fn text_format(&self) -> Option<&'a RawValue> {
+        self.text.and_then(Options::read)?.format
+    }
+
+    /// Reads the sequences that end the text of a chat completion.
+    pub(super) fn take_stop(&mut self) -> Result<Stop, Failure> {
+        self.forget(STOP);
+        self.stop.map_or_else(|| Ok(Stop::default()), Stop::read)
+    }
+
     fn notice(&mut self, name: &str) {
         if let Some(index) = NOTICED.iter().position(|known| *known == name) {
             self.noticed |= 1 << index;
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(index) = NOTICED.iter().position(|known| *known == name) {
+            self.noticed &= !(1 << index);
         }
     }
 
@@ -175,10 +355,13 @@ impl<'a> Body<'a> {
             .map(|(_, name)| name)
     }
 
-    /// Refuses what an agent cannot do, rather than to do half of it.
-    pub(super) fn refuse_what_cannot_be_done(&self) -> Result<(), Failure> {
-        if self.n.is_some_and(|n| n > 1.0) {
-            return Err(Failure::invalid("n", "An agent gives one answer; n must be 1."));
+    /// Refuses requests that an agent cannot fulfil, instead of doing half of them.
+    pub(super) fn check_supported(&self) -> Result<(), Failure> {
+        if self.n.is_some_and(|n| !matches!(n.get(), "1" | "1.0")) {
+            return Err(Failure::invalid(
+                "n",
+                "An agent gives one answer; n must be 1.",
+            ));
         }
         if self.logprobs == Some(true) {
             return Err(Failure::invalid(
@@ -186,14 +369,23 @@ impl<'a> Body<'a> {
                 "An agent's answer has no log probabilities.",
             ));
         }
-        if self.audio.is_some() || self.modalities.iter().flatten().any(|modality| modality != "text") {
-            return Err(Failure::invalid("modalities", "An agent answers in text only."));
+        if self.audio.is_some()
+            || self
+                .modalities
+                .iter()
+                .flatten()
+                .any(|modality| modality != "text")
+        {
+            return Err(Failure::invalid(
+                "modalities",
+                "An agent answers in text only.",
+            ));
         }
         Ok(())
     }
 }
 
-// By hand: most fields are only noticed, and derived code has a place for each.
+// Written by hand. Derived code has a place for each field, although most fields are only noticed.
 impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct BodyVisitor;
@@ -207,34 +399,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut body = Body::default();
+                let mut seen = 0_u64;
                 while let Some(Text(name)) = map.next_key()? {
-                    match &*name {
-                        "messages" => body.messages = map.next_value()?,
-                        "input" => body.input = map.next_value()?,
-                        "model" => body.model = text(&mut map)?,
-                        "instructions" => body.instructions = text(&mut map)?,
-                        "previous_response_id" => body.previous_response_id = text(&mut map)?,
-                        "user" => body.user = text(&mut map)?,
-                        "stream" => body.stream = map.next_value()?,
-                        "stream_options" => body.stream_options = map.next_value()?,
-                        "background" => body.background = map.next_value()?,
-                        "n" => body.n = map.next_value()?,
-                        "logprobs" => body.logprobs = map.next_value()?,
-                        "modalities" => body.modalities = map.next_value()?,
-                        "audio" => body.audio = map.next_value()?,
-                        "response_format" => body.response_format = map.next_value()?,
-                        "text" => body.text = map.next_value()?,
-                        // Old names, too.
-                        "tools" => body.tools = named("tools", map.next_value()?),
-                        "functions" => body.tools = named("functions", map.next_value()?),
-                        "tool_choice" => body.tool_choice = named("tool_choice", map.next_value()?),
-                        "function_call" => body.tool_choice = named("function_call", map.next_value()?),
-                        name => {
-                            if map.next_value::<Option<IgnoredAny>>()?.is_some() {
-                                body.notice(name);
-                            }
+                    if let Some((index, name)) = known(&name) {
+                        if seen & (1 << index) != 0 {
+                            return Err(serde::de::Error::duplicate_field(name));
                         }
+                        seen |= 1 << index;
                     }
+                    body.read_field(&name, &mut map)?;
                 }
                 // An empty list offers nothing.
                 body.tools = body.tools.filter(|(_, tools)| !is_empty_list(tools.get()));
@@ -249,192 +422,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
     }
 }
 
-fn named<'a>(name: &'static str, value: Option<&'a RawValue>) -> Option<(&'static str, &'a RawValue)> {
+/// Finds a field that is read or noticed, with its number, which is below 64.
+fn known(name: &str) -> Option<(usize, &'static str)> {
+    READ.into_iter()
+        .chain(NOTICED)
+        .enumerate()
+        .find(|(_, known)| *known == name)
+}
+
+fn named<'a>(
+    name: &'static str,
+    value: Option<&'a RawValue>,
+) -> Option<(&'static str, &'a RawValue)> {
     Some((name, value?))
 }
 
 fn is_empty_list(json: &str) -> bool {
-    json.strip_prefix('[').is_some_and(|rest| rest.trim_start() == "]")
+    json.strip_prefix('[')
+        .is_some_and(|rest| rest.trim_start() == "]")
 }
-
-/// A text of the body, borrowed where it has no escapes.
-#[derive(Debug, Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
-    Ok(map.next_value::<Option<Text<'de>>>()?.map(|Text(text)| text))
+    Ok(map
+        .next_value::<Option<Text<'de>>>()?
+        .map(|Text(text)| text))
 }
 
-/// One message of any role, or one item of `input`.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Message<'a> {
-    #[serde(borrow, default)]
-    pub role: Cow<'a, str>,
-    #[serde(borrow, default)]
-    pub content: Content<'a>,
-    #[serde(borrow)]
-    pub name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub tool_call_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub tool_calls: Option<Vec<ToolCall<'a>>>,
-
-    // Of an item.
-    #[serde(rename = "type", borrow)]
-    pub kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub call_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub arguments: Option<Cow<'a, str>>,
-    /// Of a custom tool's call: its `arguments`.
-    #[serde(borrow)]
-    pub input: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    pub output: Content<'a>,
-}
-
-/// A message's content: absent or `null`, a text, or parts.
-#[derive(Debug, Default)]
-pub(super) enum Content<'a> {
-    #[default]
-    None,
-    Text(Cow<'a, str>),
-    Parts(Vec<Part<'a>>),
-}
-
-impl Content<'_> {
-    /// The text of a content that is one text, however it is written.
-    pub(super) fn only_text(&self) -> Option<&str> {
-        match self {
-            Self::None => None,
-            Self::Text(text) => Some(text),
-            Self::Parts(parts) => match parts.as_slice() {
-                [part] => part.text.as_deref(),
-                _ => None,
-            },
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Part<'a> {
-    #[serde(rename = "type", borrow)]
-    pub kind: Cow<'a, str>,
-    #[serde(borrow)]
-    pub text: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub refusal: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub image_url: Option<ImageUrl<'a>>,
-}
-
-/// `image_url`: an object with a `url`, or the bare URL.
-#[derive(Debug)]
-pub(super) struct ImageUrl<'a>(Cow<'a, str>);
-
-impl ImageUrl<'_> {
-    pub(super) fn url(&self) -> &str {
-        &self.0
-    }
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct ToolCall<'a> {
-    #[serde(borrow)]
-    pub id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub function: Option<FunctionCall<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct FunctionCall<'a> {
-    #[serde(borrow)]
-    pub name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub arguments: Option<Cow<'a, str>>,
-}
-
-/// A text, or a list.
-#[derive(Debug)]
-pub(super) enum OneOrMany<'a, T> {
-    One(Cow<'a, str>),
-    Many(Vec<T>),
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let content = Option::<OneOrMany<'a, Part<'a>>>::deserialize(deserializer)?;
-        Ok(match content {
-            None => Self::None,
-            Some(OneOrMany::One(text)) => Self::Text(text),
-            Some(OneOrMany::Many(parts)) => Self::Parts(parts),
-        })
-    }
-}
-
-// By hand: serde's untagged enums copy what they look at, and a content may be megabytes of base64.
-impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<'a, T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrManyVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
-            type Value = OneOrMany<'de, T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(OneOrMany::One(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(OneOrMany::One(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-                let mut read = Vec::new();
-                while let Some(part) = parts.next_element()? {
-                    read.push(part);
-                }
-                Ok(OneOrMany::Many(read))
-            }
-        }
-
-        deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for ImageUrl<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct UrlVisitor;
-
-        impl<'de> Visitor<'de> for UrlVisitor {
-            type Value = ImageUrl<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a URL, or an object with one")
-            }
-
-            fn visit_borrowed_str<E>(self, url: &'de str) -> Result<Self::Value, E> {
-                Ok(ImageUrl(Cow::Borrowed(url)))
-            }
-
-            fn visit_str<E>(self, url: &str) -> Result<Self::Value, E> {
-                Ok(ImageUrl(Cow::Owned(url.to_owned())))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                #[derive(Deserialize)]
-                struct Object<'a> {
-                    #[serde(borrow)]
-                    url: Cow<'a, str>,
-                }
-                let object = Object::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-                Ok(ImageUrl(object.url))
-            }
-        }
-
-        deserializer.deserialize_any(UrlVisitor)
-    }
-}
+#[cfg(test)]
+mod tests;

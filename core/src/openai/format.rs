@@ -1,41 +1,60 @@
-//! The form that an answer should have: `response_format` of a chat completion, `text.format` of a response.
+//! The format that an answer should have: `response_format` of a chat completion, `text.format` of
+//! a response.
 //!
-//! The agent API has no place for it, so the agent is told in words, behind the client's own instructions. It mostly keeps to them, and
-//! nothing makes it: an answer is passed on as it comes, so `strict` is named among what had no effect.
+//! The agent API has no field for it. The format goes to the agent as an instruction, after the
+//! client's own. The agent mostly follows it, but nothing forces it to: an answer is passed on as
+//! it arrives. Therefore `strict` is among the parameters without effect.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::error::Failure;
+use crate::failure::Failure;
 
-/// Largest schema, in bytes: the agent reads all of it in every turn.
-pub(super) const MAX_SCHEMA_BYTES: usize = 64 * 1024;
+/// Largest format, in bytes. The agent reads its schema in every turn, and a response repeats it.
+pub(super) const MAX_FORMAT_BYTES: usize = 64 * 1024;
 
-const ONLY_JSON: &str = "Answer with one JSON value and nothing else: no words around it and no code fence.";
+pub(super) const ONLY_JSON: &str =
+    "Answer with one JSON value and nothing else: no words around it and no code fence.";
 
-/// The members of every object that says how to answer: one shape for all of them, because each costs a kilobyte of the bundle.
+/// The members of every object that is an option for the answer. All share one shape, because each
+/// shape costs a kilobyte of the bundle.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Options<'a> {
-    /// Of a format.
+    /// The type of a format, a tool or a choice.
     #[serde(rename = "type", borrow)]
     pub kind: Option<Cow<'a, str>>,
-    /// Of a chat completion's format: an object with `schema` and `strict`, which a response has in the format itself.
+    /// An object with `schema` and `strict` in a chat completion. A response has both in the format
+    /// itself.
     #[serde(borrow)]
     pub json_schema: Option<&'a RawValue>,
     #[serde(borrow)]
     pub schema: Option<&'a RawValue>,
     #[serde(borrow)]
     pub strict: Option<&'a RawValue>,
-    /// Of `text`.
+    /// A member of `text`.
     #[serde(borrow)]
     pub format: Option<&'a RawValue>,
     #[serde(borrow)]
     pub verbosity: Option<&'a RawValue>,
-    /// Of `tool_choice`.
+    /// A member of `tool_choice`.
     #[serde(borrow)]
     pub mode: Option<Cow<'a, str>>,
+    /// A member of a chat completion's `tool_choice`: an object with `mode`. A response has it in
+    /// the choice itself.
+    #[serde(borrow)]
+    pub allowed_tools: Option<&'a RawValue>,
+    /// A member of a chat completion's tool or choice: an object with the members below. A response
+    /// has them in the tool itself.
+    #[serde(borrow)]
+    pub function: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub description: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub parameters: Option<&'a RawValue>,
 }
 
 impl<'a> Options<'a> {
@@ -44,19 +63,22 @@ impl<'a> Options<'a> {
     }
 }
 
-/// What a format asks for.
+/// A format that was read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Format {
-    /// What the agent is told, if anything.
+    /// The instruction for the agent, if there is any.
     pub instruction: Option<String>,
-    /// It is to be kept to without fail, which nobody can promise.
+    /// The client requested a guarantee, which an agent cannot give.
     pub is_strict: bool,
 }
 
 impl Format {
-    /// `param` is the field, for errors.
+    /// Reads a format. `param` is its field, for errors.
     pub(super) fn read(value: &RawValue, param: &'static str) -> Result<Self, Failure> {
         let refuse = |message: &'static str| Err(Failure::invalid(param, message));
+        if value.get().len() > MAX_FORMAT_BYTES {
+            return refuse("A format is at most 65536 bytes.");
+        }
         let format = Options::read(value).unwrap_or_default();
         match format.kind.as_deref() {
             Some("text") => Ok(Self::default()),
@@ -67,9 +89,15 @@ impl Format {
             Some("json_schema") => {
                 let inner = format.json_schema.and_then(Options::read).unwrap_or(format);
                 match inner.schema.map(RawValue::get) {
-                    Some(schema) if schema.len() > MAX_SCHEMA_BYTES => refuse("A schema is at most 65536 bytes."),
                     Some(schema) if schema.starts_with('{') => Ok(Self {
-                        instruction: Some([ONLY_JSON, " It is valid against this JSON Schema:\n", schema].concat()),
+                        instruction: Some(
+                            [
+                                ONLY_JSON,
+                                " It is valid against this JSON Schema:\n",
+                                schema,
+                            ]
+                            .concat(),
+                        ),
                         is_strict: inner.strict.is_some_and(|strict| strict.get() == "true"),
                     }),
                     _ => refuse("A json_schema has a schema, which is an object."),

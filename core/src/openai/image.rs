@@ -2,22 +2,36 @@
 
 use std::borrow::Cow;
 
-use crate::error::Failure;
+use base64ct::{Base64, Encoding};
+use percent_encoding::percent_decode_str;
+
+use super::blank::trim;
+use crate::failure::Failure;
 use crate::turn::Attachment;
 
-/// Most images of one turn. Source: the gateway's own endpoint (both versions).
-pub(super) const MAX_IMAGES: usize = 8;
+/// Largest number of images in one turn. Source: the gateway's own endpoint (both versions).
+pub(crate) const MAX_IMAGES: usize = 8;
 
-/// Largest image, decoded, in bytes: what OpenClaw 2026.3 takes (2026.9 takes 6 MiB).
-pub(super) const MAX_IMAGE_BYTES: usize = 5_000_000;
+/// Largest image, decoded, in bytes. OpenClaw 2026.3 takes as much; 2026.9 takes 6 MiB.
+pub(crate) const MAX_IMAGE_BYTES: usize = 5_000_000;
 
-/// Characters of base64 for three bytes.
+/// The characters of base64 that hold three bytes.
 const BASE64_GROUP: usize = 4;
 
-/// The image of a `data:` URL; `param` names where it stood.
+/// The characters of base64 that hold 12 bytes, which identify an image of any kind.
+const MAGIC_CHARS: usize = 16;
+
+/// The subtypes that the models behind both gateways take. A browser's `image/jpg` is a JPEG.
+/// Source: OpenAI's and Anthropic's references for image input.
+const KINDS: [&str; 4] = ["png", "jpeg", "gif", "webp"];
+
+/// Reads the image of a `data:` URL. `param` is the field of the URL, for errors.
+///
+/// The URL is read as the Fetch standard does (`data:` URL processor): percent-decoded, then
+/// forgiving base64, so line breaks and missing padding are accepted. The first bytes decide the
+/// kind of the image, because clients often declare another kind than they send.
 pub(super) fn attachment(url: &str, number: usize, param: &str) -> Result<Attachment, Failure> {
-    let url = url.trim();
-    let Some((metadata, content)) = split_data_url(url) else {
+    let Some((metadata, content)) = split_data_url(trim(url)) else {
         return Err(Failure::invalid(
             param,
             "Only data: URLs of images are accepted; nothing is fetched on a client's behalf.",
@@ -25,41 +39,89 @@ pub(super) fn attachment(url: &str, number: usize, param: &str) -> Result<Attach
     };
     let mut fields = metadata.split(';').map(str::trim);
     let mime_type = fields.next().unwrap_or_default().to_ascii_lowercase();
-    let kind = mime_type
-        .strip_prefix("image/")
-        .filter(|kind| {
-            !kind.is_empty()
-                && kind
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-'))
-        })
-        .ok_or_else(|| Failure::invalid(param, "The data: URL is not of an image."))?;
+    let other_kind = || Failure::invalid(param, "An image is one of png, jpeg, gif and webp.");
+    match mime_type.strip_prefix("image/") {
+        Some(kind) if kind == "jpg" || KINDS.contains(&kind) => {}
+        Some(_) => return Err(other_kind()),
+        None => return Err(Failure::invalid(param, "The data: URL is not of an image.")),
+    }
     if !fields.any(|field| field.eq_ignore_ascii_case("base64")) {
         return Err(Failure::invalid(param, "The data: URL is not base64."));
     }
-    if !is_base64(content) {
-        return Err(Failure::invalid(param, "The image is not valid base64."));
-    }
-    if decoded_bytes(content) > MAX_IMAGE_BYTES {
+    let content =
+        base64(content).ok_or_else(|| Failure::invalid(param, "The image is not valid base64."))?;
+    if decoded_bytes(&content) > MAX_IMAGE_BYTES {
         return Err(Failure::invalid(
             param,
             format!("The image is larger than {MAX_IMAGE_BYTES} bytes."),
         ));
     }
-    let file_name = format!("image-{number}.{}", kind.split('+').next().unwrap_or(kind));
+    let kind = kind(&content).ok_or_else(other_kind)?;
     Ok(Attachment {
-        mime_type,
-        file_name,
-        content: content.to_owned(),
+        mime_type: format!("image/{kind}"),
+        file_name: format!("image-{number}.{kind}"),
+        content,
     })
 }
 
-/// Too many images of one turn.
-pub(super) fn too_many(param: &str) -> Failure {
-    Failure::invalid(param, Cow::Owned(format!("A turn takes at most {MAX_IMAGES} images.")))
+/// Finds the kind of an image by its first bytes. Source: the MIME Sniffing standard, section 6.1.
+fn kind(content: &str) -> Option<&'static str> {
+    let mut bytes = [0; 12];
+    let length = content.len().min(MAGIC_CHARS);
+    let start = Base64::decode(content.get(..length)?, &mut bytes).ok()?;
+    match start {
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some("png"),
+        [0xFF, 0xD8, 0xFF, ..] => Some("jpeg"),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("gif"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => Some("webp"),
+        _ => None,
+    }
 }
 
-/// `data:<metadata>,<content>`
+/// Makes standard base64, padded and on one line, from forgiving base64.
+fn base64(content: &str) -> Option<String> {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let mut text = if content.bytes().all(is_known) {
+        content.to_owned()
+    } else {
+        let is_blank = |byte: u8| matches!(byte, b'\t' | b'\n' | 0xC | b'\r' | b' ');
+        let bytes: Vec<u8> = percent_decode_str(content)
+            .filter(|byte| !is_blank(*byte))
+            .collect();
+        String::from_utf8(bytes)
+            .ok()
+            .filter(|text| text.bytes().all(is_known))?
+    };
+    if text.len().is_multiple_of(BASE64_GROUP) {
+        let data = text
+            .strip_suffix("==")
+            .or(text.strip_suffix('='))
+            .map(str::len);
+        text.truncate(data.unwrap_or(text.len()));
+    }
+    let padding = match text.len() % BASE64_GROUP {
+        0 if text.is_empty() => return None,
+        0 => "",
+        2 => "==",
+        3 => "=",
+        _ => return None,
+    };
+    if text.contains('=') {
+        return None;
+    }
+    text.push_str(padding);
+    Some(text)
+}
+
+/// Refuses more images than a turn takes.
+pub(super) fn too_many(param: &str) -> Failure {
+    Failure::invalid(
+        param,
+        Cow::Owned(format!("A turn takes at most {MAX_IMAGES} images.")),
+    )
+}
+
+/// Splits `data:<metadata>,<content>`.
 fn split_data_url(url: &str) -> Option<(&str, &str)> {
     let scheme = url.get(..5)?;
     if !scheme.eq_ignore_ascii_case("data:") {
@@ -68,20 +130,10 @@ fn split_data_url(url: &str) -> Option<(&str, &str)> {
     url.get(5..)?.split_once(',')
 }
 
-/// Standard base64, padded, on one line: what every SDK makes.
-fn is_base64(content: &str) -> bool {
-    let data = content.trim_end_matches('=');
-    let padding = content.len().saturating_sub(data.len());
-    !data.is_empty()
-        && padding <= 2
-        && content.len().is_multiple_of(BASE64_GROUP)
-        && data
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
-}
-
 fn decoded_bytes(content: &str) -> usize {
-    let padding = content.len().saturating_sub(content.trim_end_matches('=').len());
+    let padding = content
+        .len()
+        .saturating_sub(content.trim_end_matches('=').len());
     content
         .len()
         .saturating_div(BASE64_GROUP)
@@ -90,70 +142,4 @@ fn decoded_bytes(content: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(url: &str) -> String {
-        match attachment(url, 1, "p") {
-            Err(Failure::Invalid { message, .. }) => message.into_owned(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_data_url_becomes_an_attachment() {
-        assert_eq!(
-            attachment(" DATA:image/PNG;base64,iVBORw0KGgo= ", 2, "p"),
-            Ok(Attachment {
-                mime_type: "image/png".into(),
-                file_name: "image-2.png".into(),
-                content: "iVBORw0KGgo=".into(),
-            })
-        );
-        let svg = attachment("data:image/svg+xml;charset=utf-8;base64,AAAA", 1, "p").unwrap();
-        assert_eq!(
-            (svg.mime_type.as_str(), svg.file_name.as_str()),
-            ("image/svg+xml", "image-1.svg")
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_an_attachment_is_refused_in_words() {
-        for url in [
-            "https://example.com/a.png",
-            "http://a",
-            "file:///etc/passwd",
-            "",
-            "data:image/png;base64",
-        ] {
-            assert!(message(url).starts_with("Only data: URLs"), "{url}");
-        }
-        assert_eq!(
-            message("data:text/html;base64,AAAA"),
-            "The data: URL is not of an image."
-        );
-        assert_eq!(message("data:image/;base64,AAAA"), "The data: URL is not of an image.");
-        assert_eq!(message("data:image/png,AAAA"), "The data: URL is not base64.");
-        for content in ["", "=", "A", "AAA", "AA-_", "AAAA=", "A===", "AA AA"] {
-            assert_eq!(
-                message(&format!("data:image/png;base64,{content}")),
-                "The image is not valid base64."
-            );
-        }
-    }
-
-    #[test]
-    fn the_size_limit_counts_decoded_bytes() {
-        let image = |bytes: usize| {
-            format!(
-                "data:image/png;base64,{}",
-                <base64ct::Base64 as base64ct::Encoding>::encode_string(&vec![0; bytes])
-            )
-        };
-        assert!(attachment(&image(MAX_IMAGE_BYTES), 1, "p").is_ok());
-        assert_eq!(
-            message(&image(MAX_IMAGE_BYTES + 1)),
-            "The image is larger than 5000000 bytes."
-        );
-    }
-}
+mod tests;

@@ -1,19 +1,32 @@
-//! The OpenAI API as clients speak it. Knows nothing of the gateway.
+//! The OpenAI API of clients, without knowledge of the gateway.
 
+mod accept;
+mod blank;
 mod body;
 pub mod chat;
-mod completion;
-mod depth;
+mod delivery;
+pub mod error;
+mod forced;
 mod format;
-mod image;
+pub(crate) mod image;
+pub(crate) mod json;
+mod loggable;
+mod message;
 pub mod models;
+mod naming;
 mod prompt;
-mod rendition;
-mod response;
+mod request;
 pub mod responses;
-mod task;
+pub(crate) mod stop;
+#[cfg(test)]
+mod testing;
+mod ui_task;
+mod writer;
 
-pub(crate) use completion::write_error;
-pub use completion::{Completion, Form};
-pub use rendition::Rendition;
-pub use response::Response;
+pub use accept::Accepted;
+pub use delivery::Delivery;
+pub use forced::ForcedCall;
+pub use loggable::{asked_model, loggable};
+pub use request::{Entropy, MAX_BODY_BYTES, Request};
+pub use stop::Stop;
+pub use writer::Writer;

@@ -1,12 +1,19 @@
 //! Exchanges as a whole: recorded and made-up connections in, bytes and frames out.
 
-#![expect(clippy::arithmetic_side_effects, reason = "tests count what they fed in")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "tests count what they fed in"
+)]
 
-// An integration test is all test; the attribute tells clippy so.
+// An integration test is all test; with the attribute clippy knows it.
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod continuation;
+#[cfg(test)]
 mod matrix;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]

@@ -1,18 +1,26 @@
-//! Every fault that takes time or a certain frame, at every frame of every recording, streamed and whole, by a clock of our own.
+//! Every fault that takes time or a certain frame, at every frame of every recording, streamed and
+//! whole. The tests use a clock of their own.
 //!
-//! What goes wrong on a real wire, and needs no deadline, is in `tests/matrix.test.mjs`.
+//! Faults of a real wire that need no deadline are in `tests/matrix.test.mjs`.
 
 use std::collections::BTreeMap;
 use std::iter::once;
 
 use clawfront_core::exchange::{Exchange, Input};
-use clawfront_core::openai::Form;
+use clawfront_core::openai::Delivery;
 use serde_json::Value;
 
-use crate::replay::{Recorded, START_MS, Shown, exchange, exchange_of, feed, out_of_reach, recording, replay, step};
+use crate::replay::{
+    Recorded, START_MS, Shown, exchange, exchange_of, feed, out_of_reach, recording, replay, step,
+};
 use crate::transcripts::{RUNS, check_broken_off};
 
-const FORMS: [Form; 2] = [Form::Chunks { include_usage: true }, Form::Whole];
+const FORMS: [Delivery; 2] = [
+    Delivery::Stream {
+        include_usage: true,
+    },
+    Delivery::Whole,
+];
 
 const TICK: &str = r#"{"type":"event","event":"tick","payload":{"ts":1795374204000}}"#;
 /// Source: `policy.tickIntervalMs` of both versions.
@@ -21,7 +29,7 @@ const GARBAGE: &str = r#"{"type":"event","event":"agent","payl"#;
 /// One more than `policy.maxPayload` of both versions.
 const OVERSIZE_BYTES: usize = 26_214_401;
 
-/// The longest that a silent gateway is waited for, and then sought.
+/// Longest time for which an exchange waits for a silent gateway, and then searches for the run.
 const SILENCE_AND_SEARCH_MS: u64 = 75_000 + 60_000;
 const RUN_MS: u64 = 172_800_000;
 
@@ -31,18 +39,24 @@ struct Middle<'a> {
     exchange: Exchange,
     shown: Shown,
     now_ms: u64,
-    /// What the recording has from here on.
+    /// The rest of the recording.
     rest: &'a [Recorded],
 }
 
-/// Goes through a recording and calls `cell` in front of each of its frames; tells how often.
-fn at_every_frame(name: &str, nth: usize, form: Form, fields: &str, mut cell: impl FnMut(Middle<'_>)) -> usize {
+/// Replays a recording and calls `cell` before each of its frames. Returns the number of calls.
+fn at_every_frame(
+    name: &str,
+    nth: usize,
+    delivery: Delivery,
+    fields: &str,
+    mut cell: impl FnMut(Middle<'_>),
+) -> usize {
     let recorded = recording(name, nth);
-    let (mut exchange, mut shown) = (exchange_of(form, fields), Shown::default());
+    let (mut exchange, mut shown) = (exchange_of(delivery, fields), Shown::default());
     for (index, item) in recorded.iter().enumerate() {
         let now_ms = START_MS + index as u64;
         cell(Middle {
-            place: format!("{name}, {form:?}, in front of frame {index}"),
+            place: format!("{name}, {delivery:?}, in front of frame {index}"),
             exchange: exchange.clone(),
             shown: shown.clone(),
             now_ms,
@@ -59,16 +73,19 @@ fn at_every_frame(name: &str, nth: usize, form: Form, fields: &str, mut cell: im
 fn over_all(mut cell: impl FnMut(Middle<'_>, &Shown)) -> usize {
     let mut cells = 0;
     for (name, nth, _) in RUNS {
-        for form in FORMS {
-            let undisturbed = replay(form, &recording(name, nth));
-            cells += at_every_frame(name, nth, form, "agents=main", |middle| cell(middle, &undisturbed));
+        for delivery in FORMS {
+            let undisturbed = replay(delivery, &recording(name, nth));
+            cells += at_every_frame(name, nth, delivery, "agents=main", |middle| {
+                cell(middle, &undisturbed);
+            });
         }
     }
     cells
 }
 
 impl Middle<'_> {
-    /// Goes on with these frames to the end, which comes when no connection is to be had at the latest.
+    /// Continues with these frames to the end. If they do not end the exchange, it ends because no
+    /// connection can be made.
     fn go_on<'a>(mut self, frames: impl Iterator<Item = &'a Recorded>) -> Shown {
         for (now_ms, item) in (self.now_ms..).zip(frames) {
             step(&mut self.exchange, item, now_ms, &mut self.shown);
@@ -78,14 +95,17 @@ impl Middle<'_> {
     }
 }
 
-/// The error's code, if it is one; the text, if it is an answer that calls itself complete.
+/// Returns the code of an error, or the text of an answer that claims to be complete.
 fn outcome(shown: &Shown) -> Result<String, String> {
     let body = shown.body.trim_start();
     if !body.starts_with("data: ") {
         let body: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{shown:?}"));
         return match body["error"]["code"].as_str() {
             Some(code) => Err(code.to_owned()),
-            None => Ok(body["choices"][0]["message"]["content"].as_str().unwrap().to_owned()),
+            None => Ok(body["choices"][0]["message"]["content"]
+                .as_str()
+                .unwrap()
+                .to_owned()),
         };
     }
     let mut text = String::new();
@@ -94,14 +114,21 @@ fn outcome(shown: &Shown) -> Result<String, String> {
         if let Some(code) = chunk["error"]["code"].as_str() {
             return Err(code.to_owned());
         }
-        text.push_str(chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
+        text.push_str(
+            chunk["choices"][0]["delta"]["content"]
+                .as_str()
+                .unwrap_or_default(),
+        );
     }
     Ok(text)
 }
 
-/// The runs that these frames could have begun: requests of `agent` that are no claims.
+/// Returns the number of runs that these frames may have started: requests of `agent` that are not
+/// claims.
 fn runs_asked_for(shown: &Shown) -> usize {
-    let is_run = |frame: &&String| frame.contains(r#""method":"agent""#) && !frame.contains("clawfront-nobody");
+    let is_run = |frame: &&String| {
+        frame.contains(r#""method":"agent""#) && !frame.contains("clawfront-nobody")
+    };
     shown.frames.iter().filter(is_run).count()
 }
 
@@ -115,7 +142,7 @@ fn silence_from_any_frame_on_ends_in_time_with_one_clean_error() {
             let connects = middle.shown.connects;
             feed(&mut middle.exchange, Input::Tick, at_ms, &mut middle.shown);
             if middle.shown.connects > connects {
-                // The connection is there, and as silent.
+                // The connection is there, and silent, too.
                 continue;
             }
             ended_ms = at_ms;
@@ -138,51 +165,60 @@ fn silence_from_any_frame_on_ends_in_time_with_one_clean_error() {
         "gateway_refused",
         "gateway_silent",
     ];
-    assert!(codes.keys().all(|code| expected.contains(&code.as_str())), "{codes:?}");
+    assert!(
+        codes.keys().all(|code| expected.contains(&code.as_str())),
+        "{codes:?}"
+    );
 }
 
 #[test]
 fn a_gateway_that_only_ticks_is_left_when_the_run_may_take_no_longer() {
     let mut cells = 0;
     for name in ["latest-basic", "march-basic"] {
-        for form in FORMS {
-            cells += at_every_frame(name, 0, form, "agents=main heartbeat=off", |mut middle| {
-                let mut tick_ms = middle.now_ms;
-                let mut ended_ms = middle.now_ms;
-                while let Some(at_ms) = middle.exchange.wake_at_ms() {
-                    let (input, now_ms) = if tick_ms <= at_ms {
-                        tick_ms += TICK_MS;
-                        (Input::Frame(TICK), tick_ms - TICK_MS)
-                    } else {
-                        (Input::Tick, at_ms)
-                    };
-                    feed(&mut middle.exchange, input, now_ms, &mut middle.shown);
-                    ended_ms = now_ms;
-                    // It would be beats for two days.
-                    if form == Form::Whole {
-                        middle
-                            .shown
-                            .body
-                            .truncate(middle.shown.body.trim_end_matches('\n').len());
+        for delivery in FORMS {
+            cells += at_every_frame(
+                name,
+                0,
+                delivery,
+                "agents=main heartbeat=off",
+                |mut middle| {
+                    let mut tick_ms = middle.now_ms;
+                    let mut ended_ms = middle.now_ms;
+                    while let Some(at_ms) = middle.exchange.wake_at_ms() {
+                        let (input, now_ms) = if tick_ms <= at_ms {
+                            tick_ms += TICK_MS;
+                            (Input::Frame(TICK), tick_ms - TICK_MS)
+                        } else {
+                            (Input::Tick, at_ms)
+                        };
+                        feed(&mut middle.exchange, input, now_ms, &mut middle.shown);
+                        ended_ms = now_ms;
+                        // Otherwise the body has the heartbeats of two days.
+                        if delivery == Delivery::Whole {
+                            middle
+                                .shown
+                                .body
+                                .truncate(middle.shown.body.trim_end_matches('\n').len());
+                        }
                     }
-                }
-                let Middle { place, shown, .. } = middle;
-                assert!(shown.ended && !shown.body.is_empty(), "{place}: {shown:?}");
-                let code = outcome(&shown).unwrap_err();
-                let waited_ms = ended_ms - START_MS;
-                assert!(waited_ms <= RUN_MS + TICK_MS, "{place}: {waited_ms} ms");
-                assert!(
-                    [
-                        "gateway_handshake_timeout",
-                        "gateway_acceptance_timeout",
-                        "gateway_refused",
-                        "run_timeout"
-                    ]
-                    .contains(&code.as_str()),
-                    "{place}: {code}"
-                );
-                assert!(runs_asked_for(&shown) <= 1, "{place}");
-            });
+                    let Middle { place, shown, .. } = middle;
+                    assert!(shown.ended && !shown.body.is_empty(), "{place}: {shown:?}");
+                    let code = outcome(&shown).unwrap_err();
+                    let waited_ms = ended_ms - START_MS;
+                    assert!(waited_ms <= RUN_MS + TICK_MS, "{place}: {waited_ms} ms");
+                    assert!(
+                        [
+                            "gateway_handshake_timeout",
+                            "gateway_acceptance_timeout",
+                            "gateway_refused",
+                            "run_timeout"
+                        ]
+                        .contains(&code.as_str()),
+                        "{place}: {code}"
+                    );
+                    assert!(runs_asked_for(&shown) <= 1, "{place}");
+                },
+            );
         }
     }
     println!("ticks only: {cells} cells");
@@ -201,7 +237,11 @@ fn a_frame_that_comes_twice_changes_nothing() {
         let frames: Vec<_> = once(first).chain(middle.rest.iter().cloned()).collect();
         let shown = middle.go_on(frames.iter());
         assert_eq!(shown.body, undisturbed.body, "{place}");
-        assert_eq!(runs_asked_for(&shown), runs_asked_for(undisturbed), "{place}");
+        assert_eq!(
+            runs_asked_for(&shown),
+            runs_asked_for(undisturbed),
+            "{place}"
+        );
     });
     println!("twice: {cells} cells");
 }
@@ -234,7 +274,11 @@ fn a_frame_beyond_the_protocols_size_ends_what_it_breaks_into() {
         );
         let Middle { place, shown, .. } = middle;
         check_broken_off(&shown, &place);
-        assert_eq!(outcome(&shown), Err("gateway_protocol_error".to_owned()), "{place}");
+        assert_eq!(
+            outcome(&shown),
+            Err("gateway_protocol_error".to_owned()),
+            "{place}"
+        );
     });
     println!("oversize: {cells} cells");
 }
@@ -269,7 +313,8 @@ fn a_frame_that_is_lost_never_makes_a_wrong_answer() {
     println!("lost: {cells} cells, the same answer in {same}");
 }
 
-/// An answer that calls itself complete is the one that it would have been; whatever else it is, is an error. Tells which.
+/// Checks that an answer that claims to be complete equals the undisturbed one, and that all other
+/// output is an error. Returns true if the two are equal.
 fn check_never_wrong(shown: &Shown, undisturbed: &Shown, place: &str) -> bool {
     assert!(shown.ended, "{place} does not end");
     assert!(runs_asked_for(shown) <= 1, "{place}");
@@ -282,8 +327,8 @@ fn check_never_wrong(shown: &Shown, undisturbed: &Shown, place: &str) -> bool {
 
 #[test]
 fn an_exchange_that_hears_nothing_at_all_ends() {
-    for form in FORMS {
-        let (mut exchange, mut shown) = (exchange(form), Shown::default());
+    for delivery in FORMS {
+        let (mut exchange, mut shown) = (exchange(delivery), Shown::default());
         out_of_reach(&mut exchange, &mut shown);
         assert_eq!(outcome(&shown), Err("gateway_handshake_timeout".to_owned()));
     }

@@ -1,19 +1,20 @@
 //! Drives an exchange with a recorded connection.
 //!
-//! A recording has the ids that its own client chose: the frames of the run that is replayed get ours instead.
+//! A recording has the ids that its own client chose: the frames of the run that is replayed get
+//! ours instead.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clawfront_core::config::{Config, Gateway};
-use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input, Output};
-use clawfront_core::gateway::diagnosis::Diagnosis;
-use clawfront_core::gateway::skim::{AGENT, CHAT};
-use clawfront_core::openai::chat::{self, Entropy};
-use clawfront_core::openai::{Completion, Form, Rendition};
-use clawfront_core::respond::{Common, Head};
+use clawfront_core::failure::Failure;
+use clawfront_core::failure::diagnosis::Diagnosis;
+use clawfront_core::gateway::peek::{AGENT, CHAT};
+use clawfront_core::http::head::{Head, ResponseMeta};
+use clawfront_core::openai::chat::ChatWriter;
+use clawfront_core::openai::{self, Delivery, Entropy, Writer, chat};
 use serde_json::Value;
 
 pub(crate) const REQUEST_ID: &str = "00ff";
@@ -22,20 +23,20 @@ pub(crate) const RUN_ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const CREATED_S: u64 = 1_795_374_174;
 pub(crate) const START_MS: u64 = 1_795_374_174_000;
 
-/// One frame a gateway sent, or its closing of the connection.
+/// One frame that a gateway sent, or its closing of the connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Recorded {
     Frame(String),
     Closed(u16),
 }
 
-/// What came out of an exchange, all of it.
+/// The complete output of an exchange.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shown {
     pub(crate) head: Option<Head>,
     pub(crate) body: String,
     pub(crate) frames: Vec<String>,
-    /// How often another connection was asked for.
+    /// The number of requests for another connection.
     pub(crate) connects: usize,
     pub(crate) ended: bool,
 }
@@ -53,7 +54,7 @@ impl Shown {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Methods of the requests that went to the gateway.
+    /// Returns the methods of the requests that were sent to the gateway.
     pub(crate) fn methods(&self) -> Vec<String> {
         self.frames
             .iter()
@@ -65,9 +66,11 @@ impl Shown {
     }
 }
 
-/// The recording of that name, cut to the handshake and the `nth` run of it (from 0), with our ids.
+/// Returns the recording of that name, cut to the handshake and its `nth` run (from 0), with our
+/// ids.
 pub(crate) fn recording(name: &str, nth: usize) -> Vec<Recorded> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/transcripts/{name}.jsonl"));
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/transcripts/{name}.jsonl"));
     let text = fs::read_to_string(path).unwrap();
     let rows: Vec<(&str, Value)> = text
         .lines()
@@ -103,7 +106,8 @@ pub(crate) fn recording(name: &str, nth: usize) -> Vec<Recorded> {
         if row["dir"] != "in" {
             continue;
         }
-        // Events as the gateway wrote them: the order of their members is what they are told by.
+        // Events stay as the gateway wrote them, because the order of their members identifies
+        // them.
         let mut text = line
             .split_once(r#""frame":"#)
             .and_then(|(_, rest)| rest.strip_suffix('}'))
@@ -122,7 +126,8 @@ pub(crate) fn recording(name: &str, nth: usize) -> Vec<Recorded> {
             frame["id"] = ours.into();
             text = frame.to_string();
         }
-        if let Some(run) = request.and_then(|request| request["params"]["idempotencyKey"].as_str()) {
+        if let Some(run) = request.and_then(|request| request["params"]["idempotencyKey"].as_str())
+        {
             text = text.replace(run, RUN_ID);
         }
         recorded.push(Recorded::Frame(text));
@@ -137,7 +142,9 @@ pub(crate) fn gateway() -> &'static Gateway {
 }
 
 fn config(fields: &str) -> Config {
-    let keys = format!("phone sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab {fields}");
+    let keys = format!(
+        "phone sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab {fields}"
+    );
     Config::parse(|name| match name {
         "GATEWAY_URL" => Some("wss://gateway.test".to_owned()),
         "DEVICE_KEY" => Some("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE".to_owned()),
@@ -148,17 +155,37 @@ fn config(fields: &str) -> Config {
     .unwrap()
 }
 
-/// An exchange for the user message `hi`, by a key with these fields.
-pub(crate) fn exchange_of(form: Form, fields: &str) -> Exchange {
+/// Returns an exchange for the user message `hi`, by a key with these fields.
+pub(crate) fn exchange_of(delivery: Delivery, fields: &str) -> Exchange {
+    let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
+    exchange_asked(hi, &[], delivery, fields)
+}
+
+/// Returns an exchange for a request of chat completions with these headers.
+pub(crate) fn exchange_asked(
+    body: &str,
+    headers: &[(&str, &str)],
+    delivery: Delivery,
+    fields: &str,
+) -> Exchange {
+    let header = |name: &str| {
+        let found = headers.iter().find(|(header, _)| *header == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
     let config = config(fields);
     let client = config
         .clients
-        .admit("claw_phone_a4dqobyha4dqobyha4dqobyha4dqobyh", START_MS, None)
+        .admit(
+            "claw_phone_a4dqobyha4dqobyha4dqobyha4dqobyh",
+            START_MS,
+            None,
+        )
         .unwrap();
     let accepted = chat::accept(
-        &chat::Request {
-            body: br#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#,
-            header: &|_| None,
+        &openai::Request {
+            body: body.as_bytes(),
+            header: &header,
+            caller: [0; 32],
             is_repeated: false,
         },
         client,
@@ -169,25 +196,32 @@ pub(crate) fn exchange_of(form: Form, fields: &str) -> Exchange {
         },
     )
     .unwrap();
-    let completion = Completion::new(form, "chatcmpl-00ff".to_owned(), accepted.model, CREATED_S);
-    let common = Common {
+    let writer = ChatWriter::new(
+        delivery,
+        "chatcmpl-00ff".to_owned(),
+        accepted.model,
+        CREATED_S,
+    )
+    .calling(accepted.call);
+    let meta = ResponseMeta {
         request_id: REQUEST_ID.to_owned(),
-        ..Common::default()
+        ..ResponseMeta::default()
     };
     Exchange::new(
         accepted.turn,
-        Rendition::Chat(completion),
-        common,
+        Writer::Chat(writer),
+        meta,
         client.streams,
         START_MS,
     )
 }
 
-pub(crate) fn exchange(form: Form) -> Exchange {
-    exchange_of(form, "agents=main")
+pub(crate) fn exchange(delivery: Delivery) -> Exchange {
+    exchange_of(delivery, "agents=main")
 }
 
-/// Gives the exchange one input and adds what follows to `shown`; after the end nothing may follow.
+/// Gives the exchange one input and adds the output to `shown`; after the end there must be no
+/// output.
 pub(crate) fn feed(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown: &mut Shown) {
     if let Input::Frame(frame) = &input
         && is_surplus(exchange, frame)
@@ -198,22 +232,29 @@ pub(crate) fn feed(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown
     feed_all(exchange, input, now_ms, shown);
 }
 
-/// What the Worker hands over nothing of, as `src/frames.js` has it.
+/// Returns true if the Worker skips the frame, as `src/runtime/frames.js` does.
 pub(crate) fn is_surplus(exchange: &Exchange, frame: &str) -> bool {
     if frame.starts_with(CHAT) {
         return !exchange.needs_chat();
     }
-    let id = frame.strip_prefix(AGENT).and_then(|rest| rest.split_once('"'));
-    id.is_some_and(|(id, _)| id != exchange.run_id() && !id.contains('\\'))
+    let Some(rest) = frame.strip_prefix(AGENT) else {
+        return false;
+    };
+    let id = rest.split_once('"').map(|(id, _)| id);
+    !rest.starts_with(exchange.event_filter()) && id.is_some_and(|id| !id.contains('\\'))
 }
 
-/// The same without leaving anything out.
+/// Does what [`feed`] does, without skipping any frame.
 pub(crate) fn feed_all(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown: &mut Shown) {
     let mut out = Output::default();
     exchange.handle(input, gateway(), now_ms, &mut out);
     if shown.ended {
         assert!(
-            out.frames.is_empty() && out.head.is_none() && out.body.is_empty() && !out.connect && !out.ended,
+            out.frames.is_empty()
+                && out.head.is_none()
+                && out.body.is_empty()
+                && !out.connect
+                && !out.ended,
             "something came after the end: {out:?}"
         );
     }
@@ -221,7 +262,10 @@ pub(crate) fn feed_all(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, s
         assert!(shown.head.is_none(), "a second head");
         shown.head = Some(head);
     }
-    assert!(out.body.is_empty() || shown.head.is_some(), "a body without a head");
+    assert!(
+        out.body.is_empty() || shown.head.is_some(),
+        "a body without a head"
+    );
     shown.body.push_str(&String::from_utf8(out.body).unwrap());
     shown.frames.extend(out.frames);
     shown.connects += usize::from(out.connect);
@@ -229,23 +273,26 @@ pub(crate) fn feed_all(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, s
 }
 
 /// Replays a recording, one millisecond a frame.
-pub(crate) fn replay(form: Form, recorded: &[Recorded]) -> Shown {
-    replay_to(exchange(form), recorded)
+pub(crate) fn replay(delivery: Delivery, recorded: &[Recorded]) -> Shown {
+    replay_to(exchange(delivery), recorded)
 }
 
-/// The same, to an exchange of one's own.
+/// Replays a recording to the given exchange.
 pub(crate) fn replay_to(mut exchange: Exchange, recorded: &[Recorded]) -> Shown {
     let mut shown = Shown::default();
     for (index, item) in recorded.iter().enumerate() {
         step(&mut exchange, item, START_MS + index as u64, &mut shown);
     }
-    if recorded.iter().any(|item| matches!(item, Recorded::Closed(_))) {
+    if recorded
+        .iter()
+        .any(|item| matches!(item, Recorded::Closed(_)))
+    {
         out_of_reach(&mut exchange, &mut shown);
     }
     shown
 }
 
-/// Lets time pass until the exchange gives up what it waits for, with no connection to be had.
+/// Lets time pass until the exchange gives up; no connection can be made.
 pub(crate) fn out_of_reach(exchange: &mut Exchange, shown: &mut Shown) {
     let mut connects = shown.connects;
     while let Some(now_ms) = exchange.wake_at_ms() {
@@ -254,7 +301,7 @@ pub(crate) fn out_of_reach(exchange: &mut Exchange, shown: &mut Shown) {
             connects = shown.connects;
             feed(
                 exchange,
-                Input::Failed(Failure::Unreachable(Diagnosis::ConnectionFailed)),
+                Input::Failed(Failure::GatewayUnreachable(Diagnosis::ConnectionFailed)),
                 now_ms,
                 shown,
             );

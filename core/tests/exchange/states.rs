@@ -1,24 +1,29 @@
-//! Every state of an exchange against everything that can happen in it.
+//! Every state of an exchange with every possible input.
 //!
-//! A row says: in this state, this input; what went to the gateway, what the client got, and whether that was the end. Rows that are
-//! not there are pairs in which nothing happens, which the test checks as well.
+//! A row has a state and an input, then the frames for the gateway, the output for the client, and
+//! if the exchange ended. For a pair without a row nothing happens, and the test checks that as
+//! well.
 
 use crate::replay::{RUN_ID, START_MS, Shown, exchange_of, feed};
 use std::fmt::Write as _;
 
-use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input};
-use clawfront_core::gateway::diagnosis::Diagnosis;
-use clawfront_core::openai::Form;
+use clawfront_core::failure::Failure;
+use clawfront_core::failure::diagnosis::Diagnosis;
+use clawfront_core::openai::Delivery;
 
-const STREAM: Form = Form::Chunks { include_usage: false };
+const STREAM: Delivery = Delivery::Stream {
+    include_usage: false,
+};
 
 /// Later than every deadline.
 const MUCH_LATER_MS: u64 = START_MS + 3_600_000;
 
-const CHALLENGE: &str = r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1795374173763}}"#;
+const CHALLENGE: &str =
+    r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1795374173763}}"#;
 
-/// Name, key's fields, protocol, and the frames that lead there; `@` is the id that the state's awaited response carries.
+/// Name, key's fields, protocol, and the frames that lead to the state; `@` is the id of the
+/// response that the state awaits.
 const STATES: [(&str, &str, &[&str], &str); 19] = [
     ("challenge", "agents=main", &[], "0"),
     ("hello", "agents=main", &[CHALLENGE], "1"),
@@ -31,9 +36,24 @@ const STATES: [(&str, &str, &[&str], &str); 19] = [
         &[CHALLENGE, "hello4", "subscription refused"],
         "3",
     ),
-    ("explaining", "agents=main", &[CHALLENGE, "hello4", "invalid:3"], "4"),
-    ("running/4", "agents=main", &[CHALLENGE, "hello4", "accepted:3"], "3"),
-    ("running/3", "agents=main", &[CHALLENGE, "hello3", "accepted:2"], "2"),
+    (
+        "explaining",
+        "agents=main",
+        &[CHALLENGE, "hello4", "invalid:3"],
+        "4",
+    ),
+    (
+        "running/4",
+        "agents=main",
+        &[CHALLENGE, "hello4", "accepted:3"],
+        "3",
+    ),
+    (
+        "running/3",
+        "agents=main",
+        &[CHALLENGE, "hello3", "accepted:2"],
+        "2",
+    ),
     (
         "detached/4",
         "agents=main",
@@ -130,7 +150,14 @@ const STATES: [(&str, &str, &[&str], &str); 19] = [
     (
         "leaving/4",
         "agents=main",
-        &[CHALLENGE, "hello4", "accepted:3", "closed 1006", "hung up", CHALLENGE],
+        &[
+            CHALLENGE,
+            "hello4",
+            "accepted:3",
+            "closed 1006",
+            "hung up",
+            CHALLENGE,
+        ],
         "1",
     ),
     (
@@ -224,15 +251,19 @@ fn every_state_meets_every_input() {
 
 fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) {
     let (name, id) = input.split_once(':').unwrap_or((input, awaited));
-    let ok = |payload: &str| format!(r#"{{"type":"res","id":"{id}","ok":true,"payload":{payload}}}"#);
-    let refused = |error: &str| format!(r#"{{"type":"res","id":"{id}","ok":false,"error":{error}}}"#);
+    let ok =
+        |payload: &str| format!(r#"{{"type":"res","id":"{id}","ok":true,"payload":{payload}}}"#);
+    let refused =
+        |error: &str| format!(r#"{{"type":"res","id":"{id}","ok":false,"error":{error}}}"#);
     let hello = |protocol: u8, scopes: &str| {
         format!(
             r#"{{"type":"res","id":"1","ok":true,"payload":{{"type":"hello-ok","protocol":{protocol},"auth":{{"scopes":[{scopes}]}}}}}}"#
         )
     };
     let event = |run: &str, stream: &str, data: &str| {
-        format!(r#"{{"type":"event","event":"agent","payload":{{"runId":"{run}","stream":"{stream}","data":{data}}}}}"#)
+        format!(
+            r#"{{"type":"event","event":"agent","payload":{{"runId":"{run}","stream":"{stream}","data":{data}}}}}"#
+        )
     };
     let usage = r#""agentMeta":{"usage":{"input":1,"output":2}}"#;
     let scopes = r#""operator.read","operator.write""#;
@@ -268,26 +299,38 @@ fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) 
         "final unread" => ok(r#"{"status":7}"#),
         "invalid" => refused(r#"{"code":"INVALID_REQUEST","message":"x"}"#),
         "unavailable" => refused(r#"{"code":"UNAVAILABLE","message":"x","retryAfterMs":1500}"#),
-        "not paired" => refused(r#"{"code":"NOT_PAIRED","details":{"code":"PAIRING_REQUIRED","requestId":"r"}}"#),
+        "not paired" => refused(
+            r#"{"code":"NOT_PAIRED","details":{"code":"PAIRING_REQUIRED","requestId":"r"}}"#,
+        ),
         "forbidden" => refused(r#"{"code":"FORBIDDEN","details":{"code":"MISSING_SCOPE"}}"#),
         "listed" => ok(r#"{"defaultId":"main","agents":[{"id":"main"}]}"#),
         "listed without main" => ok(r#"{"selectionRequired":true,"agents":[{"id":"beta"}]}"#),
-        "subscription refused" => r#"{"type":"res","id":"2","ok":false,"error":{"code":"FORBIDDEN"}}"#.to_owned(),
-        "text" => event(RUN_ID, "assistant", r#"{"text":"t","delta":"t","itemId":"i"}"#),
+        "subscription refused" => {
+            r#"{"type":"res","id":"2","ok":false,"error":{"code":"FORBIDDEN"}}"#.to_owned()
+        }
+        "text" => event(
+            RUN_ID,
+            "assistant",
+            r#"{"text":"t","delta":"t","itemId":"i"}"#,
+        ),
         "lifecycle error" => event(RUN_ID, "lifecycle", r#"{"phase":"error","error":"x"}"#),
         "chat final" => {
-            format!(r#"{{"type":"event","event":"chat","payload":{{"runId":"{RUN_ID}","state":"final"}}}}"#)
+            format!(
+                r#"{{"type":"event","event":"chat","payload":{{"runId":"{RUN_ID}","state":"final"}}}}"#
+            )
         }
         "chat" => format!(
             r#"{{"type":"event","event":"chat","payload":{{"runId":"{RUN_ID}","state":"delta","message":{{"content":[{{"type":"text","text":"whole"}}]}}}}}}"#
         ),
         "waited" => ok(r#"{"status":"ok","startedAt":1,"endedAt":2}"#),
         "waited in vain" => ok(r#"{"status":"timeout"}"#),
-        "unsubscribed" => r#"{"type":"res","id":"2","ok":true,"payload":{"subscribed":false}}"#.to_owned(),
+        "unsubscribed" => {
+            r#"{"type":"res","id":"2","ok":true,"payload":{"subscribed":false}}"#.to_owned()
+        }
         "failed" => {
             return feed(
                 exchange,
-                Input::Failed(Failure::Unreachable(Diagnosis::ConnectionFailed)),
+                Input::Failed(Failure::GatewayUnreachable(Diagnosis::ConnectionFailed)),
                 START_MS,
                 shown,
             );
@@ -296,7 +339,9 @@ fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) 
         "foreign" => event("other", "assistant", r#"{"text":"t","delta":"t"}"#),
         "unknown" => event(RUN_ID, "brand-new", "[]"),
         "tick event" => r#"{"type":"event","event":"tick","payload":{"ts":1}}"#.to_owned(),
-        "stray response" => r#"{"type":"res","id":"77","ok":true,"payload":{"status":"ok"}}"#.to_owned(),
+        "stray response" => {
+            r#"{"type":"res","id":"77","ok":true,"payload":{"status":"ok"}}"#.to_owned()
+        }
         "garbage" => "{".to_owned(),
         "closed 1006" => return feed(exchange, Input::Closed { code: 1006 }, START_MS, shown),
         "closed 1012" => return feed(exchange, Input::Closed { code: 1012 }, START_MS, shown),
@@ -307,9 +352,13 @@ fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) 
     feed(exchange, Input::Frame(&frame), START_MS, shown);
 }
 
-/// `→methods` that were sent, `status`, what the body brought, `end`.
+/// Describes an output: `→methods` that were sent, `status`, the new part of the body, `end`.
 fn describe(before: &Shown, shown: &Shown) -> String {
-    let mut words: Vec<String> = shown.methods().iter().map(|method| format!("→{method}")).collect();
+    let mut words: Vec<String> = shown
+        .methods()
+        .iter()
+        .map(|method| format!("→{method}"))
+        .collect();
     if before.head.is_none() && shown.head.is_some() {
         words.push(shown.status().to_string());
         if let Some(repeat) = shown.header("x-should-retry") {

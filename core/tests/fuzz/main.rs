@@ -1,15 +1,22 @@
-//! Fuzzing that is deterministic and short: every seed, every input that once broke something (`fuzz/corpus`), and mutations of both.
+//! Fuzzing that is deterministic and short: every seed, every input that once broke something
+//! (`fuzz/corpus`), and mutations of both.
 //!
-//! Another sequence: `CLAWFRONT_FUZZ_SEED=7`; a longer one: `CLAWFRONT_FUZZ_CASES=100000`. `npm run fuzz` goes on from here with
-//! coverage as its guide.
+//! Another sequence: `CLAWFRONT_FUZZ_SEED=7`; a longer one: `CLAWFRONT_FUZZ_CASES=100000`. `npm run
+//! fuzz` continues from here with coverage as its guide.
 
-#![expect(clippy::arithmetic_side_effects, reason = "tests count what they fed in")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "tests count what they fed in"
+)]
 
-// An integration test is all test; the attribute tells clippy so.
+// An integration test is all test; with the attribute clippy knows it.
 #[cfg(test)]
 mod mutate;
 #[cfg(test)]
-#[expect(dead_code, reason = "of the tests of exchanges only what drives one is needed")]
+#[expect(
+    dead_code,
+    reason = "of the tests of exchanges only what drives one is needed"
+)]
 #[path = "../exchange/replay.rs"]
 mod replay;
 #[cfg(test)]
@@ -26,7 +33,7 @@ mod tests {
     use crate::mutate::Mutator;
     use crate::{seeds, targets};
 
-    /// Mutations of each target; as many as take some seconds in a debug build.
+    /// Mutations of each target: their number takes some seconds in a debug build.
     const CASES: [(&str, u64); 5] = [
         ("frames", 600),
         ("exchange", 1200),
@@ -62,7 +69,7 @@ mod tests {
         hold("sessions");
     }
 
-    /// For `npm run fuzz`: the seeds as files, and the words as a dictionary.
+    /// Writes the seeds as files, and the words as a dictionary, for `npm run fuzz`.
     #[test]
     fn seeds_are_written_where_they_are_wanted() {
         let Ok(folder) = std::env::var("CLAWFRONT_WRITE_SEEDS") else {
@@ -75,12 +82,15 @@ mod tests {
             for (index, seed) in seeds::of(target).iter().enumerate() {
                 fs::write(seeds_folder.join(format!("{index:03}")), seed).unwrap();
             }
-            let words = seeds::words(target).iter().map(|word| dictionary_line(word));
+            let words = seeds::words(target)
+                .iter()
+                .map(|word| dictionary_line(word));
             fs::write(folder.join("words.dict"), words.collect::<String>()).unwrap();
         }
     }
 
-    /// libFuzzer knows a byte by its hex digits only.
+    /// Writes a word as libFuzzer's dictionaries have it: bytes beyond printable ASCII only as hex
+    /// digits.
     fn dictionary_line(word: &str) -> String {
         let byte = |byte: u8| match byte {
             b'"' | b'\\' => format!("\\{}", char::from(byte)),
@@ -100,7 +110,11 @@ mod tests {
         }
         for case in 0..cases {
             let input = Mutator::new(seed, case).mutate(&corpus, seeds::words(target));
-            check(target, &input, &format!("case {case} of CLAWFRONT_FUZZ_SEED={seed}"));
+            check(
+                target,
+                &input,
+                &format!("case {case} of CLAWFRONT_FUZZ_SEED={seed}"),
+            );
         }
     }
 
@@ -111,7 +125,7 @@ mod tests {
         }
     }
 
-    /// What broke something once.
+    /// Returns the inputs that once broke something.
     fn regressions(target: &str) -> Vec<Vec<u8>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../fuzz/corpus")

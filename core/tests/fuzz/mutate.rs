@@ -13,7 +13,7 @@ impl Mutator {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ case.wrapping_mul(0xD1B5_4A32_D192_ED03))
     }
 
-    /// One input of the corpus, changed a few times.
+    /// Returns one input of the corpus, changed a few times.
     pub(crate) fn mutate(mut self, corpus: &[Vec<u8>], words: &[&str]) -> Vec<u8> {
         let mut input = self.one_of(corpus).clone();
         for _ in 0..=self.below(MAX_STEPS) {
@@ -52,7 +52,7 @@ impl Mutator {
                 self.insert(input, word.as_bytes());
             }
             7 => {
-                // A value is replaced where values are.
+                // A word replaces a value at the place of a value.
                 let word = *self.one_of(words);
                 let ends: Vec<usize> = (0..input.len())
                     .filter(|at| b"\":,} =\n".contains(&input[*at]))
@@ -66,7 +66,8 @@ impl Mutator {
         }
     }
 
-    /// Lines are inputs of their own: they are left out, doubled, moved, or come from another script.
+    /// Mutates lines as inputs of their own: they are left out, doubled, moved, or come from
+    /// another script.
     fn step_by_line(&mut self, input: &mut Vec<u8>, corpus: &[Vec<u8>]) {
         let mut lines: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
         let (from, to) = (self.below(lines.len()), self.below(lines.len()));
@@ -96,7 +97,7 @@ impl Mutator {
         &of[self.below(of.len())]
     }
 
-    /// A number below `end`; 0 if there is none.
+    /// Returns a number below `end`; 0 if there is none.
     fn below(&mut self, end: usize) -> usize {
         // SplitMix64, by Sebastiano Vigna.
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -1,25 +1,31 @@
-//! What is fuzzed: functions of any bytes that panic when an invariant does not hold.
+//! The fuzz targets: functions of any bytes that panic when an invariant does not hold.
 //!
-//! `cargo test` gives them the seeds and some thousand mutations of them (`main`), `cargo fuzz` what it finds (`fuzz/`).
+//! `cargo test` runs them with the seeds and some thousand mutations of them (`main`), `cargo fuzz`
+//! with the inputs that it finds (`fuzz/`).
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use clawfront_core::access::admit::Grants;
+use clawfront_core::access::edit;
+use clawfront_core::access::grant::Grant;
+use clawfront_core::access::key::{KeyId, NewKey, SECRET_BYTES};
+use clawfront_core::access::policy::SessionPolicy;
+use clawfront_core::access::{bearer, key};
 use clawfront_core::agent::AgentId;
-use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input, Outcome};
-use clawfront_core::gateway::diagnosis::{self, Diagnosis};
+use clawfront_core::failure::Failure;
+use clawfront_core::failure::diagnosis::{self, Diagnosis};
+use clawfront_core::gateway::agent_list::Question;
 use clawfront_core::gateway::pairing::Pairing;
-use clawfront_core::gateway::roster::Question;
 use clawfront_core::gateway::upgrade;
-use clawfront_core::key::{Client, Clients, KeyId, NewKey, SECRET_BYTES, edit};
-use clawfront_core::openai::chat::{self, Accepted, Entropy, Request};
+use clawfront_core::http::head::ResponseMeta;
+use clawfront_core::openai::chat::ChatWriter;
+use clawfront_core::openai::error::ErrorResponse;
 use clawfront_core::openai::models::Aliases;
-use clawfront_core::openai::{Completion, Form, Rendition, responses};
-use clawfront_core::respond::Common;
-use clawfront_core::session::{Session, SessionPolicy};
-use clawfront_core::turn::AgentChoice;
-use clawfront_core::{bearer, key};
+use clawfront_core::openai::{Accepted, Delivery, Entropy, Request, Writer, chat, responses};
+use clawfront_core::session::Session;
+use clawfront_core::turn::{AgentChoice, Otherwise};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -27,7 +33,7 @@ use crate::replay::{RUN_ID, START_MS, Shown, exchange_of, feed, gateway};
 
 pub(crate) const TARGETS: [&str; 5] = ["frames", "exchange", "requests", "keys", "sessions"];
 
-/// Stands for whatever must never be repeated: a prompt, a key, a value of an entry.
+/// Stands for text that must never be repeated: a prompt, a key, a value of an entry.
 pub(crate) const SECRET: &str = "SECRETSECRET";
 
 pub(crate) fn run(target: &str, data: &[u8]) {
@@ -42,10 +48,14 @@ pub(crate) fn run(target: &str, data: &[u8]) {
     }
 }
 
-/// Any text as a frame, in every state: once, and once more.
+/// Sends any text as a frame, in every state: once, and then a second time.
 fn frames(text: &str) {
-    static STATES: LazyLock<Vec<Talk>> =
-        LazyLock::new(|| STATES_BY_SCRIPT.iter().map(|script| Talk::of(script)).collect());
+    static STATES: LazyLock<Vec<Talk>> = LazyLock::new(|| {
+        STATES_BY_SCRIPT
+            .iter()
+            .map(|script| Talk::of(script))
+            .collect()
+    });
     for state in STATES.iter() {
         let mut talk = state.clone();
         talk.frame(text);
@@ -56,7 +66,7 @@ fn frames(text: &str) {
     for lead in [&[][..], &[CHALLENGE], &[CHALLENGE, HELLO_4]] {
         let (mut pairing, mut question) = (Pairing::default(), Question::default());
         for frame in lead {
-            // How they end is not the question here.
+            // Their results are not checked here.
             let _ = pairing.receive(frame, credential);
             let _ = question.receive(frame, credential, &mut Vec::new());
         }
@@ -66,21 +76,23 @@ fn frames(text: &str) {
         assert!(outbox.len() <= 1);
     }
     for status in [200, 403, 530] {
-        let told = refused(status, text).reply();
+        let told = ErrorResponse::of(&refused(status, text));
         assert!(told.status >= 500, "{told:?}");
     }
 }
 
-pub(crate) const CHALLENGE: &str = r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#;
+pub(crate) const CHALLENGE: &str =
+    r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#;
 pub(crate) const HELLO_4: &str = r#"{"type":"res","id":"1","ok":true,"payload":{"protocol":4,"auth":{"scopes":["operator.read","operator.write"]}}}"#;
 pub(crate) const HELLO_3: &str = r#"{"type":"res","id":"1","ok":true,"payload":{"protocol":3,"auth":{"scopes":["operator.read","operator.write"]}}}"#;
 const ACCEPTED: &str = r#"{"type":"res","id":"@","ok":true,"payload":{"status":"accepted"}}"#;
 const TEXT: &str = r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"assistant","data":{"text":"so","delta":"so","itemId":"i"}}}"#;
+const YIELDED: &str = r#"{"type":"res","id":"@","ok":true,"payload":{"status":"ok","result":{"meta":{"yielded":true,"stopReason":"end_turn"}}}}"#;
 const IN_FLIGHT: &str = r#"{"type":"res","id":"@","ok":true,"payload":{"status":"in_flight"}}"#;
 const INVALID: &str = r#"{"type":"res","id":"@","ok":false,"error":{"code":"INVALID_REQUEST"}}"#;
 
-/// The states of an exchange, by what leads there.
-const STATES_BY_SCRIPT: [&[&str]; 14] = [
+/// The states of an exchange, by the frames that lead to them.
+const STATES_BY_SCRIPT: [&[&str]; 16] = [
     &[""],
     &["", CHALLENGE],
     &["*", CHALLENGE, HELLO_4],
@@ -90,8 +102,18 @@ const STATES_BY_SCRIPT: [&[&str]; 14] = [
     &["u", CHALLENGE, HELLO_4, ACCEPTED],
     &["", CHALLENGE, HELLO_3, ACCEPTED, TEXT],
     &["w", CHALLENGE, HELLO_4, ACCEPTED, TEXT],
+    &["", CHALLENGE, HELLO_4, ACCEPTED, YIELDED],
+    &["", CHALLENGE, HELLO_3, ACCEPTED, YIELDED],
     &["", CHALLENGE, HELLO_4, ACCEPTED, TEXT, "!close 1006"],
-    &["", CHALLENGE, HELLO_4, ACCEPTED, TEXT, "!close 1006", "!wake"],
+    &[
+        "",
+        CHALLENGE,
+        HELLO_4,
+        ACCEPTED,
+        TEXT,
+        "!close 1006",
+        "!wake",
+    ],
     &[
         "",
         CHALLENGE,
@@ -129,40 +151,43 @@ const STATES_BY_SCRIPT: [&[&str]; 14] = [
     ],
 ];
 
-/// A script, a line for each input; the first line has the options of the request.
+/// Runs a script, a line for each input; the first line has the options of the request.
 fn exchange(text: &str) {
     let lines: Vec<&str> = text.split('\n').take(MAX_LINES).collect();
     Talk::of(&lines).end();
 }
 
-/// Longest script, in lines: what fuzzing adds by repetition shows nothing new.
+/// Longest script, in lines: longer scripts only repeat inputs.
 const MAX_LINES: usize = 400;
 
-/// Longest time that a script lets pass at once, in milliseconds: more than a run may take.
+/// Longest pause of a script, in milliseconds: more than a run may take.
 const MAX_PAUSE_MS: u64 = 200_000_000;
 
-/// Bytes that one input may add to the answer beyond what was heard so far, which it may repeat.
+/// Bytes that one input may add to the answer beyond the bytes received so far, which it may
+/// repeat.
 const MAX_ADDED_BYTES: usize = 4096;
 
-/// Requests that one input may lead to: the subscription, `agent`, and the abort of a run that fails.
+/// Requests that one input may cause: the subscription, `agent`, and the abort of a run that fails.
 const MAX_ADDED_FRAMES: usize = 4;
 
-/// Parameters that a request for a run can have, of either purpose.
-const RUN_PARAMS: [&str; 6] = [
+/// Parameters that a request for a run can have; a claim is checked by its exact parameters.
+const RUN_PARAMS: [&str; 7] = [
     "agentId",
     "attachments",
+    "channel",
     "extraSystemPrompt",
     "idempotencyKey",
     "message",
     "sessionKey",
 ];
 
-/// Parameters of a claim, which cannot start a run.
+/// Returns the parameters of a claim, which cannot start a run.
 fn claim() -> Value {
     json!({ "agentId": "clawfront-nobody", "channel": "clawfront-nowhere", "idempotencyKey": RUN_ID, "message": "-" })
 }
 
-/// Of a final response, what makes it one. Not a tree of values: that reads what nobody asks for, and may find it malformed.
+/// The parts that make a response final. Not a tree of values, because a tree has unused values,
+/// which may be malformed.
 #[derive(Deserialize)]
 struct Response<'a> {
     #[serde(rename = "type", borrow)]
@@ -180,7 +205,7 @@ struct Status<'a> {
     status: Cow<'a, str>,
 }
 
-/// An exchange, and what is known of it from outside.
+/// An exchange, and its state as seen from outside.
 #[derive(Clone)]
 struct Talk {
     exchange: Exchange,
@@ -188,7 +213,7 @@ struct Talk {
     now_ms: u64,
     heard_bytes: usize,
     is_whole: bool,
-    /// At its end there is no connection to be had, instead of one over which nothing comes.
+    /// At the end no connection can be made, instead of one without frames.
     is_unreachable: bool,
     has_left: bool,
     runs: usize,
@@ -209,12 +234,12 @@ impl Talk {
 
     fn new(options: &str) -> Self {
         let has = |option| options.contains(option);
-        let form = match (has('w'), has('u')) {
-            (true, _) => Form::Whole,
-            (false, include_usage) => Form::Chunks { include_usage },
+        let delivery = match (has('w'), has('u')) {
+            (true, _) => Delivery::Whole,
+            (false, include_usage) => Delivery::Stream { include_usage },
         };
         Self {
-            exchange: fresh(form, has('*'), has('q'), has('f')),
+            exchange: fresh(delivery, has('*'), has('q'), has('f')),
             shown: Shown::default(),
             now_ms: START_MS,
             heard_bytes: 0,
@@ -237,7 +262,9 @@ impl Talk {
             "close" => self.give(Input::Closed {
                 code: number.parse().unwrap_or(1006),
             }),
-            "fail" => self.give(Input::Failed(Failure::Unreachable(Diagnosis::ConnectionFailed))),
+            "fail" => self.give(Input::Failed(Failure::GatewayUnreachable(
+                Diagnosis::ConnectionFailed,
+            ))),
             "refuse" => self.give(Input::Failed(refused(number.parse().unwrap_or(403), ""))),
             "leave" => {
                 self.give(Input::HungUp);
@@ -255,7 +282,8 @@ impl Talk {
         }
     }
 
-    /// `"@"` stands for the id of the last request for the run, `"?"` for that of the last request.
+    /// Sends a frame. `"@"` stands for the id of the last request for the run, `"?"` for the id of
+    /// the last request.
     fn frame(&mut self, text: &str) {
         let mut text = Cow::Borrowed(text);
         for (placeholder, id) in [
@@ -284,11 +312,18 @@ impl Talk {
     fn give(&mut self, input: Input<'_>) {
         let is_frame = matches!(input, Input::Frame(_));
         let was_ended = self.shown.ended;
-        let (body, frames, connects) = (self.shown.body.len(), self.shown.frames.len(), self.shown.connects);
+        let (body, frames, connects) = (
+            self.shown.body.len(),
+            self.shown.frames.len(),
+            self.shown.connects,
+        );
         feed(&mut self.exchange, input, self.now_ms, &mut self.shown);
 
         let is_pending = matches!(self.exchange.outcome(), Outcome::Pending);
-        assert_eq!(is_pending, !self.shown.ended, "the end is told when it is there");
+        assert_eq!(
+            is_pending, !self.shown.ended,
+            "the end is told when it is there"
+        );
         assert_eq!(
             is_pending,
             self.exchange.wake_at_ms().is_some(),
@@ -301,7 +336,10 @@ impl Talk {
             );
         }
         let added = self.shown.body.len() - body;
-        assert!(added <= MAX_ADDED_BYTES + 8 * self.heard_bytes, "{added} bytes at once");
+        assert!(
+            added <= MAX_ADDED_BYTES + 8 * self.heard_bytes,
+            "{added} bytes at once"
+        );
         assert!(!self.has_left || added == 0, "bytes for a client that left");
         if self.shown.connects > connects {
             self.asked.clear();
@@ -313,30 +351,42 @@ impl Talk {
         }
     }
 
-    /// Looks at a request of ours.
+    /// Checks a request of ours.
     fn see(&mut self, frame: &str) {
         let request: Value = serde_json::from_str(frame).unwrap();
         let (params, method) = (&request["params"], request["method"].as_str().unwrap());
-        request["id"].as_str().unwrap().clone_into(&mut self.last_id);
+        request["id"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut self.last_id);
         match method {
             "connect" | "agents.list" => {}
             "agent" if *params == claim() => {
                 assert_eq!(self.runs, 1, "a claim of what was never asked for");
                 self.asked.push(self.last_id.clone());
             }
+            "agent" if is_claim_of_continuation(params) => self.asked.push(self.last_id.clone()),
             "agent" => {
                 self.runs += 1;
                 assert_eq!(self.runs, 1, "a run is asked for once");
                 check_run_params(params);
                 self.asked.push(self.last_id.clone());
             }
-            "agent.wait" | "chat.abort" => assert_eq!(params["runId"], RUN_ID),
-            "sessions.messages.subscribe" => assert!(params["key"].as_str().unwrap().contains(":edge:phone:")),
+            "agent.wait" | "chat.abort" => assert!(is_ours(&params["runId"]), "{params}"),
+            "chat.history" => assert!(
+                params["sessionKey"]
+                    .as_str()
+                    .unwrap()
+                    .contains(":edge:phone:")
+            ),
+            "sessions.messages.subscribe" => {
+                assert!(params["key"].as_str().unwrap().contains(":edge:phone:"));
+            }
             _ => panic!("a request that nobody knows: {frame}"),
         }
     }
 
-    /// Lets time pass until something is due, `limit_ms` at most.
+    /// Lets time pass until a deadline is due, `limit_ms` at most.
     fn wait(&mut self, limit_ms: u64) {
         let end_ms = self.now_ms + limit_ms;
         self.now_ms = self
@@ -347,7 +397,7 @@ impl Talk {
         self.tick();
     }
 
-    /// A caller that wakes when it is told to does not spin.
+    /// Checks that a caller that wakes at the returned time does not spin.
     fn tick(&mut self) {
         for _ in 0..8 {
             self.give(Input::Tick);
@@ -362,7 +412,7 @@ impl Talk {
         panic!("what is due stays due: {:?}", self.exchange);
     }
 
-    /// Nothing comes any more: time alone ends the exchange, and what came out of it is whole.
+    /// Sends nothing more: time alone must end the exchange, and its output must be whole.
     fn end(mut self) {
         for _ in 0..400 {
             if self.shown.ended {
@@ -371,7 +421,9 @@ impl Talk {
             let connects = self.shown.connects;
             self.wait(MAX_PAUSE_MS);
             if self.is_unreachable && self.shown.connects > connects {
-                self.give(Input::Failed(Failure::Unreachable(Diagnosis::ConnectionFailed)));
+                self.give(Input::Failed(Failure::GatewayUnreachable(
+                    Diagnosis::ConnectionFailed,
+                )));
             }
         }
         assert!(self.shown.ended, "it goes on forever: {:?}", self.exchange);
@@ -389,9 +441,15 @@ impl Talk {
 
     fn check_body(&self) {
         let body = &self.shown.body;
-        assert!(!body.contains("device-token"), "the gateway's credential: {body}");
+        assert!(
+            !body.contains("device-token"),
+            "the gateway's credential: {body}"
+        );
         let is_answered = matches!(self.exchange.outcome(), Outcome::Answered(_));
-        let has_hung_up = matches!(self.exchange.outcome(), Outcome::Failed(Failure::HungUp));
+        let has_hung_up = matches!(
+            self.exchange.outcome(),
+            Outcome::Failed(Failure::ClientClosedRequest)
+        );
         assert!(!has_hung_up || self.has_left, "the client was there");
         if self
             .shown
@@ -410,51 +468,89 @@ impl Talk {
             assert!(body.trim().is_empty(), "{body}");
         } else {
             let told: Value = serde_json::from_str(body).unwrap();
-            assert!(!is_answered || (self.is_whole && self.shown.status() == 200), "{body}");
-            assert_eq!(told["choices"][0]["finish_reason"].is_string(), is_answered, "{body}");
+            assert!(
+                !is_answered || (self.is_whole && self.shown.status() == 200),
+                "{body}"
+            );
+            assert_eq!(
+                told["choices"][0]["finish_reason"].is_string(),
+                is_answered,
+                "{body}"
+            );
             assert_eq!(is_error(&told), !is_answered, "{body}");
         }
     }
 }
 
-/// Exchanges in their first state are made once: their keys are read and derived from.
-fn fresh(form: Form, any_agent: bool, is_quiet: bool, finishes: bool) -> Exchange {
+/// Returns an exchange in its first state. Each is made once, because its keys take long to parse
+/// and derive.
+fn fresh(delivery: Delivery, any_agent: bool, is_quiet: bool, finishes: bool) -> Exchange {
     static FRESH: LazyLock<Vec<Exchange>> = LazyLock::new(|| {
         let forms = [
-            Form::Chunks { include_usage: false },
-            Form::Chunks { include_usage: true },
-            Form::Whole,
+            Delivery::Stream {
+                include_usage: false,
+            },
+            Delivery::Stream {
+                include_usage: true,
+            },
+            Delivery::Whole,
         ];
         let mut fresh = Vec::new();
-        for form in forms {
+        for delivery in forms {
             for fields in 0..8 {
                 let agents = if fields & 4 == 0 { "main" } else { "*" };
                 let heartbeat = if fields & 2 == 0 { "on" } else { "off" };
                 let on_disconnect = if fields & 1 == 0 { "abort" } else { "finish" };
                 fresh.push(exchange_of(
-                    form,
+                    delivery,
                     &format!("agents={agents} heartbeat={heartbeat} on_disconnect={on_disconnect}"),
                 ));
             }
         }
         fresh
     });
-    let form = match form {
-        Form::Chunks { include_usage } => usize::from(include_usage),
-        Form::Whole => 2,
+    let delivery = match delivery {
+        Delivery::Stream { include_usage } => usize::from(include_usage),
+        Delivery::Whole => 2,
     };
     let fields = usize::from(any_agent) * 4 + usize::from(is_quiet) * 2 + usize::from(finishes);
-    FRESH[form * 8 + fields].clone()
+    FRESH[delivery * 8 + fields].clone()
+}
+
+/// Returns true if a run is the requested one, or the gateway started it to continue the requested
+/// one.
+fn is_ours(run_id: &Value) -> bool {
+    let id = run_id.as_str().unwrap();
+    id == RUN_ID || id.starts_with("announce:")
+}
+
+/// Returns true if the request is a claim of a continuation, which cannot start a run, either.
+fn is_claim_of_continuation(params: &Value) -> bool {
+    let mut claim = claim();
+    claim["idempotencyKey"] = params["idempotencyKey"].clone();
+    *params == claim
+        && params["idempotencyKey"]
+            .as_str()
+            .unwrap()
+            .starts_with("announce:")
 }
 
 fn check_run_params(params: &Value) {
     let params = params.as_object().unwrap();
     for name in params.keys() {
-        assert!(RUN_PARAMS.contains(&name.as_str()), "{name} is not on our list");
+        assert!(
+            RUN_PARAMS.contains(&name.as_str()),
+            "{name} is not on our list"
+        );
     }
+    assert!(
+        params
+            .get("channel")
+            .is_none_or(|channel| channel == "webchat")
+    );
 }
 
-/// What an event stream says.
+/// The contents of an event stream.
 #[derive(Default)]
 struct Told {
     finishes: usize,
@@ -468,14 +564,18 @@ impl Told {
         assert!(body.is_empty() || body.ends_with('\n'), "{body}");
         let mut lines = body.lines();
         while let Some(line) = lines.next() {
-            if line == ": ping" {
+            if line == ": ping" || line.starts_with(": waiting ") {
                 continue;
             }
             assert_eq!(told.dones, 0, "something behind the end: {body}");
             let data = line
                 .strip_prefix("data: ")
                 .unwrap_or_else(|| panic!("no line of an event: {line}"));
-            assert_eq!(lines.next(), Some(""), "an event ends with a blank line: {body}");
+            assert_eq!(
+                lines.next(),
+                Some(""),
+                "an event ends with a blank line: {body}"
+            );
             if data == "[DONE]" {
                 told.dones += 1;
                 continue;
@@ -493,20 +593,25 @@ impl Told {
     }
 }
 
-/// OpenAI's error object, with its four fields.
+/// Returns true if the value is OpenAI's error object, with its four fields.
 fn is_error(value: &Value) -> bool {
     let error = &value["error"];
     if error.is_null() {
         return false;
     }
-    let fields: Vec<&str> = error.as_object().unwrap().keys().map(String::as_str).collect();
+    let fields: Vec<&str> = error
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     assert_eq!(fields, ["code", "message", "param", "type"], "{error}");
     true
 }
 
-/// `name: value` lines, a blank line, and a body, as a request of keys of every kind.
+/// Sends a request of keys of every kind: `name: value` lines, a blank line, and a body.
 fn requests(text: &str) {
-    static CLIENTS: LazyLock<Vec<Client>> = LazyLock::new(|| {
+    static CLIENTS: LazyLock<Vec<Grant>> = LazyLock::new(|| {
         [
             "agents=main,beta default=main conversations=x-session-id",
             "agents=main,beta sessions=any tasks=inline",
@@ -515,7 +620,8 @@ fn requests(text: &str) {
         .map(|fields| one_client(&format!("phone {} {fields}", phone().hash)).unwrap())
         .to_vec()
     });
-    static ALIASES: LazyLock<Aliases> = LazyLock::new(|| Aliases::parse("gpt-4o=main private=secret").unwrap());
+    static ALIASES: LazyLock<Aliases> =
+        LazyLock::new(|| Aliases::parse("gpt-4o=main private=secret").unwrap());
     let (head, body) = text.split_once("\n\n").unwrap_or(("", text));
     let header = |wanted: &str| {
         let mut fields = head.lines().filter_map(|line| line.split_once(": "));
@@ -527,6 +633,7 @@ fn requests(text: &str) {
         let request = Request {
             body: body.as_bytes(),
             header: &header,
+            caller: [0; 32],
             is_repeated: header("x-stainless-retry-count").is_some(),
         };
         let entropy = Entropy {
@@ -541,7 +648,8 @@ fn requests(text: &str) {
             Ok(response) => {
                 let id = response.id("00ff");
                 assert!(
-                    id.starts_with("resp_") && id.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()),
+                    id.starts_with("resp_")
+                        && id.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()),
                     "{id}"
                 );
                 check_accepted(response.accepted, client);
@@ -551,7 +659,7 @@ fn requests(text: &str) {
     }
 }
 
-fn check_accepted(accepted: Accepted, client: &Client) {
+fn check_accepted(accepted: Accepted, client: &Grant) {
     let turn = &accepted.turn;
     assert!(accepted.ignored.is_sorted());
     let agent = match &turn.agent {
@@ -566,14 +674,19 @@ fn check_accepted(accepted: Accepted, client: &Client) {
     let name = key.as_str().strip_prefix(&format!("agent:{agent}:"));
     check_session_name(name.unwrap_or_else(|| panic!("{key:?}")), client.sessions);
 
-    // What the gateway gets is what was read, under the names on our list.
-    let message = turn.message.clone();
+    // The frame for the gateway has the parsed values, under the names on our list.
+    let (mut message, earlier) = (turn.message.clone(), turn.earlier.clone());
     let is_named = matches!(turn.agent, AgentChoice::Named(_));
-    let completion = Completion::new(Form::Whole, "chatcmpl-00ff".to_owned(), accepted.model, 1);
+    let writer = ChatWriter::new(
+        Delivery::Whole,
+        "chatcmpl-00ff".to_owned(),
+        accepted.model,
+        1,
+    );
     let mut exchange = Exchange::new(
         accepted.turn,
-        Rendition::Chat(completion),
-        Common::default(),
+        Writer::Chat(writer),
+        ResponseMeta::default(),
         client.streams,
         START_MS,
     );
@@ -584,7 +697,22 @@ fn check_accepted(accepted: Accepted, client: &Client) {
         let list = r#"{"type":"res","id":"2","ok":true,"payload":{"defaultId":"main","agents":[{"id":"main"}]}}"#;
         feed(&mut exchange, Input::Frame(list), START_MS, &mut shown);
     }
-    let asked: Value = serde_json::from_str(shown.frames.last().unwrap()).unwrap();
+    let mut asked: Value = serde_json::from_str(shown.frames.last().unwrap()).unwrap();
+    if asked["method"] == "sessions.get" {
+        assert_eq!(asked["params"]["key"], key.as_str());
+        let rows = serde_json::json!({ "type": "res", "id": asked["id"], "ok": true, "payload": { "messages": [] } });
+        feed(
+            &mut exchange,
+            Input::Frame(&rows.to_string()),
+            START_MS,
+            &mut shown,
+        );
+        asked = serde_json::from_str(shown.frames.last().unwrap()).unwrap();
+        let Some(Otherwise::Send(whole)) = earlier.map(|earlier| earlier.otherwise) else {
+            return;
+        };
+        message = whole;
+    }
     assert_eq!(asked["method"], "agent");
     check_run_params(&asked["params"]);
     assert_eq!(asked["params"]["message"], message);
@@ -592,27 +720,31 @@ fn check_accepted(accepted: Accepted, client: &Client) {
     assert_eq!(asked["params"]["agentId"], agent.as_str());
 }
 
-/// What stands behind `agent:<agent>:` in a session's key.
+/// Checks the part after `agent:<agent>:` in a session's key.
 fn check_session_name(name: &str, policy: SessionPolicy) {
     match policy {
         SessionPolicy::Own => {
             assert!(name.starts_with("edge:phone:"), "{name}");
-            // Nothing that the gateway would fold, split or take for something else.
-            let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-=~:".contains(&b);
+            // The name has nothing that the gateway would fold, split or misinterpret.
+            let is_plain =
+                |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-=~:".contains(&b);
             assert!(name.bytes().all(is_plain) && name.len() < 256, "{name}");
         }
         SessionPolicy::Any => {
-            // No reserved name hides in capitals, which the gateway does not see.
+            // Capitals hide no reserved name: the gateway ignores case.
             assert_eq!(name, name.to_ascii_lowercase());
             let reserved = ["cron:", "subagent:", "acp:"];
-            assert!(!reserved.iter().any(|namespace| name.starts_with(namespace)), "{name}");
+            assert!(
+                !reserved.iter().any(|namespace| name.starts_with(namespace)),
+                "{name}"
+            );
         }
     }
 }
 
-/// Every part of an answer to the upgrade is as odd as its body.
+/// Returns the failure of an upgrade whose response has this text in every part.
 fn refused(status: u16, text: &str) -> Failure {
-    upgrade::refused(&diagnosis::Answer {
+    upgrade::refused(&diagnosis::UpgradeResponse {
         status,
         location: text,
         content_type: text,
@@ -621,17 +753,20 @@ fn refused(status: u16, text: &str) -> Failure {
 }
 
 fn check_refused(failure: &Failure) {
-    let told = failure.reply();
+    let told = ErrorResponse::of(failure);
     assert!((400..500).contains(&told.status), "{told:?}");
-    assert!(!format!("{told:?}{:?}", failure.cause()).contains(SECRET), "{told:?}");
+    assert!(
+        !format!("{told:?}{:?}", failure.cause()).contains(SECRET),
+        "{told:?}"
+    );
 }
 
-/// A value of `CLIENT_KEYS`, each line of which is presented as a key, too.
+/// Parses a value of `CLIENT_KEYS`. Each of its lines is presented as a key, too.
 fn keys(text: &str) {
     let pieces: String = edit::pieces(text).collect();
     assert_eq!(pieces, text);
     let entries: Vec<&str> = edit::pieces(text).filter_map(edit::entry).collect();
-    let (mut clients, mut problems) = (Clients::default(), Vec::new());
+    let (mut clients, mut problems) = (Grants::default(), Vec::new());
     clients.extend(text, &mut problems);
     assert_eq!(clients.iter().count() + problems.len(), entries.len());
     for problem in &problems {
@@ -650,22 +785,35 @@ fn keys(text: &str) {
                 &phone().hash,
                 [("agents", "main"), ("label", label.as_str())],
             );
-            assert_eq!(one_client(&written).unwrap().label.as_ref(), Some(label), "{written}");
+            assert_eq!(
+                one_client(&written).unwrap().label.as_ref(),
+                Some(label),
+                "{written}"
+            );
         }
     }
 
     for presented in text.lines().chain([phone().plaintext.as_str()]) {
         for presented in [presented, presented.trim()] {
             if let Ok(client) = clients.admit(presented, START_MS, None) {
-                assert_eq!(*presented, *phone().plaintext, "nothing else is known of a hash");
+                assert_eq!(
+                    *presented,
+                    *phone().plaintext,
+                    "nothing else is known of a hash"
+                );
                 assert_eq!(key::id_of(presented), Some(client.id.as_str()));
             }
         }
         if let Some(token) = bearer::token(presented) {
             assert!(token.bytes().all(|b| b.is_ascii_graphic()));
         }
-        if let Err(denied) = bearer::admit(&clients, Some(presented), START_MS, None) {
-            assert_eq!(denied.reply().status, 401);
+        let headers = bearer::Headers {
+            authorization: Some(presented.to_owned()),
+            x_api_key: Some(presented.to_owned()),
+            ..bearer::Headers::default()
+        };
+        if let Err(denied) = bearer::admit(&clients, &headers, START_MS, None) {
+            assert_eq!(ErrorResponse::of(&denied).status, 401);
         }
     }
     for entry in entries {
@@ -673,7 +821,7 @@ fn keys(text: &str) {
     }
 }
 
-/// A good entry is good after every step of a rotation, and means the same.
+/// Checks that a valid entry is valid after every step of a rotation, and has the same meaning.
 fn check_edits(entry: &str) {
     let new = NewKey::from_entropy(&KeyId::parse("phone").unwrap(), &[9; SECRET_BYTES]);
     let (rotated, finished) = (edit::rotate(entry, &new.hash), edit::finish(entry));
@@ -690,7 +838,7 @@ fn check_edits(entry: &str) {
         .unwrap();
     for edited in rotated.iter().chain([&finished]) {
         let after = one_client(edited).unwrap_or_else(|| panic!("{entry:?} became {edited:?}"));
-        let meaning = |client: &Client| {
+        let meaning = |client: &Grant| {
             let told = format!("{client:?}");
             told.split("secrets:").next().unwrap_or_default().to_owned()
         };
@@ -710,32 +858,40 @@ fn phone() -> &'static NewKey {
     &PHONE
 }
 
-/// The client of an entry, if it is a good one.
-fn one_client(entry: &str) -> Option<Client> {
-    let (mut clients, mut problems) = (Clients::default(), Vec::new());
+/// Returns the client of an entry, if the entry is valid.
+fn one_client(entry: &str) -> Option<Grant> {
+    let (mut clients, mut problems) = (Grants::default(), Vec::new());
     clients.extend(entry, &mut problems);
-    clients.iter().next().filter(|_| problems.is_empty()).cloned()
+    clients
+        .iter()
+        .next()
+        .filter(|_| problems.is_empty())
+        .cloned()
 }
 
-/// Two names, up to the first line break and behind it: as sessions of every kind they meet only where they must.
+/// Checks two names, separated by the first line break. As sessions of every kind they are equal
+/// only if they must be.
 fn sessions(text: &str) {
     let (one, other) = text.split_once('\n').unwrap_or((text, text));
     let main = AgentId::parse("main").unwrap();
-    let named = |kid: &str, name: &str| {
-        let kid = KeyId::parse(kid).unwrap();
+    let named = |key_id: &str, name: &str| {
+        let key_id = KeyId::parse(key_id).unwrap();
         let sessions = [
-            Session::named(&kid, SessionPolicy::Own, name),
-            Session::of_user(&kid, name),
-            Session::of_conversation(&kid, "x-session-id", name),
-            Session::of_conversation(&kid, "x-openwebui-chat-id", name),
+            Session::named(&key_id, SessionPolicy::Own, name),
+            Session::of_user(&key_id, name),
+            Session::of_conversation(&key_id, "x-session-id", name),
+            Session::of_conversation(&key_id, "x-openwebui-chat-id", name),
         ];
         sessions.map(|session| session.ok().map(|session| session.key(&main)))
     };
     let mine = named("phone", one);
     for key in mine.iter().flatten() {
-        check_session_name(key.as_str().strip_prefix("agent:main:").unwrap(), SessionPolicy::Own);
+        check_session_name(
+            key.as_str().strip_prefix("agent:main:").unwrap(),
+            SessionPolicy::Own,
+        );
     }
-    for (kid, name) in [
+    for (key_id, name) in [
         ("phone", one),
         ("phone", other),
         ("phone-2", other),
@@ -743,11 +899,11 @@ fn sessions(text: &str) {
         ("bot", one),
     ] {
         for (i, left) in mine.iter().enumerate() {
-            for (j, right) in named(kid, name).iter().enumerate() {
+            for (j, right) in named(key_id, name).iter().enumerate() {
                 if let (Some(left), Some(right)) = (left, right) {
                     assert_eq!(
                         left == right,
-                        i == j && kid == "phone" && one == name,
+                        i == j && key_id == "phone" && one == name,
                         "{one:?} {name:?}"
                     );
                 }
@@ -759,6 +915,9 @@ fn sessions(text: &str) {
         let agent = session.agent().unwrap_or(&main);
         let key = session.key(&main);
         let name = key.as_str().strip_prefix(&format!("agent:{agent}:"));
-        check_session_name(name.unwrap_or_else(|| panic!("{key:?}")), SessionPolicy::Any);
+        check_session_name(
+            name.unwrap_or_else(|| panic!("{key:?}")),
+            SessionPolicy::Any,
+        );
     }
 }

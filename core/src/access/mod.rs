@@ -1,0 +1,16 @@
+//! Client keys: their rights, their entries, the admission of their bearers, and their counts.
+
+pub mod admit;
+pub mod bearer;
+pub mod date;
+pub mod edit;
+pub mod entry;
+pub mod field;
+pub mod grant;
+pub mod key;
+pub mod limit;
+pub mod origin;
+pub mod places;
+pub mod policy;
+pub mod status;
+mod value;

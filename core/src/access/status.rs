@@ -1,0 +1,116 @@
+//! `GET /v1/key`: the rights of a key, its expiry, and its remaining allowance. It contains nothing
+//! about other keys.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::access::field::FIELDS;
+use crate::access::grant::Grant;
+use crate::access::limit::Counts;
+
+/// Writes the status of the key of `grant`, as this isolate has counted it.
+pub fn write(grant: &Grant, counts: &Counts, now_ms: u64, out: &mut Vec<u8>) {
+    let status = Status {
+        grant,
+        counts,
+        now_ms,
+    };
+    // Writing to memory a type whose serialisation cannot fail.
+    let written = serde_json::to_writer(out, &status);
+    debug_assert!(written.is_ok());
+}
+
+/// A key's id, and its fields in the order of their table.
+struct Status<'a> {
+    grant: &'a Grant,
+    counts: &'a Counts,
+    now_ms: u64,
+}
+
+impl Serialize for Status<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("object", "key")?;
+        map.serialize_entry("id", self.grant.id.as_str())?;
+        for field in &FIELDS {
+            match field.name {
+                "rpm" => map.serialize_entry(field.member, &self.requests())?,
+                "runs" => map.serialize_entry(field.member, &self.runs())?,
+                _ => map.serialize_entry(field.member, &field.of(self.grant))?,
+            }
+        }
+        map.end()
+    }
+}
+
+impl Status<'_> {
+    fn requests(&self) -> Option<Requests> {
+        let left = self.counts.allowance(self.grant, self.now_ms)?;
+        Some(Requests {
+            limit: left.limit,
+            remaining: left.remaining,
+            reset_s: left.reset_s,
+        })
+    }
+
+    fn runs(&self) -> Runs {
+        let (id, places) = (&self.grant.id, &self.counts.places);
+        Runs {
+            limit: self.grant.limits.concurrent_runs,
+            running: places.running(id, self.now_ms),
+            reading: places.reading(id, self.now_ms),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Requests {
+    limit: u32,
+    remaining: u32,
+    reset_s: u32,
+}
+
+#[derive(Serialize)]
+struct Runs {
+    limit: Option<u32>,
+    running: u32,
+    /// Requests whose bodies are being read; they count against the limit, too.
+    reading: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::admit::Grants;
+
+    #[test]
+    fn a_key_tells_its_bearer_all_about_itself() {
+        let mut clients = Grants::default();
+        let mut problems = Vec::new();
+        let hash = "2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab";
+        clients.extend(
+            &format!(
+                "phone sha256:{hash} agents=main,beta rpm=30 runs=2 expires=2027-06-30 \
+                 label=\"Anna's \u{fc}\""
+            ),
+            &mut problems,
+        );
+        let client = clients.iter().next().unwrap();
+        let mut counts = Counts::default();
+        counts.request(client, 1000).unwrap();
+        let ticket = counts.places.enter(client, 1000).unwrap();
+        counts.places.begin_run(ticket, 1000);
+        counts.places.enter(client, 1000).unwrap();
+        let mut out = Vec::new();
+        write(client, &counts, 11_000, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            concat!(
+                r#"{"object":"key","id":"phone","label":"Anna's ü","agents":["main","beta"],"default_agent":null,"#,
+                r#""sessions":"own","scopes":["chat","models","responses"],"not_before":null,"expires":"2027-06-30T00:00:00Z","#,
+                r#""requests_per_minute":{"limit":30,"remaining":29,"reset_s":50},"concurrent_runs":{"limit":2,"running":1,"reading":1},"#,
+                r#""origins":[],"networks":[],"heartbeat":true,"keep_alive_s":30,"on_disconnect":"abort","conversations":[],"tasks":"aside","tools":"ignore","system":"allow","reasoning":false,"progress":false,"aliases":false}"#,
+            )
+        );
+    }
+}

@@ -1,0 +1,26 @@
+//! JSON that is parsed later, once its type is known.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A value that is read once its type is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Json<'a>(&'a str);
+
+impl<'a> Json<'a> {
+    /// Takes the value that `text` begins with; the text after it is ignored.
+    pub(crate) fn beginning(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// Reads the value; `None` if it has another type.
+    pub(crate) fn read<T: Deserialize<'a>>(self) -> Option<T> {
+        T::deserialize(&mut serde_json::Deserializer::from_str(self.0)).ok()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|raw| Self(raw.get()))
+    }
+}

@@ -1,0 +1,150 @@
+//! Requests to the gateway, and their parameters.
+
+use serde::Serialize;
+
+/// `params` of `chat.history`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HistoryParams<'a> {
+    pub session_key: &'a str,
+    pub limit: u32,
+}
+
+/// `params` of `models.list`. A gateway with several agents refuses a request that names none of
+/// them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ModelsParams<'a> {
+    pub agent_id: &'a str,
+}
+
+/// An outgoing request.
+#[derive(Debug, Serialize)]
+pub(crate) struct Request<'a, P> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub id: &'a str,
+    pub method: &'static str,
+    pub params: &'a P,
+    /// Protocol 4 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<&'a str>,
+}
+
+/// `params` of `connect`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConnectParams<'a> {
+    pub min_protocol: u32,
+    pub max_protocol: u32,
+    pub client: ClientInfo<'a>,
+    pub role: &'a str,
+    pub scopes: &'a [&'a str],
+    pub caps: &'a [&'a str],
+    pub auth: ConnectAuth<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device<'a>>,
+    pub user_agent: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClientInfo<'a> {
+    pub id: &'a str,
+    /// A device has its own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<&'a str>,
+    pub version: &'a str,
+    pub platform: &'a str,
+    pub mode: &'a str,
+}
+
+/// Exactly one of the three is sent.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConnectAuth<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_token: Option<&'a str>,
+}
+
+impl std::fmt::Debug for ConnectAuth<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ConnectAuth(…)")
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Device<'a> {
+    pub id: &'a str,
+    pub public_key: &'a str,
+    pub signature: &'a str,
+    pub signed_at: u64,
+    pub nonce: &'a str,
+}
+
+/// `params` of `agent`, written here field by field. `deliver`, `cwd`, `model`, `provider`,
+/// `internal*` and the other parameters of the method are not for clients, so they do not exist
+/// here.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AgentParams<'a> {
+    pub message: &'a str,
+    pub agent_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<&'a str>,
+    /// Set for a claim: a channel that does not exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<&'a str>,
+    pub idempotency_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_system_prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub attachments: &'a [AttachmentParams<'a>],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AttachmentParams<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub mime_type: &'a str,
+    pub file_name: &'a str,
+    pub content: &'a str,
+}
+
+/// `params` of `sessions.messages.subscribe`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SubscribeParams<'a> {
+    pub key: &'a str,
+    pub agent_id: &'a str,
+}
+
+/// `params` of `sessions.get`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SessionParams<'a> {
+    pub key: &'a str,
+    pub limit: u32,
+}
+
+/// `params` of the methods that name a run: `agent.wait` and `chat.abort`, which also names the
+/// run's session.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunParams<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<&'a str>,
+    pub run_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// `params` of a method without parameters.
+#[derive(Debug, Serialize)]
+pub(crate) struct NoParams {}

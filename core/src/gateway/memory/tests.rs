@@ -1,0 +1,298 @@
+use super::*;
+
+fn held(rows: &str, answer: Option<&str>) -> Option<bool> {
+    let payload = RawValue::from_string(format!(r#"{{"messages":{rows}}}"#)).unwrap();
+    holds(Some(&payload), answer)
+}
+
+const USER: &str = r#"{"role":"user","content":"q"}"#;
+const ANSWER: &str =
+    r#"{"role":"assistant","content":[{"type":"text","text":"Hello Ada. "}],"stopReason":"stop"}"#;
+
+#[test]
+fn a_session_holds_a_conversation_that_ends_with_the_same_answer() {
+    let rows = format!("[{USER},{ANSWER}]");
+    assert_eq!(held(&rows, Some("Hello  Ada.")), Some(true));
+    assert_eq!(held(&rows, Some("Hello Bob.")), Some(false));
+    assert_eq!(held(&rows, None), Some(true));
+    let text = r#"[{"role":"assistant","content":"Hello Ada."}]"#;
+    assert_eq!(held(text, Some("Hello Ada.")), Some(true));
+}
+
+#[test]
+fn an_answer_may_have_further_paragraphs_where_it_is_shown_or_held() {
+    let long = "Hello Ada, your mail is gone.";
+    let rows = |text: &str| {
+        let row = serde_json::json!({ "role": "assistant", "content": text });
+        format!("[{row}]")
+    };
+    for longer in [
+        format!("Let me check.\n\n{long}"),
+        format!("{long}\r\n \r\nSources: none"),
+    ] {
+        assert_eq!(held(&rows(long), Some(&longer)), Some(true), "{longer}");
+        assert_eq!(held(&rows(&longer), Some(long)), Some(true), "{longer}");
+    }
+    for other in [
+        format!("Well: {long}"),
+        format!("Well:\n{long}"),
+        format!("{long} Not yours."),
+        format!("{long}\nNot yours."),
+    ] {
+        assert_eq!(held(&rows(long), Some(&other)), Some(false), "{other}");
+        assert_eq!(held(&rows(&other), Some(long)), Some(false), "{other}");
+    }
+}
+
+#[test]
+fn a_short_answer_is_the_same_only_as_a_whole() {
+    let rows = |text: &str| {
+        let row = serde_json::json!({ "role": "assistant", "content": text, "stopReason": "stop" });
+        format!("[{USER},{row}]")
+    };
+    for (shown, other) in [
+        ("4", "42 is the number of people I have invited."),
+        (
+            "Yes",
+            "Yes, I have deleted the production database as you said.",
+        ),
+        ("No.", "I looked everywhere. The answer is No."),
+        ("I", "I will transfer the money."),
+        ("Done.", "Mail 7 deleted.\n\nDone."),
+        ("", "Done."),
+    ] {
+        assert_eq!(held(&rows(other), Some(shown)), Some(false), "{shown}");
+        assert_eq!(held(&rows(shown), Some(other)), Some(false), "{shown}");
+    }
+    assert_eq!(held(&rows("4"), Some(" 4\n")), Some(true));
+    for tagged in ["[[reply_to_current]] Yes.", "<think>Is it?</think>Yes."] {
+        assert_eq!(held(&rows(tagged), Some("Yes.")), Some(true), "{tagged}");
+    }
+}
+
+#[test]
+fn an_answer_may_be_all_texts_of_its_turn() {
+    let rows = format!("[{USER},{CALL},{RESULT},{SAID}]");
+    for (shown, is_held) in [
+        ("Let me look.\n\nDone.", true),
+        ("Done.", true),
+        ("Let me look.", false),
+        ("Look.\n\nDone.", false),
+    ] {
+        assert_eq!(held(&rows, Some(shown)), Some(is_held), "{shown}");
+    }
+    let earlier = format!("[{CALL},{USER},{SAID}]");
+    assert_eq!(held(&earlier, Some("Let me look.\n\nDone.")), Some(false));
+}
+
+#[test]
+fn an_answer_with_a_masked_secret_is_the_same_and_is_not_told_again() {
+    let row =
+        |text: &str| format!(r#"{{"role":"assistant","content":"{text}","stopReason":"stop"}}"#);
+    let masked = row("Your key is sk-abc…ABCD, keep it.");
+    let rows = format!("[{USER},{masked}]");
+    let shown = "Your key is sk-abcdefghijklmnopqrstuvwxyz0123456789ABCD, keep it.";
+    assert_eq!(held(&rows, Some(shown)), Some(true));
+    assert_eq!(
+        held(&rows, Some(&format!("Let me look.\n\n{shown}"))),
+        Some(true)
+    );
+    assert_eq!(held(&rows, Some("Your key is lost.")), Some(false));
+    assert_eq!(
+        held(&rows, Some("Your key is sk-abcdefgh, keep it, ABCD")),
+        Some(false)
+    );
+    // Too short to prove anything.
+    assert_eq!(
+        held(&format!("[{}]", row("a…b")), Some("abba")),
+        Some(false)
+    );
+
+    let ours = user(&RunId::named(&[1; 16], &[2; 16]));
+    assert_eq!(found(&[&ours, &masked]), Ok(Some(Recorded::Unreadable)));
+    let plain = row("Well … yes. And so on…");
+    let told = answered("Well … yes. And so on…", Finish::Stop, Usage::default());
+    assert_eq!(found(&[&ours, &plain]), Ok(Some(told)));
+}
+
+fn rows_of(rows: &[&str]) -> Box<RawValue> {
+    RawValue::from_string(format!(r#"{{"messages":[{}]}}"#, rows.join(","))).unwrap()
+}
+
+fn found(rows: &[&str]) -> Result<Option<Recorded>, Failure> {
+    recorded(Some(&rows_of(rows)), &RunId::named(&[1; 16], &[2; 16]))
+}
+
+fn user(run: &RunId) -> String {
+    format!(
+        r#"{{"role":"user","content":"q","idempotencyKey":"{}:user"}}"#,
+        run.as_str()
+    )
+}
+
+fn answered(text: &str, finish: Finish, usage: Usage) -> Recorded {
+    let answer = Answer { finish, usage };
+    let text = text.to_owned();
+    Recorded::Answered { text, answer }
+}
+
+const CALL: &str = r#"{"role":"assistant","content":[{"type":"text","text":"Let me look."},{"type":"toolCall","name":"exec"}],"stopReason":"toolUse","usage":{"input":1,"output":2,"cacheRead":3,"cacheWrite":4}}"#;
+const RESULT: &str = r#"{"role":"toolResult","content":[{"type":"text","text":"secret"}]}"#;
+const SAID: &str = r#"{"role":"assistant","content":"Done.","stopReason":"stop","usage":{"input":10,"output":20}}"#;
+const FAILED: &str = r#"{"role":"assistant","content":[],"stopReason":"error"}"#;
+const RECOVERY: &str = r#"{"role":"user","content":"[System] …","idempotencyKey":"x:user","provenance":{"kind":"internal_system","sourceTool":"main_session_restart_recovery"}}"#;
+
+#[test]
+fn a_run_is_found_by_its_message_and_its_answer_ends_with_its_turn() {
+    let ours = user(&RunId::named(&[1; 16], &[2; 16]));
+    let usage = Usage {
+        prompt: 18,
+        cached: 3,
+        cache_written: 4,
+        completion: 22,
+    };
+    let one = Usage {
+        prompt: 10,
+        completion: 20,
+        ..Usage::default()
+    };
+    assert_eq!(
+        found(&[&ours, CALL, RESULT, SAID]),
+        Ok(Some(answered("Let me look.\n\nDone.", Finish::Stop, usage)))
+    );
+    assert_eq!(
+        found(&[USER, ANSWER, &ours, SAID, USER, ANSWER]),
+        Ok(Some(answered("Done.", Finish::Stop, one)))
+    );
+    assert_eq!(
+        found(&[&ours, FAILED, SAID]),
+        Ok(Some(answered("Done.", Finish::Stop, one)))
+    );
+    assert_eq!(
+        found(&[&ours, CALL, RECOVERY, SAID]),
+        Ok(Some(answered("Let me look.\n\nDone.", Finish::Stop, usage)))
+    );
+    let long = SAID.replace(r#""stop""#, r#""length""#);
+    assert_eq!(
+        found(&[&ours, &long]),
+        Ok(Some(answered("Done.", Finish::Length, one)))
+    );
+}
+
+#[test]
+fn each_text_of_a_run_is_without_directives_of_its_own() {
+    let ours = user(&RunId::named(&[1; 16], &[2; 16]));
+    let open = r#"{"role":"assistant","content":"<think>Hm.</think>Look:\n```\nunfinished","stopReason":"toolUse"}"#;
+    let last = SAID.replace(
+        "Done.",
+        r"[[reply_to_current]]Done.\nMEDIA:/srv/secret/host.png",
+    );
+    let Ok(Some(Recorded::Answered { text, .. })) = found(&[&ours, open, RESULT, &last]) else {
+        panic!("it has an answer");
+    };
+    assert_eq!(text, "Look:\n```\nunfinished\n\nDone.");
+}
+
+#[test]
+fn a_run_with_a_row_that_cannot_be_read_has_no_whole_answer() {
+    let ours = user(&RunId::named(&[1; 16], &[2; 16]));
+    for unread in [
+        "7",
+        r#"{"role":7,"content":"Let me look.","stopReason":"toolUse"}"#,
+        r#"{"role":"assistant","content":"Half \ud83d","stopReason":"toolUse"}"#,
+        r#"{"role":"assistant","content":[{"type":"text","text":"Half \ud83d"}],"stopReason":"toolUse"}"#,
+        r#"{"role":"assistant","content":7,"stopReason":"toolUse"}"#,
+    ] {
+        assert_eq!(
+            found(&[&ours, unread, SAID]),
+            Ok(Some(Recorded::Unreadable)),
+            "{unread}"
+        );
+        assert!(
+            matches!(found(&[&ours, SAID, USER, unread]), Ok(Some(_))),
+            "{unread}"
+        );
+    }
+    let last = SAID.replace(r#""Done.""#, r#""\ud83d""#);
+    assert_eq!(found(&[&ours, &last]), Ok(Some(Recorded::Unreadable)));
+}
+
+#[test]
+fn a_run_without_an_end_is_told_from_one_that_failed_or_was_stopped() {
+    let ours = user(&RunId::named(&[1; 16], &[2; 16]));
+    for (rows, end) in [
+        (vec![&*ours], Recorded::Unfinished),
+        (vec![&ours, CALL, RESULT], Recorded::Unfinished),
+        (vec![&ours, RECOVERY], Recorded::Unfinished),
+        // The next message's answer does not belong to this one.
+        (vec![&ours, USER, SAID], Recorded::Unfinished),
+        (vec![&ours, FAILED], Recorded::Failed),
+        (
+            vec![
+                &ours,
+                r#"{"role":"assistant","content":"D","stopReason":"aborted"}"#,
+            ],
+            Recorded::Aborted,
+        ),
+    ] {
+        assert_eq!(found(&rows), Ok(Some(end)), "{rows:?}");
+    }
+}
+
+#[test]
+fn a_run_that_is_not_there_is_not_found_and_its_name_with_another_body_is_refused() {
+    assert_eq!(found(&[]), Ok(None));
+    assert_eq!(
+        found(&[USER, ANSWER, "7", &user(&RunId::named(&[3; 16], &[2; 16]))]),
+        Ok(None)
+    );
+    assert_eq!(
+        found(&[&user(&RunId::named(&[1; 16], &[9; 16]))]),
+        Err(Failure::IdempotencyKeyReused)
+    );
+    let unnamed = RunId::from_entropy(&[1; 16]);
+    assert_eq!(
+        recorded(
+            Some(&rows_of(&[&user(&RunId::named(&[1; 16], &[9; 16]))])),
+            &unnamed
+        ),
+        Ok(None)
+    );
+    assert_eq!(recorded(None, &unnamed), Ok(None));
+}
+
+#[test]
+fn a_session_that_was_never_used_or_was_reset_holds_nothing() {
+    let reset = format!(
+        r#"[{ANSWER},{{"role":"system","content":"","__openclaw":{{"kind":"reset","seq":1}}}}]"#
+    );
+    for answer in [None, Some("Hello Ada.")] {
+        assert_eq!(held("[]", answer), Some(false));
+        assert_eq!(held(&reset, answer), Some(false));
+    }
+}
+
+#[test]
+fn turns_that_failed_or_were_stopped_are_no_answers() {
+    for row in [
+        r#"{"role":"assistant","content":[],"stopReason":"error"}"#,
+        r#"{"role":"assistant","content":"Hel","stopReason":"aborted"}"#,
+        r#"{"role":"assistant","content":"Hel","stopReason":"stop","openclawAbort":{"aborted":true}}"#,
+        r#"{"role":"toolResult","content":[{"type":"text","text":"Hello"}]}"#,
+        r#"{"role":"system","content":"…","__openclaw":{"kind":"compaction"}}"#,
+        "7",
+    ] {
+        let rows = format!("[{ANSWER},{USER},{row}]");
+        assert_eq!(held(&rows, Some("Hello Ada.")), Some(true), "{row}");
+        assert_eq!(held(&format!("[{row}]"), Some("Hel")), Some(false), "{row}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_says_nothing() {
+    assert_eq!(holds(None, None), None);
+    assert_eq!(
+        holds(Some(&RawValue::from_string("7".into()).unwrap()), None),
+        None
+    );
+}

@@ -1,0 +1,196 @@
+//! The end of a run: its final response, and the part of the answer that was not shown before.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::failure::{Failure, ProviderFailure};
+use crate::gateway::answer::Update;
+use crate::gateway::frame::{AgentMeta, AgentResult, Payload, RunError, RunResult, TokenUsage};
+use crate::gateway::media::without_directives;
+use crate::turn::{Answer, Finish, RunEvent, Usage};
+
+use super::io::Io;
+use super::silence::{SILENCE, is_silence};
+use super::state::Run;
+
+impl Run {
+    /// Takes the final response of a run. Its `ok` alone does not mean success.
+    pub(super) fn finish(
+        &mut self,
+        reply: &AgentResult<'_>,
+        io: &mut Io<'_>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        let meta = &reply.result.meta;
+        let result = match (&*reply.status, meta.stop_reason.as_deref()) {
+            ("ok", _) if meta.aborted => Err(Failure::RunAborted),
+            ("ok", _) if meta.error.is_some() => Err(self.failed_with(meta.error.as_ref())),
+            ("ok", Some("error")) | ("error", _) => Err(self.failed()),
+            ("ok", _) if self.is_yielded(&reply.result) => {
+                self.settle(&reply.result, show)?;
+                return self.await_continuation(&reply.result, io, show);
+            }
+            ("ok", stop_reason) => self.settle(&reply.result, show).map(|()| Answer {
+                finish: if stop_reason == Some("length") {
+                    Finish::Length
+                } else {
+                    Finish::Stop
+                },
+                usage: self.spent.plus(usage(meta.agent_meta)),
+            }),
+            ("timeout", _) => Err(Failure::RunAborted),
+            _ => {
+                return Err(Failure::GatewayProtocolError(
+                    "the run ended with a status nobody knows",
+                ));
+            }
+        };
+        self.end(result, show);
+        Ok(())
+    }
+
+    /// Checks that the shown text is the answer, and shows the text that only the final response
+    /// has.
+    fn settle(
+        &mut self,
+        result: &RunResult<'_>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        let (messages, said) = split(result);
+        if self.text.is_interrupted() {
+            self.settle_interrupted(result, &said, show)?;
+        } else if self.text.lacks_words() {
+            return Err(Failure::GatewayProtocolError(
+                "a part of the answer could not be read",
+            ));
+        } else if !self.text.is_settled() {
+            return Err(Failure::AnswerRetracted);
+        } else if self.text.is_empty() {
+            // An answer that no model wrote, such as a command's, is not streamed.
+            for text in said {
+                let fresh = self.text.update(Update {
+                    item: None,
+                    text,
+                    delta: text,
+                })?;
+                self.outgoing.push(fresh, show);
+            }
+        } else if let Some(last) = result.meta.final_assistant_visible_text.as_deref() {
+            // Protocol 4 repeats the last message.
+            let turns = agent_meta(result.meta.agent_meta).assistant_turns;
+            let last = without_directives(last);
+            let fresh = if self.is_silent && last != SILENCE && is_silence(&last) {
+                // It was held as a possible beginning of silence, but is the agent's whole last
+                // text.
+                self.text.update(Update {
+                    item: Some("held"),
+                    text: &last,
+                    delta: "",
+                })?
+            } else {
+                self.text.check_last(&last, turns.unwrap_or_default())?
+            };
+            self.outgoing.push(fresh, show);
+        } else if !self.is_v4() {
+            let fresh = self.text.check_whole(&said, self.at_first_attempt)?;
+            self.outgoing.push(fresh, show);
+        }
+        self.outgoing.finish_run(&messages, files(result), show);
+        if !self.is_yielded(result) {
+            self.outgoing.finish(show);
+        }
+        Ok(())
+    }
+
+    /// Does the same after a connection was lost. Text that was not received must be proven
+    /// complete; otherwise it is shown here.
+    fn settle_interrupted(
+        &mut self,
+        result: &RunResult<'_>,
+        said: &[&str],
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        let fresh = if self.is_v4() {
+            // Protocol 4 repeats the last message only.
+            let last = result.meta.final_assistant_visible_text.as_deref();
+            let last = without_directives(last.or(said.first().copied()).unwrap_or_default());
+            match (self.text.is_settled(), self.recovery.has_whole_text()) {
+                (true, true) => return Ok(()),
+                (true, false) if self.text.ends_with(&last) => return Ok(()),
+                (false, true) => return Err(Failure::AnswerRetracted),
+                _ => {}
+            }
+            let turns = agent_meta(result.meta.agent_meta).assistant_turns;
+            self.text.update_last(&last, turns.unwrap_or_default())?
+        } else {
+            self.text.complete(said, self.at_first_attempt)?
+        };
+        self.outgoing.push(fresh, show);
+        Ok(())
+    }
+
+    fn failed_with(&self, error: Option<&RunError<'_>>) -> Failure {
+        match error.map(|error| &*error.kind) {
+            Some("context_overflow" | "compaction_failure") => {
+                Failure::Provider(ProviderFailure::ContextOverflow)
+            }
+            _ => self.failed(),
+        }
+    }
+}
+
+/// Splits the texts of a final response into the messages that a tool sent and the answer. Protocol
+/// 4 repeats the last message of the answer, protocol 3 all of them.
+fn split<'a>(result: &'a RunResult<'_>) -> (Vec<&'a str>, Vec<&'a str>) {
+    let sent = result.messaging_tool_sent_texts.map_or("[]", RawValue::get);
+    let mut sent: Vec<Cow<'_, str>> = serde_json::from_str(sent).unwrap_or_default();
+    let texts = result.payloads.iter().filter(|payload| !payload.is_error);
+    let texts = texts.filter_map(|payload| payload.text.as_deref());
+    texts.filter(|text| !text.is_empty()).partition(|text| {
+        let place = sent.iter().position(|sent| sent.trim() == text.trim());
+        place.map(|place| sent.swap_remove(place)).is_some()
+    })
+}
+
+/// Counts the files that the agent produced for the client.
+fn files(result: &RunResult<'_>) -> usize {
+    let count = |payload: &Payload<'_>| {
+        let several = payload
+            .media_urls
+            .and_then(|urls| serde_json::from_str::<Vec<IgnoredAny>>(urls.get()).ok());
+        several.map_or_else(
+            || usize::from(payload.media_url.is_some_and(|url| url.get() != "null")),
+            |urls| urls.len(),
+        )
+    };
+    result
+        .payloads
+        .iter()
+        .map(count)
+        .fold(0, usize::saturating_add)
+}
+
+fn agent_meta(meta: Option<&RawValue>) -> AgentMeta {
+    meta.and_then(|meta| serde_json::from_str(meta.get()).ok())
+        .unwrap_or_default()
+}
+
+pub(super) fn usage(meta: Option<&RawValue>) -> Usage {
+    Usage::from(&agent_meta(meta).usage)
+}
+
+impl From<&TokenUsage> for Usage {
+    fn from(tokens: &TokenUsage) -> Self {
+        Self {
+            prompt: tokens
+                .input
+                .saturating_add(tokens.cache_read)
+                .saturating_add(tokens.cache_write),
+            cached: tokens.cache_read,
+            cache_written: tokens.cache_write,
+            completion: tokens.output,
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The start of a run: its agent, the content of its session, the request `agent`, and the
+//! responses.
+
+use serde_json::value::RawValue;
+
+use crate::agent::AgentId;
+use crate::failure::Failure;
+use crate::gateway::frame::{AgentParams, AgentResult, AttachmentParams, NoParams};
+use crate::gateway::link::{Link, Protocol, Rejection, RequestId};
+use crate::gateway::memory::{self, Look};
+use crate::gateway::{agent_list, refusal};
+use crate::turn::{AgentChoice, Earlier, Otherwise, RunEvent};
+
+use super::io::Io;
+use super::state::{ACCEPTED, IN_FLIGHT, Run, State, Target, read_result};
+use super::subscription::subscribe;
+
+/// The channel of the gateway's own endpoints. On protocol 4 it gives the `message` tool a target;
+/// on protocol 3 no channel does. Source: OpenClaw 2026.9.6 and 2026.3.13, measured.
+const CHANNEL: &str = "webchat";
+
+impl Run {
+    /// Begins over a ready link: starts the run, or finds a run again that was started before.
+    pub(super) fn begin(&mut self, protocol: Protocol, io: &mut Io<'_>) -> Result<(), Failure> {
+        if self.is_detached() {
+            return self.reattach(protocol, io);
+        }
+        match &self.turn.agent {
+            AgentChoice::Named(agent) => self.look(agent.clone(), protocol, io),
+            AgentChoice::GatewayDefault(_) => {
+                let list = io.request("agents.list", &NoParams {})?;
+                self.state = State::Choosing { list, protocol };
+                Ok(())
+            }
+        }
+    }
+
+    /// Requests the session's last rows, if the turn depends on them; otherwise starts the run.
+    fn look(&mut self, agent: AgentId, protocol: Protocol, io: &mut Io<'_>) -> Result<(), Failure> {
+        // A run that its client named may have begun before the gateway was restarted. Then it must
+        // not be requested again. Rows have no ids on protocol 3.
+        let look = if self.turn.run.name().is_some() && protocol == Protocol::V4 {
+            Look::Run
+        } else if self.turn.earlier.is_some() {
+            Look::Conversation
+        } else {
+            return self.start(agent, protocol, io);
+        };
+        let session = self.turn.session.key(&agent);
+        let rows = memory::request(&session, look, io.link, io.outbox)?;
+        self.state = State::Looking {
+            rows,
+            agent,
+            protocol,
+        };
+        Ok(())
+    }
+
+    /// Chooses the message by the rows of the session. If they are unknown, the whole conversation
+    /// is sent. A part that is sent twice costs tokens, but a part that is missing is lost.
+    fn choose_message(
+        &mut self,
+        result: Result<Option<&RawValue>, Rejection<'_>>,
+    ) -> Result<(), Failure> {
+        let Some(Earlier { answer, otherwise }) = self.turn.earlier.take() else {
+            return Ok(());
+        };
+        let holds = match result {
+            Ok(payload) => memory::holds(payload, answer.as_deref()),
+            Err(rejection) if rejection.error.code == "UNAVAILABLE" => {
+                return Err(refusal::failure(&rejection.error));
+            }
+            // Happens for an unknown agent too: the response to `agent` gives the better reason.
+            Err(_) => None,
+        };
+        match (holds, otherwise) {
+            (Some(true), _) | (None, Otherwise::Refuse(_)) => Ok(()),
+            (_, Otherwise::Send(whole)) => {
+                self.turn.message = whole;
+                Ok(())
+            }
+            (Some(false), Otherwise::Refuse(failure)) => Err(failure),
+        }
+    }
+
+    /// Requests the run.
+    fn start(
+        &mut self,
+        agent: AgentId,
+        protocol: Protocol,
+        io: &mut Io<'_>,
+    ) -> Result<(), Failure> {
+        let session = self.turn.session.key(&agent);
+        // Sent before `agent` without waiting for its response. Each text event holds the whole
+        // text, so an event before the subscription takes effect is not missed.
+        self.subscription = subscribe(&agent, &session, protocol, io)?;
+        let attachments: Vec<_> = self
+            .turn
+            .attachments
+            .iter()
+            .map(|attachment| AttachmentParams {
+                kind: "image",
+                mime_type: &attachment.mime_type,
+                file_name: &attachment.file_name,
+                content: &attachment.content,
+            })
+            .collect();
+        let params = AgentParams {
+            message: &self.turn.message,
+            agent_id: agent.as_str(),
+            session_key: Some(session.as_str()),
+            channel: (protocol == Protocol::V4).then_some(CHANNEL),
+            idempotency_key: self.turn.run.as_str(),
+            extra_system_prompt: self.turn.extra_system_prompt.as_deref(),
+            attachments: &attachments,
+        };
+        let traceparent = self
+            .turn
+            .traceparent
+            .as_deref()
+            .filter(|_| protocol == Protocol::V4);
+        let request = io
+            .link
+            .traced_request("agent", &params, traceparent, io.outbox)?;
+        // The message is never sent again and may be megabytes, so it is freed here: a run can
+        // take hours.
+        self.turn.message = String::new();
+        self.turn.extra_system_prompt = None;
+        self.turn.attachments = Vec::new();
+        self.target = Some(Target {
+            agent,
+            session,
+            protocol,
+        });
+        self.state = State::Starting { agent: request };
+        self.own = Some(request);
+        self.may_have_started = true;
+        Ok(())
+    }
+
+    /// Takes a response to a request of the run, except those about a recovery.
+    pub(super) fn receive_response(
+        &mut self,
+        id: RequestId,
+        result: Result<Option<&RawValue>, Rejection<'_>>,
+        io: &mut Io<'_>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        match &self.state {
+            State::Choosing { list, protocol } if *list == id => {
+                let protocol = *protocol;
+                let agent = self.choose(result)?;
+                self.look(agent, protocol, io)
+            }
+            State::Looking {
+                rows,
+                agent,
+                protocol,
+            } if *rows == id => {
+                let (agent, protocol) = (agent.clone(), *protocol);
+                if protocol == Protocol::V4 && self.turn.run.name().is_some() {
+                    check_look(&result)?;
+                }
+                if let (Ok(payload), Protocol::V4, true) = (&result, protocol, self.turn.may_exist)
+                    && let Some(recorded) = memory::recorded(*payload, &self.turn.run)?
+                {
+                    return self.recall(recorded, agent, io, show);
+                }
+                self.choose_message(result)?;
+                self.start(agent, protocol, io)
+            }
+            State::Starting { agent } if *agent == id => self.receive_start(id, result, io, show),
+            State::Running { agent } if *agent == id => {
+                let Ok(payload) = result else {
+                    self.end(Err(self.failed()), show);
+                    return Ok(());
+                };
+                let reply = read_result(payload)?;
+                // The acceptance may come after the run's first event.
+                if reply.status == ACCEPTED {
+                    Ok(())
+                } else if reply.status == IN_FLIGHT {
+                    self.join(&reply, io, show)
+                } else {
+                    self.finish(&reply, io, show)
+                }
+            }
+            State::Explaining { list, refused } if *list == id => {
+                let refused = refused.clone();
+                Err(if self.is_unknown_agent(result) {
+                    Failure::ModelNotFound
+                } else {
+                    refused
+                })
+            }
+            // We were polling because the final response might go to another connection; it came
+            // over this one.
+            State::Claiming { .. } | State::Waiting { .. } | State::Pausing { .. }
+                if self.own == Some(id) =>
+            {
+                let Ok(payload) = result else {
+                    self.end(Err(self.failed()), show);
+                    return Ok(());
+                };
+                let reply = read_result(payload)?;
+                if reply.status == ACCEPTED || reply.status == IN_FLIGHT {
+                    Ok(())
+                } else {
+                    self.finish(&reply, io, show)
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the first response to `agent`.
+    fn receive_start(
+        &mut self,
+        agent: RequestId,
+        result: Result<Option<&RawValue>, Rejection<'_>>,
+        io: &mut Io<'_>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        match result {
+            Ok(payload) => {
+                let reply = read_result(payload)?;
+                self.state = State::Running { agent };
+                self.accept(show);
+                self.check_subscription()?;
+                // A request that its own retry overtook also gets `in_flight`.
+                if reply.status == IN_FLIGHT
+                    || (self.turn.may_exist && is_repeated(&reply, io.link))
+                {
+                    self.join(&reply, io, show)
+                } else if reply.status == ACCEPTED {
+                    Ok(())
+                } else {
+                    self.finish(&reply, io, show)
+                }
+            }
+            // The final response of a failed run that an earlier request started.
+            Err(Rejection {
+                payload: Some(_), ..
+            }) if self.turn.may_exist => {
+                self.accept(show);
+                self.end(Err(self.failed()), show);
+                Ok(())
+            }
+            Err(rejection) => self.refuse(&rejection, io),
+        }
+    }
+
+    /// Takes the refusal of `agent`. The gateway has one code for every mistake, so we request the
+    /// list of agents to see whether the agent is unknown.
+    fn refuse(&mut self, rejection: &Rejection<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+        let refused = refusal::failure(&rejection.error);
+        self.may_have_started = false;
+        self.state = State::Ended;
+        match &*rejection.error.code {
+            "INVALID_REQUEST" => {}
+            // The scopes for `agent` were checked at hello, so the message itself needs more.
+            // Source: OpenClaw 2026.9.6, `/new` and `/reset` need operator.admin.
+            "FORBIDDEN" => return Err(Failure::CommandNotAllowed),
+            _ => return Err(refused),
+        }
+        let list = io.request("agents.list", &NoParams {})?;
+        self.state = State::Explaining { list, refused };
+        Ok(())
+    }
+
+    /// Returns the gateway's default agent, if this client may reach it.
+    fn choose(&self, result: Result<Option<&RawValue>, Rejection<'_>>) -> Result<AgentId, Failure> {
+        let payload = result.map_err(|rejection| refusal::failure(&rejection.error))?;
+        let known = agent_list::read(payload).ok_or(Failure::GatewayProtocolError(
+            "the response to agents.list cannot be read",
+        ))?;
+        let AgentChoice::GatewayDefault(allowed) = &self.turn.agent else {
+            return Err(Failure::Bug("an agent was chosen that was not asked for"));
+        };
+        known
+            .default_agent
+            .filter(|agent| allowed.allows(agent))
+            .ok_or(Failure::ModelNotFound)
+    }
+
+    /// Returns true if the gateway's list does not have the agent that it has just refused to run.
+    fn is_unknown_agent(&self, result: Result<Option<&RawValue>, Rejection<'_>>) -> bool {
+        let (Ok(payload), Some(target)) = (result, &self.target) else {
+            return false;
+        };
+        agent_list::read(payload).is_some_and(|known| !known.agents.contains(&target.agent))
+    }
+}
+
+/// Checks that the session's rows show whether a run that its client named exists. Without them the
+/// run is not requested, because it may exist, and would then have its effects twice. The code for
+/// an unknown agent passes: no session of that agent has the run, and the response to `agent` gives
+/// the better reason.
+fn check_look(result: &Result<Option<&RawValue>, Rejection<'_>>) -> Result<(), Failure> {
+    match result {
+        Ok(payload) if memory::has_rows(*payload) => Ok(()),
+        Ok(_) => Err(Failure::GatewayProtocolError(
+            "the session's rows cannot be read",
+        )),
+        Err(rejection) if rejection.error.code == "INVALID_REQUEST" => Ok(()),
+        Err(rejection) => Err(refusal::failure(&rejection.error)),
+    }
+}
+
+/// Returns true if the response to `agent` is about a run that existed before this request.
+fn is_repeated(reply: &AgentResult<'_>, link: &Link) -> bool {
+    reply.status != ACCEPTED
+        || reply
+            .accepted_at
+            .is_some_and(|accepted_at| link.is_older(accepted_at))
+}

@@ -1,0 +1,339 @@
+//! The run's data, and the few steps that several of the files beside this one share.
+
+use serde_json::value::RawValue;
+
+use crate::agent::AgentId;
+use crate::failure::{Failure, ProviderFailure};
+use crate::gateway::answer::{AnswerText, Emitted};
+use crate::gateway::frame::AgentResult;
+use crate::gateway::link::{Protocol, RequestId};
+use crate::gateway::memory::Recorded;
+use crate::session::SessionKey;
+use crate::turn::{Answer, RunEvent, Turn, Usage};
+
+use super::outgoing::Outgoing;
+
+/// `status` of the first response to `agent`.
+pub(super) const ACCEPTED: &str = "accepted";
+/// `status` of the response to a repeated `agent` (protocol 4; protocol 3 repeats the first one).
+pub(super) const IN_FLIGHT: &str = "in_flight";
+
+/// The close code if no connection was closed (RFC 6455 section 7.4.1).
+const NO_STATUS: u16 = 1005;
+
+/// The pause between the first two questions about the same run, in milliseconds.
+pub(super) const FIRST_PAUSE_MS: u64 = 25;
+
+/// One run.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts, none of which follows from another"
+)]
+pub(crate) struct Run {
+    pub(super) turn: Turn,
+    pub(super) state: State,
+    pub(super) name: RunName,
+    /// The agent waits for its sub-agents, and its continuation is not known yet.
+    pub(super) yielded: Option<Yielded>,
+    /// Tokens of the runs that this one continues.
+    pub(super) spent: Usage,
+    /// Known once the agent is.
+    pub(super) target: Option<Target>,
+    /// The request that subscribed to the session's events (protocol 4).
+    pub(super) subscription: Option<RequestId>,
+    /// The reason why it was refused.
+    pub(super) unsubscribed: Option<Failure>,
+    pub(super) text: AnswerText,
+    pub(super) outgoing: Outgoing,
+    /// The last text may become silence.
+    pub(super) is_silent: bool,
+    /// The last text, with its end that may be retracted (protocol 3).
+    pub(super) held: Option<String>,
+    /// The part of the model's last thought that was shown.
+    pub(super) thought: String,
+    /// The bytes of all thoughts that were shown.
+    pub(super) thoughts_bytes: usize,
+    /// `All` once the model has reached the end of its answer (protocol 4).
+    pub(super) emitted: Emitted,
+    /// The run ended without a failed attempt at the model (protocol 3).
+    pub(super) at_first_attempt: bool,
+    /// The class of the last failed attempt at the model.
+    pub(super) provider_failure: Option<ProviderFailure>,
+    /// `agent` was sent, and was not refused.
+    pub(super) may_have_started: bool,
+    /// [`RunEvent::Accepted`] was emitted.
+    pub(super) accepted: bool,
+    /// An event of the run was received.
+    pub(super) has_begun: bool,
+    /// Other exchanges share the run.
+    pub(super) is_shared: bool,
+    /// Its request on this connection, whose final response may still arrive.
+    pub(super) own: Option<RequestId>,
+    pub(super) recovery: Recovery,
+}
+
+/// The agent and the session of the run, and the protocol of its gateway.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) agent: AgentId,
+    pub(super) session: SessionKey,
+    pub(super) protocol: Protocol,
+}
+
+/// The states of a run, as in the drawing of the module above.
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    Idle,
+    Choosing {
+        list: RequestId,
+        protocol: Protocol,
+    },
+    Looking {
+        rows: RequestId,
+        agent: AgentId,
+        protocol: Protocol,
+    },
+    Starting {
+        agent: RequestId,
+    },
+    Explaining {
+        list: RequestId,
+        refused: Failure,
+    },
+    Running {
+        agent: RequestId,
+    },
+    Detached,
+    Claiming {
+        claim: RequestId,
+    },
+    Waiting {
+        wait: RequestId,
+    },
+    Pausing {
+        until_ms: u64,
+    },
+    Yielded {
+        search: Search,
+    },
+    Ended,
+}
+
+/// A run's id, and the beginning of its events' ids.
+#[derive(Debug, Clone)]
+pub(super) struct RunName {
+    /// The id and a closing quote.
+    quoted: String,
+}
+
+impl RunName {
+    pub(super) fn of(id: &str) -> Self {
+        Self {
+            quoted: format!("{id}\""),
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        self.quoted.strip_suffix('"').unwrap_or(&self.quoted)
+    }
+
+    pub(super) fn filter(&self) -> &str {
+        &self.quoted
+    }
+}
+
+/// A wait for a continuation.
+#[derive(Debug, Clone)]
+pub(super) struct Yielded {
+    /// Id of the run that yielded.
+    pub(super) by: String,
+    /// Runs of the sub-agents, if the gateway names them (protocol 4).
+    pub(super) children: Vec<String>,
+    /// The time when the gateway last showed that a sub-agent runs; at first the time of the yield.
+    pub(super) active_ms: u64,
+}
+
+/// A search for the continuation.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Search {
+    Asked {
+        history: RequestId,
+        answer_by_ms: u64,
+    },
+    Pause {
+        until_ms: u64,
+    },
+}
+
+impl Search {
+    pub(super) fn due_ms(self) -> u64 {
+        match self {
+            Self::Asked { answer_by_ms, .. } => answer_by_ms,
+            Self::Pause { until_ms } => until_ms,
+        }
+    }
+}
+
+/// The state of a run on another connection than the one that started it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recovery {
+    /// The reason why the connection was lost.
+    pub(super) lost: Option<Failure>,
+    pub(super) knowledge: Knowledge,
+    /// The whole answer was received, by `chat`.
+    pub(super) told: bool,
+    /// The time of the last change of the knowledge.
+    pub(super) since_ms: u64,
+    pub(super) pause_ms: u64,
+    /// The deadline for the answer to the present question.
+    pub(super) answer_by_ms: u64,
+    /// The session's record of the run, for a gateway that does not remember it.
+    pub(super) recorded: Option<Recorded>,
+}
+
+/// The state of the run, as seen on this connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Knowledge {
+    #[default]
+    Nothing,
+    /// The gateway does not know it, even after a wait.
+    Sought,
+    /// The gateway answered for it, or sent an event of it.
+    Going,
+    Ended,
+}
+
+impl Recovery {
+    /// Returns true if `chat` carried the whole answer.
+    pub(super) fn has_whole_text(&self) -> bool {
+        self.told
+    }
+}
+
+impl Run {
+    pub(crate) fn new(turn: Turn) -> Self {
+        Self {
+            name: RunName::of(turn.run.as_str()),
+            yielded: None,
+            spent: Usage::default(),
+            turn,
+            state: State::Idle,
+            target: None,
+            subscription: None,
+            unsubscribed: None,
+            text: AnswerText::default(),
+            outgoing: Outgoing::default(),
+            is_silent: false,
+            held: None,
+            thought: String::new(),
+            thoughts_bytes: 0,
+            emitted: Emitted::Part,
+            at_first_attempt: false,
+            provider_failure: None,
+            may_have_started: false,
+            accepted: false,
+            has_begun: false,
+            is_shared: false,
+            own: None,
+            recovery: Recovery::default(),
+        }
+    }
+
+    /// Returns true if the gateway is known on this connection to have the run, and has not sent
+    /// its end.
+    pub(crate) fn is_going(&self) -> bool {
+        matches!(
+            self.state,
+            State::Running { .. }
+                | State::Claiming { .. }
+                | State::Waiting { .. }
+                | State::Pausing { .. }
+                | State::Yielded { .. }
+        )
+    }
+
+    /// Returns true if the gateway lets us stop the run.
+    pub(crate) fn can_be_aborted(&self) -> bool {
+        self.is_v4()
+    }
+
+    pub(super) fn is_v4(&self) -> bool {
+        self.target
+            .as_ref()
+            .is_some_and(|target| target.protocol == Protocol::V4)
+    }
+
+    /// Returns the id of the present run: the requested one, or its continuation.
+    pub(super) fn id(&self) -> &str {
+        self.name.id()
+    }
+
+    /// Returns true if the answer is taken from the event `chat`, because items no longer carry it.
+    /// Protocol 3 joins items without a separator there, so their ends are unknown.
+    pub(crate) fn needs_chat(&self) -> bool {
+        self.text.is_interrupted() && self.is_v4()
+    }
+
+    pub(super) fn accept(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
+        if !self.accepted {
+            self.accepted = true;
+            show(RunEvent::Accepted);
+        }
+    }
+
+    pub(super) fn end(
+        &mut self,
+        result: Result<Answer, Failure>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) {
+        if !matches!(self.state, State::Ended) {
+            self.state = State::Ended;
+            show(RunEvent::Ended(result));
+        }
+    }
+
+    /// Returns true if the run was requested and no connection receives its events.
+    pub(crate) fn is_detached(&self) -> bool {
+        matches!(self.state, State::Detached)
+    }
+
+    /// Records that the gateway has shown the run.
+    pub(super) fn hear(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
+        if self.recovery.knowledge != Knowledge::Ended {
+            self.recovery.knowledge = Knowledge::Going;
+        }
+        self.accept(show);
+    }
+
+    pub(super) fn failed(&self) -> Failure {
+        Failure::Provider(
+            self.provider_failure
+                .unwrap_or(ProviderFailure::Unclassified),
+        )
+    }
+
+    /// Begins the recovery of a run whose final response goes to another connection, so that it
+    /// must be claimed.
+    pub(super) fn look_after(&mut self, now_ms: u64) {
+        self.recovery = Recovery {
+            lost: Some(Failure::GatewayConnectionLost {
+                close_code: NO_STATUS,
+                cause: None,
+            }),
+            knowledge: Knowledge::Going,
+            since_ms: now_ms,
+            pause_ms: FIRST_PAUSE_MS,
+            ..Recovery::default()
+        };
+    }
+}
+
+/// Reads a response about a run.
+pub(super) fn read_result(payload: Option<&RawValue>) -> Result<AgentResult<'_>, Failure> {
+    payload
+        .and_then(|payload| serde_json::from_str(payload.get()).ok())
+        .ok_or(Failure::GatewayProtocolError(
+            "a response about the run cannot be read",
+        ))
+}

@@ -1,0 +1,401 @@
+//! The heads of all responses, and the bodies of those that do not come from an exchange.
+
+use serde::Serialize;
+
+use crate::access::key;
+use crate::access::origin::Origin;
+use crate::failure::{Allowance, Failure, RETRY_AFTER_S};
+use crate::http::route::Api;
+
+/// Seconds for which a browser may cache the response to a preflight request: the maximum in
+/// Chromium.
+const PREFLIGHT_MAX_AGE_S: u32 = 7200;
+
+/// Longest list of header names that a preflight is granted, in bytes: the SDKs' own are 600.
+const MAX_REQUESTED_HEADERS_BYTES: usize = 4096;
+
+/// Response headers that a page may read. Source: the headers of our responses, without those that
+/// the Fetch standard always exposes.
+const EXPOSED: &str = "x-request-id, openai-processing-ms, retry-after, x-should-retry, \
+                       x-ratelimit-limit-requests, x-ratelimit-remaining-requests, \
+                       x-ratelimit-reset-requests, x-clawfront-ignored, x-clawfront-models";
+
+/// Names a request in the log. Source: OpenAI's API reference, where a client's own name is
+/// `X-Client-Request-Id`; gateways and tracing proxies send this one.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// Longest request id that a client may choose, in bytes: enough for two UUIDs.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// Returns the client's id for its request, if it may stand in a header and in a log. It has
+/// letters, digits and `._:-`, and nothing that looks like a key or a part of one.
+pub fn request_id(header: Option<String>) -> Option<String> {
+    header.filter(|id| {
+        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
+            && !id.to_ascii_lowercase().contains(key::PREFIX)
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
+    })
+}
+
+/// The description of this Worker, for programs and for people.
+pub(crate) const ABOUT_JSON: &str = concat!(
+    r#"{"object":"service","name":"clawfront","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#"","description":"OpenAI API in front of an OpenClaw gateway","#,
+    r#""endpoints":["POST /v1/chat/completions","POST /v1/responses","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz","GET /readyz"],"#,
+    r#""authentication":"Authorization: Bearer claw_..."}"#,
+);
+const ABOUT_TEXT: &str = concat!(
+    "Clawfront ",
+    env!("CARGO_PKG_VERSION"),
+    ": the OpenAI API in front of an OpenClaw gateway.\n\n",
+    "Point an OpenAI client at this address with /v1 behind it, and give it a key of this \
+     deployment (claw_...).\n",
+    "GET /v1/key with that key says what it may do; GET /v1/models lists its agents.\n",
+    "Its operator finds the documentation in the project's README and docs/.\n",
+);
+
+/// Status and headers of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Head {
+    /// Adds the time that the head took, from the request on.
+    pub fn after_ms(&mut self, duration_ms: u64) {
+        self.headers
+            .push(("openai-processing-ms", duration_ms.to_string()));
+    }
+}
+
+/// Status of `GET /readyz` while the gateway cannot be used.
+const NOT_READY_STATUS: u16 = 503;
+
+/// The known state of the gateway, and how long it stays known, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// No request has checked lately.
+    Unknown,
+    /// The gateway accepted us with the scopes that a run needs, and sent its agents.
+    Ready {
+        agents: usize,
+        age_ms: u64,
+    },
+    NotReady {
+        failure: Failure,
+        age_ms: u64,
+    },
+}
+
+#[derive(Default, Serialize)]
+struct Shown<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agents: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checked_s_ago: Option<u64>,
+}
+
+/// The values that all responses to one request contain.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseMeta {
+    /// The API of the request, because errors differ.
+    pub api: Api,
+    /// `x-request-id`, also in the log.
+    pub request_id: String,
+    /// `x-clawfront-ignored`: parameters that were sent and had no effect.
+    pub ignored: Vec<&'static str>,
+    /// `x-ratelimit-…-requests`: the remaining requests of the key.
+    pub allowance: Option<Allowance>,
+    /// `access-control-allow-origin`: the page that may read the response.
+    pub origin: Option<Origin>,
+}
+
+impl ResponseMeta {
+    /// Returns the head of a stream of server-sent events.
+    pub(crate) fn stream(&self) -> Head {
+        let mut head = self.head(200, "text/event-stream; charset=utf-8");
+        head.headers.extend(unbuffered());
+        head
+    }
+
+    /// Returns the head of one JSON object that is not there yet; blank lines come before it.
+    pub(crate) fn awaited_json(&self) -> Head {
+        let mut head = self.head(200, "application/json");
+        head.headers.extend(unbuffered());
+        head
+    }
+
+    /// Returns the head of one JSON object.
+    pub fn json(&self) -> Head {
+        let mut head = self.head(200, "application/json");
+        head.headers.push(("cache-control", "no-store".to_owned()));
+        head
+    }
+
+    /// Returns the description of this Worker: a text for a browser (`is_browser`), an object for a
+    /// program.
+    pub fn about(&self, is_browser: bool) -> (Head, Vec<u8>) {
+        let mut head = self.json();
+        if !is_browser {
+            return (head, ABOUT_JSON.into());
+        }
+        for (name, value) in &mut head.headers {
+            if *name == "content-type" {
+                "text/plain; charset=utf-8".clone_into(value);
+            }
+        }
+        (head, ABOUT_TEXT.into())
+    }
+
+    /// Returns the response of a Worker that runs.
+    pub fn health(&self) -> (Head, Vec<u8>) {
+        (self.json(), br#"{"status":"ok"}"#.to_vec())
+    }
+
+    /// Returns the response with the gateway's readiness; `is_told_why` is for its operator.
+    pub fn ready(&self, readiness: &Readiness, is_told_why: bool) -> (Head, Vec<u8>) {
+        let mut head = self.json();
+        if !matches!(readiness, Readiness::Ready { .. }) {
+            head.status = NOT_READY_STATUS;
+            head.headers
+                .push(("retry-after", RETRY_AFTER_S.to_string()));
+        }
+        let mut shown = Shown {
+            status: match readiness {
+                Readiness::Unknown => "unknown",
+                Readiness::Ready { .. } => "ready",
+                Readiness::NotReady { .. } => "not_ready",
+            },
+            ..Shown::default()
+        };
+        let cause = match readiness {
+            Readiness::NotReady { failure, .. } => failure.cause(),
+            _ => None,
+        };
+        if is_told_why {
+            match readiness {
+                Readiness::Ready { agents, age_ms } => {
+                    shown.agents = Some(*agents);
+                    shown.checked_s_ago = Some(age_ms.saturating_div(1000));
+                }
+                Readiness::NotReady { age_ms, .. } => {
+                    shown.checked_s_ago = Some(age_ms.saturating_div(1000));
+                }
+                Readiness::Unknown => {}
+            }
+            if let Some(cause) = &cause {
+                shown.cause = Some(&cause.code);
+                shown.hint = Some(&cause.fix);
+            }
+        }
+        let mut body = Vec::new();
+        // Writing to memory a type whose serialisation cannot fail.
+        let written = serde_json::to_writer(&mut body, &shown);
+        debug_assert!(written.is_ok());
+        (head, body)
+    }
+
+    /// Returns the response to a preflight request: `headers` are the headers that the page wants
+    /// to send. A preflight has no key, so it allows the headers that any key may use. The rights
+    /// of the key are checked when it arrives.
+    pub fn preflight(&self, headers: Option<&str>) -> Head {
+        let mut head = Head {
+            status: 204,
+            headers: vec![
+                ("access-control-allow-methods", "GET, POST".to_owned()),
+                ("access-control-max-age", PREFLIGHT_MAX_AGE_S.to_string()),
+                (REQUEST_ID_HEADER, self.request_id.clone()),
+            ],
+        };
+        if let Some(headers) = headers.filter(|headers| is_header_list(headers)) {
+            head.headers
+                .push(("access-control-allow-headers", headers.to_owned()));
+        }
+        self.share(&mut head);
+        head
+    }
+
+    fn head(&self, status: u16, content_type: &str) -> Head {
+        let mut head = Head {
+            status,
+            headers: vec![
+                ("content-type", content_type.to_owned()),
+                (REQUEST_ID_HEADER, self.request_id.clone()),
+            ],
+        };
+        if !self.ignored.is_empty() {
+            head.headers
+                .push(("x-clawfront-ignored", self.ignored.join(", ")));
+        }
+        if let Some(allowance) = &self.allowance {
+            head.headers.extend([
+                ("x-ratelimit-limit-requests", allowance.limit.to_string()),
+                (
+                    "x-ratelimit-remaining-requests",
+                    allowance.remaining.to_string(),
+                ),
+                (
+                    "x-ratelimit-reset-requests",
+                    format!("{}s", allowance.reset_s),
+                ),
+            ]);
+        }
+        self.share(&mut head);
+        head
+    }
+
+    /// Lets the page read the response. Never with credentials: a key is not a cookie.
+    fn share(&self, head: &mut Head) {
+        if let Some(origin) = &self.origin {
+            head.headers.extend([
+                ("access-control-allow-origin", origin.to_string()),
+                ("access-control-expose-headers", EXPOSED.to_owned()),
+            ]);
+        }
+        // Without an origin, too: a cache must not send one page the response for another.
+        head.headers.push(("vary", VARY.to_owned()));
+    }
+}
+
+/// The request headers that a response depends on, besides its URL and its key.
+const VARY: &str = "Origin, Access-Control-Request-Headers";
+
+/// Headers against buffering. Each keeps one kind of proxy from holding the stream back: caches,
+/// nginx, and compressing proxies.
+fn unbuffered() -> [(&'static str, String); 3] {
+    [
+        ("cache-control", "no-cache, no-transform".to_owned()),
+        ("x-accel-buffering", "no".to_owned()),
+        ("content-encoding", "identity".to_owned()),
+    ]
+}
+
+/// Returns true if the text is header names with commas between them, and may be sent back.
+fn is_header_list(text: &str) -> bool {
+    text.len() <= MAX_REQUESTED_HEADERS_BYTES
+        && !key::is_in(text)
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b',' | b' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta() -> ResponseMeta {
+        ResponseMeta {
+            request_id: "r1".into(),
+            ..ResponseMeta::default()
+        }
+    }
+
+    fn headers(head: &Head) -> Vec<(&str, &str)> {
+        head.headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn a_page_that_may_is_told_so_and_a_preflight_says_back_what_it_asked_for() {
+        let meta = ResponseMeta {
+            origin: Origin::parse("https://chat.example.com"),
+            ..meta()
+        };
+        let shared = [
+            ("access-control-allow-origin", "https://chat.example.com"),
+            ("access-control-expose-headers", EXPOSED),
+            ("vary", "Origin, Access-Control-Request-Headers"),
+        ];
+        let head = meta.json();
+        assert!(
+            shared.iter().all(|pair| headers(&head).contains(pair)),
+            "{head:?}"
+        );
+        let asked = "authorization, content-type, x-stainless-arch";
+        assert_eq!(
+            headers(&meta.preflight(Some(asked))),
+            [
+                &[
+                    ("access-control-allow-methods", "GET, POST"),
+                    ("access-control-max-age", "7200"),
+                    ("x-request-id", "r1"),
+                    ("access-control-allow-headers", asked),
+                ][..],
+                &shared[..]
+            ]
+            .concat()
+        );
+        let odd = meta.preflight(Some("x\r\nset-cookie: a=b"));
+        assert!(
+            !headers(&odd)
+                .iter()
+                .any(|(name, _)| *name == "access-control-allow-headers")
+        );
+    }
+
+    #[test]
+    fn a_request_keeps_its_clients_name_for_it_if_that_is_harmless() {
+        let longest = "x".repeat(MAX_REQUEST_ID_BYTES);
+        for good in ["7f3c", "req_1:a.b-C", &longest] {
+            assert_eq!(request_id(Some(good.to_owned())).as_deref(), Some(good));
+        }
+        let too_long = format!("{longest}x");
+        for bad in [
+            "",
+            " ",
+            "a b",
+            "a,b",
+            "a\nb",
+            "\u{fc}",
+            "{}",
+            "claw_phone_x",
+            "x-CLAW_y",
+            &too_long,
+        ] {
+            assert_eq!(request_id(Some(bad.to_owned())), None, "{bad}");
+        }
+        assert_eq!(request_id(None), None);
+    }
+
+    #[test]
+    fn other_pages_are_told_nothing() {
+        let head = meta().json();
+        assert!(
+            !head
+                .headers
+                .iter()
+                .any(|(name, _)| name.starts_with("access-control"))
+        );
+    }
+
+    #[test]
+    fn what_is_left_is_said_in_openais_headers() {
+        let meta = ResponseMeta {
+            allowance: Some(Allowance {
+                limit: 30,
+                remaining: 29,
+                reset_s: 60,
+            }),
+            ..meta()
+        };
+        let head = meta.json();
+        for pair in [
+            ("x-ratelimit-limit-requests", "30"),
+            ("x-ratelimit-remaining-requests", "29"),
+            ("x-ratelimit-reset-requests", "60s"),
+        ] {
+            assert!(headers(&head).contains(&pair), "{head:?}");
+        }
+    }
+}

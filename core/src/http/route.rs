@@ -1,0 +1,212 @@
+//! The routes of requests to endpoints.
+
+use percent_encoding::percent_decode_str;
+
+use crate::failure::Failure;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `GET /` and `GET /v1`: the description of this Worker. People and some clients request it
+    /// first.
+    About,
+    /// `GET /healthz`: the Worker runs, whatever its settings and its gateway.
+    Health,
+    /// `GET /readyz`: the gateway's readiness, if it is known.
+    Ready,
+    /// An endpoint that requires a key.
+    Api(Endpoint),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `POST /v1/chat/completions`
+    ChatCompletions,
+    /// `POST /v1/responses`
+    Responses,
+    /// `GET /v1/models`
+    Models,
+    /// `GET /v1/models/{id}`
+    Model(String),
+    /// `GET /v1/key`
+    Key,
+}
+
+/// The OpenAI API that a request uses. The two have errors of different forms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Api {
+    #[default]
+    Chat,
+    Responses,
+}
+
+impl Route {
+    /// Returns the path as documents write it, without the parts that a client chose.
+    pub fn path(&self) -> &'static str {
+        match self {
+            Self::About => "/",
+            Self::Health => "/healthz",
+            Self::Ready => "/readyz",
+            Self::Api(Endpoint::ChatCompletions) => "/v1/chat/completions",
+            Self::Api(Endpoint::Responses) => "/v1/responses",
+            Self::Api(Endpoint::Models) => "/v1/models",
+            Self::Api(Endpoint::Model(_)) => "/v1/models/{id}",
+            Self::Api(Endpoint::Key) => "/v1/key",
+        }
+    }
+}
+
+/// The methods that paths accept.
+const POST: &str = "POST";
+const GET: &str = "GET, HEAD";
+
+impl Route {
+    /// Returns the route of a request, or the failure for a request without one.
+    ///
+    /// A slash at the end and doubled slashes are accepted, because people type base URLs with and
+    /// without a slash.
+    pub fn of(method: &str, path: &str) -> Result<Self, Failure> {
+        let segments: Vec<&str> = path
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .collect();
+        let (route, allow) = match segments.as_slice() {
+            ["v1", "chat", "completions"] => (Self::Api(Endpoint::ChatCompletions), POST),
+            ["v1", "responses"] => (Self::Api(Endpoint::Responses), POST),
+            ["v1", "models"] => (Self::Api(Endpoint::Models), GET),
+            // An id may contain a slash, plain or as %2F.
+            ["v1", "models", id @ ..] => (Self::Api(Endpoint::Model(decode(&id.join("/")))), GET),
+            ["v1", "key"] => (Self::Api(Endpoint::Key), GET),
+            [] | ["v1"] => (Self::About, GET),
+            ["healthz"] => (Self::Health, GET),
+            ["readyz"] => (Self::Ready, GET),
+            _ => return Err(Failure::UnknownUrl),
+        };
+        if allow.split(", ").any(|allowed| allowed == method) {
+            Ok(route)
+        } else {
+            Err(Failure::MethodNotAllowed { allow })
+        }
+    }
+}
+
+/// Decodes an id. Bytes that are not UTF-8 become a character that no model has in its name.
+fn decode(id: &str) -> String {
+    percent_decode_str(id).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_methods_that_exist_are_found() {
+        for path in [
+            "/v1/chat/completions",
+            "/v1/chat/completions/",
+            "//v1/chat//completions",
+        ] {
+            assert_eq!(
+                Route::of("POST", path),
+                Ok(Route::Api(Endpoint::ChatCompletions)),
+                "{path}"
+            );
+            for method in ["GET", "HEAD", "PUT", "OPTIONS", "DELETE", "post"] {
+                assert_eq!(
+                    Route::of(method, path),
+                    Err(Failure::MethodNotAllowed { allow: "POST" }),
+                    "{method}"
+                );
+            }
+        }
+        for path in ["/v1/responses", "//v1/responses/"] {
+            assert_eq!(Route::of("POST", path), Ok(Route::Api(Endpoint::Responses)));
+        }
+        for method in ["GET", "HEAD"] {
+            assert_eq!(
+                Route::of(method, "/v1/models"),
+                Ok(Route::Api(Endpoint::Models))
+            );
+            assert_eq!(
+                Route::of(method, "/v1/models/"),
+                Ok(Route::Api(Endpoint::Models))
+            );
+            assert_eq!(Route::of(method, "/v1/key"), Ok(Route::Api(Endpoint::Key)));
+            assert_eq!(Route::of(method, "/healthz"), Ok(Route::Health));
+            assert_eq!(Route::of(method, "/readyz"), Ok(Route::Ready));
+            for path in ["/", "", "/v1", "/v1/"] {
+                assert_eq!(Route::of(method, path), Ok(Route::About));
+            }
+        }
+        for path in [
+            "/v1/models",
+            "/v1/models/main",
+            "/v1/key",
+            "/",
+            "/v1",
+            "/healthz",
+            "/readyz",
+        ] {
+            assert_eq!(
+                Route::of("POST", path),
+                Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
+                "{path}"
+            );
+        }
+        for path in [
+            "/v1/chat",
+            "/index.html",
+            "/favicon.ico",
+            "/v1/chat/completions/x",
+            "/V1/chat/completions",
+            "/v1/completions",
+            "/v1/responses/resp_1",
+            "/v1/key/x",
+        ] {
+            assert_eq!(Route::of("POST", path), Err(Failure::UnknownUrl), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_route_leads_back_to_its_path() {
+        for path in [
+            "/",
+            "/healthz",
+            "/readyz",
+            "/v1/models",
+            "/v1/models/{id}",
+            "/v1/key",
+        ] {
+            assert_eq!(Route::of("GET", path).unwrap().path(), path);
+        }
+        for path in ["/v1/chat/completions", "/v1/responses"] {
+            assert_eq!(Route::of("POST", path).unwrap().path(), path);
+        }
+        assert_eq!(
+            Route::of("GET", "/v1/models/claw_x").unwrap().path(),
+            "/v1/models/{id}"
+        );
+    }
+
+    #[test]
+    fn a_models_id_may_have_a_slash_in_it() {
+        for path in [
+            "/v1/models/openclaw/main",
+            "/v1/models/openclaw%2Fmain",
+            "/v1/models/openclaw%2fmain/",
+        ] {
+            assert_eq!(
+                Route::of("GET", path),
+                Ok(Route::Api(Endpoint::Model("openclaw/main".into()))),
+                "{path}"
+            );
+        }
+        assert_eq!(
+            Route::of("GET", "/v1/models/agent%3Amain"),
+            Ok(Route::Api(Endpoint::Model("agent:main".into())))
+        );
+        assert_eq!(
+            Route::of("GET", "/v1/models/%ff"),
+            Ok(Route::Api(Endpoint::Model("\u{FFFD}".into())))
+        );
+    }
+}

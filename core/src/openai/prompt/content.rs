@@ -1,0 +1,225 @@
+//! The content of messages: their texts, and the images that are attached to the turn.
+//!
+//! The images of the message that is answered are attached. So are the images of earlier messages
+//! that no answer has followed yet: an image that was sent apart from its question, or before a
+//! round of tools. Every other image leaves a placeholder in the text, so that the agent knows of
+//! it. A session that remembers makes no difference: no agent of the gateway calls a client's
+//! tools, so it did not answer before them.
+
+use super::super::blank::trim;
+use super::super::image;
+use super::super::message::{Content, Field, Message, Part};
+use crate::failure::Failure;
+use crate::turn::Attachment;
+
+const IMAGE: &str = "[image]";
+const FILE: &str = "[file]";
+const AUDIO: &str = "[audio]";
+const VIDEO: &str = "[video]";
+const OTHER: &str = "[content of another kind]";
+
+/// Reads the contents of a conversation, in order.
+pub(crate) struct Contents {
+    field: Field,
+    /// The message that is answered.
+    active: usize,
+    /// The first message without an answer after it. A part that cannot be passed on is refused
+    /// from here on, and replaced before.
+    open_from: usize,
+    /// The first message whose images are attached.
+    attach_from: usize,
+    attachments: Vec<Attachment>,
+}
+
+impl Contents {
+    /// `active` is the message that is answered.
+    pub(crate) fn new(field: Field, messages: &[Message<'_>], active: usize) -> Self {
+        let before = messages.get(..active).unwrap_or_default();
+        let open_from = before
+            .iter()
+            .rposition(|message| message.role == "assistant")
+            .map_or(0, |answer| answer.saturating_add(1));
+        let mut contents = Self {
+            field,
+            active,
+            open_from,
+            attach_from: active,
+            attachments: Vec::new(),
+        };
+        let mut count = 0_usize;
+        for (index, message) in messages
+            .iter()
+            .enumerate()
+            .take(active.saturating_add(1))
+            .skip(unanswered_from(messages, active))
+            .rev()
+        {
+            if contents.may_attach(message) {
+                count = count.saturating_add(
+                    message
+                        .content
+                        .parts()
+                        .iter()
+                        .filter(|part| is_image(part))
+                        .count(),
+                );
+            }
+            if count > image::MAX_IMAGES {
+                break;
+            }
+            contents.attach_from = index;
+        }
+        contents
+    }
+
+    /// Returns true for a message whose images can be attached. OpenAI's chat completions have no
+    /// images in results of tools.
+    fn may_attach(&self, message: &Message<'_>) -> bool {
+        message.role == "user" || (is_tool(message) && self.field == Field::Input)
+    }
+
+    /// Reads the text of a message, trimmed. Its parts are joined by line breaks.
+    pub(crate) fn read(&mut self, index: usize, message: &Message<'_>) -> Result<String, Failure> {
+        self.read_content(index, message, &message.content)
+    }
+
+    /// Reads another content of the message in the same way: the result of a call in it.
+    pub(crate) fn read_content(
+        &mut self,
+        index: usize,
+        message: &Message<'_>,
+        content: &Content<'_>,
+    ) -> Result<String, Failure> {
+        let parts = match content {
+            Content::None => return Ok(String::new()),
+            Content::Text(text) => return Ok(trim(text).to_owned()),
+            Content::Parts(parts) => parts,
+        };
+        let mut texts: Vec<String> = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            let place = || {
+                let content = if message.is_output() {
+                    "output"
+                } else {
+                    "content"
+                };
+                format!("{}[{index}].{content}[{number}]", self.field)
+            };
+            if let Some(text) = part_text(part) {
+                texts.push(text.to_owned());
+            } else if part.stdout.is_some() || part.stderr.is_some() {
+                texts.extend(
+                    [&part.stdout, &part.stderr]
+                        .into_iter()
+                        .flatten()
+                        .map(ToString::to_string),
+                );
+            } else if is_image(part) {
+                if self.may_attach(message) && (self.attach_from..=self.active).contains(&index) {
+                    let is_named = index != self.active || is_tool(message);
+                    let name = self.attach(part, &format!("{}.image_url", place()))?;
+                    if is_named {
+                        texts.push(format!("[{name}]"));
+                    }
+                } else if is_tool(message)
+                    && self.field == Field::Messages
+                    && index >= self.open_from
+                {
+                    return Err(Failure::invalid(
+                        format!("{}.type", place()),
+                        "The result of a tool is text. Send an image in a message of the user.",
+                    ));
+                } else {
+                    texts.push(IMAGE.to_owned());
+                }
+            } else if message.role == "assistant"
+                || (index < self.open_from && !message.is_instruction())
+            {
+                texts.extend(placeholder(&part.kind).map(str::to_owned));
+            } else {
+                return Err(Failure::invalid(
+                    format!("{}.type", place()),
+                    "A content part is a text (text, input_text, output_text, refusal) or an \
+                     image (image_url, input_image).",
+                ));
+            }
+        }
+        texts.retain(|text| !text.is_empty());
+        Ok(trim(&texts.join("\n")).to_owned())
+    }
+
+    /// Attaches an image and returns its name.
+    fn attach(&mut self, part: &Part<'_>, param: &str) -> Result<&str, Failure> {
+        let number = self.attachments.len().saturating_add(1);
+        if number > image::MAX_IMAGES {
+            return Err(image::too_many(param));
+        }
+        let url = part.image_url.as_ref().map_or("", |image| image.url());
+        self.attachments
+            .push(image::attachment(url, number, param)?);
+        Ok(self
+            .attachments
+            .last()
+            .map_or("", |attachment| &attachment.file_name))
+    }
+
+    pub(crate) fn has_attachments(&self) -> bool {
+        !self.attachments.is_empty()
+    }
+
+    pub(crate) fn into_attachments(self) -> Vec<Attachment> {
+        self.attachments
+    }
+}
+
+/// Returns the first message after the last closed turn. An assistant's message closes a turn if
+/// the user follows it, and no tool.
+fn unanswered_from(messages: &[Message<'_>], active: usize) -> usize {
+    let mut is_user_next = false;
+    for (index, message) in messages
+        .iter()
+        .enumerate()
+        .take(active.saturating_add(1))
+        .rev()
+    {
+        match &*message.role {
+            "assistant" if is_user_next => return index.saturating_add(1),
+            "user" => is_user_next = true,
+            "tool" | "function" => is_user_next = false,
+            _ => {}
+        }
+    }
+    0
+}
+
+fn is_tool(message: &Message<'_>) -> bool {
+    matches!(&*message.role, "tool" | "function")
+}
+
+fn part_text<'p>(part: &'p Part<'_>) -> Option<&'p str> {
+    match &*part.kind {
+        "text" | "input_text" | "output_text" => Some(part.text.as_deref().unwrap_or_default()),
+        "refusal" => Some(part.refusal.as_deref().unwrap_or_default()),
+        _ => None,
+    }
+}
+
+fn is_image(part: &Part<'_>) -> bool {
+    matches!(
+        &*part.kind,
+        "image_url" | "input_image" | "computer_screenshot"
+    )
+}
+
+/// Returns the text that replaces a part which cannot be passed on; `None` for the model's
+/// thoughts.
+fn placeholder(kind: &str) -> Option<&'static str> {
+    match kind {
+        "thinking" | "redacted_thinking" | "reasoning" | "reasoning_text" | "summary_text" => None,
+        "file" | "input_file" | "document" => Some(FILE),
+        "input_audio" | "output_audio" | "audio" | "audio_url" => Some(AUDIO),
+        "video" | "video_url" | "input_video" => Some(VIDEO),
+        "image" | "output_image" => Some(IMAGE),
+        _ => Some(OTHER),
+    }
+}

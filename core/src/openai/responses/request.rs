@@ -1,0 +1,200 @@
+//! Reads a request for a response, up to the turn that it asks for.
+//!
+//! The items of `input` become messages. From there on a response is made like a chat completion.
+
+use super::echo::{Echo, echo};
+use super::id::{CHECK_DIGITS, ID_PREFIX, Origin, WITHHELD, chain, check_digits};
+use super::item::{messages, unknown_item};
+use crate::access::grant::Grant;
+use crate::failure::Failure;
+use crate::openai::accept::{Accepted, TurnRequest, accept_turn};
+use crate::openai::body::Body;
+use crate::openai::delivery::Delivery;
+use crate::openai::json::text::Json;
+use crate::openai::message::Field;
+use crate::openai::models::Aliases;
+use crate::openai::request::{Entropy, Request};
+use crate::session::Session;
+
+/// A request that has become a turn, with the fields that its response repeats.
+#[derive(Debug)]
+pub struct AcceptedResponse {
+    pub accepted: Accepted,
+    /// `previous_response_id`, echoed.
+    pub previous: Option<String>,
+    pub echo: Echo,
+    /// The part of the response's id that names its session.
+    chain: String,
+}
+
+impl AcceptedResponse {
+    /// Returns the id of the response. No other response has the same `unique`.
+    pub fn id(&self, unique: &str) -> String {
+        [ID_PREFIX, &self.chain, unique].concat()
+    }
+
+    /// Returns the part of the items' ids that stands before their number.
+    pub fn item_id(&self, unique: &str) -> String {
+        [&self.chain, unique].concat()
+    }
+
+    /// Returns the id of a response that must not name its session, because another caller's
+    /// session has no other name.
+    pub fn unnamed_id(&self, unique: &str) -> String {
+        if self.chain.len() == CHECK_DIGITS {
+            self.id(unique)
+        } else {
+            [ID_PREFIX, WITHHELD, unique].concat()
+        }
+    }
+}
+
+/// Reads a request of `client`.
+pub fn accept(
+    request: &Request<'_>,
+    client: &Grant,
+    aliases: &Aliases,
+    entropy: &Entropy,
+) -> Result<AcceptedResponse, Failure> {
+    let json = Json::read(request.body)?;
+    let mut body = Body::parse(&json)?;
+    check_supported(&body)?;
+    let call = body.take_call(client.tools)?;
+    let format = body.take_instruction(call.as_ref())?;
+    let echo = echo(&body)?;
+    let previous_id = body
+        .previous_response_id
+        .as_deref()
+        .filter(|id| !id.is_empty());
+    let previous = previous_id
+        .map(|id| Origin::of(&client.id, id))
+        .transpose()?;
+    let ignored = body.ignored();
+    let (messages, reference) = messages(body.input.take(), &client.id)?;
+    let origin = previous
+        .as_ref()
+        .or(reference.as_ref().map(|reference| &reference.origin));
+    let asked = TurnRequest {
+        field: Field::Input,
+        model: body.model.as_deref(),
+        instructions: body.instructions.as_deref(),
+        messages: &messages,
+        user: body.user.as_deref(),
+        previous: match origin {
+            Some(Origin::Unnamed(nonce)) => Some(Session::fresh(&client.id, nonce)),
+            _ => None,
+        },
+        unshown: reference
+            .as_ref()
+            .map(|reference| unknown_item(reference.index)),
+        metadata: body.client_metadata,
+        format,
+        delivery: if body.stream.unwrap_or(false) {
+            Delivery::Stream {
+                include_usage: true,
+            }
+        } else {
+            Delivery::Whole
+        },
+        ignored,
+    };
+    let accepted = accept_turn(request, asked, client, aliases, entropy)?;
+    let place = Place {
+        client,
+        user: body.user.as_deref(),
+        accepted: &accepted,
+    };
+    // A UI task does not go to a conversation's session.
+    if let Some(previous) = previous.as_ref().filter(|_| !accepted.is_ui_task) {
+        place.check_previous(previous)?;
+    }
+    if let Some(reference) = &reference
+        && !place.is_of(&reference.origin)
+    {
+        return Err(unknown_item(reference.index));
+    }
+    let chain = place.chain(origin);
+    Ok(AcceptedResponse {
+        accepted: Accepted { call, ..accepted },
+        previous: previous_id.map(str::to_owned),
+        echo,
+        chain,
+    })
+}
+
+/// The session that a request goes to.
+struct Place<'a> {
+    client: &'a Grant,
+    user: Option<&'a str>,
+    accepted: &'a Accepted,
+}
+
+impl Place<'_> {
+    /// Returns true if the session is the one that an id came from.
+    fn is_of(&self, origin: &Origin) -> bool {
+        let session = &self.accepted.turn.session;
+        let has_user = self.user.is_some_and(|user| !user.trim().is_empty());
+        match origin {
+            Origin::Unnamed(nonce) => {
+                !has_user && *session == Session::fresh(&self.client.id, nonce)
+            }
+            Origin::Named(check) => {
+                self.accepted.nonce.is_none()
+                    && *check == check_digits(&self.client.id, session.name().as_bytes())
+            }
+        }
+    }
+
+    fn check_previous(&self, previous: &Origin) -> Result<(), Failure> {
+        if self.is_of(previous) {
+            return Ok(());
+        }
+        let problem = match previous {
+            Origin::Named(_) if self.accepted.nonce.is_some() => {
+                "That response's session was named by a header or by `user`; send the same name to \
+                 continue there."
+            }
+            Origin::Named(_) => {
+                "That response came from another session than the one that a header or `user` \
+                 names."
+            }
+            Origin::Unnamed(_) => {
+                "That response's session has no name; send neither `user` nor a header that names \
+                 another one."
+            }
+        };
+        Err(Failure::invalid("previous_response_id", problem))
+    }
+
+    /// Returns the part of the response's id that names the session.
+    fn chain(&self, origin: Option<&Origin>) -> String {
+        let client = &self.client.id;
+        let session = &self.accepted.turn.session;
+        match (origin, self.accepted.nonce) {
+            (Some(Origin::Unnamed(nonce)), _) if !self.accepted.is_ui_task => chain(client, nonce),
+            (_, Some(nonce)) if !self.accepted.is_ui_task => chain(client, &nonce),
+            _ => check_digits(client, session.name().as_bytes()),
+        }
+    }
+}
+
+/// Refuses requests that cannot be fulfilled here, instead of doing half of them.
+fn check_supported(body: &Body<'_>) -> Result<(), Failure> {
+    if body.background == Some(true) {
+        return Err(Failure::invalid(
+            "background",
+            "Responses are not stored here, so none can be made in the background; use `stream`.",
+        ));
+    }
+    match body.stored() {
+        Some(field) => Err(Failure::invalid(
+            field,
+            "Neither conversations nor prompts are stored here. Continue with \
+             `previous_response_id` or `user`; send `instructions` and `input`.",
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,463 @@
+//! Writes a response of the Responses API for the client: as server-sent events, or as one object.
+//!
+//! Source of the shapes: OpenAI's API reference (`response`, its streaming events) and the decoders
+//! of the official SDKs, Codex and the Agents SDK. Events have an `event:` line, as OpenAI's have.
+//! `data` repeats it in its `type`, which all of those clients read.
+
+use super::echo::Echo;
+use super::object::{
+    ALWAYS, ALWAYS_AFTER_TEXT, CALL_ID_DIGITS, End, Item, Kind, PLAIN_TEXT, Status, UsageObject,
+    status, write_part,
+};
+use crate::http::sse;
+use crate::openai::delivery::Delivery;
+use crate::openai::error::{ErrorBody, failed_response_code};
+use crate::openai::forced::ForcedCall;
+use crate::openai::json::write::write_json;
+use crate::turn::{Answer, Finish};
+
+/// Begins a stream, and is repeated while it is silent.
+const PROGRESS_EVENT: &str = "response.in_progress";
+
+/// The fields of a response that are known when its request is accepted.
+#[derive(Debug, Clone)]
+pub struct ResponseFields {
+    pub ids: Ids,
+    /// The ids of a response that must not name its session.
+    pub unnamed_ids: Ids,
+    /// The `previous_response_id` of the request, echoed.
+    pub previous: Option<String>,
+    /// The model of the request, echoed.
+    pub model: String,
+    /// Seconds since the Unix epoch.
+    pub created_s: u64,
+    pub echo: Echo,
+}
+
+/// The ids of a response and of its items.
+#[derive(Debug, Clone)]
+pub struct Ids {
+    pub response: String,
+    /// The part of the items' ids between their prefix and their number. No other response has it.
+    pub items: String,
+}
+
+/// The state of one response: its fields, and its items so far.
+#[derive(Debug, Clone)]
+pub struct ResponsesWriter {
+    delivery: Delivery,
+    fields: ResponseFields,
+    /// Seconds since the Unix epoch, once the response is complete.
+    completed_s: Option<u64>,
+    /// The number of the next event.
+    sequence: u64,
+    items: Vec<Item>,
+    /// The call that the answer becomes.
+    call: Option<ForcedCall>,
+}
+
+impl ResponsesWriter {
+    pub fn new(delivery: Delivery, fields: ResponseFields) -> Self {
+        Self {
+            delivery,
+            fields,
+            completed_s: None,
+            sequence: 0,
+            items: Vec::new(),
+            call: None,
+        }
+    }
+
+    /// Makes the answer a call.
+    #[must_use]
+    pub fn calling(mut self, call: Option<ForcedCall>) -> Self {
+        self.call = call;
+        self
+    }
+
+    pub(crate) fn is_call(&self) -> bool {
+        self.call.is_some()
+    }
+
+    pub(crate) fn call(&mut self) -> Option<&mut ForcedCall> {
+        self.call.as_mut()
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.delivery.is_stream()
+    }
+
+    /// Takes the ids that do not name the session. Nothing of the response may have been written.
+    pub(crate) fn withhold_session(&mut self) {
+        self.fields.ids = self.fields.unnamed_ids.clone();
+    }
+
+    /// Writes the first events.
+    pub(crate) fn begin(&mut self, out: &mut Vec<u8>) {
+        if self.is_stream() {
+            self.event("response.created", out, &|this, out| {
+                this.write_response(None, out);
+            });
+            self.beat(out);
+        }
+    }
+
+    /// Repeats that the response is in progress. A comment is not enough, because Codex counts only
+    /// events: after 300 s without one it sends its request again, and a run can be silent for
+    /// longer. The event is one that every client knows, because some fail on others. Source: codex
+    /// 0.171.0 with a shorter `stream_idle_timeout_ms`, measured.
+    pub(crate) fn beat(&mut self, out: &mut Vec<u8>) {
+        self.event(PROGRESS_EVENT, out, &|this, out| {
+            this.write_response(None, out);
+        });
+    }
+
+    /// Writes the next piece of the answer.
+    pub(crate) fn text(&mut self, text: &str, out: &mut Vec<u8>) {
+        if let Some(call) = &mut self.call {
+            call.push(text);
+            return;
+        }
+        self.push(Kind::Message, text, out);
+    }
+
+    /// Writes the next piece of the model's thoughts.
+    pub(crate) fn thought(&mut self, thought: &str, out: &mut Vec<u8>) {
+        self.push(Kind::Reasoning, thought, out);
+    }
+
+    /// Ends an answer that is complete, or that reached the model's length limit. `now_s` is in
+    /// seconds since the Unix epoch.
+    pub(crate) fn finish(&mut self, answer: &Answer, now_s: u64, out: &mut Vec<u8>) {
+        if let Some(call) = &self.call {
+            let arguments = call.arguments().to_owned();
+            self.completed_s = Some(now_s);
+            self.write_call(&arguments, out);
+            // Arguments that fit their schema are complete.
+            let answer = Answer {
+                finish: Finish::Stop,
+                ..*answer
+            };
+            return self.end(End::Answer(&answer), out);
+        }
+        // An empty answer is still a message.
+        if !self.items.iter().any(|item| item.kind == Kind::Message) {
+            self.open(Kind::Message, out);
+        }
+        let status = match answer.finish {
+            Finish::Stop => Status::Completed,
+            Finish::Length => Status::Incomplete,
+        };
+        self.completed_s = (status == Status::Completed).then_some(now_s);
+        self.close(status, out);
+        self.end(End::Answer(answer), out);
+    }
+
+    fn write_call(&mut self, arguments: &str, out: &mut Vec<u8>) {
+        self.close(Status::Completed, out);
+        self.items.push(Item {
+            kind: Kind::Call,
+            text: arguments.to_owned(),
+        });
+        self.item_event("response.output_item.added", Status::InProgress, out);
+        for (name, field) in [("delta", "delta"), ("done", "arguments")] {
+            self.event(
+                &["response.", Kind::Call.part(), ".", name].concat(),
+                out,
+                &|this, out| {
+                    let index = this.last_index();
+                    out.extend_from_slice(br#""item_id":"#);
+                    write_json(out, &this.item_id(index, Kind::Call));
+                    out.extend_from_slice(br#","output_index":"#);
+                    write_json(out, &index);
+                    out.push(b',');
+                    if field == "arguments" {
+                        out.extend_from_slice(br#""name":"#);
+                        write_json(out, this.call_name());
+                        out.push(b',');
+                    }
+                    write_json(out, field);
+                    out.push(b':');
+                    write_json(out, arguments);
+                },
+            );
+        }
+        self.item_event("response.output_item.done", Status::Completed, out);
+    }
+
+    fn call_name(&self) -> &str {
+        self.call.as_ref().map_or("", ForcedCall::name)
+    }
+
+    /// Ends an answer that broke off after its head was sent. A stream ends with two events, as
+    /// OpenAI's do: `error`, on which the official SDKs throw, and `response.failed`, which Codex
+    /// reads.
+    pub(crate) fn fail(&mut self, error: &ErrorBody, out: &mut Vec<u8>) {
+        if self.is_stream() {
+            self.event("error", out, &|_, out| {
+                out.extend_from_slice(br#""code":"#);
+                write_json(out, error.code);
+                out.extend_from_slice(br#","message":"#);
+                write_json(out, &error.message);
+                out.extend_from_slice(br#","param":"#);
+                write_json(out, &error.param);
+                out.extend_from_slice(br#","error":"#);
+                write_json(out, error);
+            });
+        }
+        self.end(End::Error(error), out);
+    }
+
+    fn end(&mut self, end: End<'_>, out: &mut Vec<u8>) {
+        if self.is_stream() {
+            let name = match status(Some(end)) {
+                Status::Failed => "response.failed",
+                Status::Incomplete => "response.incomplete",
+                _ => "response.completed",
+            };
+            self.event(name, out, &|this, out| this.write_response(Some(end), out));
+        } else {
+            self.write_object(Some(end), out);
+        }
+    }
+
+    fn push(&mut self, kind: Kind, text: &str, out: &mut Vec<u8>) {
+        if self.items.last().is_none_or(|item| item.kind != kind) {
+            self.close(Status::Completed, out);
+            self.open(kind, out);
+        }
+        if let Some(item) = self.items.last_mut() {
+            item.text.push_str(text);
+        }
+        self.part_event(kind, "delta", out, &|out| {
+            out.extend_from_slice(br#""delta":"#);
+            write_json(out, text);
+        });
+    }
+
+    fn open(&mut self, kind: Kind, out: &mut Vec<u8>) {
+        self.items.push(Item {
+            kind,
+            text: String::new(),
+        });
+        self.item_event("response.output_item.added", Status::InProgress, out);
+        self.content_event("response.content_part.added", "", out);
+    }
+
+    /// Writes that the last item is complete.
+    fn close(&mut self, status: Status, out: &mut Vec<u8>) {
+        let Some(Item { kind, text }) = self.items.last().cloned().filter(|_| self.is_stream())
+        else {
+            return;
+        };
+        self.part_event(kind, "done", out, &|out| {
+            out.extend_from_slice(br#""text":"#);
+            write_json(out, &text);
+        });
+        self.content_event("response.content_part.done", &text, out);
+        self.item_event("response.output_item.done", status, out);
+    }
+
+    /// Writes an event about the last item.
+    fn item_event(&mut self, name: &str, status: Status, out: &mut Vec<u8>) {
+        self.event(name, out, &|this, out| {
+            out.extend_from_slice(br#""output_index":"#);
+            write_json(out, &this.last_index());
+            out.extend_from_slice(br#","item":"#);
+            if let Some(item) = this.items.last() {
+                this.write_item(this.last_index(), item, status, out);
+            }
+        });
+    }
+
+    /// Writes an event about the content of the last item.
+    fn content_event(&mut self, name: &str, text: &str, out: &mut Vec<u8>) {
+        self.event(name, out, &|this, out| {
+            this.write_place(out);
+            out.extend_from_slice(br#","part":"#);
+            if let Some(item) = this.items.last() {
+                write_part(item.kind, text, out);
+            }
+        });
+    }
+
+    /// Writes an event about the text of the last item.
+    fn part_event(
+        &mut self,
+        kind: Kind,
+        what: &str,
+        out: &mut Vec<u8>,
+        write: &dyn Fn(&mut Vec<u8>),
+    ) {
+        let name = ["response.", kind.part(), ".", what].concat();
+        self.event(&name, out, &|this, out| {
+            this.write_place(out);
+            out.push(b',');
+            write(out);
+            if kind == Kind::Message {
+                out.extend_from_slice(br#","logprobs":[]"#);
+            }
+        });
+    }
+
+    /// Writes one event, if the answer is a stream.
+    fn event(&mut self, name: &str, out: &mut Vec<u8>, write: &dyn Fn(&Self, &mut Vec<u8>)) {
+        if !self.is_stream() {
+            return;
+        }
+        let sequence = self.sequence;
+        self.sequence = sequence.saturating_add(1);
+        sse::named(out, name, |out| {
+            out.extend_from_slice(br#"{"type":"#);
+            write_json(out, name);
+            out.extend_from_slice(br#","sequence_number":"#);
+            write_json(out, &sequence);
+            out.push(b',');
+            write(self, out);
+            out.push(b'}');
+        });
+    }
+
+    fn last_index(&self) -> usize {
+        self.items.len().saturating_sub(1)
+    }
+
+    fn item_id(&self, index: usize, kind: Kind) -> String {
+        let prefix = match kind {
+            Kind::Message => "msg",
+            Kind::Reasoning => "rs",
+            Kind::Call => "fc",
+        };
+        format!("{prefix}_{}_{index}", self.fields.ids.items)
+    }
+
+    /// Writes the place of the last item's text.
+    fn write_place(&self, out: &mut Vec<u8>) {
+        let index = self.last_index();
+        let kind = self.items.last().map_or(Kind::Message, |item| item.kind);
+        out.extend_from_slice(br#""item_id":"#);
+        write_json(out, &self.item_id(index, kind));
+        out.extend_from_slice(br#","output_index":"#);
+        write_json(out, &index);
+        out.extend_from_slice(br#","content_index":0"#);
+    }
+
+    fn write_item(&self, index: usize, item: &Item, status: Status, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"id":"#);
+        write_json(out, &self.item_id(index, item.kind));
+        let head: &[u8] = match item.kind {
+            Kind::Message => br#","type":"message","role":"assistant","status":"#,
+            Kind::Reasoning => br#","type":"reasoning","summary":[],"status":"#,
+            Kind::Call => br#","type":"function_call","status":"#,
+        };
+        out.extend_from_slice(head);
+        write_json(out, status.name());
+        if item.kind == Kind::Call {
+            let unique = &self.fields.ids.items;
+            let digits = unique.get(unique.len().saturating_sub(CALL_ID_DIGITS)..);
+            out.extend_from_slice(br#","call_id":"#);
+            write_json(out, &["call_", digits.unwrap_or(unique)].concat());
+            out.extend_from_slice(br#","name":"#);
+            write_json(out, self.call_name());
+            out.extend_from_slice(br#","arguments":"#);
+            write_json(
+                out,
+                if status == Status::InProgress {
+                    ""
+                } else {
+                    &item.text
+                },
+            );
+            out.push(b'}');
+            return;
+        }
+        out.extend_from_slice(br#","content":["#);
+        if status != Status::InProgress {
+            write_part(item.kind, &item.text, out);
+        }
+        out.extend_from_slice(b"]}");
+    }
+
+    fn write_response(&self, end: Option<End<'_>>, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#""response":"#);
+        self.write_object(end, out);
+    }
+
+    fn write_object(&self, end: Option<End<'_>>, out: &mut Vec<u8>) {
+        let status = status(end);
+        out.extend_from_slice(br#"{"id":"#);
+        write_json(out, &self.fields.ids.response);
+        out.extend_from_slice(br#","object":"response","created_at":"#);
+        write_json(out, &self.fields.created_s);
+        out.extend_from_slice(br#","completed_at":"#);
+        write_json(out, &self.completed_s);
+        out.extend_from_slice(br#","status":"#);
+        write_json(out, status.name());
+        out.extend_from_slice(br#","error":"#);
+        match end {
+            Some(End::Error(error)) => {
+                out.extend_from_slice(br#"{"code":"#);
+                // Clients do not repeat a whole response, so its code stays.
+                write_json(
+                    out,
+                    if self.is_stream() {
+                        failed_response_code(error.code)
+                    } else {
+                        error.code
+                    },
+                );
+                out.extend_from_slice(br#","message":"#);
+                write_json(out, &error.message);
+                out.push(b'}');
+            }
+            _ => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(match status {
+            Status::Incomplete => {
+                br#","incomplete_details":{"reason":"max_output_tokens"},"model":"#.as_slice()
+            }
+            _ => br#","incomplete_details":null,"model":"#,
+        });
+        write_json(out, &self.fields.model);
+        out.extend_from_slice(br#","previous_response_id":"#);
+        write_json(out, &self.fields.previous);
+        out.extend_from_slice(br#","output":["#);
+        if end.is_some() {
+            self.write_items(status, out);
+        }
+        out.extend_from_slice(br#"],"usage":"#);
+        match end {
+            Some(End::Answer(answer)) => write_json(out, &UsageObject::from(&answer.usage)),
+            _ => out.extend_from_slice(b"null"),
+        }
+        let echo = &self.fields.echo;
+        out.extend_from_slice(br#","metadata":"#);
+        write_json(out, &echo.metadata);
+        out.extend_from_slice(br#","safety_identifier":"#);
+        write_json(out, &echo.safety_identifier);
+        out.extend_from_slice(br#","prompt_cache_key":"#);
+        write_json(out, &echo.prompt_cache_key);
+        out.extend_from_slice(ALWAYS);
+        out.extend_from_slice(echo.text_format.as_deref().unwrap_or(PLAIN_TEXT).as_bytes());
+        out.extend_from_slice(ALWAYS_AFTER_TEXT);
+    }
+
+    /// Writes all items. All but the last are complete.
+    fn write_items(&self, status: Status, out: &mut Vec<u8>) {
+        for (index, item) in self.items.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            let is_cut = index == self.last_index() && status != Status::Completed;
+            let status = if is_cut {
+                Status::Incomplete
+            } else {
+                Status::Completed
+            };
+            self.write_item(index, item, status, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+use super::*;
+
+const FIRST: Entropy = Entropy {
+    run: [1; 16],
+    session: [2; 16],
+};
+const SECOND: Entropy = Entropy {
+    run: [3; 16],
+    session: [4; 16],
+};
+
+fn key_id(id: &str) -> KeyId {
+    KeyId::parse(id).unwrap()
+}
+
+fn fingerprint(body: &str) -> Fingerprint {
+    Fingerprint::of(&[], std::iter::empty(), body.as_bytes())
+}
+
+fn recalled(requests: &mut Requests, body: &str, attempt: u32, now_ms: u64) -> Option<[u8; 16]> {
+    let (entropy, hearing) = requests
+        .recall(&key_id("phone"), &fingerprint(body), attempt, now_ms)
+        .unwrap()?;
+    hearing.end(true, true, now_ms);
+    Some(entropy.run)
+}
+
+#[test]
+fn a_later_attempt_gets_what_the_earlier_one_got() {
+    let mut requests = Requests::default();
+    let _live = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
+    assert_eq!(
+        recalled(&mut requests, "a", 0, 1),
+        None,
+        "the same attempt is another request"
+    );
+    assert_eq!(recalled(&mut requests, "b", 1, 1), None);
+    assert!(
+        requests
+            .recall(&key_id("bot"), &fingerprint("a"), 1, 1)
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(recalled(&mut requests, "a", 1, 1), Some(FIRST.run));
+    assert_eq!(recalled(&mut requests, "a", 1, 1), None, "each only once");
+    assert_eq!(recalled(&mut requests, "a", 2, 2), Some(FIRST.run));
+}
+
+#[test]
+fn two_equal_requests_are_each_repeated_by_themselves() {
+    let mut requests = Requests::default();
+    let _first = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
+    let _second = requests.remember(&key_id("phone"), fingerprint("a"), 0, SECOND, 0);
+    let runs = [1, 1].map(|attempt| recalled(&mut requests, "a", attempt, 1).unwrap());
+    assert_eq!(runs, [SECOND.run, FIRST.run]);
+}
+
+/// A request whose end was sent.
+fn sent(requests: &mut Requests, entropy: Entropy, now_ms: u64) {
+    let hearing = requests.remember(&key_id("phone"), fingerprint("a"), 0, entropy, now_ms);
+    hearing.end(true, false, now_ms);
+}
+
+#[test]
+fn an_end_that_got_lost_can_be_asked_for_by_a_later_attempt_but_not_for_long() {
+    let mut requests = Requests::default();
+    sent(&mut requests, FIRST, 1);
+    assert_eq!(
+        recalled(&mut requests, "a", 0, 2),
+        None,
+        "the same words again"
+    );
+    let (_, hearing) = requests
+        .recall(&key_id("phone"), &fingerprint("a"), 1, SENT_MS)
+        .unwrap()
+        .unwrap();
+    hearing.end(true, false, SENT_MS);
+    drop(hearing);
+    assert_eq!(recalled(&mut requests, "a", 2, 2 * SENT_MS), None);
+}
+
+#[test]
+fn words_that_are_said_anew_are_not_answered_with_what_was_heard_before() {
+    let mut requests = Requests::default();
+    // At the second attempt no run was started.
+    sent(&mut requests, FIRST, 0);
+    requests
+        .remember(&key_id("phone"), fingerprint("a"), 0, SECOND, 1)
+        .end(false, false, 2);
+    assert_eq!(recalled(&mut requests, "a", 1, 3), None);
+    // The second attempt was refused before it was read.
+    sent(&mut requests, FIRST, 4);
+    requests.refused(&key_id("bot"), 0);
+    requests.refused(&key_id("phone"), 1);
+    assert_eq!(requests.0.len(), 1, "a refused retry forgets nothing");
+    requests.refused(&key_id("phone"), 0);
+    assert_eq!(recalled(&mut requests, "a", 1, 5), None);
+}
+
+#[test]
+fn one_whose_client_left_is_remembered_for_a_while() {
+    let mut requests = Requests::default();
+    let hearing = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
+    hearing.end(true, true, 100_000);
+    drop(hearing);
+    assert_eq!(recalled(&mut requests, "a", 1, 239_999), Some(FIRST.run));
+    assert_eq!(
+        requests
+            .recall(&key_id("phone"), &fingerprint("a"), 2, MEMORY_MS)
+            .err(),
+        Some(Failure::RunInProgress)
+    );
+    assert_eq!(recalled(&mut requests, "a", 3, 239_999 + MEMORY_MS), None);
+}
+
+#[test]
+fn a_run_that_the_gateway_may_have_forgotten_is_not_asked_for_again() {
+    let mut requests = Requests::default();
+    let _live = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
+    let late = requests.recall(&key_id("phone"), &fingerprint("a"), 1, MEMORY_MS);
+    assert_eq!(late.err(), Some(Failure::RunInProgress));
+    let _keyed = requests
+        .remember_keyed(&key_id("phone"), "run", fingerprint("a"), FIRST, 0)
+        .unwrap();
+    let late = requests.remember_keyed(&key_id("phone"), "run", fingerprint("a"), FIRST, MEMORY_MS);
+    assert_eq!(late.err(), Some(Failure::RunInProgress));
+}
+
+#[test]
+fn a_run_is_shared_while_two_hear_it() {
+    let mut requests = Requests::default();
+    let first = requests
+        .remember_keyed(&key_id("phone"), "run", fingerprint("a"), FIRST, 0)
+        .unwrap();
+    assert!(!first.is_shared());
+    let second = requests
+        .remember_keyed(&key_id("phone"), "run", fingerprint("a"), FIRST, 1)
+        .unwrap();
+    assert!(first.is_shared() && second.is_shared());
+    drop(first);
+    assert!(!second.is_shared());
+}
+
+#[test]
+fn a_key_comes_with_one_body_only_until_it_turns_out_that_nothing_was_started() {
+    let mut requests = Requests::default();
+    let phone = key_id("phone");
+    let hearing = requests
+        .remember_keyed(&phone, "run", fingerprint("a"), FIRST, 0)
+        .unwrap();
+    let other = requests.remember_keyed(&phone, "run", fingerprint("b"), FIRST, 1);
+    assert_eq!(other.err(), Some(Failure::IdempotencyKeyReused));
+    assert!(
+        requests
+            .remember_keyed(&phone, "other", fingerprint("b"), FIRST, 1)
+            .is_ok()
+    );
+    hearing.end(true, false, 1);
+    assert!(
+        requests
+            .remember_keyed(&phone, "run", fingerprint("b"), FIRST, 1)
+            .is_err()
+    );
+    hearing.end(false, false, 1);
+    assert!(
+        requests
+            .remember_keyed(&phone, "run", fingerprint("b"), FIRST, 1)
+            .is_ok()
+    );
+}
+
+#[test]
+fn one_keys_flood_drives_out_nobody_elses_memory() {
+    let mut requests = Requests::default();
+    let mut live = vec![requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0)];
+    for n in 0..2 * MAX_REQUESTS {
+        live.push(requests.remember(&key_id("bot"), fingerprint(&n.to_string()), 0, FIRST, 0));
+    }
+    assert_eq!(requests.0.len(), 1 + MAX_REQUESTS_OF_KEY);
+    assert_eq!(recalled(&mut requests, "a", 1, 1), Some(FIRST.run));
+}
+
+#[test]
+fn what_makes_a_request_another_one_is_in_its_fingerprint() {
+    let of = |headers: &[(&str, &str)], body: &str| {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Fingerprint::of(&["x-trip".to_owned()], headers, body.as_bytes())
+    };
+    let none = of(&[], "a");
+    assert_ne!(none, of(&[], "b"));
+    for name in [
+        "x-openclaw-agent-id",
+        "x-openclaw-session-key",
+        "x-trip",
+        "x-openwebui-user-email",
+        "x-openwebui-chat-id",
+        "x-librechat-conversation",
+        "x_user_id",
+        "x-forwarded-user",
+        "cf-connecting-ip",
+    ] {
+        assert_ne!(none, of(&[(name, "v")], "a"), "{name}");
+        assert_ne!(of(&[(name, "w")], "a"), of(&[(name, "v")], "a"), "{name}");
+    }
+    for name in [
+        "x-stainless-retry-count",
+        "traceparent",
+        "cf-ray",
+        "x-request-id",
+        "x-forwarded-for",
+    ] {
+        assert_eq!(none, of(&[(name, "v")], "a"), "{name}");
+    }
+    assert_eq!(
+        of(&[("x-a-user", "1"), ("x-b-user", "2")], "a"),
+        of(&[("x-b-user", "2"), ("x-a-user", "1")], "a")
+    );
+}
+
+#[test]
+fn a_caller_is_the_same_one_at_another_address_and_another_one_under_another_name() {
+    let of = |name: &str, value: &str| {
+        Fingerprint::of_caller(
+            &["x-trip".to_owned()],
+            std::iter::once((name.to_owned(), value.to_owned())),
+        )
+    };
+    assert_eq!(
+        of("cf-connecting-ip", "192.0.2.1"),
+        of("cf-connecting-ip", "192.0.2.2")
+    );
+    for name in [
+        "x-forwarded-user",
+        "thread-id",
+        "x-trip",
+        "x-openwebui-user-id",
+    ] {
+        assert_ne!(of(name, "1"), of(name, "2"), "{name}");
+    }
+}
+
+#[test]
+fn one_answer_names_the_session_of_requests_that_only_look_alike() {
+    let mut requests = Requests::default();
+    let first = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
+    assert!(first.may_name_session());
+    // The first exchange's client may be gone: the client that retries is more likely to be
+    // connected.
+    let (_, second) = requests
+        .recall(&key_id("phone"), &fingerprint("a"), 1, 1)
+        .unwrap()
+        .unwrap();
+    assert!(second.may_name_session() && !first.may_name_session());
+    first.named_session();
+    second.named_session();
+    let (_, third) = requests
+        .recall(&key_id("phone"), &fingerprint("a"), 2, 2)
+        .unwrap()
+        .unwrap();
+    assert!(second.may_name_session() && !third.may_name_session());
+}
+
+#[test]
+fn requests_under_one_key_share_their_session() {
+    let mut requests = Requests::default();
+    let phone = key_id("phone");
+    let first = requests
+        .remember_keyed(&phone, "run", fingerprint("a"), FIRST, 0)
+        .unwrap();
+    first.named_session();
+    let second = requests
+        .remember_keyed(&phone, "run", fingerprint("a"), FIRST, 1)
+        .unwrap();
+    assert!(first.may_name_session() && second.may_name_session());
+}
