@@ -1,45 +1,49 @@
-//! Carries out what an exchange says: between the gateway's socket, the client's response, and the clock.
+//! Carries out the outputs of an exchange, between the gateway's socket, the client's response, and
+//! the clock.
 //!
-//! Everything is a plain closure that calls [`Relay::handle`]: no stream and no future per message, and the bytes of one turn leave
-//! in one piece. The closures hold the relay and the relay holds them; the end of the exchange takes them apart.
+//! Every handler is a plain closure that calls [`Relay::handle`]: there is no stream and no future
+//! per message, and the bytes of one turn are sent in one piece. The closures hold the relay and
+//! the relay holds them; the end of the exchange breaks this circle.
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 
 use clawfront_core::config::Config;
-use clawfront_core::error::Failure;
 use clawfront_core::exchange::{Exchange, Input, Outcome, Output};
+use clawfront_core::failure::Failure;
+use clawfront_core::http::head::{Head, ResponseMeta};
 use clawfront_core::log::Line;
+use clawfront_core::openai::error::refuse;
 use clawfront_core::repeat::Hearing;
-use clawfront_core::respond::{Common, Head};
 use js_sys::{Function, Object, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
-    AbortSignal, ByteLengthQueuingStrategy, CloseEvent, Event, EventTarget, QueuingStrategyInit, ReadableStream,
-    ReadableStreamDefaultController,
+    AbortSignal, ByteLengthQueuingStrategy, CloseEvent, Event, EventTarget, QueuingStrategyInit,
+    ReadableStream, ReadableStreamDefaultController,
 };
 use worker::WebSocket;
 use worker::js_sys::futures::{JsFuture, spawn_local};
 
-use crate::frames::Frames;
-use crate::lifeline::Lifeline;
 use crate::limits::Slot;
-use crate::listener::{Deferred, Listener};
-use crate::socket::Socket;
-use crate::{now_ms, respond, upgrade};
+use crate::runtime::clock::now_ms;
+use crate::runtime::frames::Frames;
+use crate::runtime::listener::{Deferred, Listener};
+use crate::runtime::panic_guard::PanicGuard;
+use crate::runtime::socket::Socket;
+use crate::runtime::{response, upgrade};
 
-/// What is kept for a client that has not read it, in bytes, and what comes with one frame beyond that.
+/// Most bytes that are kept for a client that has not read them yet; one frame may exceed it.
 const MAX_BUFFERED_BYTES: u32 = 1024 * 1024;
 
-/// Bytes of the body that leave although more may come in the same turn.
+/// Number of gathered bytes that are sent at once, although more may arrive in the same turn.
 const FLUSH_BYTES: usize = 16 * 1024;
 
 /// Close code of a socket that failed without a close frame (RFC 6455 section 7.4.1).
 const ABNORMAL_CLOSURE: u16 = 1006;
 
-/// One exchange at work.
+/// One exchange in progress.
 #[derive(Clone)]
 pub(crate) struct Relay(Rc<RefCell<Inner>>);
 
@@ -51,58 +55,71 @@ struct Inner {
     exchange: Exchange,
     config: Rc<Config>,
     line: Line,
-    /// Given back at the end.
+    /// Released at the end.
     slot: Option<Slot>,
-    /// Its share in the run, which others may hear, too.
+    /// This exchange's share in the run. Other exchanges may also have one.
     hearing: Option<Hearing>,
     output: Output,
     socket: Option<Socket>,
-    /// Counts the connections: what comes of any but the last is dropped.
+    /// Counts the connections: events of all but the last are dropped.
     connection: u32,
-    /// Of the response's body, once the response began.
+    /// The controller of the response's body, once the response has begun.
     body: Option<ReadableStreamDefaultController>,
-    /// Bytes of the body that have not left yet: to pass one on costs as much as all else that is done for a delta, so what a burst
-    /// brings within a millisecond leaves together.
+    /// Bytes of the body that are not sent yet. Passing on one piece costs as much as all other
+    /// work for a delta. So the pieces that arrive within a millisecond are sent together.
     gathered: Vec<u8>,
-    /// When bytes left last.
+    /// The time of the last flush.
     flushed_ms: u64,
-    /// Lets what is gathered leave in the next turn.
+    /// Sends the gathered bytes in the next turn.
     flush: Option<Flush>,
     response: Deferred,
     responded: bool,
     ended: Deferred,
     timer: Option<Timer>,
-    /// What listens to the client.
+    /// Listeners for the client's events.
     listeners: Vec<Listener>,
-    /// For the case of a panic.
-    lifeline: Lifeline,
-    /// The lifeline knows how to stop the run.
-    has_last_words: bool,
-    /// Another connection is to be made.
+    /// Ends the request after a panic.
+    panic_guard: PanicGuard,
+    /// The guard has the frames that stop the run.
+    has_abort_frames: bool,
+    /// Another connection is due.
     connects: bool,
     over: bool,
 }
 
-/// Why the client was not shown what was to be shown.
-enum Unshown {
-    /// It has not read what is there.
+/// The rest of a response's body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Follows,
+    Nothing,
+}
+
+/// The shares of an exchange in the isolate's counts, released at its end.
+pub(crate) struct Shares {
+    pub(crate) slot: Slot,
+    pub(crate) hearing: Hearing,
+}
+
+/// The reason why bytes could not be written to the client.
+enum WriteError {
+    /// The client has not read the earlier bytes.
     Full,
     Refused,
 }
 
-impl From<worker::Error> for Unshown {
+impl From<worker::Error> for WriteError {
     fn from(_: worker::Error) -> Self {
         Self::Refused
     }
 }
 
-impl From<JsValue> for Unshown {
+impl From<JsValue> for WriteError {
     fn from(_: JsValue) -> Self {
         Self::Refused
     }
 }
 
-/// A timer of 0 ms that is set again and again.
+/// A timer of 0 ms that is set repeatedly.
 struct Flush {
     id: Option<i32>,
     function: Function,
@@ -116,12 +133,17 @@ struct Timer {
 }
 
 impl Relay {
-    pub(crate) fn new(exchange: Exchange, config: Rc<Config>, line: Line, (slot, hearing): (Slot, Hearing)) -> Self {
+    pub(crate) fn new(
+        exchange: Exchange,
+        config: Rc<Config>,
+        line: Line,
+        Shares { slot, hearing }: Shares,
+    ) -> Self {
         Self(Rc::new(RefCell::new(Inner {
             exchange,
             config,
-            lifeline: Lifeline::new(&line.request_id),
-            has_last_words: false,
+            panic_guard: PanicGuard::new(&line.request_id),
+            has_abort_frames: false,
             line,
             slot: Some(slot),
             hearing: Some(hearing),
@@ -142,22 +164,27 @@ impl Relay {
         })))
     }
 
-    /// The response, once it begins. Of a client that left before, it is one that nobody reads.
-    pub(crate) fn response(&self) -> impl Future<Output = worker::Result<web_sys::Response>> + 'static {
+    /// Returns the response once it begins. If the client left before, it is a response that is
+    /// never read.
+    pub(crate) fn response(
+        &self,
+    ) -> impl Future<Output = worker::Result<web_sys::Response>> + 'static {
         let response = JsFuture::from(self.0.borrow().response.promise.clone());
         async move { Ok(response.await?.dyn_into()?) }
     }
 
-    /// When all is done: the body is complete or given up, the gateway's socket is closed.
+    /// Resolves when all work is done: the body is complete or given up, and the gateway's socket
+    /// is closed.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + 'static {
         let ended = JsFuture::from(self.0.borrow().ended.promise.clone());
         async move {
-            // It is only ever resolved.
+            // The promise is never rejected.
             let _ = ended.await;
         }
     }
 
-    /// Watches for the client to hang up. The runtime tells only with the compatibility flag `enable_request_signal`.
+    /// Watches for a hang-up of the client. The runtime signals it only with the compatibility flag
+    /// `enable_request_signal`.
     pub(crate) fn watch(&self, signal: &AbortSignal) {
         if signal.aborted() {
             self.handle(Input::HungUp);
@@ -165,13 +192,13 @@ impl Relay {
         }
         let relay = self.clone();
         let mut inner = self.0.borrow_mut();
-        let listener = Listener::new(signal, "abort", &inner.lifeline, move |_: Event| {
+        let listener = Listener::new(signal, "abort", &inner.panic_guard, move |_: Event| {
             relay.handle(Input::HungUp);
         });
         inner.listeners.extend(listener);
     }
 
-    /// Connects to the gateway; all that follows comes by itself.
+    /// Connects to the gateway. The socket's events drive everything after that.
     pub(crate) async fn connect(&self) {
         let (config, connection) = {
             let mut inner = self.0.borrow_mut();
@@ -197,42 +224,60 @@ impl Relay {
     fn attach(&self, socket: WebSocket) {
         let target: &EventTarget = socket.as_ref().unchecked_ref();
         let mut inner = self.0.borrow_mut();
-        inner.lifeline.set_socket(socket.as_ref());
+        inner.panic_guard.set_socket(socket.as_ref());
         let relay = self.clone();
         let frames = Rc::new(Frames::new(&inner.exchange));
         let source = Rc::clone(&frames);
         let filter = |handler: &Function| source.filter(handler);
-        let message = Listener::filtered(target, "message", &inner.lifeline, filter, move |_: Event| {
-            frames.with(|frame, skipped| {
-                #[cfg(feature = "panics")]
-                crate::panics::look(crate::panics::AT_FRAME, frame.as_bytes());
-                relay.turn(|inner, now_ms| {
-                    inner.exchange.skip(skipped);
-                    inner.step(Input::Frame(frame), now_ms);
-                    frames.select(&inner.exchange);
-                    inner.perform(now_ms)
+        let message = Listener::filtered(
+            target,
+            "message",
+            &inner.panic_guard,
+            filter,
+            move |_: Event| {
+                frames.with(|frame, skipped| {
+                    #[cfg(feature = "panics")]
+                    crate::runtime::panics::look(
+                        crate::runtime::panics::AT_FRAME,
+                        frame.as_bytes(),
+                    );
+                    relay.turn(|inner, now_ms| {
+                        inner.exchange.skip(skipped);
+                        inner.step(Input::Frame(frame), now_ms);
+                        frames.select(&inner.exchange);
+                        inner.perform(now_ms)
+                    });
                 });
+            },
+        );
+        let relay = self.clone();
+        let close = Listener::new(
+            target,
+            "close",
+            &inner.panic_guard,
+            move |event: CloseEvent| {
+                relay.handle(Input::Closed { code: event.code() });
+            },
+        );
+        let relay = self.clone();
+        let error = Listener::new(target, "error", &inner.panic_guard, move |_: Event| {
+            relay.handle(Input::Closed {
+                code: ABNORMAL_CLOSURE,
             });
-        });
-        let relay = self.clone();
-        let close = Listener::new(target, "close", &inner.lifeline, move |event: CloseEvent| {
-            relay.handle(Input::Closed { code: event.code() });
-        });
-        let relay = self.clone();
-        let error = Listener::new(target, "error", &inner.lifeline, move |_: Event| {
-            relay.handle(Input::Closed { code: ABNORMAL_CLOSURE });
         });
         let accepted = socket.accept();
         let listeners = [message, close, error].into_iter().flatten().collect();
         inner.socket = Some(Socket { socket, listeners });
         drop(inner);
         if accepted.is_err() {
-            self.handle(Input::Closed { code: ABNORMAL_CLOSURE });
+            self.handle(Input::Closed {
+                code: ABNORMAL_CLOSURE,
+            });
         }
         self.set_timer();
     }
 
-    /// Lets the exchange take what happened, and carries out what it says.
+    /// Gives an input to the exchange, and carries out its output.
     fn handle(&self, input: Input<'_>) {
         self.turn(|inner, now_ms| {
             inner.step(input, now_ms);
@@ -240,20 +285,20 @@ impl Relay {
         });
     }
 
-    /// One turn, and all that follows from it.
-    fn turn(&self, act: impl FnOnce(&mut Inner, u64) -> Result<(), Unshown>) {
+    /// Runs one turn, and the turns that follow from it.
+    fn turn(&self, act: impl FnOnce(&mut Inner, u64) -> Result<(), WriteError>) {
         let mut inner = self.0.borrow_mut();
         if inner.over {
             return;
         }
         let now_ms = now_ms();
-        let unshown = match act(&mut inner, now_ms) {
+        let failed = match act(&mut inner, now_ms) {
             Ok(()) => None,
-            Err(Unshown::Full) => Some(Input::Overrun),
-            // The body takes no more: the client is gone.
-            Err(Unshown::Refused) => Some(Input::HungUp),
+            Err(WriteError::Full) => Some(Input::Overrun),
+            // The body accepts no more bytes, because the client has left.
+            Err(WriteError::Refused) => Some(Input::HungUp),
         };
-        if let Some(input) = unshown {
+        if let Some(input) = failed {
             inner.step(input, now_ms);
             let _ = inner.perform(now_ms);
         }
@@ -287,12 +332,12 @@ impl Relay {
                     if let Some(flush) = &mut inner.flush {
                         flush.id = None;
                     }
-                    inner.flush(now_ms, true)
+                    inner.flush(now_ms, Rest::Follows)
                 });
             });
             Flush {
                 id: None,
-                function: inner.lifeline.guard(callback.as_ref()),
+                function: inner.panic_guard.guard(callback.as_ref()),
                 _callback: callback,
             }
         });
@@ -303,29 +348,37 @@ impl Relay {
         }
     }
 
-    /// Sees to it that the exchange is woken in time. A timer that comes early only looks at the clock, so one is kept as long as it
-    /// is not late: deadlines mostly move away.
+    /// Sets the timer that wakes the exchange. A timer that is early only checks the clock, so it
+    /// is kept unless it is late: most deadlines move to a later time.
     fn set_timer(&self) {
         let mut inner = self.0.borrow_mut();
         let Some(wake_at_ms) = inner.exchange.wake_at_ms() else {
             return;
         };
-        if inner.timer.as_ref().is_some_and(|timer| timer.at_ms <= wake_at_ms) {
+        if inner
+            .timer
+            .as_ref()
+            .is_some_and(|timer| timer.at_ms <= wake_at_ms)
+        {
             return;
         }
         inner.timer = None;
         let relay = self.clone();
         let callback: Closure<dyn FnMut()> = Closure::new(move || {
-            // Taken first, so that the next one is set whatever happens; it lives until this call is over.
+            // Taken first, so that the next timer is set in every case. It lives until this call is
+            // over.
             let timer = relay.0.borrow_mut().timer.take();
             relay.handle(Input::Tick);
             drop(timer);
         });
         let delay_ms = i32::try_from(wake_at_ms.saturating_sub(now_ms())).unwrap_or(i32::MAX);
         let id = global()
-            .set_timeout_with_callback_and_timeout_and_arguments_0(&inner.lifeline.guard(callback.as_ref()), delay_ms)
+            .set_timeout_with_callback_and_timeout_and_arguments_0(
+                &inner.panic_guard.guard(callback.as_ref()),
+                delay_ms,
+            )
             .unwrap_or_default();
-        inner.lifeline.set_timer(id);
+        inner.panic_guard.set_timer(id);
         inner.timer = Some(Timer {
             id,
             at_ms: wake_at_ms,
@@ -341,14 +394,32 @@ impl Inner {
         }
         if let Some(hearing) = &self.hearing {
             self.exchange.share(hearing.is_shared());
+            if !hearing.may_name_session() {
+                self.exchange.withhold_session();
+            }
         }
         self.exchange
             .handle(input, &self.config.gateway, now_ms, &mut self.output);
-        if !self.has_last_words
-            && let Some(frames) = self.exchange.last_words()
+        if let (Some(hearing), Some(_)) = (&self.hearing, &self.output.head) {
+            hearing.named_session();
+        }
+        // Once the message was sent to the gateway, the exchange no longer holds it.
+        if let Some(slot) = self
+            .slot
+            .as_ref()
+            .filter(|_| self.exchange.may_have_started())
         {
-            self.has_last_words = true;
-            self.lifeline.set_last_words(frames);
+            slot.release_body();
+        }
+        if !self.has_abort_frames
+            && let Some(frames) = self.exchange.abort_frames()
+        {
+            self.has_abort_frames = true;
+            self.panic_guard.set_abort_frames(frames);
+            // The run was accepted: from here on the log line has content.
+            let mut line = self.line.begun(&self.exchange, &self.config.log_key);
+            line.duration_ms = now_ms.saturating_sub(line.time_ms);
+            worker::console_log!("{}", line.to_json());
         }
     }
 
@@ -357,11 +428,11 @@ impl Inner {
     }
 
     /// Carries out the output.
-    fn perform(&mut self, now_ms: u64) -> Result<(), Unshown> {
+    fn perform(&mut self, now_ms: u64) -> Result<(), WriteError> {
         let mut output = std::mem::take(&mut self.output);
         if let Some(Socket { socket, .. }) = &self.socket {
             for frame in &output.frames {
-                // One that cannot be sent is followed by the socket's close event.
+                // If it cannot be sent, the socket's close event follows.
                 let _ = socket.send_with_str(frame);
             }
         }
@@ -376,14 +447,14 @@ impl Inner {
         shown
     }
 
-    fn show(&mut self, output: &mut Output, now_ms: u64) -> Result<(), Unshown> {
+    fn show(&mut self, output: &mut Output, now_ms: u64) -> Result<(), WriteError> {
         if (output.head.is_some() || !output.body.is_empty()) && self.line.first_byte_ms.is_none() {
             self.line.first_byte_ms = Some(now_ms.saturating_sub(self.line.time_ms));
         }
         if let Some(mut head) = output.head.take() {
             head.after_ms(now_ms.saturating_sub(self.line.time_ms));
             let response = if output.ended {
-                respond::whole(&head, &output.body)?
+                response::whole(&head, &output.body)?
             } else {
                 self.begin(&head)?
             };
@@ -395,9 +466,14 @@ impl Inner {
         }
         if self.body.is_some() && !output.body.is_empty() {
             self.gathered.extend_from_slice(&output.body);
-            // What comes alone leaves at once.
+            // Bytes that arrive alone are sent at once.
             if output.ended || self.flushed_ms != now_ms || self.gathered.len() >= FLUSH_BYTES {
-                self.flush(now_ms, !output.ended)?;
+                let rest = if output.ended {
+                    Rest::Nothing
+                } else {
+                    Rest::Follows
+                };
+                self.flush(now_ms, rest)?;
             }
         }
         if output.ended
@@ -408,11 +484,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Lets what is gathered leave. `more`: the answer goes on, so that its client has to have read what was there.
-    fn flush(&mut self, now_ms: u64, more: bool) -> Result<(), Unshown> {
+    /// Sends the gathered bytes. If more follow, the client must have read the earlier ones.
+    fn flush(&mut self, now_ms: u64, rest: Rest) -> Result<(), WriteError> {
         if let Some(body) = self.body.as_ref().filter(|_| !self.gathered.is_empty()) {
-            if more && body.desired_size().is_some_and(|left_bytes| left_bytes <= 0.0) {
-                return Err(Unshown::Full);
+            if rest == Rest::Follows
+                && body
+                    .desired_size()
+                    .is_some_and(|left_bytes| left_bytes <= 0.0)
+            {
+                return Err(WriteError::Full);
             }
             body.enqueue_with_chunk(&Uint8Array::from(self.gathered.as_slice()))?;
             self.gathered.clear();
@@ -431,13 +511,18 @@ impl Inner {
         let source = Object::new();
         Reflect::set(&source, &"start".into(), start.as_ref())?;
         // Counts bytes rather than chunks.
-        let strategy = ByteLengthQueuingStrategy::new(&QueuingStrategyInit::new(f64::from(MAX_BUFFERED_BYTES)))?;
-        let stream = ReadableStream::new_with_underlying_source_and_strategy(&source, strategy.unchecked_ref())?;
+        let strategy = ByteLengthQueuingStrategy::new(&QueuingStrategyInit::new(f64::from(
+            MAX_BUFFERED_BYTES,
+        )))?;
+        let stream = ReadableStream::new_with_underlying_source_and_strategy(
+            &source,
+            strategy.unchecked_ref(),
+        )?;
         self.body = controller.take();
         if let Some(body) = &self.body {
-            self.lifeline.set_body(body);
+            self.panic_guard.set_body(body);
         }
-        Ok(respond::stream(head, &stream)?)
+        Ok(response::stream(head, &stream)?)
     }
 
     fn end(&mut self) {
@@ -445,17 +530,20 @@ impl Inner {
         self.body = None;
         self.slot = None;
         if let Some(hearing) = self.hearing.take() {
-            let has_left = matches!(self.exchange.outcome(), Outcome::Failed(Failure::HungUp));
+            let has_left = matches!(
+                self.exchange.outcome(),
+                Outcome::Failed(Failure::ClientClosedRequest)
+            );
             hearing.end(self.exchange.may_have_started(), has_left, now_ms());
         }
         if !self.responded {
-            // The promise must not stay open: to the runtime that would look like a Worker that hangs.
-            let (head, body) = Common::default().refuse(&Failure::HungUp);
-            if let Ok(response) = respond::whole(&head, &body) {
+            // The promise must not stay open: the runtime would take that for a Worker that hangs.
+            let (head, body) = refuse(&ResponseMeta::default(), &Failure::ClientClosedRequest);
+            if let Ok(response) = response::whole(&head, &body) {
                 self.response.resolve(&response);
             }
         }
-        self.line.exchanged(&self.exchange);
+        self.line.exchanged(&self.exchange, &self.config.log_key);
         self.line.duration_ms = now_ms().saturating_sub(self.line.time_ms);
         worker::console_log!("{}", self.line.to_json());
         self.ended.resolve(&JsValue::UNDEFINED);

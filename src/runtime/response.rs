@@ -1,6 +1,6 @@
 //! Responses of the runtime.
 
-use clawfront_core::respond::Head;
+use clawfront_core::http::head::Head;
 use js_sys::Uint8Array;
 use web_sys::{ReadableStream, Response, ResponseInit};
 use worker::Result;
@@ -8,7 +8,10 @@ use worker::Result;
 /// A response whose body is complete.
 pub(crate) fn whole(head: &Head, body: &[u8]) -> Result<Response> {
     let body = Uint8Array::from(body);
-    Ok(Response::new_with_opt_js_u8_array_and_init(Some(&body), &init(head)?)?)
+    Ok(Response::new_with_opt_js_u8_array_and_init(
+        Some(&body),
+        &init(head)?,
+    )?)
 }
 
 /// A response without a body.

@@ -1,16 +1,24 @@
+// Selects the frames of one connection that WebAssembly receives, and writes them into its memory.
+
 const encoder = new TextEncoder();
 
 /**
- * The frames of one connection, on their way into WebAssembly. What is not of interest does not go there: to call WebAssembly costs as much as
- * to receive a frame, half of all are `chat` events, and on protocol 3 every connection hears of every run.
+ * The frames of one connection, on their way into WebAssembly. Frames that are of no interest stay
+ * outside: a call into WebAssembly costs as much as receiving a frame, half of all frames are
+ * `chat` events, and on protocol 3 every connection receives the events of every run.
  */
 export class Frames {
-  /** `chat` and `agent` are what these events begin with, the latter up to its run's id; `run` is the id of the run that is of interest. */
+  /**
+   * `chat` and `agent` are the beginnings of these events, the latter up to its run's id; `run` is
+   * the beginning of the ids that are of interest.
+   */
   constructor(chat, agent, run) {
-    Object.assign(this, { chat, agent, run: `${run}"`, needsChat: true, skipped: 0, text: "" });
+    Object.assign(this, { chat, agent, run, needsChat: true, skipped: 0, text: "" });
   }
 
-  /** Has `handler` called with the events of messages that are of interest, and counts the others. */
+  /**
+   * Has `handler` called with the events of messages that are of interest, and counts the others.
+   */
   filter(handler) {
     return (event) => {
       const { data } = event;
@@ -42,8 +50,9 @@ export class Frames {
   }
 
   /**
-   * Writes the present frame into `room` as UTF-8, and returns how many bytes it is. If it is too large nothing counts of what was written, and
-   * it returns how much room to try next, below zero: enough for ASCII, then enough for anything.
+   * Writes the present frame into `room` as UTF-8, and returns its number of bytes. If it is too
+   * large nothing in `room` counts, and it returns the room to try next as a negative number:
+   * enough for ASCII, then enough for any text.
    */
   write(room) {
     const { text } = this;
@@ -53,8 +62,11 @@ export class Frames {
   }
 }
 
-/** So many in a row. Where a panic ended the WebAssembly instance, the next call of it tells, and what comes for others may be all that comes. */
+/**
+ * Deliver at least one frame in this many. A dead WebAssembly instance is noticed only when it is
+ * called, and every incoming frame may belong to another run.
+ */
 const MAX_SKIPPED = 10;
 
-/** A unit of UTF-16 is at most so many bytes of UTF-8. */
+/** A unit of UTF-16 is at most this number of bytes in UTF-8. */
 const BYTES_PER_UNIT = 3;

@@ -1,11 +1,11 @@
-//! Handlers of events, and a promise kept from within one.
+//! Handlers of events, and a promise that is resolved from within one.
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 use web_sys::EventTarget;
 
-use crate::lifeline::Lifeline;
+use crate::runtime::panic_guard::PanicGuard;
 
 /// A handler that is removed from its target when it is dropped.
 pub(crate) struct Listener {
@@ -16,27 +16,30 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// `None` where the target takes no handler: it is being closed. What fails in it, or comes after its instance is gone, ends the request.
+    /// Adds a handler. `None` if the target takes no handler because it is being closed. A panic in
+    /// the handler, or an event after its instance has ended, ends the request.
     pub(crate) fn new<E: wasm_bindgen::convert::FromWasmAbi + 'static>(
         target: &EventTarget,
         event: &'static str,
-        lifeline: &Lifeline,
+        panic_guard: &PanicGuard,
         handle: impl FnMut(E) + 'static,
     ) -> Option<Self> {
-        Self::filtered(target, event, lifeline, Function::clone, handle)
+        Self::filtered(target, event, panic_guard, Function::clone, handle)
     }
 
-    /// One that is called by what `filter` makes of it.
+    /// Adds a handler that receives the output of `filter`.
     pub(crate) fn filtered<E: wasm_bindgen::convert::FromWasmAbi + 'static>(
         target: &EventTarget,
         event: &'static str,
-        lifeline: &Lifeline,
+        panic_guard: &PanicGuard,
         filter: impl FnOnce(&Function) -> Function,
         handle: impl FnMut(E) + 'static,
     ) -> Option<Self> {
         let handler: Closure<dyn FnMut(E)> = Closure::new(handle);
-        let function = filter(&lifeline.guard(handler.as_ref()));
-        target.add_event_listener_with_callback(event, &function).ok()?;
+        let function = filter(&panic_guard.guard(handler.as_ref()));
+        target
+            .add_event_listener_with_callback(event, &function)
+            .ok()?;
         Some(Self {
             target: target.clone(),
             event,
@@ -54,7 +57,7 @@ impl Drop for Listener {
     }
 }
 
-/// A promise and the function that keeps it.
+/// A promise and the function that resolves it.
 pub(crate) struct Deferred {
     pub(crate) promise: Promise,
     resolve: Option<Function>,
@@ -65,7 +68,10 @@ impl Deferred {
         let mut kept = None;
         // It is called before the constructor returns.
         let promise = Promise::new(&mut |resolve, _| kept = Some(resolve));
-        Self { promise, resolve: kept }
+        Self {
+            promise,
+            resolve: kept,
+        }
     }
 
     /// Only the first call counts.

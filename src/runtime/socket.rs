@@ -1,21 +1,22 @@
-//! The gateway's socket, for as long as somebody holds it.
+//! The gateway's socket, which is open until its value is dropped.
 
 use worker::WebSocket;
 
-use crate::listener::Listener;
+use crate::runtime::listener::Listener;
 
 /// Sent when we close the gateway's socket: a normal closure (RFC 6455 section 7.4.1).
 const NORMAL_CLOSURE: u16 = 1000;
 
-/// A socket and what listens to it. It is closed when it is dropped: the runtime would leave it open.
+/// A socket and its listeners. It is closed when it is dropped, because the runtime would leave it
+/// open.
 pub(crate) struct Socket {
     pub(crate) socket: WebSocket,
-    /// Dropped before the socket is closed: its close is nobody's news.
+    /// Dropped before the socket is closed, so that no listener receives our own close.
     pub(crate) listeners: Vec<Listener>,
 }
 
 impl Socket {
-    /// One that nobody listens to yet.
+    /// Wraps a socket without listeners.
     pub(crate) fn new(socket: WebSocket) -> Self {
         Self {
             socket,
@@ -27,7 +28,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         self.listeners.clear();
-        // On one that is closed already it has no effect.
+        // This has no effect on a socket that is already closed.
         let _ = self.socket.close(Some(NORMAL_CLOSURE), None::<&str>);
     }
 }

@@ -1,14 +1,15 @@
-//! The gateway's frames, from the runtime in one piece, and only those that are of interest: `frames.js`. wasm-bindgen's own strings come
-//! character by character, which was the largest single cost of a streamed delta.
+//! The gateway's frames, read from the runtime in one piece and only if the exchange needs them:
+//! `frames.js`. wasm-bindgen copies its own strings character by character, which was the largest
+//! single cost of a streamed delta.
 
 use std::cell::{Cell, RefCell};
 
 use clawfront_core::exchange::Exchange;
-use clawfront_core::gateway::skim::{AGENT, CHAT};
+use clawfront_core::gateway::peek::{AGENT, CHAT};
 use js_sys::Function;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-#[wasm_bindgen(module = "/src/frames.js")]
+#[wasm_bindgen(module = "/src/runtime/frames.js")]
 extern "C" {
     #[wasm_bindgen(js_name = Frames)]
     type Source;
@@ -22,6 +23,9 @@ extern "C" {
     #[wasm_bindgen(method, setter, js_name = needsChat)]
     fn set_needs_chat(this: &Source, needs_chat: bool);
 
+    #[wasm_bindgen(method, setter, js_name = run)]
+    fn set_run(this: &Source, run: &str);
+
     #[wasm_bindgen(method, js_name = takeSkipped)]
     fn take_skipped(this: &Source) -> u32;
 
@@ -29,44 +33,52 @@ extern "C" {
     fn write(this: &Source, room: &mut [u8]) -> i32;
 }
 
-/// Takes nearly every frame.
+/// Large enough for nearly every frame.
 const ROOM_BYTES: usize = 64 * 1024;
 
-/// What a large frame took is given back.
+/// A larger buffer is freed after its frame.
 const MAX_KEPT_BYTES: usize = 1024 * 1024;
 
 thread_local! {
-    /// Where frames are read to: nothing is kept in it from one to the next.
+    /// The buffer that frames are read into. Nothing in it is kept from one frame to the next.
     static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The frames of one connection.
 pub(crate) struct Frames {
     source: Source,
-    /// What the source was told.
+    /// The last value that was set on the source.
     needs_chat: Cell<bool>,
+    /// The prefix of the run ids that the source passes on.
+    run: RefCell<String>,
 }
 
 impl Frames {
-    /// Those that are of interest to this exchange.
+    /// Makes the filter for the frames that this exchange needs.
     pub(crate) fn new(exchange: &Exchange) -> Self {
         let frames = Self {
-            source: Source::new(CHAT, AGENT, exchange.run_id()),
+            source: Source::new(CHAT, AGENT, exchange.event_filter()),
             needs_chat: Cell::new(true),
+            run: RefCell::new(exchange.event_filter().to_owned()),
         };
         frames.select(exchange);
         frames
     }
 
-    /// Skips what the exchange does not need, from the next frame on.
+    /// Skips the frames that the exchange does not need, from the next one on.
     pub(crate) fn select(&self, exchange: &Exchange) {
         let needs_chat = exchange.needs_chat();
         if self.needs_chat.replace(needs_chat) != needs_chat {
             self.source.set_needs_chat(needs_chat);
         }
+        let run = exchange.event_filter();
+        if *self.run.borrow() != run {
+            self.source.set_run(run);
+            run.clone_into(&mut self.run.borrow_mut());
+        }
     }
 
-    /// A handler of messages that has `handler` called with those that are of interest.
+    /// Returns a handler of messages that calls `handler` with the frames that are needed.
     pub(crate) fn filter(&self, handler: &Function) -> Function {
         self.source.filter(handler)
     }
@@ -78,7 +90,8 @@ impl Frames {
             room.resize(ROOM_BYTES, 0);
         }
         let mut len = self.source.write(&mut room);
-        // Not at once what anything takes: of a large frame that is three times what it mostly takes.
+        // The first call does not reserve for the worst case, because for a large frame that is
+        // three times the usual need.
         for _ in 0..2 {
             if len < 0 {
                 room.resize(usize::try_from(len.unsigned_abs()).unwrap_or(ROOM_BYTES), 0);

@@ -6,19 +6,19 @@ use std::rc::Rc;
 use clawfront_core::config::{BOUND, Config, GATEWAY};
 use worker::{Env, Fetcher};
 
-/// The settings, or everything that is wrong with them, by name.
+/// The settings, or a list of all errors in them, by name.
 type Settings = Result<Rc<Config>, String>;
 
 thread_local! {
-    /// Source: the bindings of the isolate's first request. Never invalidated and never stale: a new secret, variable or deploy
-    /// starts new isolates.
+    /// Source: the bindings of the isolate's first request. Never invalidated and never stale: a
+    /// new secret, variable or deploy starts new isolates.
     static SETTINGS: OnceCell<Settings> = const { OnceCell::new() };
 
     /// Source, invalidation and staleness are those of the settings.
     static NETWORK: OnceCell<Option<Fetcher>> = const { OnceCell::new() };
 }
 
-/// The binding that is used in the place of the internet on the way to the gateway, if there is one.
+/// Returns the binding that leads to the gateway instead of the internet, if there is one.
 pub(crate) fn network() -> Option<Fetcher> {
     NETWORK.with(|network| network.get().cloned().flatten())
 }
@@ -28,7 +28,8 @@ pub(crate) fn config(env: &Env) -> Settings {
 }
 
 fn parse(env: &Env) -> Settings {
-    let network = NETWORK.with(|network| network.get_or_init(|| env.service(GATEWAY).ok()).is_some());
+    let network =
+        NETWORK.with(|network| network.get_or_init(|| env.service(GATEWAY).ok()).is_some());
     Config::parse(|name| {
         if name == GATEWAY && network {
             return Some(BOUND.to_owned());

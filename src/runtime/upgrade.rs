@@ -1,13 +1,14 @@
 //! The connection to the gateway.
 //!
-//! By hand rather than by `WebSocket::connect`, which can set no headers, follows redirects, and calls every refusal the same.
+//! Written by hand instead of with `WebSocket::connect`, which cannot set headers, follows
+//! redirects, and returns the same error for every refusal.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use clawfront_core::config::Gateway;
-use clawfront_core::error::{Deadline, Failure};
-use clawfront_core::gateway::diagnosis::{Answer, Diagnosis, MAX_BODY_BYTES};
+use clawfront_core::failure::diagnosis::{Diagnosis, MAX_BODY_BYTES, UpgradeResponse};
+use clawfront_core::failure::{Deadline, Failure};
 use clawfront_core::gateway::upgrade::refused;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
@@ -15,23 +16,25 @@ use js_sys::{Function, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::js_sys::futures::JsFuture;
 use worker::{
-    AbortController, AbortSignal, Delay, Headers, Method, Request, RequestInit, RequestRedirect, Response, WebSocket,
+    AbortController, AbortSignal, Delay, Headers, Method, Request, RequestInit, RequestRedirect,
+    Response, WebSocket,
 };
 
-use crate::bindings;
+use crate::runtime::bindings;
 
-/// For the TCP connection, TLS and the upgrade.
+/// Time limit for the TCP connection, TLS and the upgrade.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Status of an upgrade that was granted.
 const SWITCHING_PROTOCOLS: u16 = 101;
 
-/// What `fetch` says of a connection that was refused, or broke before an answer. Source: workerd 1.20261117, measured; of a name
-/// without an address and of a failed TLS handshake it says "internal error", and nothing else.
+/// The error of `fetch` for a connection that was refused, or that broke before a response. Source:
+/// workerd 1.20261117, measured. For a name without an address and for a failed TLS handshake the
+/// error is "internal error" without more detail.
 const CONNECTION_LOST: &str = "Network connection lost";
 
-/// Opens the gateway's WebSocket; it is not accepted yet, so no frame is lost before somebody listens. Whoever drops the future
-/// gets no socket later that nobody would close.
+/// Opens the gateway's WebSocket. It is not accepted yet, so no frame is lost before there is a
+/// listener. If the caller drops the future, no open socket remains.
 pub(crate) async fn open(gateway: &Gateway) -> Result<WebSocket, Failure> {
     let controller = AbortController::default();
     let signal = controller.signal();
@@ -44,7 +47,7 @@ pub(crate) async fn open(gateway: &Gateway) -> Result<WebSocket, Failure> {
     opened
 }
 
-/// An upgrade under way; it is given up when it is dropped.
+/// An upgrade in progress; it is aborted when it is dropped.
 struct Attempt(Option<AbortController>);
 
 impl Drop for Attempt {
@@ -55,12 +58,21 @@ impl Drop for Attempt {
     }
 }
 
-/// With the body of a refusal: what never ends must not hold the request either.
+/// Reads the body of a refusal too, because a body without an end must not hold the request.
 async fn ask(gateway: &Gateway, signal: &AbortSignal) -> Result<WebSocket, Failure> {
     let request = request(gateway).map_err(|error| unreachable(&error))?;
-    let response = send(&request, signal).await.map_err(|error| unreachable(&error))?;
+    let response = send(&request, signal)
+        .await
+        .map_err(|error| unreachable(&error))?;
     let status = response.status_code();
-    let header = |name| response.headers().get(name).ok().flatten().unwrap_or_default();
+    let header = |name| {
+        response
+            .headers()
+            .get(name)
+            .ok()
+            .flatten()
+            .unwrap_or_default()
+    };
     let (location, content_type) = (header("location"), header("content-type"));
     let body = if status == SWITCHING_PROTOCOLS {
         match response.websocket() {
@@ -70,7 +82,7 @@ async fn ask(gateway: &Gateway, signal: &AbortSignal) -> Result<WebSocket, Failu
     } else {
         beginning(response).await
     };
-    Err(refused(&Answer {
+    Err(refused(&UpgradeResponse {
         status,
         location: &location,
         content_type: &content_type,
@@ -78,7 +90,7 @@ async fn ask(gateway: &Gateway, signal: &AbortSignal) -> Result<WebSocket, Failu
     }))
 }
 
-/// Over the internet, or over the binding that is there in its place.
+/// Sends the request over the internet, or over the binding that replaces it.
 async fn send(request: &Request, signal: &AbortSignal) -> worker::Result<Response> {
     let network: JsValue = bindings::network().map_or_else(|| js_sys::global().into(), Into::into);
     let fetch: Function = Reflect::get(&network, &"fetch".into())?.dyn_into()?;
@@ -90,7 +102,7 @@ async fn send(request: &Request, signal: &AbortSignal) -> worker::Result<Respons
 }
 
 fn unreachable(error: &worker::Error) -> Failure {
-    Failure::Unreachable(if error.to_string().contains(CONNECTION_LOST) {
+    Failure::GatewayUnreachable(if error.to_string().contains(CONNECTION_LOST) {
         Diagnosis::ConnectionFailed
     } else {
         Diagnosis::DnsOrTls
@@ -110,7 +122,7 @@ fn request(gateway: &Gateway) -> worker::Result<Request> {
     Request::new_with_init(&gateway.url, &init)
 }
 
-/// As much of a refusal as says why.
+/// Reads the beginning of a refusal's body, which gives the reason.
 async fn beginning(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     let Ok(mut chunks) = response.stream() else {

@@ -1,0 +1,123 @@
+//! The context of one request: its response's common headers, and its line in the log.
+
+use clawfront_core::failure::Failure;
+use clawfront_core::http::head::{Head, REQUEST_ID_HEADER, ResponseMeta, request_id};
+use clawfront_core::log::{self, Line};
+use clawfront_core::openai::error::refuse;
+use clawfront_core::turn::RunId;
+use worker::{Context, Env, Request};
+
+use crate::limits;
+use crate::runtime::clock::now_ms;
+use crate::runtime::entropy::entropy;
+use crate::runtime::response;
+
+/// The platform's handles for one request.
+pub(crate) struct Platform<'a> {
+    pub(crate) env: &'a Env,
+    pub(crate) worker: &'a Context,
+}
+
+/// The state that the steps of a request share.
+pub(crate) struct RequestContext {
+    /// Unique; the client's own request id may repeat.
+    pub(crate) id: String,
+    pub(crate) meta: ResponseMeta,
+    pub(crate) line: Line,
+    /// The client's key is valid.
+    pub(crate) is_admitted: bool,
+}
+
+/// The reason why a request ends before its run.
+pub(crate) enum Rejection {
+    Failure(Failure),
+    Runtime(worker::Error),
+}
+
+impl From<Failure> for Rejection {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<worker::Error> for Rejection {
+    fn from(error: worker::Error) -> Self {
+        Self::Runtime(error)
+    }
+}
+
+impl RequestContext {
+    /// Begins the context of a request that has just arrived.
+    pub(crate) fn begin(request: &Request) -> worker::Result<Self> {
+        let id = RunId::from_entropy(&entropy()?).as_str().to_owned();
+        let request_id =
+            request_id(request.headers().get(REQUEST_ID_HEADER)?).unwrap_or_else(|| id.clone());
+        Ok(Self {
+            id,
+            line: Line {
+                time_ms: now_ms(),
+                request_id: request_id.clone(),
+                method: Some(log::method(request.method().as_ref())),
+                ..Line::default()
+            },
+            is_admitted: false,
+            meta: ResponseMeta {
+                request_id,
+                ..ResponseMeta::default()
+            },
+        })
+    }
+
+    /// Makes and logs the response to a request that needs no run.
+    pub(crate) fn answer(&mut self, head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
+        self.line.status = head.status;
+        self.line.end = "ok";
+        self.log();
+        self.whole(head, body)
+    }
+
+    /// Makes a response with a complete body.
+    pub(crate) fn whole(&self, mut head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
+        self.time(&mut head);
+        response::whole(&head, body)
+    }
+
+    /// Makes the response to a request that was rejected, and logs it where that is due.
+    pub(crate) fn reject(&mut self, rejection: Rejection) -> worker::Result<web_sys::Response> {
+        let failure = match rejection {
+            Rejection::Failure(failure) => failure,
+            Rejection::Runtime(error) => {
+                self.line.cause = Some(error.to_string());
+                Failure::InternalError
+            }
+        };
+        let (head, body) = refuse(&self.meta, &failure);
+        let response = self.whole(head, &body);
+        self.line.failed(&failure);
+        if failure.is_logged() && self.admit_line() {
+            self.log();
+        }
+        response
+    }
+
+    /// Puts the time that the request took so far into its response's head.
+    pub(crate) fn time(&self, head: &mut Head) {
+        head.after_ms(now_ms().saturating_sub(self.line.time_ms));
+    }
+
+    /// Counts the request's line in the log, and returns true if there is room for it. Requests
+    /// without a valid key get only a few lines a minute.
+    fn admit_line(&mut self) -> bool {
+        if self.is_admitted {
+            return true;
+        }
+        let unlogged = limits::with(|counts| counts.log_stranger(now_ms()));
+        self.line.unlogged = unlogged.unwrap_or_default();
+        unlogged.is_some()
+    }
+
+    fn log(&mut self) {
+        self.line.duration_ms = now_ms().saturating_sub(self.line.time_ms);
+        worker::console_log!("{}", self.line.to_json());
+    }
+}

@@ -1,0 +1,219 @@
+//! The endpoints that run an agent: `POST /v1/chat/completions` and `POST /v1/responses`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use clawfront_core::access::grant::Grant;
+use clawfront_core::config::Config;
+use clawfront_core::exchange::Exchange;
+use clawfront_core::failure::Failure;
+use clawfront_core::http::head::ResponseMeta;
+use clawfront_core::http::route::Api;
+use clawfront_core::log::Line;
+use clawfront_core::openai::chat::{self, ChatWriter};
+use clawfront_core::openai::responses::{self, Ids, ResponseFields, ResponsesWriter};
+use clawfront_core::openai::{
+    self, Accepted, Entropy, Request as Asked, Writer, asked_model, loggable,
+};
+use clawfront_core::repeat::{Fingerprint, Requests};
+use worker::{Context, Request};
+
+use crate::edge::context::{Platform, Rejection, RequestContext};
+use crate::limits::{self, Slot};
+use crate::relay::{Relay, Shares};
+use crate::runtime::body;
+use crate::runtime::clock::now_ms;
+use crate::runtime::entropy::entropy;
+
+/// Milliseconds in a second.
+const SECOND_MS: u64 = 1000;
+
+/// The number of earlier attempts, as the official SDKs count them.
+const ATTEMPT_HEADER: &str = "x-stainless-retry-count";
+
+thread_local! {
+    /// Source: this isolate's requests of the last minutes. It ends with the isolate: a repetition
+    /// that reaches another isolate is not recognised.
+    static REQUESTS: RefCell<Requests> = RefCell::new(Requests::default());
+}
+
+/// Answers a request with a run.
+pub(crate) async fn answer(
+    request: Request,
+    platform: &Platform<'_>,
+    config: &Rc<Config>,
+    client: &Grant,
+    context: &mut RequestContext,
+) -> Result<web_sys::Response, Rejection> {
+    // 1. Rate. Checked before the body, because reading one is work too.
+    let attempt: u32 = request
+        .headers()
+        .get(ATTEMPT_HEADER)?
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(0);
+    let refused =
+        |_: &_| REQUESTS.with_borrow_mut(|requests| requests.refused(&client.id, attempt));
+    context.meta.allowance = limits::request(client, platform.env)
+        .await
+        .inspect_err(refused)?;
+
+    // 2. Body, if there is room for it. From here on the request counts for its key, also if the
+    //   body is invalid.
+    let slot = Slot::take(client).inspect_err(refused)?;
+    let body = body::read(&request, &slot, openai::MAX_BODY_BYTES)
+        .await
+        .inspect_err(refused)?;
+    #[cfg(feature = "panics")]
+    crate::runtime::panics::look(crate::runtime::panics::AT_BODY, &body);
+    let headers = request.headers();
+    let header = |name: &str| headers.get(name).ok().flatten();
+
+    // 3. Repetition: an SDK may send the request again on its own.
+    let fingerprint = Fingerprint::of(&client.conversations, headers.entries(), &body);
+    let earlier = REQUESTS
+        .with_borrow_mut(|requests| requests.recall(&client.id, &fingerprint, attempt, now_ms()))?;
+    let (entropy, earlier) = match earlier {
+        Some((entropy, hearing)) => (entropy, Some(hearing)),
+        None => (
+            Entropy {
+                run: entropy()?,
+                session: entropy()?,
+            },
+            None,
+        ),
+    };
+    let asked = Asked {
+        body: &body,
+        header: &header,
+        caller: Fingerprint::of_caller(&client.conversations, headers.entries()),
+        is_repeated: earlier.is_some(),
+    };
+    let accepted = accept(&asked, config, client, &entropy, context);
+    let (accepted, writer) = accepted.inspect_err(|failure| {
+        if *failure == Failure::ModelNotFound {
+            context.line.asked = Some(asked_model(&body, &header));
+        }
+    })?;
+    let hearing = REQUESTS.with_borrow_mut(|requests| match earlier {
+        _ if accepted.is_keyed => {
+            let name = accepted.turn.run.name().unwrap_or_default();
+            requests.remember_keyed(
+                &client.id,
+                name,
+                Fingerprint::of_run(&accepted.turn.run),
+                entropy,
+                now_ms(),
+            )
+        }
+        Some(hearing) => Ok(hearing),
+        None => Ok(requests.remember(&client.id, fingerprint, attempt, entropy, now_ms())),
+    })?;
+    drop(body);
+    context.line.is_ui_task = accepted.is_ui_task;
+
+    // 4. The run, until its response begins.
+    slot.begin_run();
+    if client
+        .expires_ms()
+        .is_some_and(|expires_ms| now_ms() >= expires_ms)
+    {
+        hearing.end(false, false, now_ms());
+        return Err(Failure::ApiKeyExpired.into());
+    }
+    let start = Start {
+        config,
+        client,
+        accepted,
+        writer,
+        shares: Shares { slot, hearing },
+    };
+    Ok(run(&request, platform.worker, start, context).await?)
+}
+
+/// Reads the request, and begins its response.
+fn accept(
+    asked: &Asked<'_>,
+    config: &Config,
+    client: &Grant,
+    entropy: &Entropy,
+    context: &RequestContext,
+) -> Result<(Accepted, Writer), Failure> {
+    let created_s = context.line.time_ms / SECOND_MS;
+    match context.meta.api {
+        Api::Chat => {
+            let accepted = chat::accept(asked, client, &config.aliases, entropy)?;
+            let id = format!("{}{}", chat::ID_PREFIX, context.id);
+            let writer = ChatWriter::new(accepted.delivery, id, accepted.model.clone(), created_s)
+                .ending_before(accepted.stop.clone())
+                .calling(accepted.call.clone());
+            Ok((accepted, Writer::Chat(writer)))
+        }
+        Api::Responses => {
+            let response = responses::accept(asked, client, &config.aliases, entropy)?;
+            let ids = Ids {
+                response: response.id(&context.id),
+                items: response.item_id(&context.id),
+            };
+            let unnamed_ids = Ids {
+                response: response.unnamed_id(&context.id),
+                items: context.id.clone(),
+            };
+            let accepted = response.accepted;
+            let fields = ResponseFields {
+                ids,
+                unnamed_ids,
+                previous: response.previous,
+                model: accepted.model.clone(),
+                created_s,
+                echo: response.echo,
+            };
+            let call = accepted.call.clone();
+            let response = ResponsesWriter::new(accepted.delivery, fields).calling(call);
+            Ok((accepted, Writer::Responses(response)))
+        }
+    }
+}
+
+/// A request whose run is about to start.
+struct Start<'a> {
+    config: &'a Rc<Config>,
+    client: &'a Grant,
+    accepted: Accepted,
+    writer: Writer,
+    shares: Shares,
+}
+
+/// Starts the run, and returns the response once it begins.
+async fn run(
+    request: &Request,
+    worker: &Context,
+    start: Start<'_>,
+    context: &RequestContext,
+) -> worker::Result<web_sys::Response> {
+    let Start {
+        config,
+        client,
+        accepted,
+        writer,
+        shares,
+    } = start;
+    let line = Line {
+        run: Some(accepted.turn.run.as_str().to_owned()),
+        asked: Some(loggable(&accepted.model)),
+        ..context.line.clone()
+    };
+    let meta = ResponseMeta {
+        ignored: accepted.ignored,
+        ..context.meta.clone()
+    };
+    let mut exchange = Exchange::new(accepted.turn, writer, meta, client.streams, now_ms());
+    exchange.expire_at(client.expires_ms());
+    let relay = Relay::new(exchange, Rc::clone(config), line, shares);
+    let response = relay.response();
+    relay.watch(&request.inner().signal());
+    // The runtime must wait beyond the response and the client, because the gateway must still
+    // receive the abort after a hang-up.
+    worker.wait_until(relay.ended());
+    relay.connect().await;
+    response.await
+}
