@@ -1,15 +1,16 @@
 //! The parameters of `agent`, and the closed schema that each version has for them.
 //!
-//! Source: measured on both versions, unless said otherwise.
+//! Source: measured on both versions, unless noted otherwise.
 
 use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::frames::{ErrorShape, Protocol};
+use crate::request::Client;
 use crate::schema::{Field, Kind, Schema, optional, required};
 
-/// What a client asks an agent. Of the fields that are accepted, those that make a difference here.
+/// The parameters of `agent`: only the accepted fields that make a difference here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AgentParams {
@@ -39,26 +40,31 @@ pub(crate) struct Attachment {
     content: Option<String>,
 }
 
+/// The channel that every gateway has.
+const WEBCHAT: &str = "webchat";
+
 impl AgentParams {
     /// Reads the parameters of `agent`.
     ///
     /// # Errors
-    /// What the closed schema of the version says against them.
+    /// Returns the violation of the version's closed schema.
     pub(crate) fn parse(params: Value, protocol: Protocol) -> Result<Self, ErrorShape> {
         let schema = match protocol {
             Protocol::V3 => &AGENT_V3,
             Protocol::V4 => &AGENT_V4,
         };
-        let invalid = |violation: &str| ErrorShape::invalid_request(format!("invalid agent params: {violation}"));
+        let invalid = |violation: &str| {
+            ErrorShape::invalid_request(format!("invalid agent params: {violation}"))
+        };
         schema
             .check(&params, protocol)
             .map_err(|violation| invalid(&violation))?;
         serde_json::from_value(params).map_err(|error| invalid(&error.to_string()))
     }
 
-    /// What the schema does not say.
-    pub(crate) fn check(&self, protocol: Protocol, admin: bool) -> Result<(), ErrorShape> {
-        if protocol == Protocol::V4 && !admin {
+    /// Checks the rules that the schema does not contain.
+    pub(crate) fn check(&self, protocol: Protocol, client: &Client) -> Result<(), ErrorShape> {
+        if protocol == Protocol::V4 && !client.holds("operator.admin") {
             if self.provider.is_some() || self.model.is_some() {
                 return Err(ErrorShape::invalid_request(
                     "provider/model overrides are not authorized for this caller.",
@@ -68,7 +74,11 @@ impl AgentParams {
                 return Err(ErrorShape::missing_scope(protocol, "operator.admin"));
             }
         }
-        if let Some(channel) = &self.channel {
+        if let Some(channel) = self
+            .channel
+            .as_deref()
+            .filter(|channel| *channel != WEBCHAT)
+        {
             return Err(ErrorShape::invalid_request(format!(
                 "invalid agent params: unknown channel: {channel}"
             )));
@@ -83,7 +93,7 @@ impl AgentParams {
             .try_for_each(|attachment| attachment.check(protocol))
     }
 
-    /// What arrived, for tests to assert on.
+    /// Returns the received parameters, for tests to assert on.
     pub(crate) fn echo(&self, agent_id: &str, session_key: &str) -> Value {
         let attachments: Vec<Value> = self
             .attachments
@@ -111,13 +121,18 @@ impl AgentParams {
 }
 
 impl Attachment {
-    /// That these are refused was measured, the words were not. Protocol 3 drops what it cannot use, silently.
+    /// Source: the refusals are measured, their messages are not. Protocol 3 silently drops the
+    /// files that it cannot use.
     fn check(&self, protocol: Protocol) -> Result<(), ErrorShape> {
         if protocol == Protocol::V3 {
             return Ok(());
         }
         let name = self.file_name.as_deref().unwrap_or("attachment");
-        if !self.mime_type.as_deref().is_some_and(|mime| mime.starts_with("image/")) {
+        if !self
+            .mime_type
+            .as_deref()
+            .is_some_and(|mime| mime.starts_with("image/"))
+        {
             return Err(ErrorShape::invalid_request(format!(
                 "UnsupportedAttachmentError: {name}: only images are supported"
             )));
@@ -204,7 +219,10 @@ const AGENT_V4: Schema = Schema(&[
     optional("cleanupBundleMcpOnRunEnd", Kind::Flag),
     optional("modelRun", Kind::Flag),
     optional("promptMode", Kind::OneOf(&["full", "minimal", "none"])),
-    optional("bootstrapContextMode", Kind::OneOf(&["full", "lightweight"])),
+    optional(
+        "bootstrapContextMode",
+        Kind::OneOf(&["full", "lightweight"]),
+    ),
     optional(
         "bootstrapContextRunKind",
         Kind::OneOf(&["default", "heartbeat", "cron"]),

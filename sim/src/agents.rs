@@ -1,23 +1,23 @@
-//! Which agent and which session a request is for.
+//! Finds the agent and the session of a request.
 //!
 //! Source of every message here: measured.
 
 use serde_json::{Value, json};
 
 use crate::frames::{ErrorShape, Protocol};
-use crate::gateway::Options;
+use crate::options::Options;
 
 /// The provider of every simulated model.
 pub(crate) const PROVIDER: &str = "fake";
 
-/// Where a run takes place.
+/// The agent and the session of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) agent_id: String,
     pub(crate) session_key: String,
 }
 
-/// Why there is none.
+/// The reason why a request has no place.
 #[derive(Debug)]
 pub(crate) enum Nowhere {
     /// The request is refused.
@@ -27,7 +27,11 @@ pub(crate) enum Nowhere {
 }
 
 /// Finds the place for `agentId` and `sessionKey` of a request.
-pub(crate) fn place(options: &Options, agent_id: Option<&str>, session_key: Option<&str>) -> Result<Place, Nowhere> {
+pub(crate) fn place(
+    options: &Options,
+    agent_id: Option<&str>,
+    session_key: Option<&str>,
+) -> Result<Place, Nowhere> {
     let agent_id = agent_id.map(|id| id.trim().to_lowercase());
     if let Some(id) = agent_id.as_ref().filter(|id| !options.agents.contains(id)) {
         return refused(format!("invalid agent params: unknown agent id \"{id}\""));
@@ -36,12 +40,15 @@ pub(crate) fn place(options: &Options, agent_id: Option<&str>, session_key: Opti
         .map(|key| key.trim().to_lowercase())
         .filter(|key| !key.is_empty());
     match (agent_id, key) {
-        (agent_id, Some(key)) if key.starts_with("agent:") => agent_scoped(options, agent_id.as_deref(), key),
+        (agent_id, Some(key)) if key.starts_with("agent:") => {
+            agent_scoped(options, agent_id.as_deref(), key)
+        }
         (Some(agent_id), key) => Ok(named(agent_id, key.as_deref())),
         (None, Some(key)) => match sole_agent(options) {
             Some(agent_id) => Ok(named(agent_id, Some(&key))),
             None => refused(format!(
-                "Multiple agents are configured, but session key \"{key}\" has no explicit owner. Use an agent-prefixed session key or select an agent explicitly."
+                "Multiple agents are configured, but session key \"{key}\" has no explicit owner. \
+                 Use an agent-prefixed session key or select an agent explicitly."
             )),
         },
         (None, None) => match (options.protocol, sole_agent(options)) {
@@ -50,7 +57,8 @@ pub(crate) fn place(options: &Options, agent_id: Option<&str>, session_key: Opti
             )),
             (Protocol::V4, Some(agent_id)) => Ok(named(agent_id, None)),
             (Protocol::V4, None) => refused(
-                "Multiple agents are configured, but session key \"main\" has no explicit owner. Pass agentId or use an agent-prefixed session key.",
+                "Multiple agents are configured, but session key \"main\" has no explicit owner. \
+                 Pass agentId or use an agent-prefixed session key.",
             ),
         },
     }
@@ -70,14 +78,15 @@ fn agent_scoped(options: &Options, agent_id: Option<&str>, key: String) -> Resul
     };
     let owner = owner.to_owned();
     match (options.protocol, agent_id) {
-        (Protocol::V4, _) if !options.agents.contains(&owner) => {
-            refused(format!("Agent \"{owner}\" no longer exists in configuration"))
-        }
+        (Protocol::V4, _) if !options.agents.contains(&owner) => refused(format!(
+            "Agent \"{owner}\" no longer exists in configuration"
+        )),
         (Protocol::V3, Some(agent)) if agent != owner => refused(format!(
             "invalid agent params: agent \"{agent}\" does not match session key agent \"{owner}\""
         )),
         (Protocol::V4, Some(agent)) if agent != owner => refused(format!(
-            "Multiple agents are configured, but session agent resolution has no explicit owner. The agent-scoped session key belongs to \"{owner}\", not \"{agent}\"."
+            "Multiple agents are configured, but session agent resolution has no explicit owner. \
+             The agent-scoped session key belongs to \"{owner}\", not \"{agent}\"."
         )),
         // Protocol 3 runs an agent that does not exist.
         _ => Ok(Place {
@@ -115,7 +124,9 @@ pub(crate) fn list(options: &Options) -> Value {
         })
         .collect();
     match options.protocol {
-        Protocol::V3 => json!({ "defaultId": default, "mainKey": "main", "scope": "per-sender", "agents": agents }),
+        Protocol::V3 => {
+            json!({ "defaultId": default, "mainKey": "main", "scope": "per-sender", "agents": agents })
+        }
         Protocol::V4 => json!({
             "defaultId": default,
             "ownership": "explicit",
@@ -127,6 +138,21 @@ pub(crate) fn list(options: &Options) -> Value {
     }
 }
 
+/// Returns the answer of `models.list`, which is the same for every agent.
+pub(crate) fn models(options: &Options) -> Value {
+    let mut ids: Vec<_> = options
+        .agents
+        .iter()
+        .map(|agent| model(options, agent))
+        .collect();
+    ids.dedup();
+    let models: Vec<Value> = ids
+        .into_iter()
+        .map(|id| json!({ "id": id, "name": id, "provider": PROVIDER, "contextWindow": 200_000, "available": true }))
+        .collect();
+    json!({ "models": models })
+}
+
 /// The first agent has the plain model, the others the reasoning one.
 pub(crate) fn model(options: &Options, agent_id: &str) -> &'static str {
     if is_reasoning(options, agent_id) {
@@ -136,12 +162,30 @@ pub(crate) fn model(options: &Options, agent_id: &str) -> &'static str {
     }
 }
 
-/// What fails a run with this `thinking`, before any model is called.
-pub(crate) fn thinking_problem(options: &Options, agent_id: &str, thinking: &str) -> Option<String> {
+/// The model's full name.
+pub(crate) fn full_model(model: &str) -> String {
+    format!("{PROVIDER}/{model}")
+}
+
+/// Returns the error that fails a run with this `thinking` before any model is called.
+pub(crate) fn thinking_problem(
+    options: &Options,
+    agent_id: &str,
+    thinking: &str,
+) -> Option<String> {
     match options.protocol {
-        Protocol::V3 if ["off", "minimal", "low", "medium", "high", "adaptive", "max"].contains(&thinking) => None,
+        Protocol::V3
+            if ["off", "minimal", "low", "medium", "high", "adaptive", "max"]
+                .contains(&thinking) =>
+        {
+            None
+        }
         Protocol::V3 => Some(format!("Error: Invalid thinking level \"{thinking}\".")),
-        Protocol::V4 if thinking == "none" || thinking_levels(options, agent_id).contains(&thinking) => None,
+        Protocol::V4
+            if thinking == "none" || thinking_levels(options, agent_id).contains(&thinking) =>
+        {
+            None
+        }
         Protocol::V4 => Some(format!(
             "Thinking level \"{thinking}\" is not supported for {PROVIDER}/{}. Use one of: {}.",
             model(options, agent_id),
@@ -162,7 +206,7 @@ fn is_reasoning(options: &Options, agent_id: &str) -> bool {
     options.agents.iter().skip(1).any(|id| id == agent_id)
 }
 
-/// The agent of a request that names none.
+/// Returns the agent of a request that names none.
 fn sole_agent(options: &Options) -> Option<String> {
     match (&options.default_agent, options.agents.as_slice()) {
         (Some(agent), _) | (None, [agent]) => Some(agent.clone()),
@@ -192,7 +236,7 @@ fn refused(message: impl Into<String>) -> Result<Place, Nowhere> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::Secret;
+    use crate::options::Secret;
 
     fn options(protocol: Protocol, default_agent: Option<&str>) -> Options {
         Options {
@@ -205,7 +249,8 @@ mod tests {
             startup_ms: None,
             tick_ms: 1,
             pacing_ms: 0,
-            tells_tasks: true,
+            demo_delay_ms: 0,
+            publishes_tasks: true,
         }
     }
 
@@ -232,22 +277,32 @@ mod tests {
             outcome(&options, None, Some("agent:nope:x")),
             "Agent \"nope\" no longer exists in configuration"
         );
-        assert_eq!(outcome(&options, Some("main"), Some("foo-bar2")), "agent:main:foo-bar2");
+        assert_eq!(
+            outcome(&options, Some("main"), Some("foo-bar2")),
+            "agent:main:foo-bar2"
+        );
         assert_eq!(
             outcome(&options, None, Some("agent:main:Edge:User-A")),
             "agent:main:edge:user-a"
         );
         assert_eq!(
             outcome(&options, None, None),
-            "Multiple agents are configured, but session key \"main\" has no explicit owner. Pass agentId or use an agent-prefixed session key."
+            "Multiple agents are configured, but session key \"main\" has no explicit owner. Pass \
+             agentId or use an agent-prefixed session key."
         );
     }
 
     #[test]
     fn protocol_3_runs_an_agent_that_does_not_exist() {
         let options = options(Protocol::V3, Some("main"));
-        assert_eq!(outcome(&options, None, Some("agent:nope:x")), "agent:nope:x");
-        assert_eq!(outcome(&options, None, Some("foo-bar")), "agent:main:foo-bar");
+        assert_eq!(
+            outcome(&options, None, Some("agent:nope:x")),
+            "agent:nope:x"
+        );
+        assert_eq!(
+            outcome(&options, None, Some("foo-bar")),
+            "agent:main:foo-bar"
+        );
         assert_eq!(
             outcome(&options, None, None),
             "Error: Pass --to <E.164>, --session-id, or --agent to choose a session"

@@ -6,7 +6,9 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 
 /// Milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -37,7 +39,8 @@ pub(crate) fn token() -> String {
 
 fn entropy<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    // A system without entropy gives zeroes: ids then repeat, and nothing here guards anything.
+    // A system without entropy gives zeroes. Ids then repeat, which is harmless because nothing
+    // here is protected by them.
     if getrandom::fill(&mut bytes).is_err() {
         bytes.fill(0);
     }

@@ -9,7 +9,7 @@ use crate::frames::Protocol;
 use crate::pairing::Asked;
 use crate::schema::{Kind, Schema, optional, required};
 
-/// What a client says of itself.
+/// The description that a client sends of itself.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Connect {
@@ -61,7 +61,7 @@ impl Connect {
     /// Reads the parameters of `connect`.
     ///
     /// # Errors
-    /// What the closed schema of the version says against them.
+    /// Returns the violation of the version's closed schema.
     pub(crate) fn parse(params: &Value, protocol: Protocol) -> Result<Self, String> {
         let schema = match protocol {
             Protocol::V3 => &CONNECT_V3,
@@ -136,7 +136,9 @@ const CLIENT_IDS_V4: &[&str] = &[
     "openclaw-probe",
 ];
 const CLIENT_MODES_V3: &[&str] = &["webchat", "cli", "ui", "backend", "node", "probe", "test"];
-const CLIENT_MODES_V4: &[&str] = &["webchat", "cli", "ui", "backend", "node", "worker", "probe", "test"];
+const CLIENT_MODES_V4: &[&str] = &[
+    "webchat", "cli", "ui", "backend", "node", "worker", "probe", "test",
+];
 
 const CONNECT_V3: Schema = Schema(&[
     required("minProtocol", Kind::Integer(1)),

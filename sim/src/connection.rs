@@ -1,6 +1,6 @@
-//! One connection: challenge, `connect`, hello-ok, and then requests and events until one end closes.
+//! One connection: challenge, `connect`, hello-ok. Then requests and events until one end closes.
 //!
-//! Source: measured on both versions, unless said otherwise.
+//! Source: measured on both versions, unless noted otherwise.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,13 +15,14 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::frames::{Close, MAX_FRAME_BEFORE_HELLO_BYTES, Outgoing, Protocol, Reply, close_code};
 use crate::gateway::{Gateway, Peer};
-use crate::handshake::{self, Admitted, Refusal};
-use crate::requests::{self, Client, Request};
-use crate::schema::{Kind, Schema, optional, required};
+use crate::handshake::refusal::Refusal;
+use crate::handshake::{self, Admitted};
+use crate::request::{Client, REQUEST_FRAME, Request};
+use crate::requests;
 use crate::upgrade::Upgrade;
 use crate::wire::{Put, Wire};
 
-/// How long a client has for its `connect`.
+/// Returns the deadline for a client's `connect`.
 fn handshake_deadline(protocol: Protocol) -> Duration {
     match protocol {
         Protocol::V3 => Duration::from_secs(3),
@@ -29,56 +30,70 @@ fn handshake_deadline(protocol: Protocol) -> Duration {
     }
 }
 
-/// Between two pings of protocol 4; a client that missed the pong is cut off at the next one.
-/// Source: openclaw 2026.9.6 `websocket-keepalive`, read.
+/// Interval between two pings of protocol 4. A client that did not send the pong is cut off at the
+/// next ping. Source: openclaw 2026.9.6 `websocket-keepalive`, read.
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 
-/// How long the other end has to answer a close frame.
+/// Time limit for the other end to answer a close frame.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a socket is left open behind a close frame, by a peer that forgets to close it.
+/// Time for which a socket stays open after a close frame, to act as a peer that forgets to close
+/// it.
 const HALF_CLOSED: Duration = Duration::from_secs(10);
 
 /// The bytes that fit into a close frame beside its code. Source: RFC 6455, section 5.5.
 const MAX_CLOSE_REASON_BYTES: usize = 123;
 
-/// The socket closes before it said anything.
+/// The close code before the challenge.
 const CLOSE_BEFORE_CHALLENGE: u16 = 1011;
 
-/// A request frame; `traceparent` is not in protocol 3.
-pub(crate) const REQUEST_FRAME: Schema = Schema(&[
-    required("type", Kind::OneOf(&["req"])),
-    required("id", Kind::NonEmptyText),
-    required("method", Kind::NonEmptyText),
-    optional("params", Kind::Any),
-    optional("traceparent", Kind::Text),
-]);
-
 /// Serves one socket to its end.
-pub(crate) async fn serve(mut socket: WebSocket, gateway: Arc<Gateway>, upgrade: Upgrade, fault: Option<Fault>) {
+pub(crate) async fn serve(
+    mut socket: WebSocket,
+    gateway: Arc<Gateway>,
+    upgrade: Upgrade,
+    fault: Option<Fault>,
+) {
     let connection = gateway.open();
     let mut wire = Wire::new(match fault {
         Some(Fault::Wire(fault)) => Some(fault),
         _ => None,
     });
-    let (by, code) = match shake_hands(&mut socket, &mut wire, &gateway, connection, &upgrade, fault).await {
+    let opening = Opening {
+        gateway: &gateway,
+        connection,
+        upgrade: &upgrade,
+        fault,
+    };
+    let (by, code) = match shake_hands(&mut socket, &mut wire, &opening).await {
         Ok((client, outbox)) => talk(&mut socket, &mut wire, &gateway, &client, outbox).await,
         Err(gone) => gone,
     };
     gateway.leave(connection, by, code, &wire);
 }
 
-/// Who ended a connection, and with which code.
+/// The side that ended a connection, and the close code.
 type Gone = (&'static str, Option<u16>);
+
+/// A connection before its handshake.
+struct Opening<'a> {
+    gateway: &'a Arc<Gateway>,
+    connection: u64,
+    upgrade: &'a Upgrade,
+    fault: Option<Fault>,
+}
 
 async fn shake_hands(
     socket: &mut WebSocket,
     wire: &mut Wire,
-    gateway: &Arc<Gateway>,
-    connection: u64,
-    upgrade: &Upgrade,
-    fault: Option<Fault>,
+    opening: &Opening<'_>,
 ) -> Result<(Client, UnboundedReceiver<Outgoing>), Gone> {
+    let Opening {
+        gateway,
+        connection,
+        upgrade,
+        fault,
+    } = *opening;
     if fault == Some(Fault::CloseBeforeChallenge) {
         return Err(close(socket, Close::new(CLOSE_BEFORE_CHALLENGE, "")).await);
     }
@@ -87,49 +102,22 @@ async fn shake_hands(
         .unwrap_or_else(Instant::now);
     let nonce = clock::uuid();
     if fault != Some(Fault::NoChallenge) {
-        let challenge = match gateway.protocol() {
-            Protocol::V3 => json!({ "nonce": nonce, "ts": clock::now_ms() }),
-            Protocol::V4 => {
-                json!({ "nonce": nonce, "ts": clock::now_ms(), "capabilities": ["model-catalog-snapshot"] })
-            }
-        };
-        let frame = json!({ "type": "event", "event": "connect.challenge", "payload": challenge });
-        send(socket, wire, frame.to_string()).await?;
+        send(socket, wire, challenge(gateway.protocol(), &nonce)).await?;
     }
-
-    let Ok(first) = timeout_at(deadline, next_text(socket)).await else {
-        return Err(close(socket, Close::new(close_code::NORMAL, "")).await);
-    };
-    let first = match first {
-        Ok(text) => text,
-        Err(ReadEnd::Gone(gone)) => return Err(gone),
-        Err(ReadEnd::TooBig) => return Err(close(socket, Close::new(close_code::TOO_BIG, "")).await),
-    };
-    if first.len() > MAX_FRAME_BEFORE_HELLO_BYTES {
-        return Err(close(socket, Close::new(close_code::TOO_BIG, "")).await);
-    }
-    let Ok(frame) = serde_json::from_str::<Value>(&first) else {
-        return Err(close(socket, Close::new(close_code::NORMAL, "")).await);
-    };
-    if REQUEST_FRAME.check(&frame, gateway.protocol()).is_err() {
-        return Err(close(socket, Close::new(close_code::POLICY, "invalid request frame")).await);
-    }
-    let Some(request) = Request::of(frame) else {
-        return Err(close(socket, Close::new(close_code::POLICY, "invalid request frame")).await);
+    let request = match first_request(socket, gateway.protocol(), deadline).await {
+        Ok(request) => request,
+        Err(NoRequest::Gone(gone)) => return Err(gone),
+        Err(NoRequest::Invalid(with)) => return Err(close(socket, with).await),
     };
     gateway.state().journal.frame(connection, &request);
-
-    let admitted = if matches!(fault, Some(Fault::NoHello | Fault::NoChallenge)) {
-        // Silence; the client gives up, or the deadline closes.
-        let gone = timeout_at(deadline, next_text(socket)).await;
-        return Err(match gone {
+    if matches!(fault, Some(Fault::NoHello | Fault::NoChallenge)) {
+        // No answer: the client gives up, or the deadline closes.
+        return Err(match timeout_at(deadline, next_text(socket)).await {
             Ok(Err(ReadEnd::Gone(gone))) => gone,
             _ => close(socket, Close::new(close_code::NORMAL, "")).await,
         });
-    } else {
-        handshake::admit(gateway, upgrade, &nonce, &request, fault)
-    };
-    match admitted {
+    }
+    match handshake::admit(gateway, upgrade, &nonce, &request, fault) {
         Ok(admitted) => Ok(join(gateway, connection, &request.id, admitted)),
         Err(Refusal { error, close: with }) => {
             if let Some(error) = error {
@@ -140,8 +128,53 @@ async fn shake_hands(
     }
 }
 
+fn challenge(protocol: Protocol, nonce: &str) -> String {
+    let payload = match protocol {
+        Protocol::V3 => json!({ "nonce": nonce, "ts": clock::now_ms() }),
+        Protocol::V4 => {
+            json!({ "nonce": nonce, "ts": clock::now_ms(), "capabilities": ["model-catalog-snapshot"] })
+        }
+    };
+    json!({ "type": "event", "event": "connect.challenge", "payload": payload }).to_string()
+}
+
+/// A connection without a first request.
+enum NoRequest {
+    Gone(Gone),
+    Invalid(Close),
+}
+
+/// Reads the first request of a client.
+async fn first_request(
+    socket: &mut WebSocket,
+    protocol: Protocol,
+    deadline: Instant,
+) -> Result<Request, NoRequest> {
+    let invalid = |code, reason| NoRequest::Invalid(Close::new(code, reason));
+    let first = match timeout_at(deadline, next_text(socket)).await {
+        Err(_) => return Err(invalid(close_code::NORMAL, "")),
+        Ok(Err(ReadEnd::Gone(gone))) => return Err(NoRequest::Gone(gone)),
+        Ok(Err(ReadEnd::TooBig)) => return Err(invalid(close_code::TOO_BIG, "")),
+        Ok(Ok(text)) => text,
+    };
+    if first.len() > MAX_FRAME_BEFORE_HELLO_BYTES {
+        return Err(invalid(close_code::TOO_BIG, ""));
+    }
+    let frame: Value = serde_json::from_str(&first).map_err(|_| invalid(close_code::NORMAL, ""))?;
+    REQUEST_FRAME
+        .check(&frame, protocol)
+        .ok()
+        .and_then(|()| Request::of(frame))
+        .ok_or_else(|| invalid(close_code::POLICY, "invalid request frame"))
+}
+
 /// Puts hello-ok before everything else that the client is sent.
-fn join(gateway: &Gateway, connection: u64, id: &str, admitted: Admitted) -> (Client, UnboundedReceiver<Outgoing>) {
+fn join(
+    gateway: &Gateway,
+    connection: u64,
+    id: &str,
+    admitted: Admitted,
+) -> (Client, UnboundedReceiver<Outgoing>) {
     let (outbox, receiver) = mpsc::unbounded_channel();
     drop(outbox.send(Outgoing::Text(admitted.hello.frame(id))));
     let client = Client {
@@ -156,7 +189,10 @@ fn join(gateway: &Gateway, connection: u64, id: &str, admitted: Admitted) -> (Cl
         Peer {
             outbox,
             reads: client.holds("operator.read"),
-            scoped: admitted.caps.iter().any(|cap| cap == "session-scoped-events"),
+            scoped: admitted
+                .caps
+                .iter()
+                .any(|cap| cap == "session-scoped-events"),
             tool_events: admitted.caps.iter().any(|cap| cap == "tool-events"),
             subscriptions: HashSet::new(),
             seq: 0,
@@ -209,7 +245,7 @@ async fn talk(
     }
 }
 
-/// Sends a frame, or what becomes of it on the wire.
+/// Sends a frame through the wire, where a fault may change it.
 async fn send(socket: &mut WebSocket, wire: &mut Wire, frame: String) -> Result<(), Gone> {
     for put in wire.pass(frame) {
         let message = match put {
@@ -226,8 +262,14 @@ async fn send(socket: &mut WebSocket, wire: &mut Wire, frame: String) -> Result<
                     reason: "".into(),
                 };
                 drop(socket.send(Message::Close(Some(frame))).await);
-                // Whoever waits for this end to hang up waits as long as it takes to notice that.
-                drop(timeout(HALF_CLOSED, async { while let Some(Ok(_)) = socket.recv().await {} }).await);
+                // The socket stays open: a peer that waits for this end to close it must notice
+                // that by itself.
+                drop(
+                    timeout(HALF_CLOSED, async {
+                        while let Some(Ok(_)) = socket.recv().await {}
+                    })
+                    .await,
+                );
                 return Err(("sim", Some(code)));
             }
             Put::Drop => return Err(("sim", None)),
@@ -264,7 +306,7 @@ fn is_too_big(error: &axum::Error) -> bool {
     error.to_string().contains("too long")
 }
 
-/// Reads to the end. Whatever still comes is of no interest; a client that never answers a close frame is left.
+/// Reads to the end and drops all frames. A client that never answers a close frame is left.
 async fn drain(socket: &mut WebSocket) {
     let to_end = async { while let Some(Ok(_)) = socket.recv().await {} };
     drop(timeout(CLOSE_GRACE, to_end).await);

@@ -35,6 +35,26 @@ pub(crate) async fn crash(State(gateway): State<Arc<Gateway>>) -> Response {
     done()
 }
 
+/// Does the same as an administrator's `sessions.reset`.
+pub(crate) async fn reset_session(State(gateway): State<Arc<Gateway>>, body: Bytes) -> Response {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Order {
+        session_key: String,
+    }
+    match serde_json::from_slice::<Order>(&body) {
+        Ok(order) => {
+            let protocol = gateway.protocol();
+            gateway
+                .state()
+                .histories
+                .reset(protocol, &order.session_key);
+            done()
+        }
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
 pub(crate) async fn drop_connections(State(gateway): State<Arc<Gateway>>, body: Bytes) -> Response {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -101,9 +121,17 @@ fn done() -> Response {
 }
 
 fn refuse(why: &str) -> Response {
-    answer(StatusCode::BAD_REQUEST, &json!({ "ok": false, "error": why }))
+    answer(
+        StatusCode::BAD_REQUEST,
+        &json!({ "ok": false, "error": why }),
+    )
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        body.to_string(),
+    )
+        .into_response()
 }

@@ -1,4 +1,4 @@
-//! What goes wrong with a connection: at the upgrade, in the handshake, or on the wire.
+//! The faults of a connection: at the upgrade, in the handshake, or on the wire.
 
 use std::str::FromStr;
 
@@ -68,7 +68,7 @@ impl FromStr for Fault {
     }
 }
 
-/// The fault in force, and for how many more upgrades.
+/// The fault in force, and the number of upgrades for which it stays.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     fault: Option<Fault>,

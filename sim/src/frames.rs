@@ -1,6 +1,7 @@
-//! Frames as they go out, and the facts about them that both ends share.
+//! Outgoing frames, and the facts about them that both ends share.
 //!
-//! Source, unless said otherwise: openclaw 2026.9.6 (protocol 4) and 2026.3.13 (protocol 3), measured.
+//! Source, unless noted otherwise: openclaw 2026.9.6 (protocol 4) and 2026.3.13 (protocol 3),
+//! measured.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -9,7 +10,8 @@ use serde_json::value::RawValue;
 /// Milliseconds between two `tick` events; the 15,000 of the gateway's own documentation is wrong.
 pub(crate) const TICK_INTERVAL_MS: u64 = 30_000;
 
-/// The largest frame of a client, in bytes: `policy.maxPayload`. Beyond it the gateway closes with 1009.
+/// The largest frame of a client, in bytes: `policy.maxPayload`. Beyond it the gateway closes with
+/// 1009.
 pub(crate) const MAX_FRAME_BYTES: usize = 26_214_400;
 
 /// The largest frame before hello-ok, in bytes; beyond it the gateway closes with 1009.
@@ -38,7 +40,7 @@ impl Protocol {
     }
 }
 
-/// What goes to one client.
+/// A frame, a close or a cut for one client.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     Text(String),
@@ -119,7 +121,7 @@ impl ErrorShape {
     }
 }
 
-/// What a request is answered with. A run that fails has both a payload and an error on protocol 4.
+/// The response to a request. On protocol 4, a run that fails has both a payload and an error.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) payload: Option<Box<RawValue>>,
@@ -170,7 +172,8 @@ impl Reply {
     }
 }
 
-/// The event frame around an already written payload; `seq` is left out where the gateway leaves it out.
+/// The event frame around an already written payload; `seq` is left out where the gateway leaves it
+/// out.
 pub(crate) fn event(name: &str, payload: &RawValue, seq: Option<u64>) -> String {
     #[derive(Serialize)]
     struct Frame<'a> {
@@ -188,7 +191,7 @@ pub(crate) fn event(name: &str, payload: &RawValue, seq: Option<u64>) -> String 
     })
 }
 
-/// A payload, written once for all who receive it.
+/// Writes a payload once for all its receivers.
 pub(crate) fn raw(payload: &impl Serialize) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(payload).ok()
 }
@@ -204,7 +207,9 @@ mod tests {
 
     #[test]
     fn a_refusal_for_a_missing_scope_has_the_shape_of_its_version() {
-        let of = |protocol| Reply::error(ErrorShape::missing_scope(protocol, "operator.write")).frame("r1");
+        let of = |protocol| {
+            Reply::error(ErrorShape::missing_scope(protocol, "operator.write")).frame("r1")
+        };
         assert_eq!(
             of(Protocol::V3),
             r#"{"type":"res","id":"r1","ok":false,"error":{"code":"INVALID_REQUEST","message":"missing scope: operator.write"}}"#

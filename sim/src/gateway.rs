@@ -1,4 +1,4 @@
-//! What the connections of one gateway share: who listens, what runs, who is paired.
+//! The state that the connections of one gateway share: peers, runs, pairing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,46 +7,25 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
 use crate::clock;
 use crate::fault::{Fault, Faults};
-use crate::frames::{self, Close, Outgoing, Protocol, Reply, close_code};
+use crate::frames::{self, Close, Outgoing, Protocol, close_code};
 use crate::hello::Hello;
+use crate::history::Histories;
 use crate::journal::Journal;
+use crate::options::Options;
 use crate::pairing::Pairing;
-use crate::run::Abort;
+use crate::run::record::RunRecord;
 use crate::wire::Wire;
 
-/// Finished runs that are remembered, for replays and `agent.wait`. Source: measured on both versions (beside 5 minutes).
+/// Finished runs that are remembered, for replays and `agent.wait`. Source: measured on both
+/// versions (beside 5 minutes).
 const MAX_REMEMBERED_RUNS: usize = 1000;
 
-/// Sessions that nothing runs in are forgotten from so many on: a benchmark takes a new one for every run.
+/// Idle sessions that are kept; beyond this they are forgotten, because a benchmark takes a new
+/// session for every run.
 const MAX_IDLE_SESSIONS: usize = 1000;
-
-#[derive(Debug)]
-pub(crate) struct Options {
-    pub(crate) protocol: Protocol,
-    pub(crate) secret: Secret,
-    pub(crate) agents: Vec<String>,
-    pub(crate) default_agent: Option<String>,
-    pub(crate) require_device: bool,
-    pub(crate) fault: Option<Fault>,
-    pub(crate) startup_ms: Option<u64>,
-    pub(crate) tick_ms: u64,
-    pub(crate) pacing_ms: u64,
-    /// Protocol 4 does, every connection.
-    pub(crate) tells_tasks: bool,
-}
-
-/// The credential that the operator shares.
-#[derive(Debug)]
-pub(crate) enum Secret {
-    Token(String),
-    Password(String),
-    None,
-}
 
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -59,6 +38,7 @@ pub(crate) struct Gateway {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) journal: Journal,
+    pub(crate) histories: Histories,
     pub(crate) faults: Faults,
     pub(crate) pairing: Pairing,
     pub(crate) runs: HashMap<String, RunRecord>,
@@ -85,38 +65,14 @@ pub(crate) struct Peer {
     pub(crate) seq: u64,
 }
 
-/// A run as requests see it; the run itself is a task.
-#[derive(Debug)]
-pub(crate) struct RunRecord {
-    pub(crate) session_key: String,
-    pub(crate) agent_id: String,
-    /// The device that started it; all who have only the shared secret count as one.
-    pub(crate) owner: Option<String>,
-    pub(crate) accepted: Reply,
-    pub(crate) aborts: UnboundedSender<Abort>,
-    pub(crate) ended: watch::Receiver<Option<Arc<Ended>>>,
-    pub(crate) task: Option<AbortHandle>,
-}
-
-/// What is remembered of a run that ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    /// Its last response, replayed to whoever sends its idempotency key again.
-    pub(crate) reply: Reply,
-    /// When that begins; `agent.wait` knows of the end before.
-    pub(crate) claimable_at: tokio::time::Instant,
-    /// What `agent.wait` answers.
-    pub(crate) wait: serde_json::Value,
-}
-
-/// Who an event goes to.
+/// The receivers of an event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Audience<'a> {
-    /// Whoever may see this session; on protocol 3 everybody.
+    /// Clients that may see this session; on protocol 3 all.
     Session(&'a str),
-    /// Whoever subscribed to this session; nobody on protocol 3.
+    /// Clients that subscribed to this session; none on protocol 3.
     Subscribers(&'a str),
-    /// Whoever may read; on protocol 3 everybody.
+    /// Clients that may read; on protocol 3 all.
     Readers,
     Everybody,
     /// One connection; protocol 3 leaves such events uncounted.
@@ -135,6 +91,7 @@ impl Gateway {
                 .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms))),
             state: Mutex::new(State {
                 journal: Journal::default(),
+                histories: Histories::default(),
                 faults,
                 pairing: Pairing::default(),
                 runs: HashMap::new(),
@@ -153,13 +110,16 @@ impl Gateway {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        // Whatever panicked left plain data behind.
+        // After a panic the state is still plain data.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The fault of the upgrade that comes in now.
     pub(crate) fn next_fault(&self) -> Option<Fault> {
-        if self.ready_at.is_some_and(|ready_at| Instant::now() < ready_at) {
+        if self
+            .ready_at
+            .is_some_and(|ready_at| Instant::now() < ready_at)
+        {
             return Some(Fault::Startup);
         }
         self.state().faults.take()
@@ -178,7 +138,7 @@ impl Gateway {
         self.state().peers.insert(connection, peer);
     }
 
-    /// The connection is gone; its runs go on.
+    /// Removes a closed connection; its runs continue.
     pub(crate) fn leave(&self, connection: u64, by: &'static str, code: Option<u16>, wire: &Wire) {
         let mut state = self.state();
         if wire.has_struck() {
@@ -195,7 +155,10 @@ impl Gateway {
     }
 
     pub(crate) fn wants_tool_events(&self, connection: u64) -> bool {
-        self.state().peers.get(&connection).is_some_and(|peer| peer.tool_events)
+        self.state()
+            .peers
+            .get(&connection)
+            .is_some_and(|peer| peer.tool_events)
     }
 
     /// Sends to one connection, if it is still there.
@@ -208,7 +171,9 @@ impl Gateway {
 
     /// Sends an event to all of `audience`.
     pub(crate) fn publish(&self, event: &str, payload: &impl Serialize, audience: Audience<'_>) {
-        let Some(payload) = frames::raw(payload) else { return };
+        let Some(payload) = frames::raw(payload) else {
+            return;
+        };
         let protocol = self.protocol();
         let mut state = self.state();
         let state = &mut *state;
@@ -225,7 +190,10 @@ impl Gateway {
                 Protocol::V3 => counted.then_some(state.seq),
                 Protocol::V4 => Some(peer.seq),
             };
-            drop(peer.outbox.send(Outgoing::Text(frames::event(event, &payload, seq))));
+            drop(
+                peer.outbox
+                    .send(Outgoing::Text(frames::event(event, &payload, seq))),
+            );
         }
     }
 
@@ -238,7 +206,7 @@ impl Gateway {
         Arc::clone(state.turns.entry(session_key.to_owned()).or_default())
     }
 
-    /// Ends all runs at once, without a word to anybody, and forgets them; pairing and connections stay.
+    /// Ends and forgets all runs without an event; pairing and connections stay.
     pub(crate) fn reset(&self) {
         let mut state = self.state();
         for run in state.runs.values().filter_map(|run| run.task.as_ref()) {
@@ -248,10 +216,11 @@ impl Gateway {
         state.run_order.clear();
         state.turns.clear();
         state.journal.reset();
+        state.histories.clear();
         state.faults.set(None, None);
     }
 
-    /// Ends every connection, without a close frame if there is no code; the runs go on.
+    /// Ends every connection, without a close frame if there is no code; the runs continue.
     pub(crate) fn drop_connections(&self, code: Option<u16>) {
         for peer in self.state().peers.values() {
             drop(peer.outbox.send(match code {
@@ -261,7 +230,8 @@ impl Gateway {
         }
     }
 
-    /// What a crash and a restart do: every run ends without a word and is forgotten, every connection is cut. The journal stays.
+    /// Acts like a crash and a restart: every run ends without an event and is forgotten, every
+    /// connection is cut. The journal stays.
     pub(crate) fn crash(&self) {
         {
             let mut state = self.state();
@@ -275,7 +245,7 @@ impl Gateway {
         self.drop_connections(None);
     }
 
-    /// Says goodbye to everybody, as a gateway does that was asked to stop.
+    /// Sends `shutdown` to all clients and closes, as a gateway that is asked to stop.
     pub(crate) fn shut_down(&self) {
         let payload = match self.protocol() {
             Protocol::V3 => json!({ "reason": "gateway stopping", "restartExpectedMs": null }),
@@ -298,16 +268,12 @@ impl State {
         while self.run_order.len() > MAX_REMEMBERED_RUNS {
             let oldest = self.run_order.pop_front();
             // A run that is still going must stay reachable for an abort.
-            if let Some(oldest) = oldest.filter(|id| self.runs.get(id).is_none_or(RunRecord::has_ended)) {
+            if let Some(oldest) =
+                oldest.filter(|id| self.runs.get(id).is_none_or(RunRecord::has_ended))
+            {
                 self.runs.remove(&oldest);
             }
         }
-    }
-}
-
-impl RunRecord {
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.borrow().is_some()
     }
 }
 
@@ -315,11 +281,17 @@ impl Peer {
     fn is_among(&self, audience: Audience<'_>, connection: u64, protocol: Protocol) -> bool {
         match (audience, protocol) {
             (Audience::One(one), _) => one == connection,
-            (Audience::Everybody, _) | (Audience::Session(_) | Audience::Readers, Protocol::V3) => true,
+            (Audience::Everybody, _) | (Audience::Session(_) | Audience::Readers, Protocol::V3) => {
+                true
+            }
             (Audience::Subscribers(_), Protocol::V3) => false,
             (Audience::Readers, Protocol::V4) => self.reads,
-            (Audience::Session(key), Protocol::V4) => self.reads && (!self.scoped || self.subscriptions.contains(key)),
-            (Audience::Subscribers(key), Protocol::V4) => self.reads && self.subscriptions.contains(key),
+            (Audience::Session(key), Protocol::V4) => {
+                self.reads && (!self.scoped || self.subscriptions.contains(key))
+            }
+            (Audience::Subscribers(key), Protocol::V4) => {
+                self.reads && self.subscriptions.contains(key)
+            }
         }
     }
 }
@@ -330,7 +302,11 @@ pub(crate) async fn tick(gateway: Arc<Gateway>) {
     interval.tick().await;
     loop {
         interval.tick().await;
-        gateway.publish("tick", &json!({ "ts": clock::now_ms() }), Audience::Everybody);
+        gateway.publish(
+            "tick",
+            &json!({ "ts": clock::now_ms() }),
+            Audience::Everybody,
+        );
     }
 }
 
@@ -340,11 +316,12 @@ mod tests {
 
     use super::*;
 
-    fn peer(scoped: bool, reads: bool) -> Peer {
+    /// A peer that reads, and subscribed to the session `a`.
+    fn peer() -> Peer {
         Peer {
             outbox: mpsc::unbounded_channel().0,
-            reads,
-            scoped,
+            reads: true,
+            scoped: false,
             tool_events: false,
             subscriptions: HashSet::from(["a".to_owned()]),
             seq: 0,
@@ -353,17 +330,30 @@ mod tests {
 
     #[test]
     fn protocol_4_shows_a_scoped_client_only_what_it_subscribed_to() {
+        let scoped = Peer {
+            scoped: true,
+            ..peer()
+        };
+        let silent = Peer {
+            reads: false,
+            ..peer()
+        };
         let sees = |peer: &Peer, audience| peer.is_among(audience, 1, Protocol::V4);
-        assert!(sees(&peer(true, true), Audience::Session("a")));
-        assert!(!sees(&peer(true, true), Audience::Session("b")));
-        assert!(sees(&peer(false, true), Audience::Session("b")));
-        assert!(!sees(&peer(false, false), Audience::Session("a")));
-        assert!(sees(&peer(true, true), Audience::Readers));
+        assert!(sees(&scoped, Audience::Session("a")));
+        assert!(!sees(&scoped, Audience::Session("b")));
+        assert!(sees(&peer(), Audience::Session("b")));
+        assert!(!sees(&silent, Audience::Session("a")));
+        assert!(sees(&scoped, Audience::Readers));
     }
 
     #[test]
     fn protocol_3_shows_everything_to_everybody() {
-        assert!(peer(true, false).is_among(Audience::Session("b"), 1, Protocol::V3));
-        assert!(peer(true, false).is_among(Audience::Readers, 1, Protocol::V3));
+        let blind = Peer {
+            reads: false,
+            scoped: true,
+            ..peer()
+        };
+        assert!(blind.is_among(Audience::Session("b"), 1, Protocol::V3));
+        assert!(blind.is_among(Audience::Readers, 1, Protocol::V3));
     }
 }

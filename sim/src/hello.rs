@@ -1,6 +1,8 @@
-//! hello-ok: the answer to a `connect` that succeeds, of the size and the contents that the real one has.
+//! hello-ok: the answer to a `connect` that succeeds, with the size and the contents of the real
+//! one.
 //!
-//! Source: `recorded/hello-{3,4}.json`, taken from the running gateways; paths and host names replaced.
+//! Source: `recorded/hello-{3,4}.json`, taken from the running gateways; paths and host names
+//! replaced.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -8,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::frames::{self, Protocol, Reply};
-use crate::gateway::Options;
+use crate::options::Options;
 
-/// What of hello-ok does not depend on the connection.
+/// The parts of hello-ok that do not depend on the connection.
 #[derive(Debug)]
 pub(crate) struct Hello {
     protocol: Protocol,
@@ -33,7 +35,7 @@ struct Parts {
     policy: Value,
 }
 
-/// `hello.auth`. Protocol 3 leaves the absent fields and, without a device, the whole object out.
+/// `hello.auth`. Protocol 3 omits absent fields. Without a device it omits the whole object.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HelloAuth {
@@ -58,14 +60,25 @@ impl Hello {
             Protocol::V3 => include_str!("recorded/hello-3.json"),
             Protocol::V4 => include_str!("recorded/hello-4.json"),
         };
-        let mut parts: Parts = serde_json::from_str(recorded).map_err(|error| format!("recorded/hello: {error}"))?;
+        let mut parts: Parts =
+            serde_json::from_str(recorded).map_err(|error| format!("recorded/hello: {error}"))?;
         let first = options.agents.first().map_or("main", String::as_str);
         let agent = options.default_agent.as_deref().unwrap_or(first);
-        if let Some(defaults) = parts.snapshot.get_mut("sessionDefaults").and_then(Value::as_object_mut) {
+        if let Some(defaults) = parts
+            .snapshot
+            .get_mut("sessionDefaults")
+            .and_then(Value::as_object_mut)
+        {
             defaults.insert("defaultAgentId".to_owned(), json!(agent));
-            defaults.insert("mainSessionKey".to_owned(), json!(format!("agent:{agent}:main")));
+            defaults.insert(
+                "mainSessionKey".to_owned(),
+                json!(format!("agent:{agent}:main")),
+            );
             if options.protocol == Protocol::V4 {
-                defaults.insert("selectionRequired".to_owned(), json!(options.default_agent.is_none()));
+                defaults.insert(
+                    "selectionRequired".to_owned(),
+                    json!(options.default_agent.is_none()),
+                );
             }
         }
         if let Some(policy) = parts.policy.as_object_mut() {
@@ -95,9 +108,15 @@ impl Hello {
             server: Value,
             features: &'a RawValue,
             snapshot: &'a Value,
-            #[serde(rename = "controlUiWidgetKinds", skip_serializing_if = "Option::is_none")]
+            #[serde(
+                rename = "controlUiWidgetKinds",
+                skip_serializing_if = "Option::is_none"
+            )]
             widgets: Option<&'a RawValue>,
-            #[serde(rename = "controlUiLinkReaders", skip_serializing_if = "Option::is_none")]
+            #[serde(
+                rename = "controlUiLinkReaders",
+                skip_serializing_if = "Option::is_none"
+            )]
             readers: Option<&'a RawValue>,
             #[serde(skip_serializing_if = "Option::is_none")]
             auth: Option<&'a HelloAuth>,

@@ -1,12 +1,14 @@
-//! What clients did, for tests to read: `GET /sim/journal`.
+//! The record of the clients' actions, which tests read: `GET /sim/journal`.
 
-use crate::requests::Request;
 use std::collections::VecDeque;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// Entries of each list that are kept; the oldest go first. A benchmark that never reads the journal must not fill the memory.
+use crate::request::Request;
+
+/// Entries of each list that are kept; the oldest are removed first. A benchmark that never reads
+/// the journal must not fill the memory.
 const MAX_ENTRIES: usize = 10_000;
 
 /// Fields of `auth` in `connect` and headers of an upgrade whose values are secrets.
@@ -18,7 +20,8 @@ const SECRET_HEADERS: [&str; 4] = [
 ];
 const REDACTED: &str = "<redacted>";
 
-/// The longest text of a request that is kept: attachments are longer, and `echo` tells how long.
+/// The longest text of a request that is kept. Attachments are longer, and `echo` returns their
+/// length.
 const MAX_TEXT_BYTES: usize = 65_536;
 
 #[derive(Debug, Default, Serialize)]
@@ -30,7 +33,7 @@ pub(crate) struct Journal {
     runs: VecDeque<RunEntry>,
     upgrades: VecDeque<UpgradeEntry>,
     closes: VecDeque<CloseEntry>,
-    /// Faults of the wire that came to their point.
+    /// Wire faults that reached their point.
     wire_faults: u64,
 }
 
@@ -53,7 +56,7 @@ struct RunEntry {
     aborted_by: Option<AbortedBy>,
 }
 
-/// Who ended a run before its time.
+/// The client that aborted a run.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct AbortedBy {
     pub(crate) connection: u64,
@@ -99,14 +102,25 @@ impl Journal {
 
     pub(crate) fn closed(&mut self, connection: u64, by: &'static str, code: Option<u16>) {
         self.open_connections = self.open_connections.saturating_sub(1);
-        push(&mut self.closes, CloseEntry { connection, by, code });
+        push(
+            &mut self.closes,
+            CloseEntry {
+                connection,
+                by,
+                code,
+            },
+        );
     }
 
     pub(crate) fn wire_fault(&mut self) {
         self.wire_faults = self.wire_faults.saturating_add(1);
     }
 
-    pub(crate) fn upgrade<'a>(&mut self, path: &str, headers: impl Iterator<Item = (&'a str, &'a str)>) {
+    pub(crate) fn upgrade<'a>(
+        &mut self,
+        path: &str,
+        headers: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
         let headers = headers
             .map(|(name, value)| {
                 let value = if SECRET_HEADERS.contains(&name) {
@@ -167,10 +181,12 @@ impl Journal {
     }
 }
 
-/// Without what would fill the memory.
+/// Returns the parameters with long texts replaced.
 fn shortened(params: &Value) -> Value {
     match params {
-        Value::String(text) if text.len() > MAX_TEXT_BYTES => Value::from(format!("<{} bytes>", text.len())),
+        Value::String(text) if text.len() > MAX_TEXT_BYTES => {
+            Value::from(format!("<{} bytes>", text.len()))
+        }
         Value::Array(items) => items.iter().map(shortened).collect(),
         Value::Object(object) => object
             .iter()
@@ -207,7 +223,11 @@ mod tests {
         );
         journal.upgrade(
             "/",
-            [("cf-access-client-secret", "s3cret"), ("cf-access-client-id", "id")].into_iter(),
+            [
+                ("cf-access-client-secret", "s3cret"),
+                ("cf-access-client-id", "id"),
+            ]
+            .into_iter(),
         );
         let text = serde_json::to_string(&journal).unwrap();
         assert!(!text.contains("s3cret"));

@@ -1,6 +1,7 @@
-//! Which scope each method needs.
+//! The scope that each method needs.
 //!
-//! Source: measured on both versions; the methods that are only listed here answer nothing but a missing scope.
+//! Source: measured on both versions. Methods that are only listed here answer nothing except a
+//! missing scope.
 
 use crate::frames::Protocol;
 
@@ -9,22 +10,31 @@ pub(crate) const OPERATOR_WRITE: &str = "operator.write";
 const OPERATOR_ADMIN: &str = "operator.admin";
 const OPERATOR_PAIRING: &str = "operator.pairing";
 
-/// The scope that `method` needs; `None`: it needs none. What is unknown, or not simulated, needs `operator.admin`.
+/// Returns the scope that `method` needs; `None`: it needs none. Methods that are unknown or not
+/// simulated need `operator.admin`.
 pub(crate) fn scope_of(method: &str, protocol: Protocol) -> Option<&'static str> {
     match (method, protocol) {
         ("health", Protocol::V3) => None,
-        ("agent" | "agent.wait" | "chat.abort", _) | ("sessions.abort", Protocol::V4) => Some(OPERATOR_WRITE),
-        ("agents.list", _) | ("health" | "sessions.messages.subscribe", Protocol::V4) => Some(OPERATOR_READ),
-        _ if method.starts_with("device.pair.") || method.starts_with("device.token.") => Some(OPERATOR_PAIRING),
+        ("agent" | "agent.wait" | "chat.abort", _) | ("sessions.abort", Protocol::V4) => {
+            Some(OPERATOR_WRITE)
+        }
+        ("agents.list" | "models.list" | "sessions.get", _)
+        | ("health" | "sessions.messages.subscribe", Protocol::V4) => Some(OPERATOR_READ),
+        _ if method.starts_with("device.pair.") || method.starts_with("device.token.") => {
+            Some(OPERATOR_PAIRING)
+        }
         _ => Some(OPERATOR_ADMIN),
     }
 }
 
-/// Whether `scopes` include `needed` or one that implies it: admin implies all, write implies read.
+/// Returns true if `scopes` include `needed` or a scope that implies it: admin implies all, write
+/// implies read.
 pub(crate) fn holds(scopes: &[String], needed: &str) -> bool {
-    scopes
-        .iter()
-        .any(|scope| scope == needed || scope == OPERATOR_ADMIN || (scope == OPERATOR_WRITE && needed == OPERATOR_READ))
+    scopes.iter().any(|scope| {
+        scope == needed
+            || scope == OPERATOR_ADMIN
+            || (scope == OPERATOR_WRITE && needed == OPERATOR_READ)
+    })
 }
 
 #[cfg(test)]
@@ -42,7 +52,10 @@ mod tests {
     #[test]
     fn an_unknown_method_needs_admin() {
         assert_eq!(scope_of("foo.bar", Protocol::V4), Some(OPERATOR_ADMIN));
-        assert_eq!(scope_of("sessions.abort", Protocol::V3), Some(OPERATOR_ADMIN));
+        assert_eq!(
+            scope_of("sessions.abort", Protocol::V3),
+            Some(OPERATOR_ADMIN)
+        );
         assert_eq!(scope_of("health", Protocol::V3), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Devices that the gateway knows, and those that wait for its operator's word.
+//! Devices that the gateway knows, and devices that wait for its operator's approval.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::clock;
 
-/// How long a pairing request waits for its approval, in milliseconds. Source: measured on both versions.
+/// Lifetime of a pairing request, in milliseconds. Source: measured on both versions.
 const REQUEST_LIFETIME_MS: u64 = 300_000;
 
 /// Paired and waiting devices, by device id.
@@ -24,7 +24,7 @@ pub(crate) struct Device {
     pub(crate) asked: Asked,
 }
 
-/// What a device asks for, and what is pinned to it when it is paired.
+/// The request of a device. It is pinned to the device when it is paired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) role: String,
@@ -45,43 +45,57 @@ impl Pairing {
         self.devices.get(device_id)
     }
 
-    /// Pairs a device. One that is paired already keeps its token.
+    /// Pairs a device. A device that is already paired keeps its token.
     pub(crate) fn pair(&mut self, device_id: &str, asked: Asked) -> Device {
         self.requests.remove(device_id);
-        let device = self.devices.entry(device_id.to_owned()).or_insert_with(|| Device {
-            token: clock::token(),
-            issued_at_ms: clock::now_ms(),
-            asked: asked.clone(),
-        });
+        let device = self
+            .devices
+            .entry(device_id.to_owned())
+            .or_insert_with(|| Device {
+                token: clock::token(),
+                issued_at_ms: clock::now_ms(),
+                asked: asked.clone(),
+            });
         device.asked = asked;
         device.clone()
     }
 
-    /// The id of the request that waits for this device: asking again does not make another.
+    /// Returns the id of the request that waits for this device. A second request does not create
+    /// another one.
     pub(crate) fn request(&mut self, device_id: &str, asked: Asked) -> String {
         let now = clock::now_ms();
         self.requests
             .retain(|_, request| now.saturating_sub(request.at_ms) < REQUEST_LIFETIME_MS);
-        let request = self.requests.entry(device_id.to_owned()).or_insert_with(|| Request {
-            id: clock::uuid(),
-            at_ms: now,
-            asked: asked.clone(),
-        });
+        let request = self
+            .requests
+            .entry(device_id.to_owned())
+            .or_insert_with(|| Request {
+                id: clock::uuid(),
+                at_ms: now,
+                asked: asked.clone(),
+            });
         request.asked = asked;
         request.id.clone()
     }
 
-    /// What the operator's `openclaw devices approve` does; `false` if no such request waits.
+    /// Does the same as the operator's `openclaw devices approve`; `false` if no such request
+    /// waits.
     pub(crate) fn approve(&mut self, request_id: &str) -> bool {
-        let waiting = self.requests.iter().find(|(_, request)| request.id == request_id);
-        let Some((device_id, asked)) = waiting.map(|(id, request)| (id.clone(), request.asked.clone())) else {
+        let waiting = self
+            .requests
+            .iter()
+            .find(|(_, request)| request.id == request_id);
+        let Some((device_id, asked)) =
+            waiting.map(|(id, request)| (id.clone(), request.asked.clone()))
+        else {
             return false;
         };
         self.pair(&device_id, asked);
         true
     }
 
-    /// What the operator's `openclaw devices revoke` does; `false` if there is no such device.
+    /// Does the same as the operator's `openclaw devices revoke`; `false` if there is no such
+    /// device.
     pub(crate) fn revoke(&mut self, device_id: &str) -> bool {
         self.devices.remove(device_id).is_some()
     }

@@ -1,4 +1,4 @@
-//! The gateway's closed parameter schemas, and its words for what breaks them.
+//! The gateway's closed parameter schemas, and its messages for violations.
 //!
 //! Only the first violation is reported; the gateway reports all of one object, joined with `; `.
 
@@ -48,7 +48,7 @@ pub(crate) const fn required(name: &'static str, kind: Kind) -> Field {
 }
 
 impl Schema {
-    /// What is wrong with `value`, in the words of the version.
+    /// Returns the message of the version for the violation in `value`.
     pub(crate) fn check(&self, value: &Value, protocol: Protocol) -> Result<(), String> {
         self.check_at("", value, protocol)
     }
@@ -59,7 +59,10 @@ impl Schema {
         };
         for field in self.0.iter().filter(|field| field.required) {
             if !object.contains_key(field.name) {
-                return Err(at(path, &format!("must have required property '{}'", field.name)));
+                return Err(at(
+                    path,
+                    &format!("must have required property '{}'", field.name),
+                ));
             }
         }
         self.refuse_unknown(path, object)?;
@@ -117,10 +120,15 @@ impl Kind {
                 None => Err(at(path, "must be array")),
             },
             Self::List => Err(at(path, "must be array")),
-            Self::OneOf(values) if value.as_str().is_some_and(|value| values.contains(&value)) => Ok(()),
+            Self::OneOf(values) if value.as_str().is_some_and(|value| values.contains(&value)) => {
+                Ok(())
+            }
             Self::OneOf(_) => Err(match protocol {
                 Protocol::V3 => {
-                    format!("at {path}: must be equal to constant; at {path}: must match a schema in anyOf")
+                    format!(
+                        "at {path}: must be equal to constant; at {path}: must match a schema in \
+                         anyOf"
+                    )
                 }
                 Protocol::V4 => at(path, "must be equal to one of the allowed values"),
             }),
@@ -157,7 +165,10 @@ mod tests {
 
     #[test]
     fn violations_are_worded_as_measured() {
-        assert_eq!(check(&json!({}), Protocol::V4), "must have required property 'message'");
+        assert_eq!(
+            check(&json!({}), Protocol::V4),
+            "must have required property 'message'"
+        );
         assert_eq!(
             check(&json!({"message": "x", "foo": 1}), Protocol::V4),
             "at root: unexpected property 'foo'"

@@ -1,4 +1,4 @@
-//! What a run does: written in the user's message, so that a test says it in one place.
+//! The script of a run, written in the user's message, so that a test has it in one place.
 //!
 //! ```text
 //! [[fake deltas=30 delay=20]]      README.md lists every word
@@ -7,30 +7,36 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
 
+/// The beginning of a directive.
+const DIRECTIVE: &str = "[[fake";
+
 /// Answer without a directive.
-const DEMO_ANSWER: &str = "Hello! This answer comes from Clawfront's simulated gateway on your own machine: no model was asked, \
-and nothing has left this computer. To front a real OpenClaw, put its address into .dev.vars as GATEWAY_URL, or run \
-`npm start -- --openclaw`.";
-const DEMO_DELAY_MS: u64 = 30;
+const DEMO_ANSWER: &str = "Hello! This answer comes from Clawfront's simulated gateway on your \
+                           own machine: no model was asked, and nothing has left this computer. \
+                           To front a real OpenClaw, put its address into .dev.vars as \
+                           GATEWAY_URL, or run `npm start -- --openclaw`.";
+pub(crate) const DEMO_DELAY_MS: u64 = 30;
 
 const DEFAULT_DELTAS: u32 = 5;
 const DEFAULT_DELAY_MS: u64 = 5;
 
-/// Deltas of one run: far beyond what a test needs, and what a cumulative text of protocol 3 can still be sent for.
+/// Most deltas of one run: far more than a test needs, and the most for which protocol 3 can still
+/// send a cumulative text.
 const MAX_DELTAS: u32 = 100_000;
 
-/// Deltas before a failure that is retried, unless `cut` says otherwise.
+/// Deltas before a failure that is retried, unless `cut` sets another number.
 const DEFAULT_CUT: u32 = 3;
 
-/// Code points per delta of `text` and of `echo`.
+/// Code points per delta of `text` and of an answer in JSON, and of `echo`.
 const TEXT_PIECE_CODE_POINTS: usize = 7;
 const ECHO_PIECE_CODE_POINTS: usize = 200;
 
-/// A delta of `bulk`: a character that is six bytes in JSON, so that little text is much to send.
+/// A delta of `bulk`: a character that is six bytes in JSON, so that a short text makes large
+/// frames.
 const BULK_CHARACTER: &str = "\u{1}";
 const BULK_PIECE_BYTES: usize = 65_536;
 
-/// What `retract` puts in the place of the text so far.
+/// The text that replaces the earlier text at `retract`.
 const OTHER_TEXT: &str = "On second thought:";
 
 /// A run's script.
@@ -45,24 +51,24 @@ pub(crate) struct Script {
     pub(crate) delay_ms: u64,
     /// The provider fails with this HTTP status.
     pub(crate) error: Option<u16>,
-    /// The failover reason, whatever the status says.
+    /// The failover reason, which overrides that of the status.
     pub(crate) reason: Option<String>,
     /// Attempts that fail and are tried again.
     pub(crate) retry: u32,
     /// Deltas before a failing attempt fails.
     pub(crate) cut: Option<u32>,
-    /// After so many deltas another text takes their place.
+    /// Number of deltas after which another text replaces them.
     pub(crate) retract: Option<u32>,
-    /// After so many deltas the provider sends an error object.
+    /// Number of deltas after which the provider sends an error object.
     pub(crate) stream_error: Option<u32>,
-    /// Tries at an answer that say nothing.
+    /// Attempts at an answer that stay empty.
     pub(crate) empty: u32,
     pub(crate) length: bool,
     /// The tool that is called before the answer.
     pub(crate) tool: Option<String>,
     pub(crate) reasoning: u32,
     pub(crate) echo: bool,
-    /// Silent after so many deltas until it is aborted.
+    /// Number of deltas after which the run is silent until it is aborted.
     pub(crate) stall: Option<u32>,
     pub(crate) timeout: bool,
     /// Events of other runs before each delta.
@@ -77,19 +83,25 @@ pub(crate) struct Script {
     pub(crate) no_final: bool,
     pub(crate) draining: bool,
     pub(crate) slow_accept_ms: u64,
-    /// The starter's socket is gone before it hears that the run was accepted.
+    /// The starter's socket is closed before it receives the acceptance of the run.
     pub(crate) lost_accept: bool,
     /// From the end of the run until its last response is remembered.
     pub(crate) settle_ms: u64,
 }
 
 impl Script {
-    /// The script in `message`: that of its last directive, the demo answer if it has none.
+    /// Returns whether `message` has a directive.
+    pub(crate) fn is_in(message: &str) -> bool {
+        message.contains(DIRECTIVE)
+    }
+
+    /// Parses the script in `message`: that of its last directive, or the demo answer if it has
+    /// none.
     ///
     /// # Errors
-    /// What is wrong with the directive: a typo in a test must not look like an answer.
+    /// Returns the error in the directive: a typo in a test must not look like an answer.
     pub(crate) fn of(message: &str) -> Result<Self, String> {
-        let Some((_, rest)) = message.rsplit_once("[[fake") else {
+        let Some((_, rest)) = message.rsplit_once(DIRECTIVE) else {
             return Ok(Self::demo());
         };
         let (words, _) = rest.split_once("]]").ok_or("the directive is not closed")?;
@@ -133,13 +145,20 @@ impl Script {
         }
         script.deltas = match (text, bulk) {
             (Some(text), _) => pieces(&text, TEXT_PIECE_CODE_POINTS),
-            (None, Some(count)) => (0..count).map(|_| BULK_CHARACTER.repeat(BULK_PIECE_BYTES)).collect(),
+            (None, Some(count)) => (0..count)
+                .map(|_| BULK_CHARACTER.repeat(BULK_PIECE_BYTES))
+                .collect(),
             (None, None) => words_from_zero("w", deltas),
         };
         Ok(script)
     }
 
-    /// Answers with `what` instead.
+    /// Replaces the answer with `text`.
+    pub(crate) fn say(&mut self, text: &str) {
+        self.deltas = pieces(text, TEXT_PIECE_CODE_POINTS);
+    }
+
+    /// Replaces the answer with `what`, in large pieces.
     pub(crate) fn answer_with(&mut self, what: &Value) {
         self.deltas = pieces(&what.to_string(), ECHO_PIECE_CODE_POINTS);
     }
@@ -149,15 +168,20 @@ impl Script {
         words_from_zero("think", self.reasoning)
     }
 
-    /// Deltas before an attempt fails; `None` for one that does not. `attempt` counts from 0.
+    /// Returns the number of deltas before an attempt fails; `None` if it does not fail. `attempt`
+    /// counts from 0.
     pub(crate) fn fails_after(&self, attempt: u32) -> Option<u32> {
         if attempt < self.retry {
-            return Some(self.cut.unwrap_or(if self.error.is_some() { 0 } else { DEFAULT_CUT }));
+            return Some(
+                self.cut
+                    .unwrap_or(if self.error.is_some() { 0 } else { DEFAULT_CUT }),
+            );
         }
         if self.error.is_some() {
             return Some(self.cut.unwrap_or(0));
         }
-        // A cut without a retry is a failure; with one, it says where the retried attempts fail.
+        // A cut without a retry is a failure. With a retry, it sets the point where the retried
+        // attempts fail.
         if self.retry == 0 { self.cut } else { None }
     }
 
@@ -257,7 +281,10 @@ fn words_from_zero(word: &str, count: u32) -> Vec<String> {
 /// Cuts between code points, never inside one.
 fn pieces(text: &str, code_points: usize) -> Vec<String> {
     let points: Vec<char> = text.chars().collect();
-    points.chunks(code_points).map(|piece| piece.iter().collect()).collect()
+    points
+        .chunks(code_points)
+        .map(|piece| piece.iter().collect())
+        .collect()
 }
 
 #[cfg(test)]
@@ -266,7 +293,8 @@ mod tests {
 
     #[test]
     fn the_last_directive_counts() {
-        let script = Script::of("[[fake deltas=9]] and then [[fake deltas=2 delay=7]] bye").unwrap();
+        let script =
+            Script::of("[[fake deltas=9]] and then [[fake deltas=2 delay=7]] bye").unwrap();
         assert_eq!(script.deltas, ["w0", " w1"]);
         assert_eq!(script.delay_ms, 7);
     }
@@ -315,7 +343,13 @@ mod tests {
             [Some(1), Some(1), None]
         );
         let script = Script::of("[[fake retry=1 error=500]]").unwrap();
-        assert_eq!([0, 1].map(|attempt| script.fails_after(attempt)), [Some(0), Some(0)]);
-        assert_eq!(Script::of("[[fake cut=2]]").unwrap().fails_after(0), Some(2));
+        assert_eq!(
+            [0, 1].map(|attempt| script.fails_after(attempt)),
+            [Some(0), Some(0)]
+        );
+        assert_eq!(
+            Script::of("[[fake cut=2]]").unwrap().fails_after(0),
+            Some(2)
+        );
     }
 }

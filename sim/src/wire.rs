@@ -1,19 +1,21 @@
-//! What goes wrong on the wire: at one point of a connection, one of the things that networks, proxies and broken gateways do.
+//! A fault of the wire: one act of a network, a proxy or a broken gateway, at one point of a
+//! connection.
 //!
-//! Written as `ACT@POINT`, as in `drop@text5`. The act comes in front of the frame that the point names; at `end`, behind the last one.
+//! Written as `ACT@POINT`, as in `drop@text5`. The act comes before the frame that the point names;
+//! at `end`, after the last one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// How long a frame that is late is late.
+/// Delay of a frame that is late.
 const DELAY: Duration = Duration::from_millis(300);
 
-/// More than a frame may have: `policy.maxPayload` of both versions.
+/// Larger than a frame may be: `policy.maxPayload` of both versions.
 const OVERSIZE_BYTES: usize = 26_214_401;
 
-/// A run that nobody here asked for.
+/// A run that no client here requested.
 const FOREIGN_RUN: &str = "00000000-0000-4000-8000-000000000000";
 
 /// A fault of the wire.
@@ -27,21 +29,21 @@ pub(crate) struct WireFault {
 enum Act {
     /// No close frame, no more bytes.
     Drop,
-    /// A close frame, as of this code.
+    /// A close frame with this code.
     Close(u16),
-    /// A close frame, and the connection left open behind it.
+    /// A close frame, after which the connection is left open.
     HalfClose,
     /// The event `shutdown`, then close 1012.
     Restart,
     Delay,
     /// Text that is not JSON.
     Garbage,
-    /// JSON that is no frame.
+    /// JSON that is not a frame.
     Shape,
     Binary,
     Oversize,
     Duplicate,
-    /// The frame comes behind the next one.
+    /// The frame comes after the next one.
     Reorder,
     /// Events of another run, its end, and an answer to nothing.
     Foreign,
@@ -61,7 +63,7 @@ enum Point {
     End,
 }
 
-/// What to do with the socket in the place of a frame, in this order.
+/// An action on the socket that replaces a frame. Actions are done in order.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Put {
     Text(String),
@@ -73,7 +75,7 @@ pub(crate) enum Put {
 }
 
 impl WireFault {
-    /// `None` for what is no `ACT@POINT` at all.
+    /// Returns `None` for a name that is not an `ACT@POINT`.
     pub(crate) fn parse(name: &str) -> Option<Result<Self, String>> {
         let (act, point) = name.split_once('@')?;
         Some(match (parse_act(act), parse_point(point)) {
@@ -108,11 +110,16 @@ fn parse_point(name: &str) -> Option<Point> {
         "accepted" => Point::Accepted,
         "final" => Point::Final,
         "end" => Point::End,
-        _ => Point::Text(name.strip_prefix("text")?.parse().ok().filter(|nth| *nth > 0)?),
+        _ => Point::Text(
+            name.strip_prefix("text")?
+                .parse()
+                .ok()
+                .filter(|nth| *nth > 0)?,
+        ),
     })
 }
 
-/// One connection's frames on their way out, with the fault that befalls them, if any.
+/// One connection's outgoing frames, with its fault, if any.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     fault: Option<WireFault>,
@@ -130,12 +137,12 @@ impl Wire {
         }
     }
 
-    /// Whether the fault came to its point.
+    /// Returns true if the fault reached its point.
     pub(crate) fn has_struck(&self) -> bool {
         self.struck
     }
 
-    /// What becomes of a frame.
+    /// Returns the bytes and acts that replace a frame.
     pub(crate) fn pass(&mut self, frame: String) -> VecDeque<Put> {
         let Some(fault) = self.fault else {
             return VecDeque::from([Put::Text(frame)]);
@@ -149,7 +156,7 @@ impl Wire {
         if fault.at == Point::End && point == Some(Point::Final) {
             self.fault = None;
             self.struck = true;
-            // Late and duplicated is the frame itself.
+            // Some acts repeat the frame itself, which is sent first here.
             let mut puts = fault.act.puts(frame.clone());
             puts.retain(|put| *put != Put::Text(frame.clone()));
             puts.push_front(Put::Text(frame));
@@ -167,7 +174,7 @@ impl Wire {
         fault.act.puts(frame)
     }
 
-    /// The point that a frame is at, if it is one that can be named.
+    /// Returns the point of a frame, if the frame has a point with a name.
     fn point(&mut self, frame: &str) -> Option<Point> {
         let frame: Frame<'_> = serde_json::from_str(frame).ok()?;
         match (frame.kind, frame.event) {
@@ -199,7 +206,7 @@ struct Frame<'a> {
     payload: Payload<'a>,
 }
 
-/// What of a payload tells its point; the rest may be anything.
+/// The fields of a payload that show its point; the others may be anything.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Payload<'a> {
@@ -210,7 +217,8 @@ struct Payload<'a> {
 
 impl Act {
     fn puts(self, frame: String) -> VecDeque<Put> {
-        let garbage = |text: &str, frame| VecDeque::from([Put::Text(text.to_owned()), Put::Text(frame)]);
+        let garbage =
+            |text: &str, frame| VecDeque::from([Put::Text(text.to_owned()), Put::Text(frame)]);
         match self {
             Self::Drop => VecDeque::from([Put::Drop]),
             Self::Close(code) => VecDeque::from([Put::Close(code)]),
@@ -235,7 +243,7 @@ impl Act {
     }
 }
 
-/// What another run's connection would be told, and an answer that nobody waits for.
+/// Returns the events of another run's connection, and a response that no client waits for.
 fn foreign() -> [String; 4] {
     [
         format!(
@@ -260,15 +268,19 @@ mod tests {
     const CHALLENGE: &str = r#"{"type":"event","event":"connect.challenge","payload":{}}"#;
     const HELLO: &str = r#"{"type":"res","id":"1","ok":true,"payload":{"type":"hello-ok"}}"#;
     const SUBSCRIBED: &str = r#"{"type":"res","id":"2","ok":true,"payload":{"subscribed":true}}"#;
-    const ACCEPTED: &str = r#"{"type":"res","id":"3","ok":true,"payload":{"runId":"r","status":"accepted"}}"#;
+    const ACCEPTED: &str =
+        r#"{"type":"res","id":"3","ok":true,"payload":{"runId":"r","status":"accepted"}}"#;
     const TEXT: &str = r#"{"type":"event","event":"agent","payload":{"runId":"r","stream":"assistant","data":{}}}"#;
-    const FINAL: &str = r#"{"type":"res","id":"3","ok":true,"payload":{"runId":"r","status":"ok"}}"#;
+    const FINAL: &str =
+        r#"{"type":"res","id":"3","ok":true,"payload":{"runId":"r","status":"ok"}}"#;
     const ALL: [&str; 7] = [CHALLENGE, HELLO, SUBSCRIBED, ACCEPTED, TEXT, TEXT, FINAL];
 
     /// All frames through a wire with this fault.
     fn passed(fault: &str) -> Vec<Put> {
         let mut wire = Wire::new(Some(WireFault::parse(fault).unwrap().unwrap()));
-        ALL.iter().flat_map(|frame| wire.pass((*frame).to_owned())).collect()
+        ALL.iter()
+            .flat_map(|frame| wire.pass((*frame).to_owned()))
+            .collect()
     }
 
     fn texts(puts: &[Put]) -> Vec<&str> {
@@ -310,8 +322,14 @@ mod tests {
 
     #[test]
     fn a_frame_comes_twice_or_behind_the_next() {
-        assert_eq!(texts(&passed("duplicate@hello"))[..3], [CHALLENGE, HELLO, HELLO]);
-        assert_eq!(texts(&passed("reorder@accepted"))[3..], [TEXT, ACCEPTED, TEXT, FINAL]);
+        assert_eq!(
+            texts(&passed("duplicate@hello"))[..3],
+            [CHALLENGE, HELLO, HELLO]
+        );
+        assert_eq!(
+            texts(&passed("reorder@accepted"))[3..],
+            [TEXT, ACCEPTED, TEXT, FINAL]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What goes wrong at the upgrade and in the handshake, and the control API.
+//! Faults at the upgrade and in the handshake, and the control API.
 
 use std::process::Command;
 
@@ -29,12 +29,16 @@ async fn a_fault_at_the_upgrade_is_an_http_response() {
 async fn a_counted_fault_ends_by_itself() {
     let sim = Sim::start(4, &[]);
     assert_eq!(
-        sim.http("POST", "/sim/fault", r#"{"fault":"status-503","count":1}"#).0,
+        sim.http("POST", "/sim/fault", r#"{"fault":"status-503","count":1}"#)
+            .0,
         200
     );
     assert!(sim.open(&[]).await.is_err());
     assert!(sim.open(&[]).await.is_ok());
-    assert_eq!(sim.http("POST", "/sim/fault", r#"{"fault":"nonsense"}"#).0, 400);
+    assert_eq!(
+        sim.http("POST", "/sim/fault", r#"{"fault":"nonsense"}"#).0,
+        400
+    );
 }
 
 #[tokio::test]
@@ -71,7 +75,14 @@ async fn the_startup_state_ends_after_its_time() {
         .await
         .unwrap_err();
     assert_eq!(refused.error["code"], "UNAVAILABLE");
-    while sim.open(&[]).await.unwrap().connect(Connect::backend()).await.is_err() {}
+    while sim
+        .open(&[])
+        .await
+        .unwrap()
+        .connect(Connect::backend())
+        .await
+        .is_err()
+    {}
 }
 
 #[tokio::test]
@@ -84,7 +95,13 @@ async fn scopes_can_be_more_or_less_than_was_asked_for() {
         ("no-write-scope", json!(["operator.read"])),
     ] {
         let sim = Sim::start(4, &["--fault", fault]);
-        let hello = sim.open(&[]).await.unwrap().connect(Connect::backend()).await.unwrap();
+        let hello = sim
+            .open(&[])
+            .await
+            .unwrap()
+            .connect(Connect::backend())
+            .await
+            .unwrap();
         assert_eq!(hello["auth"]["scopes"], scopes);
     }
 }
@@ -101,7 +118,14 @@ async fn silence_and_an_early_close_are_what_they_say() {
         let sim = Sim::start(3, &["--fault", fault]);
         let mut socket = sim.open(&[]).await.unwrap();
         if fault == "no-hello" {
-            assert!(socket.connect(Connect::backend()).await.unwrap_err().error.is_null());
+            assert!(
+                socket
+                    .connect(Connect::backend())
+                    .await
+                    .unwrap_err()
+                    .error
+                    .is_null()
+            );
         } else {
             assert!(socket.next().await.is_none());
         }
@@ -113,7 +137,11 @@ async fn silence_and_an_early_close_are_what_they_say() {
 async fn ticks_come_as_often_as_they_are_asked_for() {
     let sim = Sim::start(4, &["--tick-ms", "20"]);
     let mut client = sim.client(&[]).await;
-    let tick = client.until(|frame| frame["event"] == "tick").await.pop().unwrap();
+    let tick = client
+        .until(|frame| frame["event"] == "tick")
+        .await
+        .pop()
+        .unwrap();
     assert!(tick["payload"]["ts"].is_u64() && tick["seq"].is_u64());
 }
 
@@ -128,15 +156,23 @@ async fn a_reset_forgets_the_journal_and_keeps_the_paired_devices() {
     sim.open(&[]).await.unwrap().connect(connect).await.unwrap();
     assert_eq!(sim.http("POST", "/sim/reset", "").0, 200);
     let journal = sim.journal();
-    assert_eq!((&journal["connections"], &journal["frames"]), (&json!(0), &json!([])));
-    assert_eq!(journal["pairing"]["devices"][0]["deviceId"], json!(key.device_id()));
+    assert_eq!(
+        (&journal["connections"], &journal["frames"]),
+        (&json!(0), &json!([]))
+    );
+    assert_eq!(
+        journal["pairing"]["devices"][0]["deviceId"],
+        json!(key.device_id())
+    );
 }
 
 #[tokio::test]
 async fn a_reset_ends_what_still_runs() {
     let sim = Sim::start(3, &[]);
     let mut client = sim.client(&[]).await;
-    client.call("agent", &crate::sim::agent("[[fake stall=0]]")).await;
+    client
+        .call("agent", &crate::sim::agent("[[fake stall=0]]"))
+        .await;
     sim.http("POST", "/sim/reset", "");
     let frames = client.run("[[fake stall=0]] [[fake deltas=1]]").await;
     assert_eq!(frames.last().unwrap()["payload"]["status"], "ok");

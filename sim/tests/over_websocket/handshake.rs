@@ -26,34 +26,33 @@ async fn protocol_4_admits_and_refuses_as_recorded() {
     compare(4, RECORDED_4).await;
 }
 
+/// Connects from another host, as a tunnel shows it.
+async fn from_afar(sim: &Sim, connect: Connect<'_>) -> Result<Value, Refused> {
+    sim.open(&[("x-forwarded-for", "203.0.113.7")])
+        .await
+        .unwrap()
+        .connect(connect)
+        .await
+}
+
 #[tokio::test]
 async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
     for protocol in [3, 4] {
         let sim = Sim::start(protocol, &[]);
         let key = device(7);
-        let remote = [("x-forwarded-for", "203.0.113.7")];
         let with_secret = Connect {
             device: Some(&key),
             ..Connect::backend()
         };
 
-        let refused = sim
-            .open(&remote)
-            .await
-            .unwrap()
-            .connect(with_secret.clone())
-            .await
-            .unwrap_err();
+        let refused = from_afar(&sim, with_secret.clone()).await.unwrap_err();
         assert_eq!(refused.error["code"], "NOT_PAIRED");
         assert_eq!(refused.error["details"]["code"], "PAIRING_REQUIRED");
-        let request_id = refused.error["details"]["requestId"].as_str().unwrap().to_owned();
-        let again = sim
-            .open(&remote)
-            .await
+        let request_id = refused.error["details"]["requestId"]
+            .as_str()
             .unwrap()
-            .connect(with_secret.clone())
-            .await
-            .unwrap_err();
+            .to_owned();
+        let again = from_afar(&sim, with_secret.clone()).await.unwrap_err();
         assert_eq!(
             again.error["details"]["requestId"],
             json!(request_id),
@@ -62,7 +61,7 @@ async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
 
         let order = json!({ "requestId": request_id }).to_string();
         assert_eq!(sim.http("POST", "/sim/approve", &order).0, 200);
-        let hello = sim.open(&remote).await.unwrap().connect(with_secret).await.unwrap();
+        let hello = from_afar(&sim, with_secret).await.unwrap();
         let token = hello["auth"]["deviceToken"].as_str().unwrap().to_owned();
         assert_eq!(token.len(), 43);
 
@@ -74,8 +73,11 @@ async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
                 auth,
                 ..Connect::backend()
             };
-            let hello = sim.open(&remote).await.unwrap().connect(alone).await.unwrap();
-            assert_eq!(hello["auth"]["scopes"], json!(["operator.read", "operator.write"]));
+            let hello = from_afar(&sim, alone).await.unwrap();
+            assert_eq!(
+                hello["auth"]["scopes"],
+                json!(["operator.read", "operator.write"])
+            );
             assert_eq!(hello["auth"]["deviceToken"], json!(token));
         }
 
@@ -85,7 +87,7 @@ async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
             ..Connect::backend()
         };
         assert_eq!(
-            code(sim.open(&remote).await.unwrap().connect(wrong).await),
+            code(from_afar(&sim, wrong).await),
             "AUTH_DEVICE_TOKEN_MISMATCH"
         );
 
@@ -100,7 +102,7 @@ async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
         } else {
             "AUTH_DEVICE_TOKEN_MISMATCH"
         };
-        assert_eq!(code(sim.open(&remote).await.unwrap().connect(more).await), expected);
+        assert_eq!(code(from_afar(&sim, more).await), expected);
 
         let moved = Connect {
             device: Some(&key),
@@ -108,7 +110,7 @@ async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
             platform: "elsewhere",
             ..Connect::backend()
         };
-        let refused = sim.open(&remote).await.unwrap().connect(moved).await.unwrap_err();
+        let refused = from_afar(&sim, moved).await.unwrap_err();
         assert_eq!(refused.error["details"]["reason"], "metadata-upgrade");
 
         assert_eq!(
@@ -126,7 +128,7 @@ async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
             ..Connect::backend()
         };
         assert_eq!(
-            code(sim.open(&remote).await.unwrap().connect(revoked).await),
+            code(from_afar(&sim, revoked).await),
             "AUTH_DEVICE_TOKEN_MISMATCH"
         );
     }
@@ -152,7 +154,13 @@ async fn the_command_line_on_the_host_is_paired_at_once_even_if_all_others_count
         auth: json!({ "deviceToken": token }),
         ..Connect::backend()
     };
-    let hello = sim.open(&[]).await.unwrap().connect(by_token).await.unwrap();
+    let hello = sim
+        .open(&[])
+        .await
+        .unwrap()
+        .connect(by_token)
+        .await
+        .unwrap();
     assert_eq!(hello["auth"]["method"], "device-token");
 
     let unknown = Connect {
@@ -163,7 +171,13 @@ async fn the_command_line_on_the_host_is_paired_at_once_even_if_all_others_count
         code(sim.open(&[]).await.unwrap().connect(unknown).await),
         "PAIRING_REQUIRED"
     );
-    let hello = sim.open(&[]).await.unwrap().connect(Connect::backend()).await.unwrap();
+    let hello = sim
+        .open(&[])
+        .await
+        .unwrap()
+        .connect(Connect::backend())
+        .await
+        .unwrap();
     assert_eq!(hello["auth"]["scopes"], json!([]));
 }
 
@@ -171,8 +185,18 @@ async fn the_command_line_on_the_host_is_paired_at_once_even_if_all_others_count
 async fn hello_ok_has_the_size_of_the_real_one() {
     for (protocol, bytes) in [(3, 7_000..9_000), (4, 16_000..19_000)] {
         let sim = Sim::start(protocol, &[]);
-        let hello = sim.open(&[]).await.unwrap().connect(Connect::backend()).await.unwrap();
-        assert!(bytes.contains(&hello.to_string().len()), "{}", hello.to_string().len());
+        let hello = sim
+            .open(&[])
+            .await
+            .unwrap()
+            .connect(Connect::backend())
+            .await
+            .unwrap();
+        assert!(
+            bytes.contains(&hello.to_string().len()),
+            "{}",
+            hello.to_string().len()
+        );
         assert_eq!(hello["policy"]["maxPayload"], json!(26_214_400));
     }
 }
@@ -227,13 +251,25 @@ async fn compare(protocol: u32, recorded: &str) {
         match socket.connect(connect).await {
             Ok(hello) => {
                 assert_eq!(row["ok"], json!(true), "{name}: was let in");
-                assert_eq!(opaque(hello["auth"].clone()), opaque(row["auth"].clone()), "{name}");
+                assert_eq!(
+                    opaque(hello["auth"].clone()),
+                    opaque(row["auth"].clone()),
+                    "{name}"
+                );
                 assert_eq!(hello["protocol"], row["protocol"], "{name}");
                 compare_rights(&mut socket, &row).await;
             }
             Err(refused) => {
-                assert_eq!(row["ok"], json!(false), "{name}: was refused with {refused:?}");
-                assert_eq!(opaque(refused.error), opaque(row["error"].clone()), "{name}");
+                assert_eq!(
+                    row["ok"],
+                    json!(false),
+                    "{name}: was refused with {refused:?}"
+                );
+                assert_eq!(
+                    opaque(refused.error),
+                    opaque(row["error"].clone()),
+                    "{name}"
+                );
                 let (code, reason) = refused.close.unwrap();
                 assert_eq!(
                     (json!(code), json!(reason)),
@@ -245,7 +281,7 @@ async fn compare(protocol: u32, recorded: &str) {
     }
 }
 
-/// What the connection may do.
+/// Compares the rights of the connection.
 async fn compare_rights(socket: &mut Socket, row: &Value) {
     let name = &row["name"];
     for (method, params) in [
@@ -269,13 +305,17 @@ async fn compare_rights(socket: &mut Socket, row: &Value) {
             )
         };
         assert_eq!(json!(outcome), row[method], "{name}: {method}");
-        assert_eq!(error["details"], row[format!("{method}.details")], "{name}: {method}");
+        assert_eq!(
+            error["details"],
+            row[format!("{method}.details")],
+            "{name}: {method}"
+        );
     }
 }
 
 type Headers = Vec<(&'static str, String)>;
 
-/// What the probe did under this name.
+/// Returns the connect that the probe made under this name.
 fn situation<'a>(name: &str, key: &'a DeviceKey, address: &str) -> (Headers, Connect<'a>) {
     let has = |part: &str| name.contains(part);
     let mut headers = Headers::new();
@@ -299,7 +339,11 @@ fn situation<'a>(name: &str, key: &'a DeviceKey, address: &str) -> (Headers, Con
         ("Forwarded header only", "forwarded", "for=203.0.113.7"),
         ("X-Real-IP only", "x-real-ip", "203.0.113.7"),
         ("X-Forwarded-Proto only", "x-forwarded-proto", "https"),
-        ("X-Forwarded-Host only", "x-forwarded-host", "gw.example.com"),
+        (
+            "X-Forwarded-Host only",
+            "x-forwarded-host",
+            "gw.example.com",
+        ),
     ] {
         if has(part) {
             headers.push((header, value.to_owned()));
@@ -368,17 +412,25 @@ fn situation<'a>(name: &str, key: &'a DeviceKey, address: &str) -> (Headers, Con
 
 /// Changes of the parameters after they were signed.
 const ALTERATIONS: [(&str, Alteration); 7] = [
-    ("unknown extra connect param", |params| params["foo"] = json!(1)),
+    ("unknown extra connect param", |params| {
+        params["foo"] = json!(1);
+    }),
     ("missing client.platform", |params| {
         remove(&mut params["client"], "platform");
     }),
     ("no scopes field", |params| remove(params, "scopes")),
-    ("wrong nonce", |params| params["device"]["nonce"] = json!("wrong")),
+    ("wrong nonce", |params| {
+        params["device"]["nonce"] = json!("wrong");
+    }),
     ("bad signature", |params| {
         params["device"]["signature"] = json!("A".repeat(86));
     }),
-    ("id mismatch", |params| params["device"]["id"] = json!("0".repeat(64))),
-    ("missing nonce", |params| remove(&mut params["device"], "nonce")),
+    ("id mismatch", |params| {
+        params["device"]["id"] = json!("0".repeat(64));
+    }),
+    ("missing nonce", |params| {
+        remove(&mut params["device"], "nonce");
+    }),
 ];
 
 type Alteration = fn(&mut Value);
@@ -387,7 +439,7 @@ fn remove(object: &mut Value, name: &str) {
     object.as_object_mut().unwrap().remove(name);
 }
 
-/// Without what differs every time.
+/// Replaces the values that differ every time.
 fn opaque(mut value: Value) -> Value {
     if let Some(object) = value.as_object_mut() {
         for name in ["deviceToken", "recoveryScope", "issuedAtMs", "requestId"] {

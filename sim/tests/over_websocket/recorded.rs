@@ -1,7 +1,8 @@
-//! Runs compared frame by frame with those recorded on the running gateways: the order of the frames, and the fields of each.
+//! Runs compared frame by frame with runs recorded on the running gateways: the order of the
+//! frames, and the fields of each.
 //!
-//! The recorded frames are trimmed: without ticks, presence, tasks and `result.meta.systemPromptReport`, and with one frame of each
-//! kind for a stretch of text.
+//! The recorded frames are trimmed: without ticks, presence, tasks and
+//! `result.meta.systemPromptReport`, and with one frame of each kind for a stretch of text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +10,11 @@ use serde_json::{Value, json};
 
 use crate::sim::{Sim, agent};
 
-/// How a tool says what it did is up to the tool.
-const LEFT_OUT: [&str; 2] = ["payload.data.partialResult.", "payload.data.result.details."];
+/// The report of a tool depends on the tool.
+const LEFT_OUT: [&str; 2] = [
+    "payload.data.partialResult.",
+    "payload.data.result.details.",
+];
 
 macro_rules! recorded {
     ($($name:ident: $protocol:literal $file:literal $message:literal,)*) => {$(
@@ -49,7 +53,10 @@ async fn protocol_4_tells_an_abort_as_recorded() {
     let abort = json!({ "sessionKey": params["sessionKey"], "runId": params["idempotencyKey"] });
     client.request("chat.abort", &abort).await;
     frames.extend(client.until(|frame| frame["id"] == json!(id)).await);
-    assert_same_shape(&lines(include_str!("../transcripts/4-abort.jsonl")), &frames);
+    assert_same_shape(
+        &lines(include_str!("../transcripts/4-abort.jsonl")),
+        &frames,
+    );
 }
 
 async fn compare(protocol: u32, recorded: &str, message: &str) {
@@ -60,10 +67,12 @@ async fn compare(protocol: u32, recorded: &str, message: &str) {
 }
 
 fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
-/// The recording may end early, the simulated run goes on.
+/// The recording may end early, but the simulated run continues.
 fn assert_same_shape(recorded: &[Value], simulated: &[Value]) {
     let simulated = as_far_as(recorded, simulated);
     assert_eq!(order(simulated), order(recorded));
@@ -80,7 +89,7 @@ fn assert_same_shape(recorded: &[Value], simulated: &[Value]) {
     }
 }
 
-/// The frames up to the one that stands for the last recorded one.
+/// Returns the frames up to the one that corresponds to the last recorded one.
 fn as_far_as<'a>(recorded: &[Value], simulated: &'a [Value]) -> &'a [Value] {
     let last = kind(recorded.last().unwrap());
     let count = recorded.iter().filter(|frame| kind(frame) == last).count();
@@ -93,11 +102,14 @@ fn as_far_as<'a>(recorded: &[Value], simulated: &'a [Value]) -> &'a [Value] {
     &simulated[..=end]
 }
 
-/// The kinds of the frames in their order. When text of a stretch is sent is a matter of time, so a stretch counts as one, and
-/// chat's copy of it as none; the model's thoughts, tokens and first words may come in any order.
+/// Returns the kinds of the frames in their order. The time at which a text is sent varies. So
+/// consecutive text frames count as one, and the copies in `chat` as none. The model's thoughts,
+/// tokens and first words may come in any order.
 fn order(frames: &[Value]) -> Vec<String> {
     let mut kinds: Vec<String> = Vec::new();
-    let thinks = frames.iter().any(|frame| frame["payload"]["stream"] == "thinking");
+    let thinks = frames
+        .iter()
+        .any(|frame| frame["payload"]["stream"] == "thinking");
     for frame in frames {
         let kind = kind(frame);
         let unordered = thinks && (kind == "agent assistant" || kind == "agent usage");
@@ -106,7 +118,7 @@ fn order(frames: &[Value]) -> Vec<String> {
             kinds.push(kind);
         }
     }
-    // Thoughts come in stretches as well, and a tool may report more than once.
+    // Thoughts also come in several frames, and a tool may report more than once.
     kinds.dedup_by(|next, before| next == before && next.starts_with("agent t"));
     kinds
 }
@@ -119,7 +131,8 @@ fn fields(frames: &[Value]) -> BTreeMap<String, BTreeSet<String>> {
     }
     for paths in fields.values_mut() {
         paths.retain(|path| {
-            !path.contains("systemPromptReport") && !LEFT_OUT.iter().any(|prefix| path.starts_with(prefix))
+            !path.contains("systemPromptReport")
+                && !LEFT_OUT.iter().any(|prefix| path.starts_with(prefix))
         });
     }
     fields
@@ -146,7 +159,7 @@ fn kind(frame: &Value) -> String {
     let mut kind = match frame["event"].as_str() {
         Some("agent") => {
             let data = &payload["data"];
-            // What the model is called and that no longer any is called: two kinds.
+            // "The model is called" and "the model is no longer called" are two kinds.
             let model = if data["phase"] == "model" && data["model"].is_null() {
                 "none"
             } else {

@@ -1,4 +1,4 @@
-//! What runs do that no single recording shows.
+//! Behaviour of runs that no single recording shows.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,9 @@ async fn an_echo_tells_what_arrived() {
     params["attachments"] = json!([{ "type": "image", "mimeType": "image/png", "fileName": "a.png", "content": "data:image/png;base64,AAECAw==" }]);
     let mut client = sim.client(&[]).await;
     client.request("agent", &params).await;
-    let frames = client.until(|frame| frame["payload"]["status"] == "ok").await;
+    let frames = client
+        .until(|frame| frame["payload"]["status"] == "ok")
+        .await;
     let echo: Value = serde_json::from_str(&chat_text(&frames)).unwrap();
     assert_eq!(
         echo,
@@ -51,8 +53,15 @@ async fn a_used_idempotency_key_never_starts_a_second_run() {
         let params = agent("[[fake deltas=8 delay=20]]");
         let first = client.request("agent", &params).await;
         client.until(|frame| frame["id"] == json!(first)).await;
-        assert_eq!(client.call("agent", &params).await["payload"]["status"], while_running);
-        let last = client.until(|frame| frame["id"] == json!(first)).await.pop().unwrap();
+        assert_eq!(
+            client.call("agent", &params).await["payload"]["status"],
+            while_running
+        );
+        let last = client
+            .until(|frame| frame["id"] == json!(first))
+            .await
+            .pop()
+            .unwrap();
 
         let mut other_message = params.clone();
         other_message["message"] = json!("something else");
@@ -99,7 +108,9 @@ async fn runs_of_one_session_wait_for_each_other() {
     let of = |run: &str, phase: &str| {
         frames
             .iter()
-            .position(|frame| frame["payload"]["runId"] == run && frame["payload"]["data"]["phase"] == phase)
+            .position(|frame| {
+                frame["payload"]["runId"] == run && frame["payload"]["data"]["phase"] == phase
+            })
             .unwrap()
     };
     assert!(of("first", "end") < of("second", "start"));
@@ -126,7 +137,11 @@ async fn only_the_same_device_aborts_and_any_of_its_connections_may() {
         aborted["payload"],
         json!({ "ok": true, "abortedRunId": params["idempotencyKey"], "status": "aborted" })
     );
-    let last = starter.until(|frame| frame["id"] == json!(id)).await.pop().unwrap();
+    let last = starter
+        .until(|frame| frame["id"] == json!(id))
+        .await
+        .pop()
+        .unwrap();
     assert_eq!(last["payload"]["summary"], "aborted");
 
     let run = &sim.journal()["runs"][0];
@@ -169,12 +184,19 @@ async fn a_scoped_client_sees_only_what_it_subscribed_to_but_every_task() {
 
     let mut subscriber = sim.client(&["session-scoped-events"]).await;
     let params = json!({ "key": "agent:main:S", "agentId": "main" });
-    let answer = subscriber.call("sessions.messages.subscribe", &params).await;
-    assert_eq!(answer["payload"], json!({ "subscribed": true, "key": "agent:main:s" }));
+    let answer = subscriber
+        .call("sessions.messages.subscribe", &params)
+        .await;
+    assert_eq!(
+        answer["payload"],
+        json!({ "subscribed": true, "key": "agent:main:s" })
+    );
     let mut run = agent(message);
     (run["sessionKey"], run["idempotencyKey"]) = (json!("agent:main:S"), json!("k"));
     subscriber.request("agent", &run).await;
-    let frames = subscriber.until(|frame| frame["payload"]["status"] == "ok").await;
+    let frames = subscriber
+        .until(|frame| frame["payload"]["status"] == "ok")
+        .await;
     assert_eq!(chat_text(&frames), "w0 w1");
 }
 
@@ -183,9 +205,14 @@ async fn protocol_3_tells_everybody_everything() {
     let sim = Sim::start(3, &[]);
     // Without a device: no scopes at all.
     let mut stranger = sim.open(&[]).await.unwrap();
-    stranger.connect(crate::sim::Connect::backend()).await.unwrap();
+    stranger
+        .connect(crate::sim::Connect::backend())
+        .await
+        .unwrap();
     sim.client(&[]).await.run("[[fake deltas=2 delay=0]]").await;
-    let frames = stranger.until(|frame| frame["payload"]["state"] == "final").await;
+    let frames = stranger
+        .until(|frame| frame["payload"]["state"] == "final")
+        .await;
     assert_eq!(chat_text(&frames), "w0 w1");
 }
 
@@ -274,8 +301,14 @@ async fn frames_that_are_no_requests_are_answered_or_ignored() {
     assert_eq!(
         messages,
         [
-            ("invalid", "invalid request frame: must have required property 'id'"),
-            ("x1", "invalid request frame: at root: unexpected property 'extra'"),
+            (
+                "invalid",
+                "invalid request frame: must have required property 'id'"
+            ),
+            (
+                "x1",
+                "invalid request frame: at root: unexpected property 'extra'"
+            ),
         ]
     );
 }
@@ -312,13 +345,21 @@ async fn the_demo_answer_names_the_way_to_a_real_gateway() {
 async fn a_retraction_contradicts_what_was_said() {
     for protocol in [3, 4] {
         let sim = Sim::start(protocol, &["--pacing-ms", "0"]);
-        let frames = sim.client(&[]).await.run("[[fake deltas=3 delay=0 retract=2]]").await;
+        let frames = sim
+            .client(&[])
+            .await
+            .run("[[fake deltas=3 delay=0 retract=2]]")
+            .await;
         let retraction = assistants(&frames)
             .find(|data| data["text"] == "On second thought:")
             .unwrap();
         assert_eq!(
             retraction["replace"],
-            if protocol == 4 { json!(true) } else { Value::Null }
+            if protocol == 4 {
+                json!(true)
+            } else {
+                Value::Null
+            }
         );
         assert_eq!(chat_text(&frames), "On second thought: w2");
     }
@@ -343,7 +384,10 @@ async fn what_happens_to_the_starters_socket_does_not_end_the_run() {
             let waited = sim
                 .client(&[])
                 .await
-                .call("agent.wait", &json!({ "runId": format!("run of {message}") }))
+                .call(
+                    "agent.wait",
+                    &json!({ "runId": format!("run of {message}") }),
+                )
                 .await;
             assert_eq!(waited["payload"]["status"], "ok");
         }
@@ -367,8 +411,18 @@ async fn noise_comes_between_the_deltas() {
                 .count(),
             12
         );
-        assert_eq!(frames.iter().filter(|frame| frame["event"] == "sim.unknown").count(), 6);
-        assert!(frames.iter().any(|frame| frame["payload"]["stream"] == "sim_unknown"));
+        assert_eq!(
+            frames
+                .iter()
+                .filter(|frame| frame["event"] == "sim.unknown")
+                .count(),
+            6
+        );
+        assert!(
+            frames
+                .iter()
+                .any(|frame| frame["payload"]["stream"] == "sim_unknown")
+        );
         assert!(assistants(&frames).any(|data| data["simSurplus"].is_object()));
     }
 }
@@ -377,8 +431,12 @@ async fn noise_comes_between_the_deltas() {
 async fn a_run_may_end_without_its_last_response() {
     let sim = Sim::start(4, &[]);
     let mut client = sim.client(&[]).await;
-    client.request("agent", &agent("[[fake deltas=1 nofinal=1]]")).await;
-    client.until(|frame| frame["payload"]["state"] == "final").await;
+    client
+        .request("agent", &agent("[[fake deltas=1 nofinal=1]]"))
+        .await;
+    client
+        .until(|frame| frame["payload"]["state"] == "final")
+        .await;
     client
         .until(|frame| frame["payload"]["task"]["status"] == "completed")
         .await;
@@ -387,7 +445,11 @@ async fn a_run_may_end_without_its_last_response() {
         .send(&json!({ "type": "req", "id": "next", "method": "health" }))
         .await;
     assert_eq!(
-        client.until(|frame| frame["type"] == "res").await.pop().unwrap()["id"],
+        client
+            .until(|frame| frame["type"] == "res")
+            .await
+            .pop()
+            .unwrap()["id"],
         "next"
     );
 }
@@ -395,7 +457,11 @@ async fn a_run_may_end_without_its_last_response() {
 #[tokio::test]
 async fn a_draining_gateway_takes_no_run() {
     let sim = Sim::start(4, &[]);
-    let answer = sim.client(&[]).await.call("agent", &agent("[[fake draining=1]]")).await;
+    let answer = sim
+        .client(&[])
+        .await
+        .call("agent", &agent("[[fake draining=1]]"))
+        .await;
     assert_eq!(
         answer["error"],
         json!({ "code": "UNAVAILABLE", "message": "Gateway is draining; new tasks are not accepted" })
@@ -424,7 +490,9 @@ async fn a_run_that_takes_too_long_ends_as_each_version_says_it() {
 }
 
 fn assistants(frames: &[Value]) -> impl Iterator<Item = &Value> {
-    let own = frames.iter().filter(|frame| frame["payload"]["stream"] == "assistant");
+    let own = frames
+        .iter()
+        .filter(|frame| frame["payload"]["stream"] == "assistant");
     own.filter(|frame| frame["payload"]["sessionKey"] != "agent:main:somebody-else")
         .map(|frame| &frame["payload"]["data"])
 }

@@ -1,4 +1,4 @@
-//! Starts the program and talks to it.
+//! Starts the program and connects to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream as StdTcpStream;
@@ -49,7 +49,12 @@ impl Sim {
             .unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(ready["protocol"], json!(protocol));
-        let address = ready["url"].as_str().unwrap().strip_prefix("ws://").unwrap().to_owned();
+        let address = ready["url"]
+            .as_str()
+            .unwrap()
+            .strip_prefix("ws://")
+            .unwrap()
+            .to_owned();
         Self {
             child,
             _stdin: stdin,
@@ -57,8 +62,13 @@ impl Sim {
         }
     }
 
-    pub(crate) async fn open(&self, headers: &[(&'static str, &str)]) -> Result<Socket, tungstenite::Error> {
-        let mut request = format!("ws://{}/", self.address).into_client_request().unwrap();
+    pub(crate) async fn open(
+        &self,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Socket, tungstenite::Error> {
+        let mut request = format!("ws://{}/", self.address)
+            .into_client_request()
+            .unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
@@ -70,7 +80,8 @@ impl Sim {
         })
     }
 
-    /// A connection with the shared token, and with a device where the version needs one for scopes.
+    /// A connection with the shared token, and with a device where the version needs one for
+    /// scopes.
     pub(crate) async fn client(&self, caps: &[&str]) -> Socket {
         self.client_of(&device(1), caps).await
     }
@@ -96,14 +107,18 @@ impl Sim {
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\nconnection: \
+             close\r\n\r\n{body}",
             self.address
         )
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        (
+            head.split(' ').nth(1).unwrap().parse().unwrap(),
+            body.to_owned(),
+        )
     }
 }
 
@@ -119,7 +134,7 @@ pub(crate) fn device(number: u8) -> DeviceKey {
     DeviceKey::from_seed(&[number; 32])
 }
 
-/// What a client says of itself.
+/// The description that a client sends of itself.
 #[derive(Clone)]
 pub(crate) struct Connect<'a> {
     pub(crate) id: &'a str,
@@ -133,7 +148,7 @@ pub(crate) struct Connect<'a> {
     pub(crate) protocols: [u32; 2],
     /// Changes the parameters before they are sent.
     pub(crate) alter: fn(&mut Value),
-    /// Moves `signedAt` by so many milliseconds.
+    /// Moves `signedAt` by this number of milliseconds.
     pub(crate) skew_ms: i64,
 }
 
@@ -205,7 +220,7 @@ impl Connect<'_> {
     }
 }
 
-/// Why a connection was refused.
+/// The refusal of a connection.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Refused {
     pub(crate) error: Value,
@@ -256,10 +271,13 @@ impl Socket {
                 .unwrap_or_else(|_| panic!("nothing came"));
             match message {
                 Some(Ok(Message::Text(text))) => {
-                    return Some(serde_json::from_str(&text).unwrap_or_else(|_| json!(text.as_str())));
+                    return Some(
+                        serde_json::from_str(&text).unwrap_or_else(|_| json!(text.as_str())),
+                    );
                 }
                 Some(Ok(Message::Close(frame))) => {
-                    self.closed = frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()));
+                    self.closed =
+                        frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()));
                 }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return None,
@@ -279,10 +297,13 @@ impl Socket {
     /// Sends a request and gives its next response; other frames are passed over.
     pub(crate) async fn call(&mut self, method: &str, params: &Value) -> Value {
         let id = self.request(method, params).await;
-        self.until(|frame| frame["id"] == json!(id)).await.pop().unwrap()
+        self.until(|frame| frame["id"] == json!(id))
+            .await
+            .pop()
+            .unwrap()
     }
 
-    /// All frames up to the one that is asked for.
+    /// Returns all frames up to the one that `last` accepts.
     pub(crate) async fn until(&mut self, last: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut frames = Vec::new();
         while let Some(frame) = self.next().await {
@@ -298,8 +319,10 @@ impl Socket {
     /// Runs the main agent; all frames from the acceptance to the last response.
     pub(crate) async fn run(&mut self, message: &str) -> Vec<Value> {
         let id = self.request("agent", &agent(message)).await;
-        self.until(|frame| frame["id"] == json!(id) && frame["payload"]["status"] != json!("accepted"))
-            .await
+        self.until(|frame| {
+            frame["id"] == json!(id) && frame["payload"]["status"] != json!("accepted")
+        })
+        .await
     }
 }
 
@@ -310,7 +333,10 @@ pub(crate) fn agent(message: &str) -> Value {
 
 /// The text of the last chat event of a run.
 pub(crate) fn chat_text(frames: &[Value]) -> String {
-    let last = frames.iter().rfind(|frame| frame["event"] == "chat").unwrap();
+    let last = frames
+        .iter()
+        .rfind(|frame| frame["event"] == "chat")
+        .unwrap();
     last["payload"]["message"]["content"][0]["text"]
         .as_str()
         .unwrap_or("")

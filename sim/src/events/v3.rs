@@ -1,4 +1,4 @@
-//! The events of protocol 3: one per delta, to everybody.
+//! The events of protocol 3: one per delta, to every client.
 //!
 //! Source: openclaw 2026.3.13, measured.
 
@@ -9,10 +9,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{AgentPayload, AssistantData, ChatPayload, Message, Narrator, Paced, Scene};
 use crate::clock;
+use crate::events::interface::{Events, Fields};
+use crate::events::noise::publish_unknown;
+use crate::events::paced::{Chunk, Paced};
+use crate::events::payload::{AgentPayload, AssistantData, ChatPayload, Message};
 use crate::gateway::Audience;
-use crate::outcome::{Account, Failure};
+use crate::run::account::Account;
+use crate::run::context::RunContext;
+use crate::run::failure::Failure;
 
 /// Chat deltas are sent this often.
 const CHAT_PACING: Duration = Duration::from_millis(150);
@@ -22,19 +27,20 @@ const TOOL_COMMAND: &str = "echo hi";
 
 #[derive(Debug)]
 pub(super) struct V3 {
-    scene: Arc<Scene>,
+    context: Arc<RunContext>,
     seq: u64,
     /// The text since the last message or tool.
     segment: Paced,
     chat: Paced,
-    /// After the first failed attempt the gateway no longer knows the run: its events lose the session, chat hears no more.
+    /// After the first failed attempt the gateway no longer knows the run: its events have no
+    /// session, and `chat` events stop.
     lost: bool,
 }
 
 impl V3 {
-    pub(super) fn new(scene: Arc<Scene>) -> Self {
+    pub(super) fn new(context: Arc<RunContext>) -> Self {
         Self {
-            scene,
+            context,
             seq: 0,
             segment: Paced::new(Duration::ZERO),
             chat: Paced::new(CHAT_PACING),
@@ -44,15 +50,15 @@ impl V3 {
 
     fn agent(&mut self, stream: &str, data: impl Serialize) {
         self.seq = self.seq.saturating_add(1);
-        self.scene.publish("agent", &self.payload(stream, data));
+        self.context.publish("agent", &self.payload(stream, data));
     }
 
     fn payload<'a, D: Serialize>(&'a self, stream: &'a str, data: D) -> AgentPayload<'a, D> {
         AgentPayload {
-            run_id: &self.scene.run_id,
+            run_id: &self.context.run_id,
             stream,
             data,
-            session_key: (!self.lost).then_some(self.scene.place.session_key.as_str()),
+            session_key: (!self.lost).then_some(self.context.place.session_key.as_str()),
             session_id: None,
             agent_id: None,
             seq: self.seq,
@@ -69,11 +75,11 @@ impl V3 {
         if self.lost {
             return;
         }
-        self.scene.publish(
+        self.context.publish(
             "chat",
             &ChatPayload {
-                run_id: &self.scene.run_id,
-                session_key: &self.scene.place.session_key,
+                run_id: &self.context.run_id,
+                session_key: &self.context.place.session_key,
                 seq: self.seq,
                 state,
                 message: text.map(Message::new),
@@ -83,7 +89,7 @@ impl V3 {
         );
     }
 
-    /// What chat has not heard yet.
+    /// Emits the text that `chat` has not sent yet.
     fn rest_of_chat(&mut self) {
         if let Some(chunk) = self.chat.take_all() {
             self.chat("delta", Some(&chunk.text), None);
@@ -93,50 +99,51 @@ impl V3 {
     /// To the starter only, without the count of the gateway.
     fn tool(&mut self, data: &Value) {
         self.seq = self.seq.saturating_add(1);
-        if self.scene.gateway.wants_tool_events(self.scene.starter) {
-            self.scene
-                .gateway
-                .publish("agent", &self.payload("tool", data), Audience::One(self.scene.starter));
+        if self.context.gateway.wants_tool_events(self.context.starter) {
+            self.context.gateway.publish(
+                "agent",
+                &self.payload("tool", data),
+                Audience::One(self.context.starter),
+            );
         }
     }
 
-    fn say(&mut self, text: &str, delta: &str, surplus: bool) {
-        let marker = surplus.then(|| json!({ "known": false }));
+    fn assistant(&mut self, chunk: &Chunk, fields: Fields) {
         self.seq = self.seq.saturating_add(1);
         let data = AssistantData {
-            text,
-            delta,
+            text: &chunk.text,
+            delta: &chunk.delta,
             item_id: None,
             replace: false,
-            sim_surplus: marker.clone(),
+            sim_surplus: fields.surplus(),
         };
         let payload = AgentPayload {
-            sim_surplus: marker,
+            sim_surplus: fields.surplus(),
             ..self.payload("assistant", data)
         };
-        self.scene.publish("agent", &payload);
+        self.context.publish("agent", &payload);
     }
 }
 
-impl Narrator for V3 {
+impl Events for V3 {
     fn accepted(&mut self) {}
 
     fn started(&mut self) {
         self.lifecycle(json!({ "phase": "start", "startedAt": clock::now_ms() }));
     }
 
-    fn said_nothing(&mut self, _output_tokens: u64) {}
+    fn answered_nothing(&mut self, _output_tokens: u64) {}
 
     fn thought(&mut self, _delta: &str) {}
 
-    fn said(&mut self, delta: &str, surplus: bool) {
+    fn answered(&mut self, delta: &str, fields: Fields) {
         self.segment.push(delta);
         self.chat.push(delta);
-        if surplus {
-            self.scene.publish_unknown();
+        if fields == Fields::Surplus {
+            publish_unknown(&self.context);
         }
         if let Some(chunk) = self.segment.take_due() {
-            self.say(&chunk.text, &chunk.delta, surplus);
+            self.assistant(&chunk, fields);
         }
         self.flush();
     }
@@ -144,7 +151,7 @@ impl Narrator for V3 {
     fn retracted(&mut self, text: &str) {
         self.segment.replace(text);
         self.chat.replace(text);
-        self.say(text, text, false);
+        self.assistant(&Chunk::whole(text), Fields::Known);
         self.chat("delta", Some(text), None);
     }
 
@@ -155,7 +162,7 @@ impl Narrator for V3 {
         );
     }
 
-    fn tool_went_on(&mut self, tool: &str) {
+    fn tool_continued(&mut self, tool: &str) {
         self.tool(&json!({ "phase": "update", "name": tool, "toolCallId": TOOL_CALL_ID }));
     }
 
@@ -175,17 +182,17 @@ impl Narrator for V3 {
     fn retried(&mut self) {
         let received = self.seq.saturating_add(1);
         let payload = json!({
-            "runId": self.scene.run_id, "stream": "error", "ts": clock::now_ms(),
+            "runId": self.context.run_id, "stream": "error", "ts": clock::now_ms(),
             "data": { "reason": "seq gap", "expected": 1, "received": received },
         });
-        self.scene.publish("agent", &payload);
+        self.context.publish("agent", &payload);
         self.segment = Paced::new(Duration::ZERO);
         self.started();
     }
 
     fn finished(&mut self, _account: &Account) {
         if let Some(chunk) = self.segment.take_all() {
-            self.say(&chunk.text, &chunk.delta, false);
+            self.assistant(&chunk, Fields::Known);
         }
         self.lifecycle(json!({ "phase": "end", "endedAt": clock::now_ms() }));
         self.rest_of_chat();
@@ -213,7 +220,7 @@ impl Narrator for V3 {
 
     fn refused(&mut self, _problem: &str) {}
 
-    /// No request of a client leads here: an `agent` run of protocol 3 cannot be aborted.
+    /// No request of a client calls this: an `agent` run of protocol 3 cannot be aborted.
     fn aborted(&mut self) {}
 
     fn settled_after_abort(&mut self) {}

@@ -1,0 +1,95 @@
+// Installs the real OpenClaw from a committed lockfile into a cache folder. A cache folder, not a
+// devDependency: each version is about 600 MB and most checkouts never need it.
+
+import { existsSync } from "node:fs";
+import { cp, mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { run as runToItsEnd } from "../scripts/processes.mjs";
+import { npmEnvironment } from "../scripts/setup.mjs";
+import { ensure, hashOf, hashOfPackages } from "../scripts/stamps.mjs";
+
+export const VERSIONS = ["2026.9.6", "2026.3.13"];
+
+/**
+ * Makes `version` available under `<cacheDir>/openclaw/<version>/` and says where it starts.
+ *
+ * An installation of exactly this manifest and lockfile is used as it is; anything else there is
+ * replaced. `node` is the binary that will run the gateway; the new installation is tried with it
+ * once.
+ */
+export async function installOpenClaw(
+  version,
+  { cacheDir = DEFAULT_CACHE_DIR, node = process.execPath, log = () => {} } = {},
+) {
+  if (!VERSIONS.includes(version)) {
+    throw new Error(`OpenClaw ${version} is not set up here; choose one of ${VERSIONS.join(", ")}`);
+  }
+  const source = join(HERE, version);
+  const target = join(cacheDir, "openclaw", version);
+  const entry = join(target, "node_modules", "openclaw", "openclaw.mjs");
+  await ensure({
+    name: `openclaw-${version}`,
+    stamp: join(target, STAMP_FILE),
+    inputs: hashOf(HERE, [version]),
+    outputs: () => (existsSync(entry) ? hashOfPackages(join(target, "node_modules")) : undefined),
+    make: async () => {
+      log(`installing OpenClaw ${version} into ${target} (about 600 MB, a minute)`);
+      await mkdir(target, { recursive: true });
+      await cp(source, target, { recursive: true });
+      await run(
+        "npm",
+        NPM_CI,
+        target,
+        `could not install OpenClaw ${version}: check that the npm registry answers and ${target} has 2 GB free, then try again`,
+      );
+      await run(
+        node,
+        [entry, "--version"],
+        target,
+        `OpenClaw ${version} is installed but does not run on ${node}: give it Node >= 26.1 (or >= 24.16 and < 25)`,
+      );
+    },
+  });
+  return { entry, version };
+}
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const DEFAULT_CACHE_DIR = join(HERE, "..", "..", ".cache");
+
+const STAMP_FILE = ".installed";
+
+// No install scripts: they download prebuilt binaries the gateway does not need here.
+const NPM_CI = [
+  "ci",
+  "--ignore-scripts",
+  "--omit=dev",
+  "--no-audit",
+  "--no-fund",
+  "--loglevel=error",
+];
+
+const INSTALL_TIMEOUT_MS = 15 * 60_000;
+
+/**
+ * Runs a command quietly; when it fails, the error is one line and `cause` holds the end of its
+ * output.
+ */
+/** Ended with us, however we end: npm would otherwise go on filling the disk. */
+async function run(command, args, cwd, complaint) {
+  // Under `npm start` the environment names the folder npm was started in; this installation has
+  // its own.
+  const env = npmEnvironment();
+  delete env.npm_config_prefix;
+  delete env.npm_config_local_prefix;
+  try {
+    await runToItsEnd(command, args, { cwd, env, timeout: INSTALL_TIMEOUT_MS });
+  } catch (error) {
+    const firstLine =
+      error.output
+        ?.split("\n")
+        .find((line) => line.trim() !== "")
+        ?.trim() ?? "no output";
+    throw new Error(`${complaint} (${command}: ${firstLine})`, { cause: error });
+  }
+}

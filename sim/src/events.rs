@@ -1,0 +1,22 @@
+//! The events of a run. Each version of the protocol has its own: see [`v3`] and [`v4`].
+
+pub(crate) mod interface;
+pub(crate) mod noise;
+mod paced;
+mod payload;
+mod v3;
+mod v4;
+
+use std::sync::Arc;
+
+use crate::events::interface::Events;
+use crate::frames::Protocol;
+use crate::run::context::RunContext;
+
+/// Returns the emitter for the gateway's protocol.
+pub(crate) fn for_protocol(context: Arc<RunContext>) -> Box<dyn Events + Send> {
+    match context.protocol() {
+        Protocol::V3 => Box::new(v3::V3::new(context)),
+        Protocol::V4 => Box::new(v4::V4::new(context)),
+    }
+}

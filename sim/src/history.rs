@@ -1,0 +1,110 @@
+//! The content of sessions: rows of users and answers, as `sessions.get` returns them.
+//!
+//! They survive a crash, as the gateway's own do. Source of the rows: recorded on both versions,
+//! without the fields that no client reads.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::frames::Protocol;
+
+/// Sessions that are kept. All are forgotten when there are more, because a benchmark takes a new
+/// one for every run.
+const MAX_SESSIONS: usize = 1000;
+
+/// Rows of one session that are kept.
+const MAX_ROWS: usize = 1000;
+
+#[derive(Debug, Default)]
+pub(crate) struct Histories(HashMap<String, Vec<Value>>);
+
+/// A message of the model, complete or not.
+pub(crate) struct Answer<'a> {
+    pub(crate) run_id: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) stop_reason: &'a str,
+}
+
+impl Histories {
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// A turn begins.
+    pub(crate) fn asked(
+        &mut self,
+        protocol: Protocol,
+        session_key: &str,
+        run_id: &str,
+        message: &str,
+    ) {
+        let mut row = json!({ "role": "user", "content": message, "timestamp": clock::now_ms() });
+        if protocol == Protocol::V4 {
+            set(&mut row, "idempotencyKey", json!(user_key(run_id)));
+        }
+        self.push(protocol, session_key, row, json!({}));
+    }
+
+    /// Adds a message of the model.
+    pub(crate) fn answered(&mut self, protocol: Protocol, session_key: &str, answer: &Answer<'_>) {
+        let row = json!({
+            "role": "assistant",
+            "content": [{ "type": "text", "text": answer.text }],
+            "stopReason": answer.stop_reason,
+            "timestamp": clock::now_ms(),
+        });
+        self.push(
+            protocol,
+            session_key,
+            row,
+            json!({ "runId": answer.run_id }),
+        );
+    }
+
+    /// Leaves the rows that an administrator's `sessions.reset` leaves. Source: protocol 4 leaves a
+    /// row of its own, protocol 3 nothing; measured.
+    pub(crate) fn reset(&mut self, protocol: Protocol, session_key: &str) {
+        self.0.remove(session_key);
+        if protocol == Protocol::V4 {
+            let row = json!({ "role": "system", "content": "", "timestamp": clock::now_ms() });
+            self.push(protocol, session_key, row, json!({ "kind": "reset" }));
+        }
+    }
+
+    fn push(&mut self, protocol: Protocol, session_key: &str, mut row: Value, mut meta: Value) {
+        if self.0.len() >= MAX_SESSIONS && !self.0.contains_key(session_key) {
+            self.0.clear();
+        }
+        let rows = self.0.entry(session_key.to_owned()).or_default();
+        if rows.len() >= MAX_ROWS {
+            rows.remove(0);
+        }
+        if protocol == Protocol::V4 {
+            set(&mut meta, "id", json!(clock::uuid()));
+            set(&mut meta, "seq", json!(rows.len().saturating_add(1)));
+            set(&mut row, "__openclaw", meta);
+        }
+        rows.push(row);
+    }
+
+    pub(crate) fn last(&self, session_key: &str, limit: u64) -> Vec<Value> {
+        let rows = self.0.get(session_key).map_or(&[][..], Vec::as_slice);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        rows.iter()
+            .skip(rows.len().saturating_sub(limit))
+            .cloned()
+            .collect()
+    }
+}
+
+fn user_key(run_id: &str) -> String {
+    format!("{run_id}:user")
+}
+
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
+}
