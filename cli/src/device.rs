@@ -1,38 +1,28 @@
-//! `clawfront device`
-
-use std::net::TcpStream;
-use std::time::Duration;
+//! `clawfront device`: makes the key of a device, and pairs it with its gateway.
 
 use clap::Args;
-use clawfront_core::error::Failure;
+use clawfront_core::config::{Gateway, read_gateway_url};
 use clawfront_core::gateway::credential::{Auth, Credential};
 use clawfront_core::gateway::device::DeviceKey;
-use clawfront_core::gateway::diagnosis::Diagnosis;
-use clawfront_core::gateway::pairing::{Pairing, Step};
 use clawfront_core::secret::Secret;
-use tungstenite::http::Uri;
-use tungstenite::{Message, WebSocket};
 use zeroize::Zeroizing;
 
-use crate::{NOT_APPROVED, Problem, entropy};
-
-/// For connecting and for every frame: a gateway that starts on a slow machine answers within seconds.
-const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The port of a gateway whose URL names none. Source: OpenClaw's default configuration.
-const DEFAULT_PORT: u16 = 18789;
-
-/// Frames until hello-ok; a gateway sends its challenge, its hello, and perhaps an event or two.
-pub(crate) const MAX_FRAMES: usize = 64;
+use crate::address;
+use crate::connection::place::Place;
+use crate::connection::stream::Trust;
+use crate::outcome::{Problem, USAGE};
+use crate::pairing::{Kind, Shared, refused};
+use crate::system::{entropy, variable};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Make a device key: the value of DEVICE_KEY
+    /// Make a device key, the value of DEVICE_KEY
     New(New),
-    /// On the gateway's host: pair the device, and print the value of DEVICE_TOKEN
+    /// Pair the device, on the gateway's host, and print the value of DEVICE_TOKEN
     ///
-    /// Reads the gateway's shared secret from GATEWAY_TOKEN or GATEWAY_PASSWORD, and the device key from DEVICE_KEY (without it, it
-    /// makes one).
+    /// Reads the gateway's shared secret from GATEWAY_TOKEN or GATEWAY_PASSWORD, otherwise from
+    /// standard input; a terminal does not show the answer. Reads the device key from DEVICE_KEY,
+    /// or makes one if that is not set.
     Pair(Pair),
 }
 
@@ -73,7 +63,11 @@ pub(crate) fn run(command: &Command) -> Result<String, Problem> {
                 })
                 .to_string()
             } else {
-                format!("DEVICE_KEY={}\nDEVICE_TOKEN={}", key.encode().as_str(), token.expose())
+                format!(
+                    "DEVICE_KEY={}\nDEVICE_TOKEN={}",
+                    key.encode().as_str(),
+                    token.expose()
+                )
             })
         }
     }
@@ -83,96 +77,62 @@ pub(crate) fn new_key() -> Result<DeviceKey, Problem> {
     Ok(DeviceKey::from_seed(&Zeroizing::new(entropy()?)))
 }
 
-fn pair(url: &str) -> Result<(DeviceKey, Secret), Problem> {
-    let key = match variable("DEVICE_KEY") {
-        Some(text) => DeviceKey::parse(&text).ok_or_else(|| Problem::new("DEVICE_KEY is not a device key"))?,
-        None => new_key()?,
-    };
-    let auth = variable("GATEWAY_TOKEN")
-        .map(|token| Auth::Token(Secret::new(token)))
-        .or_else(|| variable("GATEWAY_PASSWORD").map(|password| Auth::Password(Secret::new(password))))
-        .ok_or_else(|| Problem::new("set GATEWAY_TOKEN or GATEWAY_PASSWORD to the gateway's shared secret"))?;
-    let credential = Credential {
-        device: Some(key.clone()),
-        auth,
-        takes_any_scopes: false,
-        is_own_host: true,
-    };
-    let mut socket = connect(url)?;
-    let token = shake_hands(&mut socket, &credential)?;
-    // The token is safe; a gateway that does not say goodbye changes nothing.
-    let _ = socket.close(None);
-    Ok((key, token))
-}
-
-pub(crate) fn variable(name: &str) -> Option<String> {
-    std::env::var(name)
-        .ok()
-        .map(|value| value.trim().to_owned())
-        .filter(|value| !value.is_empty())
-}
-
-fn connect(url: &str) -> Result<WebSocket<TcpStream>, Problem> {
-    let uri: Uri = url.parse().map_err(|_| Problem::new("--url is not a URL"))?;
-    if !matches!(uri.scheme_str(), Some("ws" | "http")) {
-        return Err(Problem::new(
-            "--url must be ws://: pairing without approval works on the gateway's own host only",
+fn pair(address: &str) -> Result<(DeviceKey, Secret), Problem> {
+    let url =
+        address::complete(address).map_err(|why| Problem::with(USAGE, format!("--url: {why}")))?;
+    let url = read_gateway_url(&url)
+        .map_err(|problem| Problem::with(USAGE, format!("--url {}", problem.what)))?;
+    if !url.starts_with("http://") {
+        return Err(Problem::with(
+            USAGE,
+            "--url must be ws://, because pairing without approval works only on the gateway's \
+             own host. Fix: pair from another host with clawfront setup",
         ));
     }
-    let host = uri.host().unwrap_or_default();
-    let port = uri.port_u16().unwrap_or(DEFAULT_PORT);
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port))
-        .map_err(|error| Problem::new(format!("{url} does not answer: {error}")))?;
-    stream
-        .set_read_timeout(Some(TIMEOUT))
-        .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)))
-        .map_err(|error| Problem::new(format!("{url}: {error}")))?;
-    let (socket, _) = tungstenite::client(format!("ws://{host}:{port}/"), stream)
-        .map_err(|error| Problem::new(format!("{url} is not a gateway: {error}")))?;
-    Ok(socket)
-}
-
-fn shake_hands(socket: &mut WebSocket<TcpStream>, credential: &Credential) -> Result<Secret, Problem> {
-    let mut pairing = Pairing::default();
-    for _ in 0..MAX_FRAMES {
-        let message = socket
-            .read()
-            .map_err(|error| Problem::new(format!("the gateway broke off: {error}")))?;
-        let Message::Text(frame) = message else {
-            continue;
-        };
-        match pairing
-            .receive(&frame, credential)
-            .map_err(|failure| refused(&failure))?
-        {
-            Step::Wait => {}
-            Step::Send(frame) => socket
-                .send(Message::text(frame))
-                .map_err(|error| Problem::new(format!("the gateway broke off: {error}")))?,
-            Step::Paired {
-                device_token: Some(token),
-            } => return Ok(token),
-            Step::Paired { device_token: None } => {
-                return Err(Problem::new(
-                    "the gateway gave the device no token: is this command running on the gateway's own host?",
-                ));
-            }
+    let key = match variable("DEVICE_KEY") {
+        Some(text) => {
+            DeviceKey::parse(&text).ok_or_else(|| Problem::new("DEVICE_KEY is not a device key"))?
         }
+        None => new_key()?,
+    };
+    let shared = match Shared::find(&Kind::ALL, |kind| variable(kind.name())) {
+        Some(shared) => shared,
+        None => Shared::ask(None)?.ok_or_else(|| {
+            Problem::with(
+                USAGE,
+                "no shared secret is set. Fix: set GATEWAY_TOKEN or GATEWAY_PASSWORD",
+            )
+        })?,
+    };
+    let gateway = Gateway {
+        url,
+        headers: Vec::new(),
+        credential: Credential {
+            device: Some(key.clone()),
+            auth: Auth::Token(shared.secret.clone()),
+            takes_any_scopes: false,
+            is_own_host: true,
+        },
+    };
+    match shared.present(&gateway, &Trust::new(None)?) {
+        Ok((_, Some(token))) => Ok((key, token)),
+        Ok((_, None)) => Err(Problem::new(
+            "the gateway sent no token for the device. Fix: run this command on the gateway's own \
+             host",
+        )),
+        Err((failure, detail)) => Err(refused(&failure, &with_port(&gateway.url, detail))),
     }
-    Err(Problem::new("the gateway did not say hello"))
 }
 
-fn refused(failure: &Failure) -> Problem {
-    let (code, hint) = failure
-        .cause()
-        .map(|cause| (cause.code, cause.hint))
-        .unwrap_or_default();
-    let needs_approval = matches!(
-        failure.diagnosis(),
-        Some(Diagnosis::Unpaired | Diagnosis::ScopeUpgrade | Diagnosis::MetadataUpgrade)
-    );
-    Problem {
-        message: format!("the gateway refused the device ({code}): {hint}"),
-        code: if needs_approval { NOT_APPROVED } else { crate::FAILED },
+/// Adds the port to `detail` where the URL names none, because a gateway listens on another.
+pub(crate) fn with_port(url: &str, detail: String) -> String {
+    match Place::parse(url) {
+        Some(place) if !place.has_port && !place.is_tls => format!(
+            "{detail}{}port {}, as the address names none; OpenClaw's is {}",
+            if detail.is_empty() { "" } else { ", " },
+            place.port,
+            address::GATEWAY_PORT
+        ),
+        _ => detail,
     }
 }

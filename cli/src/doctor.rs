@@ -1,29 +1,36 @@
-//! `clawfront doctor`
+//! `clawfront doctor`: finds the faults between a Worker, its gateway and its clients.
 
-mod deployed;
-pub(crate) mod gateway;
+pub(crate) mod check;
+pub(crate) mod deployed;
+mod exposure;
+mod gateway;
+mod reach;
 pub(crate) mod report;
 mod run;
+mod text;
 
 use std::path::PathBuf;
 
 use clap::Args;
 use clawfront_core::config::Config;
 
-use crate::connection::Trust;
-use crate::settings::{MAX_SECRET_BYTES, Settings, Source};
-use crate::{Output, Problem};
-use report::{Report, State, Subject};
+use crate::connection::stream::Trust;
+use crate::keys::list::MAX_SECRET_BYTES;
+use crate::outcome::{Output, Problem};
+use crate::settings::{Settings, Source};
+use check::{Depth, State, Subject};
+use report::Report;
 
 pub(crate) const AFTER_HELP: &str = concat!(
-    "Every line is a check: ok, warning (it works, and should be mended), problem, or not checked. No secret is ever printed.
+    "Every line is a check: ok, warning (it works, but should be fixed), problem, or not checked. \
+     Secrets are never printed.
 
 Examples:
   clawfront doctor
   clawfront doctor --worker https://clawfront.example.workers.dev --run
 
 ",
-    crate::exit_codes!()
+    crate::outcome::exit_codes!()
 );
 
 #[derive(Args)]
@@ -37,16 +44,18 @@ pub(crate) struct Doctor {
     json: bool,
 }
 
-/// How far it goes.
+/// The extent of the checks.
 #[derive(Args, Default)]
 pub(crate) struct Scope {
-    /// A deployed Worker, to be looked at as well
+    /// Also check this deployed Worker; a client's base URL works, too
     #[arg(long, value_name = "URL")]
     pub(crate) worker: Option<String>,
-    /// Let an agent answer one word, in a session that is not used again
+    /// Let an agent answer one word, in a session of its own; with --worker and a client key in
+    /// `CLAWFRONT_KEY`, also through the Worker
     #[arg(long)]
     pub(crate) run: bool,
-    /// Certificates (PEM) of authorities to accept beside the public ones; the Worker accepts the public ones only
+    /// File with certificates (PEM) of further authorities to accept; the Worker accepts only the
+    /// public ones
     #[arg(long, value_name = "PATH")]
     pub(crate) ca: Option<PathBuf>,
 }
@@ -63,30 +72,28 @@ pub(crate) fn run(doctor: &Doctor) -> Result<Output, Problem> {
     })
 }
 
-/// Every check.
+impl Scope {
+    fn depth(&self) -> Depth {
+        if self.run { Depth::Run } else { Depth::Checks }
+    }
+}
+
+/// Makes every check.
 pub(crate) fn examine(source: &Source, scope: &Scope) -> Result<Report, Problem> {
     let trust = Trust::new(scope.ca.as_deref())?;
     let settings = Settings::read(source)?;
     let mut report = Report::default();
     match Config::parse(|name| settings.get(name)) {
         Ok(config) => {
-            let keys = config.clients.iter().count();
-            report.ok(
-                Subject::Configuration,
-                format!(
-                    "{}, {keys} client {}",
-                    source.file.display(),
-                    if keys == 1 { "key" } else { "keys" }
-                ),
-            );
+            configuration(&mut report, &config, source);
             if settings.is_bound() {
                 report.rest(
-                    &gateway::SUBJECTS,
+                    &GATEWAY_SUBJECTS,
                     "only the Worker reaches the binding GATEWAY; --worker asks it",
                 );
                 report.not_checked(Subject::Run, "only the Worker reaches the binding GATEWAY");
             } else {
-                gateway::examine(&mut report, &config, &trust, scope.run)?;
+                examine_gateway(&mut report, &config, &trust, scope.depth())?;
             }
         }
         Err(problems) => {
@@ -95,22 +102,83 @@ pub(crate) fn examine(source: &Source, scope: &Scope) -> Result<Report, Problem>
                 Subject::Configuration,
                 State::Problem,
                 problems.join("; "),
-                format!("correct {}, or let clawfront setup write it", source.file.display()),
+                format!("correct {}, or run clawfront setup", source.file.display()),
             );
-            report.rest(&gateway::SUBJECTS, "needs configuration");
+            report.rest(&GATEWAY_SUBJECTS, "needs configuration");
         }
     }
     if let Some(url) = &scope.worker {
-        deployed::examine(&mut report, url, &trust)?;
+        let key = deployed::own_key();
+        deployed::examine(&mut report, url, &trust, key.as_deref(), scope.depth())?;
     }
     compatibility(&mut report, &settings, source);
     sizes(&mut report, &settings);
     report.rest(
-        &[Subject::Health, Subject::Ready, Subject::Bots],
-        "--worker URL looks at one",
+        &[
+            Subject::Health,
+            Subject::Ready,
+            Subject::Chat,
+            Subject::Bots,
+        ],
+        "needs --worker URL",
     );
     report.rest(&Subject::ALL, "needs configuration");
     Ok(report)
+}
+
+fn configuration(report: &mut Report, config: &Config, source: &Source) {
+    let keys = config.clients.iter().count();
+    report.ok(
+        Subject::Configuration,
+        format!(
+            "{}, {keys} client {}",
+            source.file.display(),
+            if keys == 1 { "key" } else { "keys" }
+        ),
+    );
+}
+
+/// The checks that need the gateway, in order.
+const GATEWAY_SUBJECTS: [Subject; 13] = [
+    Subject::Dns,
+    Subject::Tcp,
+    Subject::Tls,
+    Subject::Upgrade,
+    Subject::Proxy,
+    Subject::Handshake,
+    Subject::Protocol,
+    Subject::Pairing,
+    Subject::Scopes,
+    Subject::Agents,
+    Subject::Models,
+    Subject::Exposure,
+    Subject::Clock,
+];
+
+/// Checks each step; the steps after a failure are not checked.
+fn examine_gateway(
+    report: &mut Report,
+    config: &Config,
+    trust: &Trust,
+    depth: Depth,
+) -> Result<(), Problem> {
+    let known = match gateway::walk(report, &config.gateway, trust) {
+        Ok(known) => {
+            gateway::compare(report, config, &known);
+            exposure::examine(report, config, trust, &known);
+            Some(known)
+        }
+        Err(failed) => {
+            report.rest(&GATEWAY_SUBJECTS, &format!("needs {}", failed.name()));
+            None
+        }
+    };
+    match known {
+        _ if depth == Depth::Checks => report.not_checked(Subject::Run, "needs --run"),
+        Some(known) => run::examine(report, config, trust, &known)?,
+        None => report.not_checked(Subject::Run, "needs agents"),
+    }
+    Ok(())
 }
 
 fn compatibility(report: &mut Report, settings: &Settings, source: &Source) {
@@ -148,7 +216,10 @@ fn sizes(report: &mut Report, settings: &Settings) {
     report.wrong(
         Subject::Sizes,
         State::Problem,
-        format!("{}, a Worker takes {MAX_SECRET_BYTES}", named.join(", ")),
-        "spread the entries over CLIENT_KEYS, CLIENT_KEYS_2, …: clawfront keys push does it",
+        format!(
+            "{}; the limit of a Worker is {MAX_SECRET_BYTES}",
+            named.join(", ")
+        ),
+        "run clawfront keys push, which spreads the entries over CLIENT_KEYS, CLIENT_KEYS_2, …",
     );
 }

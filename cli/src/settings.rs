@@ -1,31 +1,36 @@
-//! The settings of a deployment, where wrangler finds them: the variables of a dotenv file before those of `wrangler.toml`.
+//! The settings of a deployment, from the places that wrangler reads: a dotenv file takes
+//! precedence over `wrangler.toml`.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use clap::Args;
-use clawfront_core::config::{BOUND, GATEWAY};
+use clawfront_core::config::{
+    BOUND, CLIENT_KEYS, Config, DEVICE_TOKEN, GATEWAY, GATEWAY_PASSWORD, GATEWAY_TOKEN, Gateway,
+    TEXTS,
+};
 use toml::{Table, Value};
 
-use crate::Problem;
-use crate::keys::dotenv;
+use crate::file;
+use crate::keys::list::MAX_SECRET_BYTES;
+use crate::keys::{dotenv, list};
+use crate::outcome::Problem;
 
-/// Most bytes of one secret or variable of a Worker. Source: developers.cloudflare.com/workers/platform/limits, "5 KB", which is 5,000
-/// at least.
-pub(crate) const MAX_SECRET_BYTES: usize = 5000;
-
-/// Without it a Worker never learns that its client has gone away, and a run goes on for nobody.
+/// The compatibility flag without which a Worker never notices that its client has left, so that
+/// the run continues.
 const FLAG: &str = "enable_request_signal";
 
-/// From then on the runtime behaves as the Worker was tested with.
+/// The runtime version that the Worker is tested with.
 const MIN_DATE: &str = "2026-11-01";
 
-/// Where the settings are.
+/// A placeholder for the client keys, because settings are only parsed as a whole.
+pub(crate) const NO_KEY: &str =
+    "none sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab agents=*";
+
+/// The files with the settings.
 #[derive(Args)]
 pub(crate) struct Source {
-    /// The variables and secrets: a dotenv file, as wrangler reads it
+    /// Variables and secrets: a dotenv file, as wrangler reads it
     #[arg(long, value_name = "PATH", default_value = ".dev.vars")]
     pub(crate) file: PathBuf,
     /// wrangler's configuration file
@@ -36,49 +41,72 @@ pub(crate) struct Source {
     pub(crate) env: Option<String>,
 }
 
-/// What was found.
+/// The settings of a deployment.
 #[derive(Default)]
 pub(crate) struct Settings {
     values: BTreeMap<String, String>,
-    /// `None` where there is no such file.
+    /// The names that `wrangler.toml` sets, which cannot be secrets as well.
+    fixed: BTreeSet<String>,
+    /// `None` if there is no such file.
     manifest: Option<Manifest>,
 }
 
-/// What matters of wrangler's configuration.
+/// The parts of wrangler's configuration that are checked.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
     date: String,
     flags: Vec<String>,
+    /// `None` if the configuration leaves it to wrangler, which enables them with `workers_dev`.
+    preview_urls: Option<bool>,
+    /// The limits that a rate-limit binding counts.
+    counted: Vec<u32>,
+    /// The Worker's name.
+    pub(crate) name: String,
+    /// The module that wrangler uploads, from the configuration's folder.
+    pub(crate) main: String,
+    /// The command that makes it.
+    pub(crate) build: Option<String>,
 }
+
+/// The name of a rate-limit binding, before its limit.
+const COUNTER: &str = "RPM_";
 
 impl Settings {
     pub(crate) fn read(source: &Source) -> Result<Self, Problem> {
         let mut settings = Self::default();
-        if let Some(text) = content(&source.config)? {
-            let table = text
-                .parse::<Table>()
-                .map_err(|error| Problem::new(format!("{}: {}", source.config.display(), error.message())))?;
+        if let Some(text) = file::read(&source.config)? {
+            let table = text.parse::<Table>().map_err(|error| {
+                Problem::new(format!("{}: {}", source.config.display(), error.message()))
+            })?;
             settings.take_manifest(&table, source.env.as_deref());
         }
-        if let Some(text) = content(&source.file)? {
-            // The last one of a name counts, as for wrangler.
+        if let Some(text) = file::read(&source.file)? {
+            // The last value of a name takes precedence, as in wrangler.
             let variables = dotenv::read(&text)?;
-            settings
-                .values
-                .extend(variables.into_iter().map(|variable| (variable.name, variable.value)));
+            settings.values.extend(
+                variables
+                    .into_iter()
+                    .map(|variable| (variable.name, variable.value)),
+            );
         }
         Ok(settings)
     }
 
-    /// wrangler's rules: an environment inherits flags and date, but neither variables nor bindings.
+    /// Follows wrangler's rules: an environment inherits flags and date, but neither variables nor
+    /// bindings.
     fn take_manifest(&mut self, table: &Table, env: Option<&str>) {
         let of_env = env.and_then(|env| table.get("env")?.get(env)?.as_table());
         let own = of_env.unwrap_or(table);
-        let inherited = |name: &str| own.get(name).or_else(|| table.get(name));
-        for (name, value) in own.get("vars").and_then(Value::as_table).into_iter().flatten() {
+        for (name, value) in own
+            .get("vars")
+            .and_then(Value::as_table)
+            .into_iter()
+            .flatten()
+        {
             if let Some(text) = value.as_str() {
                 self.values.insert(name.clone(), text.to_owned());
             }
+            self.fixed.insert(name.clone());
         }
         let is_bound = ["services", "vpc_services"]
             .iter()
@@ -88,30 +116,55 @@ impl Settings {
         if is_bound {
             self.values.insert(GATEWAY.to_owned(), BOUND.to_owned());
         }
-        let flags = inherited("compatibility_flags").and_then(Value::as_array);
-        self.manifest = Some(Manifest {
-            date: inherited("compatibility_date")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-            flags: flags
-                .into_iter()
-                .flatten()
-                .filter_map(|flag| Some(flag.as_str()?.to_owned()))
-                .collect(),
-        });
+        self.manifest = Some(Manifest::of(table, own, env));
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         self.values.get(name).cloned()
     }
 
-    /// Whether the Worker reaches the gateway through a binding, where nobody else can.
+    /// Returns the secrets of a deployed Worker except its client keys. The gateway's shared secret
+    /// is not deployed where a device token replaces it.
+    pub(crate) fn secrets(&self) -> Vec<list::Value> {
+        let is_set = |name: &str| {
+            self.values
+                .get(name)
+                .is_some_and(|value| !value.trim().is_empty())
+        };
+        let is_shared = |name: &str| matches!(name, GATEWAY_TOKEN | GATEWAY_PASSWORD);
+        TEXTS
+            .into_iter()
+            .filter(|name| is_set(name) && !self.fixed.contains(*name))
+            .filter(|name| !(is_shared(name) && is_set(DEVICE_TOKEN)))
+            .map(|name| list::Value {
+                name: name.to_owned(),
+                text: self.get(name).unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// Returns the gateway, if this machine can reach it.
+    pub(crate) fn gateway(&self) -> Option<Gateway> {
+        if self.is_bound() {
+            return None;
+        }
+        let get = |name: &str| match name {
+            // Settings are only parsed as a whole; the keys are not used.
+            CLIENT_KEYS => Some(NO_KEY.to_owned()),
+            name if name.starts_with(CLIENT_KEYS) => None,
+            name => self.get(name),
+        };
+        Config::parse(get).ok().map(|config| config.gateway)
+    }
+
+    /// Returns true if the Worker reaches the gateway through a binding, which only a Worker
+    /// can.
     pub(crate) fn is_bound(&self) -> bool {
         self.values.get(GATEWAY).is_some_and(|value| value == BOUND)
     }
 
-    /// Names of the variables that are larger than a Worker takes, with their sizes in bytes; and how many are not.
+    /// Returns the names and sizes of the variables that are too large for a Worker, and the number
+    /// of the others.
     pub(crate) fn sizes(&self) -> (Vec<(&str, usize)>, usize) {
         let too_large: Vec<_> = self
             .values
@@ -129,7 +182,42 @@ impl Settings {
 }
 
 impl Manifest {
-    /// What is wrong with it.
+    /// Reads the table of an environment, which is `table` itself if there is none.
+    fn of(table: &Table, own: &Table, env: Option<&str>) -> Self {
+        let inherited = |name: &str| own.get(name).or_else(|| table.get(name));
+        let text = |name: &str| {
+            inherited(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let has_own_name = !std::ptr::eq(own, table) && own.contains_key("name");
+        let flags = inherited("compatibility_flags").and_then(Value::as_array);
+        let counters = own.get("ratelimits").and_then(Value::as_array);
+        let build = inherited("build").and_then(|build| build.get("command")?.as_str());
+        Self {
+            name: match env {
+                Some(env) if !has_own_name => format!("{}-{env}", text("name")),
+                _ => text("name"),
+            },
+            main: text("main"),
+            build: build.map(str::to_owned),
+            preview_urls: inherited("preview_urls").and_then(Value::as_bool),
+            counted: counters
+                .into_iter()
+                .flatten()
+                .filter_map(counted_limit)
+                .collect(),
+            date: text("compatibility_date"),
+            flags: flags
+                .into_iter()
+                .flatten()
+                .filter_map(|flag| Some(flag.as_str()?.to_owned()))
+                .collect(),
+        }
+    }
+
+    /// Returns its mistakes.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
         if !self.flags.iter().any(|flag| flag == FLAG) {
@@ -139,16 +227,31 @@ impl Manifest {
         if self.date.as_str() < MIN_DATE {
             mistakes.push(format!("compatibility_date is before {MIN_DATE}"));
         }
+        if self.preview_urls != Some(false) {
+            mistakes.push(
+                "preview_urls is not false: each version keeps a public address and its old keys"
+                    .to_owned(),
+            );
+        }
         mistakes
+    }
+
+    /// Returns true if a rate-limit binding counts this limit.
+    pub(crate) fn counts(&self, limit: u32) -> bool {
+        self.counted.contains(&limit)
+    }
+
+    /// Lists the limits that are counted, for a message.
+    pub(crate) fn counters(&self) -> String {
+        let counted: Vec<_> = self.counted.iter().map(ToString::to_string).collect();
+        counted.join(", ")
     }
 }
 
-fn content(path: &Path) -> Result<Option<String>, Problem> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Problem::new(format!("{} cannot be read: {error}", path.display()))),
-    }
+/// Returns the limit in the name of a rate-limit binding.
+fn counted_limit(binding: &Value) -> Option<u32> {
+    let name = binding.get("name")?.as_str()?;
+    name.strip_prefix(COUNTER)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -164,7 +267,10 @@ mod tests {
     #[test]
     fn the_projects_own_configuration_has_no_mistakes() {
         let settings = manifest(include_str!("../../wrangler.toml"), None);
-        assert_eq!(settings.manifest().unwrap().mistakes(), Vec::<String>::new());
+        assert_eq!(
+            settings.manifest().unwrap().mistakes(),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -174,8 +280,41 @@ mod tests {
             settings.manifest().unwrap().mistakes(),
             [
                 "compatibility_flags lacks enable_request_signal",
-                "compatibility_date is before 2026-11-01"
+                "compatibility_date is before 2026-11-01",
+                "preview_urls is not false: each version keeps a public address and its old keys"
             ]
+        );
+    }
+
+    #[test]
+    fn secrets_are_the_settings_of_the_file_without_a_shared_one_that_a_device_replaces() {
+        let mut settings = manifest("vars = { GATEWAY_URL = \"wss://a\" }", None);
+        let names = |settings: &Settings| {
+            let secrets = settings.secrets();
+            secrets
+                .into_iter()
+                .map(|secret| secret.name)
+                .collect::<Vec<_>>()
+        };
+        for name in [
+            "GATEWAY_TOKEN",
+            "DEVICE_KEY",
+            "CLIENT_KEYS",
+            "CLAWFRONT_URL",
+            "MODEL_ALIASES",
+        ] {
+            settings.values.insert(name.to_owned(), "x".to_owned());
+        }
+        assert_eq!(
+            names(&settings),
+            ["GATEWAY_TOKEN", "DEVICE_KEY", "MODEL_ALIASES"]
+        );
+        settings
+            .values
+            .insert("DEVICE_TOKEN".to_owned(), "x".to_owned());
+        assert_eq!(
+            names(&settings),
+            ["DEVICE_KEY", "DEVICE_TOKEN", "MODEL_ALIASES"]
         );
     }
 
@@ -193,6 +332,7 @@ vpc_services = [{ binding = \"GATEWAY\", service_id = \"x\" }]
             (Some("wss://a"), false)
         );
         assert_eq!((b.get("GATEWAY_URL"), b.is_bound()), (None, true));
-        assert_eq!(top.manifest(), b.manifest());
+        let (top, b) = (top.manifest().unwrap(), b.manifest().unwrap());
+        assert_eq!((&top.date, &top.flags), (&b.date, &b.flags));
     }
 }

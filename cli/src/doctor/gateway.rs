@@ -1,74 +1,39 @@
-//! The way to the gateway, as the Worker goes it, and how far it leads.
+//! The connection to the gateway, made as the Worker makes it, with a check for each step.
 
-use std::io::ErrorKind;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use clawfront_core::agent::{Agents, Roster};
+use clawfront_core::agent::{AgentList, Agents};
 use clawfront_core::config::{Config, Gateway};
-use clawfront_core::error::{Deadline, Failure};
+use clawfront_core::failure::diagnosis::Diagnosis;
+use clawfront_core::failure::{Deadline, Failure};
+use clawfront_core::gateway::agent_list::Question;
 use clawfront_core::gateway::credential::Auth;
-use clawfront_core::gateway::diagnosis::Diagnosis;
-use clawfront_core::gateway::roster::Question;
-use clawfront_core::gateway::upgrade::refused;
 use serde::Deserialize;
-use tungstenite::{Error, Message, WebSocket};
+use tungstenite::{Message, WebSocket};
 
-use super::report::{Report, State, Subject};
-use super::run;
-use crate::connection::{self, Broken, NoSocket, Place, Stream, Trust};
-use crate::{Problem, now_ms};
+use super::check::{State, Subject};
+use super::report::Report;
+use super::text::{list, printable};
+use crate::connection::place::Place;
+use crate::connection::stream::{self, Broken, Stream, Trust};
+use crate::socket::{ABNORMAL_CLOSURE, HANDSHAKE_TIMEOUT, Received, read, upgrade};
+use crate::system::now_ms;
 
-/// From the challenge to the list of agents.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// By how much clocks may differ, in milliseconds: a gateway takes a proof that is two minutes old.
+/// Largest difference of the clocks, in milliseconds: a gateway accepts a proof that is two minutes
+/// old.
 const MAX_SKEW_MS: u64 = 120_000;
 
-/// Closed without a close frame. Source: RFC 6455 section 7.1.5.
-const ABNORMAL_CLOSURE: u16 = 1006;
-
-/// What needs the gateway, in order.
-pub(super) const SUBJECTS: [Subject; 11] = [
-    Subject::Dns,
-    Subject::Tcp,
-    Subject::Tls,
-    Subject::Upgrade,
-    Subject::Proxy,
-    Subject::Handshake,
-    Subject::Protocol,
-    Subject::Pairing,
-    Subject::Scopes,
-    Subject::Agents,
-    Subject::Clock,
-];
-
-/// Checks all of it; what comes behind a failure is not checked.
-pub(super) fn examine(report: &mut Report, config: &Config, trust: &Trust, wants_run: bool) -> Result<(), Problem> {
-    let roster = match walk(report, &config.gateway, trust) {
-        Ok(roster) => {
-            compare(report, config, &roster);
-            Some(roster)
-        }
-        Err(failed) => {
-            report.rest(&SUBJECTS, &format!("needs {}", failed.name()));
-            None
-        }
-    };
-    match roster {
-        _ if !wants_run => report.not_checked(Subject::Run, "--run makes one"),
-        Some(roster) => run::examine(report, config, trust, &roster)?,
-        None => report.not_checked(Subject::Run, "needs agents"),
-    }
-    Ok(())
-}
-
-/// The gateway's agents, or the check that failed.
-fn walk(report: &mut Report, gateway: &Gateway, trust: &Trust) -> Result<Roster, Subject> {
+/// Returns the gateway's agents, or the check that failed.
+pub(super) fn walk(
+    report: &mut Report,
+    gateway: &Gateway,
+    trust: &Trust,
+) -> Result<AgentList, Subject> {
     let Some(place) = Place::parse(&gateway.url) else {
         report.wrong(
             Subject::Dns,
             State::Problem,
-            "GATEWAY_URL has no host that a request could be sent to",
+            "GATEWAY_URL has no host",
             "correct GATEWAY_URL",
         );
         return Err(Subject::Dns);
@@ -88,16 +53,19 @@ fn walk(report: &mut Report, gateway: &Gateway, trust: &Trust) -> Result<Roster,
         }
     };
     report.ok(Subject::Upgrade, "a WebSocket");
-    report.ok(Subject::Proxy, "nobody minds where the connection comes from");
+    report.ok(
+        Subject::Proxy,
+        "the gateway accepts the origin of the connection",
+    );
     let mut seen = Seen::default();
     let asked = ask(&mut socket, gateway, &mut seen);
-    // A gateway that does not say goodbye changes nothing.
+    // A gateway that does not confirm the close changes nothing.
     let _ = socket.close(None).and_then(|()| socket.flush());
     seen.tell_clock(report);
     match asked {
-        Ok(roster) => {
+        Ok(known) => {
             seen.tell_up_to(report, Subject::Agents, gateway);
-            Ok(roster)
+            Ok(known)
         }
         Err(failure) => {
             let subject = subject_of(&failure);
@@ -108,60 +76,49 @@ fn walk(report: &mut Report, gateway: &Gateway, trust: &Trust) -> Result<Roster,
     }
 }
 
-/// A stream to it, one step after the other.
+/// Opens a stream to the gateway, step by step.
 fn reach(report: &mut Report, place: &Place, trust: &Trust) -> Result<Stream, Subject> {
     let mut step = |subject, result: Result<String, Broken>| match result {
-        Ok(words) => {
-            report.ok(subject, words);
+        Ok(message) => {
+            report.ok(subject, message);
             Ok(())
         }
         Err(broken) => {
-            report.failed(subject, &Failure::Unreachable(broken.diagnosis), &broken.detail);
+            report.failed(
+                subject,
+                &Failure::GatewayUnreachable(broken.diagnosis),
+                &broken.detail,
+            );
             Err(subject)
         }
     };
     let (mut addresses, mut tcp, mut stream) = (Vec::new(), None, None);
-    let resolved = connection::resolve(place).map(|found| {
+    let resolved = stream::resolve(place).map(|found| {
         addresses = found;
-        let texts: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+        let texts: Vec<_> = addresses
+            .iter()
+            .map(|address| address.ip().to_string())
+            .collect();
         format!("{}: {}", place.host, texts.join(", "))
     });
     step(Subject::Dns, resolved)?;
-    let connected = connection::connect(&addresses).map(|connected| {
+    let connected = stream::connect(&addresses).map(|connected| {
         tcp = Some(connected);
         format!("port {}", place.port)
     });
     step(Subject::Tcp, connected)?;
     let secured = tcp.map_or(Ok("none".to_owned()), |tcp| {
-        connection::secure(tcp, place, trust).map(|secured| {
-            let words = secured.words();
+        stream::secure(tcp, place, trust).map(|secured| {
+            let message = secured.protection();
             stream = Some(secured);
-            words
+            message
         })
     });
     step(Subject::Tls, secured)?;
     stream.ok_or(Subject::Tls)
 }
 
-/// Goes all of the way that was just found good, or where nobody looks at the steps.
-pub(crate) fn open(gateway: &Gateway, trust: &Trust) -> Result<WebSocket<Stream>, (Failure, String)> {
-    let broken = |broken: Broken| (Failure::Unreachable(broken.diagnosis), broken.detail);
-    let place = Place::parse(&gateway.url).ok_or((Failure::Unreachable(Diagnosis::Dns), String::new()))?;
-    let addresses = connection::resolve(&place).map_err(broken)?;
-    let tcp = connection::connect(&addresses).map_err(broken)?;
-    let stream = connection::secure(tcp, &place, trust).map_err(broken)?;
-    upgrade(stream, &place, gateway)
-}
-
-/// The WebSocket that the Worker would open; or what is wrong, and what the system said.
-fn upgrade(stream: Stream, place: &Place, gateway: &Gateway) -> Result<WebSocket<Stream>, (Failure, String)> {
-    connection::upgrade(stream, place, &gateway.headers).map_err(|error| match error {
-        NoSocket::Answered(answered) => (refused(&answered.as_answer()), format!("HTTP {}", answered.status)),
-        NoSocket::Broken(broken) => (Failure::Unreachable(broken.diagnosis), broken.detail),
-    })
-}
-
-/// Which check a failed handshake belongs to.
+/// Returns the check that a failed handshake belongs to.
 fn subject_of(failure: &Failure) -> Subject {
     match failure.diagnosis() {
         Some(Diagnosis::ProtocolMismatch) => Subject::Protocol,
@@ -180,12 +137,18 @@ fn subject_of(failure: &Failure) -> Subject {
             | Diagnosis::OriginNotAllowed
             | Diagnosis::Refused,
         ) => Subject::Pairing,
-        Some(Diagnosis::ScopeMissing | Diagnosis::ScopesTooWide | Diagnosis::TakenForLocal) => Subject::Scopes,
+        Some(Diagnosis::ScopeMissing | Diagnosis::ScopesTooWide | Diagnosis::TakenForLocal) => {
+            Subject::Scopes
+        }
         _ => Subject::Handshake,
     }
 }
 
-fn ask(socket: &mut WebSocket<Stream>, gateway: &Gateway, seen: &mut Seen) -> Result<Roster, Failure> {
+fn ask(
+    socket: &mut WebSocket<Stream>,
+    gateway: &Gateway,
+    seen: &mut Seen,
+) -> Result<AgentList, Failure> {
     let mut question = Question::default();
     let mut outbox = Vec::new();
     let until = Instant::now().checked_add(HANDSHAKE_TIMEOUT);
@@ -196,8 +159,8 @@ fn ask(socket: &mut WebSocket<Stream>, gateway: &Gateway, seen: &mut Seen) -> Re
             Received::Nothing => return Err(Failure::TimedOut(Deadline::Handshake)),
         };
         seen.look(&frame);
-        if let Some(roster) = question.receive(&frame, &gateway.credential, &mut outbox)? {
-            return Ok(roster);
+        if let Some(known) = question.receive(&frame, &gateway.credential, &mut outbox)? {
+            return Ok(known);
         }
         for frame in outbox.drain(..) {
             if socket.send(Message::text(frame)).is_err() {
@@ -207,41 +170,10 @@ fn ask(socket: &mut WebSocket<Stream>, gateway: &Gateway, seen: &mut Seen) -> Re
     }
 }
 
-/// What came over a socket.
-pub(crate) enum Received {
-    Frame(String),
-    Closed(u16),
-    /// In time.
-    Nothing,
-}
-
-/// The next text frame.
-pub(crate) fn read(socket: &mut WebSocket<Stream>, until: Option<Instant>) -> Received {
-    loop {
-        let left = until
-            .and_then(|until| until.checked_duration_since(Instant::now()))
-            .unwrap_or_default();
-        if left.is_zero() || socket.get_ref().set_timeout(left).is_err() {
-            return Received::Nothing;
-        }
-        match socket.read() {
-            Ok(Message::Text(frame)) => return Received::Frame(frame.as_str().to_owned()),
-            Ok(Message::Close(frame)) => {
-                return Received::Closed(frame.map_or(ABNORMAL_CLOSURE, |frame| frame.code.into()));
-            }
-            Ok(_) => {}
-            Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                return Received::Nothing;
-            }
-            Err(_) => return Received::Closed(ABNORMAL_CLOSURE),
-        }
-    }
-}
-
-/// What the gateway told of itself on the way.
+/// The facts about itself that the gateway has sent so far.
 #[derive(Default)]
 struct Seen {
-    /// Its clock and ours when it spoke first, in milliseconds since the Unix epoch.
+    /// The gateway's clock and ours at the challenge, in milliseconds since the Unix epoch.
     challenged_ms: Option<(u64, u64)>,
     hello: Option<Hello>,
 }
@@ -249,8 +181,13 @@ struct Seen {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Frame {
-    Event { event: String, payload: Option<Challenge> },
-    Res { payload: Option<Hello> },
+    Event {
+        event: String,
+        payload: Option<Challenge>,
+    },
+    Res {
+        payload: Option<Hello>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -288,19 +225,23 @@ impl Seen {
             }) if event == "connect.challenge" => {
                 self.challenged_ms = now_ms().ok().map(|now_ms| (challenge.ts, now_ms));
             }
-            Ok(Frame::Res { payload: Some(hello) }) => self.hello = Some(hello),
+            Ok(Frame::Res {
+                payload: Some(hello),
+            }) => self.hello = Some(hello),
             _ => {}
         }
     }
 
-    /// What is known to be good before `subject`.
+    /// Reports the checks before `subject` as passed.
     fn tell_up_to(&self, report: &mut Report, subject: Subject, gateway: &Gateway) {
         let hello = self.hello.as_ref();
         if subject > Subject::Handshake {
             report.ok(
                 Subject::Handshake,
                 match hello.map(|hello| printable(&hello.server.version)) {
-                    Some(version) if !version.is_empty() => format!("OpenClaw {version} says hello"),
+                    Some(version) if !version.is_empty() => {
+                        format!("OpenClaw {version}")
+                    }
                     _ => "a gateway answers".to_owned(),
                 },
             );
@@ -308,7 +249,9 @@ impl Seen {
         if subject > Subject::Protocol {
             report.ok(
                 Subject::Protocol,
-                hello.map_or("one that both speak".to_owned(), |hello| hello.protocol.to_string()),
+                hello.map_or("supported by both".to_owned(), |hello| {
+                    hello.protocol.to_string()
+                }),
             );
         }
         if subject > Subject::Pairing {
@@ -316,18 +259,19 @@ impl Seen {
         }
         if subject > Subject::Scopes {
             let granted = hello.and_then(|hello| hello.auth.as_ref());
-            let words = granted.map_or("operator.write; the gateway does not tell all".to_owned(), |granted| {
-                printable(&granted.scopes.join(", "))
-            });
+            let message = granted.map_or(
+                "operator.write; the gateway does not list the others".to_owned(),
+                |granted| printable(&granted.scopes.join(", ")),
+            );
             if gateway.credential.takes_any_scopes {
                 report.wrong(
                     Subject::Scopes,
                     State::Warning,
-                    format!("{words}; any would be taken"),
-                    "take GATEWAY_SCOPES=any out, and pair a device",
+                    format!("{message}; any other would be accepted, too"),
+                    "remove GATEWAY_SCOPES=any, and pair a device",
                 );
             } else {
-                report.ok(Subject::Scopes, words);
+                report.ok(Subject::Scopes, message);
             }
         }
     }
@@ -337,16 +281,20 @@ impl Seen {
             return;
         };
         let skew_ms = gateway_ms.abs_diff(own_ms);
-        let words = format!("the gateway's and this machine's differ by {} s", skew_ms / 1000);
+        let message = format!(
+            "the clocks of the gateway and of this machine differ by {} s",
+            skew_ms / 1000
+        );
         if skew_ms > MAX_SKEW_MS {
             report.wrong(
                 Subject::Clock,
                 State::Warning,
-                words,
-                "set the clock that is wrong: keys begin and expire by the Worker's, device proofs by the gateway's",
+                message,
+                "set the wrong clock: keys start and expire by the Worker's clock, device proofs \
+                 by the gateway's",
             );
         } else {
-            report.ok(Subject::Clock, words);
+            report.ok(Subject::Clock, message);
         }
     }
 }
@@ -358,57 +306,81 @@ fn tell_credential(report: &mut Report, gateway: &Gateway) {
     });
     match (&gateway.credential.auth, id) {
         (Auth::DeviceToken(_), Some(id)) => {
-            report.ok(Subject::Pairing, format!("device {id}… with a token of its own"));
+            report.ok(
+                Subject::Pairing,
+                format!("device {id}… with a token of its own"),
+            );
         }
         (_, Some(id)) => report.wrong(
             Subject::Pairing,
             State::Warning,
             format!("device {id}… with the gateway's shared secret"),
-            "set DEVICE_TOKEN, which can be revoked alone, and take the shared secret out: clawfront setup does both",
+            "run clawfront setup, which sets DEVICE_TOKEN, a token that can be revoked alone; \
+             then remove the shared secret",
         ),
         (_, None) => report.wrong(
             Subject::Pairing,
             State::Warning,
             "the gateway's shared secret, without a device",
-            "pair a device, whose token can be revoked alone: clawfront setup",
+            "run clawfront setup, which pairs a device; its token can be revoked alone",
         ),
     }
 }
 
-/// Of a peer's text, what may stand in a line.
-fn printable(text: &str) -> String {
-    const MAX_CHARS: usize = 100;
-    text.chars()
-        .filter(|c| c.is_ascii_graphic() || *c == ' ')
-        .take(MAX_CHARS)
-        .collect()
-}
-
-/// The agents that keys name, against those that there are.
-fn compare(report: &mut Report, config: &Config, roster: &Roster) {
+/// Compares the agents that keys name with those that the gateway has.
+pub(super) fn compare(report: &mut Report, config: &Config, known: &AgentList) {
     let mut unknown = Vec::new();
     for client in config.clients.iter() {
         let Agents::Listed(agents) = &client.agents else {
             continue;
         };
-        for agent in agents.iter().filter(|agent| !roster.agents.contains(agent)) {
+        for agent in agents.iter().filter(|agent| !known.agents.contains(agent)) {
             unknown.push(format!("{} may reach {agent}", client.id));
         }
     }
-    let names: Vec<_> = roster
-        .agents
-        .iter()
-        .map(clawfront_core::agent::AgentId::as_str)
-        .collect();
-    let names = names.join(", ");
+    let names = list(&known.agents);
     if unknown.is_empty() {
         report.ok(Subject::Agents, names);
     } else {
         report.wrong(
             Subject::Agents,
             State::Problem,
-            format!("{}: the gateway has {names}", unknown.join(", ")),
-            "correct agents= of these entries in CLIENT_KEYS, or make the agent at the gateway",
+            format!("{}: the gateway has {names}", list(unknown)),
+            "correct agents= in these entries of CLIENT_KEYS, or create the agent at the gateway",
         );
     }
+    default_agents(report, config, known);
+}
+
+/// Checks that every key has an agent for the model `openclaw`, the default of many clients.
+fn default_agents(report: &mut Report, config: &Config, known: &AgentList) {
+    let without: Vec<_> = config
+        .clients
+        .iter()
+        .filter(|client| {
+            let default = client
+                .default_agent
+                .as_ref()
+                .or(known.default_agent.as_ref());
+            !default.is_some_and(|agent| client.agents.allows(agent))
+        })
+        .map(|client| &client.id)
+        .collect();
+    if without.is_empty() {
+        report.ok(
+            Subject::Models,
+            "every key has an agent for the model openclaw",
+        );
+        return;
+    }
+    report.wrong(
+        Subject::Models,
+        State::Warning,
+        format!(
+            "the model openclaw is a 404 for {}: the entry has no default=, and the gateway has \
+             no default agent among its agents",
+            list(without)
+        ),
+        "add default=<agent> to the entry, or let its clients send openclaw/<agent> as the model",
+    );
 }

@@ -1,115 +1,276 @@
-//! One run, made as the Worker makes it, in a session that nobody uses again.
+//! One run, made as the Worker makes it, in a session of its own.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use clawfront_core::agent::{AgentId, Roster};
-use clawfront_core::config::Config;
+use clawfront_core::access::admit::Grants;
+use clawfront_core::access::edit;
+use clawfront_core::access::key::{KeyId, NewKey};
+use clawfront_core::agent::{AgentId, AgentList};
+use clawfront_core::config::{Config, Gateway};
 use clawfront_core::exchange::{Exchange, Input, Outcome, Output};
-use clawfront_core::key::{Clients, KeyId, NewKey, edit};
-use clawfront_core::openai::chat::{self, Entropy};
-use clawfront_core::openai::{Completion, Rendition};
-use clawfront_core::respond::Common;
+use clawfront_core::failure::Failure;
+use clawfront_core::http::head::ResponseMeta;
+use clawfront_core::openai::chat::ChatWriter;
+use clawfront_core::openai::models::Aliases;
+use clawfront_core::openai::{self, Entropy, Writer, chat};
 use serde_json::json;
-use tungstenite::Message;
+use tungstenite::{Message, WebSocket};
 
-use super::gateway::{Received, open, read};
-use super::report::{Report, Subject};
-use crate::connection::Trust;
-use crate::{Problem, entropy, now_ms};
+use super::check::{State, Subject};
+use super::report::Report;
+use crate::connection::stream::{Stream, Trust};
+use crate::outcome::Problem;
+use crate::socket::{Received, open, read};
+use crate::system::{entropy, now_ms};
 
 /// An agent that answers one word and takes longer is broken.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Frames that come while a run says one word; beyond them something is wrong.
+/// Most frames of a run that answers one word; more of them mean a fault.
 const MAX_FRAMES: usize = 10_000;
 
-pub(super) fn examine(report: &mut Report, config: &Config, trust: &Trust, roster: &Roster) -> Result<(), Problem> {
-    let Some(agent) = agent(config, roster) else {
-        report.not_checked(Subject::Run, "no key may reach an agent that there is");
+pub(super) fn examine(
+    report: &mut Report,
+    config: &Config,
+    trust: &Trust,
+    known: &AgentList,
+) -> Result<(), Problem> {
+    let Some(agent) = agent(config, known) else {
+        report.not_checked(Subject::Run, "no key may reach an existing agent");
         return Ok(());
     };
-    // Somebody who may reach every agent, for this one request; nobody has the key.
+    let mut exchange = match question(agent, &config.aliases)? {
+        Ok(exchange) => exchange,
+        Err(failure) => {
+            report.failed(Subject::Run, &failure, "");
+            return Ok(());
+        }
+    };
+    let began = Instant::now();
+    let is_in_time = play(
+        &mut exchange,
+        &config.gateway,
+        trust,
+        began.checked_add(TIMEOUT),
+    )?;
+    match exchange.outcome() {
+        _ if !is_in_time => report.wrong(
+            Subject::Run,
+            State::Problem,
+            format!("no answer within {} s", TIMEOUT.as_secs()),
+            "read the gateway's log",
+        ),
+        Outcome::Answered(_) => report.ok(
+            Subject::Run,
+            format!(
+                "{agent} answered after {:.1} s",
+                began.elapsed().as_secs_f64()
+            ),
+        ),
+        Outcome::Failed(failure) => report.failed(Subject::Run, failure, ""),
+        Outcome::Pending => report.wrong(
+            Subject::Run,
+            State::Problem,
+            format!("no answer in {MAX_FRAMES} frames"),
+            "read the gateway's log",
+        ),
+    }
+    Ok(())
+}
+
+/// Builds the exchange of one question to an agent.
+fn question(agent: &AgentId, aliases: &Aliases) -> Result<Result<Exchange, Failure>, Problem> {
+    // A client that may reach every agent, for this one request; its key is not stored.
     let id = KeyId::parse("doctor").ok_or_else(|| Problem::new("no id"))?;
-    let entry = edit::write(&id, &NewKey::from_entropy(&id, &entropy()?).hash, [("agents", "*")]);
-    let mut clients = Clients::default();
+    let entry = edit::write(
+        &id,
+        &NewKey::from_entropy(&id, &entropy()?).hash,
+        [("agents", "*")],
+    );
+    let mut clients = Grants::default();
     clients.extend(&entry, &mut Vec::new());
-    let client = clients.iter().next().ok_or_else(|| Problem::new("no client"))?;
+    let client = clients
+        .iter()
+        .next()
+        .ok_or_else(|| Problem::new("no client"))?;
     let body = json!({
         "model": format!("openclaw/{agent}"),
         "messages": [{ "role": "user", "content": "Answer with the one word: ready" }],
     })
     .to_string();
-    let request = chat::Request {
+    let request = openai::Request {
         body: body.as_bytes(),
         header: &|_| None,
+        caller: [0; 32],
         is_repeated: false,
     };
     let random = Entropy {
         run: entropy()?,
         session: entropy()?,
     };
-    let accepted = match chat::accept(&request, client, &config.aliases, &random) {
+    let accepted = match chat::accept(&request, client, aliases, &random) {
         Ok(accepted) => accepted,
-        Err(failure) => {
-            report.failed(Subject::Run, &failure, "");
-            return Ok(());
-        }
+        Err(failure) => return Ok(Err(failure)),
     };
-    let completion = Completion::new(accepted.form, "doctor".to_owned(), accepted.model, now_ms()? / 1000);
-    let mut exchange = Exchange::new(
+    let writer = ChatWriter::new(
+        accepted.delivery,
+        "doctor".to_owned(),
+        accepted.model,
+        now_ms()? / 1000,
+    );
+    Ok(Ok(Exchange::new(
         accepted.turn,
-        Rendition::Chat(completion),
-        Common::default(),
+        Writer::Chat(writer),
+        ResponseMeta::default(),
         client.streams,
         now_ms()?,
-    );
-    let mut socket = match open(&config.gateway, trust) {
-        Ok(socket) => socket,
-        Err((failure, detail)) => {
-            report.failed(Subject::Run, &failure, &detail);
-            return Ok(());
-        }
-    };
-    let began = Instant::now();
-    let until = began.checked_add(TIMEOUT);
-    let mut out = Output::default();
-    for _ in 0..MAX_FRAMES {
-        let received = read(&mut socket, until);
-        let input = match &received {
-            Received::Frame(frame) => Input::Frame(frame),
-            Received::Closed(code) => Input::Closed { code: *code },
-            Received::Nothing => Input::HungUp,
-        };
-        let is_over = !matches!(received, Received::Frame(_));
-        exchange.handle(input, &config.gateway, now_ms()?, &mut out);
-        for frame in out.frames.drain(..) {
-            // One that cannot be sent is followed by the socket's end.
-            let _ = socket.send(Message::text(frame));
-        }
-        if is_over || !matches!(exchange.outcome(), Outcome::Pending) {
-            break;
-        }
-    }
-    let _ = socket.close(None).and_then(|()| socket.flush());
-    match exchange.outcome() {
-        Outcome::Answered(_) => report.ok(
-            Subject::Run,
-            format!("{agent} answered after {:.1} s", began.elapsed().as_secs_f64()),
-        ),
-        Outcome::Failed(failure) => report.failed(Subject::Run, failure, ""),
-        Outcome::Pending => report.wrong(
-            Subject::Run,
-            super::report::State::Problem,
-            format!("no answer within {} s", TIMEOUT.as_secs()),
-            "the gateway's log says what the agent does",
-        ),
-    }
-    Ok(())
+    )))
 }
 
-/// The gateway's default, else the first one; in any case one that some key may reach.
-fn agent<'a>(config: &Config, roster: &'a Roster) -> Option<&'a AgentId> {
-    let is_reachable = |agent: &&AgentId| config.clients.iter().any(|client| client.agents.allows(agent));
-    let mut candidates = roster.default_agent.iter().chain(&roster.agents);
+/// Feeds the exchange with frames, the time, and a new connection on request, as the Worker does.
+/// Returns false if the run did not end in time; it is then stopped.
+fn play(
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+    trust: &Trust,
+    until: Option<Instant>,
+) -> Result<bool, Problem> {
+    let mut out = Output::default();
+    let mut socket = None;
+    out.connect = true;
+    for _ in 0..MAX_FRAMES {
+        let mut received = Received::Nothing;
+        let mut refused = None;
+        if out.connect {
+            match open(gateway, trust) {
+                Ok(opened) => socket = Some(opened),
+                Err((failure, _)) => (socket, refused) = (None, Some(failure)),
+            }
+        }
+        out.clear();
+        if refused.is_none() {
+            received = wait(socket.as_mut(), exchange.wake_at_ms(), until)?;
+        }
+        let is_late = matches!(received, Received::Nothing)
+            && refused.is_none()
+            && until.is_none_or(|until| Instant::now() >= until);
+        let input = match (&received, refused) {
+            (_, Some(failure)) => Input::Failed(failure),
+            (Received::Frame(frame), None) => Input::Frame(frame),
+            (Received::Closed(code), None) => {
+                socket = None;
+                Input::Closed { code: *code }
+            }
+            (Received::Nothing, None) if is_late => Input::HungUp,
+            (Received::Nothing, None) => Input::Tick,
+        };
+        exchange.handle(input, gateway, now_ms()?, &mut out);
+        if let Some(socket) = &mut socket {
+            for frame in out.frames.drain(..) {
+                // A frame that cannot be sent is followed by the end of the socket.
+                let _ = socket.send(Message::text(frame));
+            }
+        }
+        let is_over = !matches!(exchange.outcome(), Outcome::Pending);
+        if is_over || is_late {
+            if let Some(mut socket) = socket {
+                let _ = socket.close(None).and_then(|()| socket.flush());
+            }
+            return Ok(!is_late);
+        }
+    }
+    Ok(true)
+}
+
+/// Waits for an event until the exchange has to be woken.
+fn wait(
+    socket: Option<&mut WebSocket<Stream>>,
+    wake_at_ms: Option<u64>,
+    until: Option<Instant>,
+) -> Result<Received, Problem> {
+    let wait = Duration::from_millis(wake_at_ms.unwrap_or(u64::MAX).saturating_sub(now_ms()?));
+    let wake = Instant::now().checked_add(wait.min(TIMEOUT));
+    let until = until.min(wake);
+    let Some(socket) = socket else {
+        let left = until.and_then(|until| until.checked_duration_since(Instant::now()));
+        thread::sleep(left.unwrap_or_default());
+        return Ok(Received::Nothing);
+    };
+    Ok(read(socket, until))
+}
+
+/// Returns the gateway's default agent, otherwise the first agent that a key may reach.
+fn agent<'a>(config: &Config, known: &'a AgentList) -> Option<&'a AgentId> {
+    let is_reachable = |agent: &&AgentId| {
+        config
+            .clients
+            .iter()
+            .any(|client| client.agents.allows(agent))
+    };
+    let mut candidates = known.default_agent.iter().chain(&known.agents);
     candidates.find(is_reachable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clawfront_core::failure::diagnosis::Diagnosis;
+    use std::net::TcpListener;
+
+    /// Plays a question against a gateway that accepts WebSockets and does `serve` with them.
+    fn ask(limit: Duration, serve: fn(WebSocket<std::net::TcpStream>)) -> (bool, Exchange) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if let Ok(socket) = tungstenite::accept(stream.unwrap()) {
+                    serve(socket);
+                }
+            }
+        });
+        let id = KeyId::parse("phone").unwrap();
+        let entry = edit::write(
+            &id,
+            &NewKey::from_entropy(&id, &[7; 20]).hash,
+            [("agents", "main")],
+        );
+        let settings = |name: &str| match name {
+            "GATEWAY_URL" => Some(url.clone()),
+            "GATEWAY_TOKEN" => Some("token".to_owned()),
+            "CLIENT_KEYS" => Some(entry.clone()),
+            _ => None,
+        };
+        let config = Config::parse(settings).unwrap();
+        let mut exchange = question(&AgentId::parse("main").unwrap(), &config.aliases)
+            .ok()
+            .unwrap()
+            .unwrap();
+        let trust = Trust::new(None).ok().unwrap();
+        let until = Instant::now().checked_add(limit);
+        let is_in_time = play(&mut exchange, &config.gateway, &trust, until)
+            .ok()
+            .unwrap();
+        (is_in_time, exchange)
+    }
+
+    #[test]
+    fn a_gateway_that_says_nothing_is_late_and_no_client_that_left() {
+        let silent = |mut socket: WebSocket<std::net::TcpStream>| while socket.read().is_ok() {};
+        let (is_in_time, _) = ask(Duration::from_millis(200), silent);
+        assert!(!is_in_time);
+    }
+
+    #[test]
+    fn a_connection_that_is_lost_is_a_failure_of_its_own_and_not_a_late_answer() {
+        let (is_in_time, exchange) = ask(TIMEOUT, |_| {});
+        let Outcome::Failed(failure) = exchange.outcome() else {
+            panic!("{:?}", exchange.outcome());
+        };
+        assert!(is_in_time);
+        assert_eq!(
+            failure.diagnosis().map(Diagnosis::code),
+            Some("closed_before_challenge")
+        );
+    }
 }

@@ -1,34 +1,38 @@
-//! Dotenv files, as wrangler reads them: changes the value of one variable and not a byte beside it.
+//! Dotenv files, as wrangler reads them. A change sets the value of one variable and keeps every
+//! other byte.
 //!
-//! wrangler reads `.dev.vars` with the package dotenv, 16.3.1 in wrangler 4.164 (`parse`). Its rules are those of one regular
-//! expression, which stands here as it stands there. There are no escapes: a value with a quote in it needs quotes of another kind, so
-//! every way to write a value is tried, and read back, until one survives.
+//! wrangler reads `.dev.vars` with the package dotenv, 16.3.1 in wrangler 4.164 (`parse`). Its
+//! rules are one regular expression, which is copied here. There are no escapes: a value with a
+//! quote needs quotes of another kind. So every way to write a value is tried and read back, until
+//! one gives the same value.
 
 use std::ops::Range;
 
 use regex_lite::Regex;
 
-use crate::Problem;
+use crate::outcome::Problem;
 
 /// A variable of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Variable {
     pub(crate) name: String,
     pub(crate) value: String,
-    /// Where its value stands, in bytes of the file; with its quotes.
+    /// The bytes of its value in the file, with its quotes.
     span: Range<usize>,
 }
 
 /// dotenv's expression. `SPACE` is JavaScript's `\s`, and the separator has a group of its own.
 const LINE: &str = r#"(?m)^SPACE*(?:exportSPACE+)?([0-9A-Za-z_.-]+)(SPACE*=SPACE*?|:SPACE+?)(SPACE*'(?:\\'|[^'])*'|SPACE*"(?:\\"|[^"])*"|SPACE*`(?:\\`|[^`])*`|[^#\r\n]+)?SPACE*(?:#.*)?$"#;
-const SPACE: &str = r"[\s\x0B\u{A0}\u{FEFF}\u{1680}\u{2000}-\u{200A}\u{2028}\u{2029}\u{202F}\u{205F}\u{3000}]";
+const SPACE: &str =
+    r"[\s\x0B\u{A0}\u{FEFF}\u{1680}\u{2000}-\u{200A}\u{2028}\u{2029}\u{202F}\u{205F}\u{3000}]";
 
-/// The quotes that a value may stand in, those that hide most first.
+/// The quotes around a value, the most protective first.
 const QUOTES: [char; 3] = ['\'', '`', '"'];
 
 /// Reads all variables, in order.
 pub(crate) fn read(text: &str) -> Result<Vec<Variable>, Problem> {
-    let line = Regex::new(&LINE.replace("SPACE", SPACE)).map_err(|error| Problem::new(error.to_string()))?;
+    let line = Regex::new(&LINE.replace("SPACE", SPACE))
+        .map_err(|error| Problem::new(error.to_string()))?;
     let (normal, offsets) = normalize(text);
     let offset = |at: usize| offsets.get(at).copied().unwrap_or(text.len());
     let mut variables = Vec::new();
@@ -36,11 +40,13 @@ pub(crate) fn read(text: &str) -> Result<Vec<Variable>, Problem> {
         let (Some(name), Some(separator)) = (found.get(1), found.get(2)) else {
             continue;
         };
-        let (written, start) = found
-            .get(3)
-            .map_or(("", separator.end()), |value| (value.as_str(), value.start()));
+        let (written, start) = found.get(3).map_or(("", separator.end()), |value| {
+            (value.as_str(), value.start())
+        });
         let trimmed = written.trim_matches(is_space);
-        let before = written.len().saturating_sub(written.trim_start_matches(is_space).len());
+        let before = written
+            .len()
+            .saturating_sub(written.trim_start_matches(is_space).len());
         let start = start.saturating_add(if trimmed.is_empty() { 0 } else { before });
         variables.push(Variable {
             name: name.as_str().to_owned(),
@@ -51,8 +57,8 @@ pub(crate) fn read(text: &str) -> Result<Vec<Variable>, Problem> {
     Ok(variables)
 }
 
-/// Sets a variable, where it stands (the last time, which is the one that counts) or at the end. `None` where no way to write the value
-/// survives being read.
+/// Sets a variable at its last occurrence, which takes precedence, or at the end. Returns `None`
+/// where no way to write the value can be read back.
 pub(crate) fn set(text: &str, name: &str, value: &str) -> Result<Option<String>, Problem> {
     let before = read(text)?;
     let mut expected: Vec<_> = before
@@ -60,26 +66,27 @@ pub(crate) fn set(text: &str, name: &str, value: &str) -> Result<Option<String>,
         .map(|variable| (variable.name.as_str(), variable.value.as_str()))
         .collect();
     let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    let (head, written, tail) = if let Some(index) = before.iter().rposition(|variable| variable.name == name) {
-        if let Some(slot) = expected.get_mut(index) {
-            slot.1 = value;
-        }
-        let span = before
-            .get(index)
-            .map(|variable| variable.span.clone())
-            .unwrap_or_default();
-        let (head, rest) = text.split_at_checked(span.start).unwrap_or((text, ""));
-        let (written, tail) = rest.split_at_checked(span.len()).unwrap_or((rest, ""));
-        (head.to_owned(), written, tail.to_owned())
-    } else {
-        expected.push((name, value));
-        let end_last = if text.is_empty() || text.ends_with('\n') {
-            ""
+    let (head, written, tail) =
+        if let Some(index) = before.iter().rposition(|variable| variable.name == name) {
+            if let Some(slot) = expected.get_mut(index) {
+                slot.1 = value;
+            }
+            let span = before
+                .get(index)
+                .map(|variable| variable.span.clone())
+                .unwrap_or_default();
+            let (head, rest) = text.split_at_checked(span.start).unwrap_or((text, ""));
+            let (written, tail) = rest.split_at_checked(span.len()).unwrap_or((rest, ""));
+            (head.to_owned(), written, tail.to_owned())
         } else {
-            line_end
+            expected.push((name, value));
+            let end_last = if text.is_empty() || text.ends_with('\n') {
+                ""
+            } else {
+                line_end
+            };
+            (format!("{text}{end_last}{name}="), "", line_end.to_owned())
         };
-        (format!("{text}{end_last}{name}="), "", line_end.to_owned())
-    };
     for candidate in candidates(value, written, line_end) {
         let new = format!("{head}{candidate}{tail}");
         let after = read(&new)?;
@@ -93,7 +100,7 @@ pub(crate) fn set(text: &str, name: &str, value: &str) -> Result<Option<String>,
     Ok(None)
 }
 
-/// The assignments of these variables, as they stand in the file.
+/// Returns the assignments of these variables as they are written in the file.
 pub(super) fn assignments(text: &str, names: &[&str]) -> Result<String, Problem> {
     let variables = read(text)?;
     let chosen = variables
@@ -106,7 +113,8 @@ pub(super) fn assignments(text: &str, names: &[&str]) -> Result<String, Problem>
     Ok(lines.collect::<Vec<_>>().concat())
 }
 
-/// The ways to write a value: first as it was written, then in each kind of quotes that does not occur in it, then without.
+/// Returns the ways to write a value: first in its present form, then in each kind of quotes that
+/// it does not contain, then without quotes.
 fn candidates(value: &str, written: &str, line_end: &str) -> Vec<String> {
     let lines = value.replace('\n', line_end);
     let mut kinds = QUOTES.to_vec();
@@ -114,7 +122,7 @@ fn candidates(value: &str, written: &str, line_end: &str) -> Vec<String> {
     kinds.sort_by_key(|quote| !written.starts_with(*quote));
     kinds.retain(|quote| !value.contains(*quote));
     let quoted = kinds.into_iter().map(|quote| {
-        // Only here can a line break be written, and only so does a value on one line stay there.
+        // Only double quotes can hold an escaped line break, which keeps the value on one line.
         if quote == '"' && !written.contains('\n') {
             format!("\"{}\"", value.replace('\n', "\\n"))
         } else {
@@ -129,7 +137,7 @@ fn candidates(value: &str, written: &str, line_end: &str) -> Vec<String> {
     }
 }
 
-/// The text with the line ends that dotenv sees, and for each byte of it where it stands in the text.
+/// Returns the text with the line ends that dotenv sees, and the offset in `text` of each byte.
 fn normalize(text: &str) -> (String, Vec<usize>) {
     let mut normal = String::with_capacity(text.len());
     let mut offsets = Vec::with_capacity(text.len());
@@ -148,9 +156,13 @@ fn is_space(c: char) -> bool {
     c.is_whitespace() || c == '\u{FEFF}'
 }
 
-/// Takes the quotes off. Only double ones have a meaning inside: `\n` and `\r` become line breaks.
+/// Removes the quotes. Only in double quotes `\n` and `\r` become line breaks.
 fn unquote(written: &str) -> String {
-    let Some(quote) = written.chars().next().filter(|first| QUOTES.contains(first)) else {
+    let Some(quote) = written
+        .chars()
+        .next()
+        .filter(|first| QUOTES.contains(first))
+    else {
         return written.to_owned();
     };
     let inner = written
@@ -183,36 +195,16 @@ mod tests {
             .unwrap()
     }
 
-    /// Each row was read by wrangler 4.164 too: tests/keys-command.test.mjs does it with the same cases.
+    /// The cases that `tests/tooling/dotenv.test.mjs` gives to wrangler's reader and to that of the
+    /// scripts.
+    const CASES: &str = include_str!("../../../tests/recorded/dotenv.json");
+
     #[test]
     fn a_file_is_read_as_wrangler_reads_it() {
-        for (text, expected) in [
-            ("", &[][..]),
-            (
-                "A=1\nB = 2 # two\nexport C=3\nD: 4\n",
-                &[("A", "1"), ("B", "2"), ("C", "3"), ("D", "4")],
-            ),
-            (
-                "A='x # y' # z\nB=\"q\\nr\"\nC=`a'b\"c`\n",
-                &[("A", "x # y"), ("B", "q\nr"), ("C", "a'b\"c")],
-            ),
-            (
-                "A='one\ntwo'\r\nB='one\r\ntwo'\n",
-                &[("A", "one\ntwo"), ("B", "one\ntwo")],
-            ),
-            ("# A=1\n  B=\nC=x;y \"z\"\n", &[("B", ""), ("C", "x;y \"z\"")]),
-            ("A=\n'next'\nB='it\\'s'\n", &[("A", "next"), ("B", "it\\'s")]),
-            (
-                "A=\"a \"b\" c\"\nB='open\nC=3\n",
-                &[("A", "a \"b\" c"), ("B", "'open"), ("C", "3")],
-            ),
-            ("\u{feff}A=1\nA=2", &[("A", "1"), ("A", "2")]),
-        ] {
-            let expected: Vec<_> = expected
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect();
-            assert_eq!(pairs(text), expected, "{text:?}");
+        let cases: Vec<(String, Vec<(String, String)>)> = serde_json::from_str(CASES).unwrap();
+        assert!(!cases.is_empty());
+        for (text, expected) in cases {
+            assert_eq!(pairs(&text), expected, "{text:?}");
         }
     }
 
@@ -236,17 +228,24 @@ mod tests {
             ("B=1\r\n", "x", "B=1\r\nA='x'\r\n"),
             ("", "x \"y z\"", "A='x \"y z\"'\n"),
         ] {
-            assert_eq!(set(before, "A", value).as_deref(), Some(after), "{before:?}");
+            assert_eq!(
+                set(before, "A", value).as_deref(),
+                Some(after),
+                "{before:?}"
+            );
         }
     }
 
     #[test]
     fn a_value_that_no_quotes_can_hold_is_refused() {
         assert_eq!(set("", "A", "'`\"\n#"), None);
-        assert_eq!(set("A='x\nB=1\n", "A", "y").as_deref(), Some("A='y'\nB=1\n"));
+        assert_eq!(
+            set("A='x\nB=1\n", "A", "y").as_deref(),
+            Some("A='y'\nB=1\n")
+        );
     }
 
-    /// A generator of its own: sixty-four bits are enough to find what a person does not think of.
+    /// Has its own generator: 64 bits are enough to find cases that a person does not think of.
     fn random(state: &mut u64) -> u64 {
         *state ^= *state << 13;
         *state ^= *state >> 7;
@@ -257,8 +256,8 @@ mod tests {
     #[test]
     fn whatever_a_file_holds_everything_else_stays() {
         const PARTS: [&str; 20] = [
-            "A", "=", "=", "'", "\"", "`", "\n", "\n", "\r\n", "#", " ", "B", "x", "\\", "\\n", ":", "export ", ";",
-            "é", "\r",
+            "A", "=", "=", "'", "\"", "`", "\n", "\n", "\r\n", "#", " ", "B", "x", "\\", "\\n",
+            ":", "export ", ";", "é", "\r",
         ];
         let mut state = 0x2545_f491_4f6c_dd1d;
         let text = |state: &mut u64, parts: u64| -> String {
@@ -280,11 +279,17 @@ mod tests {
             if let Some(index) = expected.iter().rposition(|(name, _)| name == "A") {
                 expected[index].1.clone_from(&value);
                 let span = read(&before).ok().unwrap()[index].span.clone();
-                (head, tail) = (before.get(..span.start).unwrap(), before.get(span.end..).unwrap());
+                (head, tail) = (
+                    before.get(..span.start).unwrap(),
+                    before.get(span.end..).unwrap(),
+                );
             } else {
                 expected.push(("A".to_owned(), value));
             }
-            assert!(after.starts_with(head) && after.ends_with(tail), "{before:?} {after:?}");
+            assert!(
+                after.starts_with(head) && after.ends_with(tail),
+                "{before:?} {after:?}"
+            );
             assert_eq!(pairs(&after), expected, "{before:?} {after:?}");
         }
         assert!(changed > 250, "{changed}");

@@ -1,43 +1,49 @@
-//! A list of entries: what is in it, what is wrong with it, and how it changes. Reading an entry is core's.
+//! A list of entries: its keys, its mistakes and its changes. Core parses the entries.
 
+use clawfront_core::access::admit::Grants;
+use clawfront_core::access::edit;
+use clawfront_core::access::grant::Grant;
+use clawfront_core::access::key::id_of;
 use clawfront_core::config::{self, CLIENT_KEYS};
-use clawfront_core::key::{Client, Clients, edit, id_of};
 
-pub(super) use crate::settings::MAX_SECRET_BYTES;
-use crate::{CONFLICT, FAILED, NOT_FOUND, Problem};
+use crate::outcome::{CONFLICT, FAILED, MISTAKES, NOT_FOUND, Problem};
+
+/// Most bytes of one secret or variable of a Worker. Source:
+/// developers.cloudflare.com/workers/platform/limits, "5 KB", which is 5,000 at least.
+pub(crate) const MAX_SECRET_BYTES: usize = 5000;
 
 /// The client keys of a deployment, as the values of its bindings.
 #[derive(Clone)]
-pub(super) struct List {
-    pub(super) values: Vec<Value>,
-    /// Most bytes of a value before the next one is begun.
+pub(crate) struct List {
+    pub(crate) values: Vec<Value>,
+    /// Most bytes of a value; more entries go into the next one.
     max_bytes: usize,
 }
 
 /// One `CLIENT_KEYS`, `CLIENT_KEYS_2`, …
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Value {
-    pub(super) name: String,
-    pub(super) text: String,
+pub(crate) struct Value {
+    pub(crate) name: String,
+    pub(crate) text: String,
 }
 
 /// A key of the list.
-pub(super) struct Key {
-    pub(super) client: Client,
-    pub(super) entry: String,
+pub(crate) struct Key {
+    pub(crate) client: Grant,
+    pub(crate) entry: String,
 }
 
 impl List {
-    /// The list that bindings of these values are.
-    pub(super) fn of_bindings(values: Vec<Value>) -> Self {
+    /// Makes a list of the values of bindings.
+    pub(crate) fn of_bindings(values: Vec<Value>) -> Self {
         Self {
             values,
             max_bytes: MAX_SECRET_BYTES,
         }
     }
 
-    /// The list of a text that holds nothing else.
-    pub(super) fn of_text(text: String) -> Self {
+    /// Makes a list of a text that has only entries.
+    pub(crate) fn of_text(text: String) -> Self {
         let name = CLIENT_KEYS.to_owned();
         Self {
             values: vec![Value { name, text }],
@@ -45,15 +51,16 @@ impl List {
         }
     }
 
-    /// Everything that would keep a Worker with these bindings closed, in its words.
-    pub(super) fn mistakes(&self) -> Vec<String> {
+    /// Returns the mistakes for which a Worker with these bindings refuses to start, in the
+    /// Worker's messages.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
         let mut problems = Vec::new();
         self.read(&mut problems);
         let mut mistakes: Vec<_> = problems.iter().map(ToString::to_string).collect();
         for value in &self.values {
             if edit::pieces(&value.text).any(is_comment_with_key) {
                 mistakes.push(format!(
-                    "{}: a comment holds a key in the clear: take it out, and make a new key",
+                    "{}: a comment contains a key in the clear. Fix: remove it, and make a new key",
                     value.name
                 ));
             }
@@ -61,12 +68,12 @@ impl List {
         mistakes
     }
 
-    /// All keys, as the Worker reads them.
-    pub(super) fn clients(&self) -> Clients {
+    /// Returns all keys, parsed as in the Worker.
+    pub(crate) fn clients(&self) -> Grants {
         self.read(&mut Vec::new())
     }
 
-    fn read(&self, problems: &mut Vec<config::Problem>) -> Clients {
+    fn read(&self, problems: &mut Vec<config::Problem>) -> Grants {
         let get = |name: &str| {
             let value = self.values.iter().find(|value| value.name == name)?;
             Some(value.text.clone())
@@ -74,8 +81,8 @@ impl List {
         config::clients(&get, problems)
     }
 
-    /// The keys of a list without mistakes, with their entries.
-    pub(super) fn keys(&self) -> Vec<Key> {
+    /// Returns the keys of a list without mistakes, with their entries.
+    pub(crate) fn keys(&self) -> Vec<Key> {
         let entries = self
             .values
             .iter()
@@ -83,7 +90,7 @@ impl List {
             .filter_map(edit::entry);
         entries
             .filter_map(|entry| {
-                let mut clients = Clients::default();
+                let mut clients = Grants::default();
                 clients.extend(entry, &mut Vec::new());
                 Some(Key {
                     client: clients.iter().next()?.clone(),
@@ -93,30 +100,35 @@ impl List {
             .collect()
     }
 
-    pub(super) fn key(&self, id: &str) -> Result<Key, Problem> {
+    pub(crate) fn key(&self, id: &str) -> Result<Key, Problem> {
         self.keys()
             .into_iter()
             .find(|key| key.client.id.as_str() == id)
             .ok_or_else(|| Problem::with(NOT_FOUND, format!("no entry has the id {id}")))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self
             .values
             .iter()
             .any(|value| edit::pieces(&value.text).any(|piece| edit::entry(piece).is_some()))
     }
 
-    /// Adds an entry behind the others, in the first value that has room for it and is in use, else in a new one.
-    pub(super) fn add(&mut self, id: &str, entry: &str) -> Result<(), Problem> {
+    /// Adds an entry at the end of the first used value that has room for it, otherwise in a new
+    /// value.
+    pub(crate) fn add(&mut self, id: &str, entry: &str) -> Result<(), Problem> {
         if self.key(id).is_ok() {
             return Err(Problem::with(
                 CONFLICT,
-                format!("there is a key {id} already: rotate it, revoke it, or choose another id"),
+                format!(
+                    "the key {id} already exists. Fix: rotate it, revoke it, or choose \
+                         another id"
+                ),
             ));
         }
         let max_bytes = self.max_bytes;
-        let has_room = |value: &&mut Value| value.text.len().saturating_add(entry.len()) < max_bytes;
+        let has_room =
+            |value: &&mut Value| value.text.len().saturating_add(entry.len()) < max_bytes;
         if let Some(value) = self.values.iter_mut().find(has_room) {
             value.text = appended(&value.text, entry);
             return Ok(());
@@ -131,11 +143,14 @@ impl List {
         Ok(())
     }
 
-    /// Puts another entry in the place of the key's; `None` takes it out.
-    pub(super) fn replace(&mut self, key: &Key, entry: Option<&str>) {
+    /// Replaces the entry of a key; `None` removes it.
+    pub(crate) fn replace(&mut self, key: &Key, entry: Option<&str>) {
         for value in &mut self.values {
             let pieces: Vec<_> = edit::pieces(&value.text).collect();
-            let Some(index) = pieces.iter().position(|piece| edit::entry(piece) == Some(&key.entry)) else {
+            let Some(index) = pieces
+                .iter()
+                .position(|piece| edit::entry(piece) == Some(&key.entry))
+            else {
                 continue;
             };
             let (before, rest) = pieces.split_at_checked(index).unwrap_or_default();
@@ -149,20 +164,26 @@ impl List {
                     piece.replacen(&key.entry, entry, 1),
                     after.concat()
                 ),
-                // The last one takes the separator in front of it along, every other the blanks of the next.
+                // The last entry is removed with the separator before it, any other entry with the
+                // blanks after it.
                 None if after.is_empty() && !piece.ends_with(edit::SEPARATORS) => before
                     .concat()
                     .trim_end_matches(edit::SEPARATORS)
                     .trim_end_matches('\r')
                     .to_owned(),
-                None => format!("{}{}", before.concat(), after.concat().trim_start_matches(' ')),
+                None => format!(
+                    "{}{}",
+                    before.concat(),
+                    after.concat().trim_start_matches(' ')
+                ),
             };
             return;
         }
     }
 
-    /// The list as secrets of a Worker: entries alone, one per line, as many in each as it holds.
-    pub(super) fn secrets(&self) -> Result<Vec<Value>, Problem> {
+    /// Returns the list as secrets of a Worker: only entries, one per line, each secret filled
+    /// before the next.
+    pub(crate) fn secrets(&self) -> Result<Vec<Value>, Problem> {
         let mut names = config::client_keys_names();
         let mut secrets: Vec<Value> = Vec::new();
         for Key { entry, client } in self.keys() {
@@ -187,10 +208,24 @@ impl List {
     }
 }
 
+pub(crate) fn refuse_mistakes(list: &List) -> Result<(), Problem> {
+    let mistakes = list.mistakes();
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::with(
+        MISTAKES,
+        format!("the list has mistakes\n{}", mistakes.join("\n")),
+    ))
+}
+
 fn full() -> Problem {
     Problem::with(
         FAILED,
-        format!("the list is full: {CLIENT_KEYS} to {CLIENT_KEYS}_9 hold {MAX_SECRET_BYTES} bytes each"),
+        format!(
+            "the list is full: {CLIENT_KEYS} to {CLIENT_KEYS}_9 hold {MAX_SECRET_BYTES} bytes \
+             each. Fix: revoke keys. Fix: revoke keys. Fix: revoke keys"
+        ),
     )
 }
 
@@ -201,11 +236,14 @@ fn is_comment_with_key(piece: &str) -> bool {
             .any(|word| id_of(word).is_some())
 }
 
-/// The text with an entry behind it, separated and ended as the text is.
+/// Appends an entry with the separators and line ends of the text.
 fn appended(text: &str, entry: &str) -> String {
     let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     if text.is_empty() || text.ends_with('\n') {
-        return format!("{text}{entry}{}", if text.is_empty() { "" } else { line_end });
+        return format!(
+            "{text}{entry}{}",
+            if text.is_empty() { "" } else { line_end }
+        );
     }
     match (text.contains('\n'), text.contains(';')) {
         (false, true) => format!("{}; {entry}", text.trim_end_matches([';', ' '])),
@@ -218,14 +256,18 @@ mod tests {
     use super::*;
 
     fn entry(id: &str, digit: char) -> String {
-        let hash = format!("{digit}a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab");
+        let hash =
+            format!("{digit}a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab");
         format!("{id} sha256:{hash} agents=main")
     }
 
     fn numbered(count: usize) -> String {
         let entries: Vec<_> = (0..count)
             .map(|n| {
-                format!("k{n} sha256:{n:0>3}d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab agents=main")
+                format!(
+                    "k{n} sha256:{n:\
+                     0>3}d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab agents=main"
+                )
             })
             .collect();
         entries.join("\n")
@@ -243,7 +285,10 @@ mod tests {
         for (before, with_c) in [
             (format!("{a}\n{b}\n"), format!("{a}\n{b}\n{c}\n")),
             (format!("{a}\n{b}"), format!("{a}\n{b}\n{c}")),
-            (format!("# x\r\n\r\n{a}\r\n"), format!("# x\r\n\r\n{a}\r\n{c}\r\n")),
+            (
+                format!("# x\r\n\r\n{a}\r\n"),
+                format!("# x\r\n\r\n{a}\r\n{c}\r\n"),
+            ),
             (format!("{a}; {b}"), format!("{a}; {b}; {c}")),
             (a.clone(), format!("{a}\n{c}")),
         ] {
@@ -262,7 +307,10 @@ mod tests {
         let mut changed = list(&format!("# people\n{a}\n\n# jobs\n  {b}\n# end\n"));
         let key = changed.key("b").ok().unwrap();
         changed.replace(&key, None);
-        assert_eq!(changed.values[0].text, format!("# people\n{a}\n\n# jobs\n# end\n"));
+        assert_eq!(
+            changed.values[0].text,
+            format!("# people\n{a}\n\n# jobs\n# end\n")
+        );
         let mut first = list(&format!("{a}; {b}"));
         let key = first.key("a").ok().unwrap();
         first.replace(&key, None);
@@ -281,7 +329,10 @@ mod tests {
     #[test]
     fn an_id_is_given_once_and_an_unknown_one_is_not_found() {
         let mut changed = list(&entry("a", '1'));
-        assert_eq!(changed.add("a", &entry("a", '2')).err().unwrap().code, CONFLICT);
+        assert_eq!(
+            changed.add("a", &entry("a", '2')).err().unwrap().code,
+            CONFLICT
+        );
         assert_eq!(changed.key("b").err().unwrap().code, NOT_FOUND);
     }
 
@@ -294,9 +345,18 @@ mod tests {
         let names: Vec<_> = secrets.iter().map(|secret| secret.name.as_str()).collect();
         assert_eq!(
             names,
-            ["CLIENT_KEYS", "CLIENT_KEYS_2", "CLIENT_KEYS_3", "CLIENT_KEYS_4"]
+            [
+                "CLIENT_KEYS",
+                "CLIENT_KEYS_2",
+                "CLIENT_KEYS_3",
+                "CLIENT_KEYS_4"
+            ]
         );
-        assert!(secrets.iter().all(|secret| secret.text.len() <= MAX_SECRET_BYTES));
+        assert!(
+            secrets
+                .iter()
+                .all(|secret| secret.text.len() <= MAX_SECRET_BYTES)
+        );
         let joined: Vec<_> = secrets.iter().map(|secret| secret.text.as_str()).collect();
         assert_eq!(joined.join("\n"), numbered(200));
         assert!(list(&numbered(900)).secrets().is_err());
@@ -320,10 +380,15 @@ mod tests {
     #[test]
     fn a_key_in_the_clear_is_a_mistake_even_in_a_comment() {
         let a = entry("a", '1');
-        let list = List::of_text(format!("# was claw_phone_a4dqobyha4dqobyha4dqobyha4dqobyh\n{a}"));
+        let list = List::of_text(format!(
+            "# was claw_phone_a4dqobyha4dqobyha4dqobyha4dqobyh\n{a}"
+        ));
         assert_eq!(
             list.mistakes(),
-            ["CLIENT_KEYS: a comment holds a key in the clear: take it out, and make a new key"]
+            [
+                "CLIENT_KEYS: a comment contains a key in the clear. Fix: remove it, and make a \
+                 new key"
+            ]
         );
         assert!(
             List::of_text(format!("# keys are claw_<id>_<secret>\n{a}"))

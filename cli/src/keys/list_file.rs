@@ -1,64 +1,135 @@
-//! Where a list is kept: a dotenv file with `CLIENT_KEYS` in it, a file that holds nothing else, or standard input.
+//! The place of a list: a dotenv file with `CLIENT_KEYS`, a file that has only entries, or standard
+//! input.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clawfront_core::config;
 
 use super::dotenv;
 use super::list::{List, Value};
-use crate::{CONFLICT, MISTAKES, Problem, USAGE, entropy};
+use crate::file::{self, Lock, Others, Staged};
+use crate::outcome::{CONFLICT, MISTAKES, Problem, USAGE};
 
 /// The name of standard input.
-pub(super) const STDIN: &str = "-";
+pub(crate) const STDIN: &str = "-";
 
-/// A list as it was read.
-pub(super) struct ListFile {
+/// A list and the file that it was read from.
+pub(crate) struct ListFile {
     path: PathBuf,
     form: Form,
-    /// `None` where there was no such file.
+    /// `None` if there is no such file.
     text: Option<String>,
+    /// Held from before the file was read, if it may be changed.
+    _lock: Option<Lock>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Plain,
-    /// As wrangler reads it; in `.env` it also replaces `$NAME`.
-    Dotenv {
-        expands: bool,
-    },
+    /// A dotenv file, as wrangler reads it.
+    Dotenv(Expansion),
+}
+
+/// The treatment of `$NAME` in a value by wrangler.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expansion {
+    /// It stays: `.dev.vars`.
+    None,
+    /// It is replaced by a variable: `.env`.
+    Names,
+}
+
+/// The use that a command makes of a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Change,
 }
 
 impl ListFile {
-    pub(super) fn read(path: &Path) -> Result<Self, Problem> {
-        let form = form(path);
-        let is_stdin = path.as_os_str() == STDIN;
-        // Links are followed: what they lead to is replaced, not they.
-        let path = if is_stdin {
-            path.into()
-        } else {
-            fs::canonicalize(path).unwrap_or(path.into())
-        };
-        let text = if is_stdin { Some(stdin()?) } else { content(&path)? };
-        Ok(Self { path, form, text })
+    /// Reads a list without changing it.
+    pub(crate) fn read(path: &Path) -> Result<Self, Problem> {
+        Self::load(path, Access::Read)
     }
 
-    pub(super) fn is_stdin(&self) -> bool {
+    /// Reads a list to change it: no other process changes it until this value is dropped.
+    pub(crate) fn lock(path: &Path) -> Result<Self, Problem> {
+        Self::load(path, Access::Change)
+    }
+
+    fn load(path: &Path, access: Access) -> Result<Self, Problem> {
+        let form = form(path);
+        if path.as_os_str() == STDIN {
+            return Ok(Self {
+                path: path.into(),
+                form,
+                text: Some(stdin()?),
+                _lock: None,
+            });
+        }
+        // Changes replace the target of a link, not the link.
+        let path = file::resolve(path)?;
+        let lock = (access == Access::Change)
+            .then(|| Lock::take(&path))
+            .transpose()?;
+        let text = file::read(&path)?.map(without_mark);
+        Ok(Self {
+            path,
+            form,
+            text,
+            _lock: lock,
+        })
+    }
+
+    /// Returns a warning about a file with secrets that every user of the machine can read.
+    pub(crate) fn exposure(&self) -> Option<String> {
+        let is_secret = matches!(self.form, Form::Dotenv(_)) && !self.is_stdin();
+        (is_secret && file::is_public(&self.path)).then(|| {
+            format!(
+                "warning: every user of this machine can read {}. Fix: chmod 600 {0}\n",
+                self.path.display()
+            )
+        })
+    }
+
+    /// Returns the value of a variable; `None` in a file without variables.
+    pub(crate) fn variable(&self, name: &str) -> Result<Option<String>, Problem> {
+        let Form::Dotenv(_) = self.form else {
+            return Ok(None);
+        };
+        let variables = dotenv::read(self.text.as_deref().unwrap_or_default())?;
+        let found = variables
+            .into_iter()
+            .rev()
+            .find(|variable| variable.name == name);
+        Ok(found
+            .map(|variable| variable.value)
+            .filter(|value| !value.trim().is_empty()))
+    }
+
+    pub(crate) fn has_variables(&self) -> bool {
+        matches!(self.form, Form::Dotenv(_))
+    }
+
+    pub(crate) fn is_stdin(&self) -> bool {
         self.path.as_os_str() == STDIN
     }
 
-    /// Refuses a file that is not there.
-    pub(super) fn existing(self) -> Result<Self, Problem> {
+    /// Refuses a file that does not exist.
+    pub(crate) fn existing(self) -> Result<Self, Problem> {
         if self.text.is_none() {
-            return Err(Problem::new(format!("there is no file {}", self.path.display())));
+            return Err(Problem::new(format!(
+                "there is no file {}",
+                self.path.display()
+            )));
         }
         Ok(self)
     }
 
-    pub(super) fn list(&self) -> Result<List, Problem> {
+    pub(crate) fn list(&self) -> Result<List, Problem> {
         let text = self.text.clone().unwrap_or_default();
-        let Form::Dotenv { expands } = self.form else {
+        let Form::Dotenv(expansion) = self.form else {
             return Ok(List::of_text(text));
         };
         let variables = dotenv::read(&text)?;
@@ -71,10 +142,13 @@ impl ListFile {
             if found.next().is_some() {
                 return Err(Problem::with(
                     MISTAKES,
-                    format!("{name} is set twice in {}", self.path.display()),
+                    format!(
+                        "{name} is set twice in {}. Fix: remove one",
+                        self.path.display()
+                    ),
                 ));
             }
-            refuse_expansion(expands, &name, &variable.value)?;
+            refuse_expansion(expansion, &name, &variable.value)?;
             values.push(Value {
                 name,
                 text: variable.value.clone(),
@@ -83,23 +157,29 @@ impl ListFile {
         Ok(List::of_bindings(values))
     }
 
-    /// The file's text with another list in it.
-    pub(super) fn with(&self, list: &List) -> Result<String, Problem> {
+    /// Returns the file's text with another list.
+    pub(crate) fn with(&self, list: &List) -> Result<String, Problem> {
         let mut text = self.text.clone().unwrap_or_default();
-        let Form::Dotenv { expands } = self.form else {
-            let new: String = list.values.iter().map(|value| value.text.as_str()).collect();
-            // A text that was empty has no line end of its own to keep.
-            return Ok(if text.is_empty() && !new.is_empty() {
-                format!("{new}\n")
+        let Form::Dotenv(expansion) = self.form else {
+            let new: String = list
+                .values
+                .iter()
+                .map(|value| value.text.as_str())
+                .collect();
+            // An empty text has no line end to keep.
+            let end = if text.is_empty() && !new.is_empty() {
+                "\n"
             } else {
-                new
-            });
+                ""
+            };
+            return Ok(format!("{new}{end}"));
         };
         for value in self.changed(list)? {
-            refuse_expansion(expands, &value.name, &value.text)?;
+            refuse_expansion(expansion, &value.name, &value.text)?;
             text = dotenv::set(&text, &value.name, &value.text)?.ok_or_else(|| {
                 Problem::new(format!(
-                    "{} cannot hold these entries: no quotes are left that occur neither in a label nor elsewhere unpaired",
+                    "{} cannot hold these entries: no quotes are left, because each kind occurs \
+                     in a label. Fix: change a label",
                     self.path.display()
                 ))
             })?;
@@ -107,26 +187,42 @@ impl ListFile {
         Ok(text)
     }
 
-    /// The file's text with other variables in it; only a dotenv file has such.
-    pub(super) fn with_variables(&self, variables: &[(&str, &str)]) -> Result<String, Problem> {
+    /// Returns the file's text with other variables; only a dotenv file has variables.
+    pub(crate) fn with_variables(&self, variables: &[(&str, &str)]) -> Result<String, Problem> {
+        self.with_variables_in(self.text.as_deref().unwrap_or_default(), variables)
+    }
+
+    /// Returns a changed text of the file with other variables.
+    pub(crate) fn with_variables_in(
+        &self,
+        text: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<String, Problem> {
         let path = self.path.display();
-        let Form::Dotenv { expands } = self.form else {
+        let Form::Dotenv(expansion) = self.form else {
             return Err(Problem::with(
                 USAGE,
-                format!("{path} is no dotenv file, such as .dev.vars"),
+                format!("{path} is not a dotenv file. Fix: use one such as .dev.vars"),
             ));
         };
-        let mut text = self.text.clone().unwrap_or_default();
+        let mut text = text.to_owned();
         for (name, value) in variables {
-            refuse_expansion(expands, name, value)?;
-            text = dotenv::set(&text, name, value)?
-                .ok_or_else(|| Problem::new(format!("{path} cannot hold {name}: no quotes are left for it")))?;
+            refuse_expansion(expansion, name, value)?;
+            text = dotenv::set(&text, name, value)?.ok_or_else(|| {
+                Problem::new(format!(
+                    "{path} cannot hold {name}: no quotes are left for it. Fix: remove a kind of \
+                     quotes from the value. Fix: remove a kind of \
+                     quotes from the value. Fix: remove a kind of \
+                     quotes from the value"
+                ))
+            })?;
         }
         Ok(text)
     }
 
-    /// What `text`, made by `with`, shows of a list: of a dotenv file the lines that changed, and nothing of what else is in it.
-    pub(super) fn shown(&self, text: &str, list: &List) -> Result<String, Problem> {
+    /// Returns the part of `text`, made by `with`, that may be shown: of a dotenv file only the
+    /// lines of the list that changed.
+    pub(crate) fn shown(&self, text: &str, list: &List) -> Result<String, Problem> {
         if self.form == Form::Plain {
             return Ok(text.to_owned());
         }
@@ -137,245 +233,98 @@ impl ListFile {
 
     fn changed<'a>(&self, list: &'a List) -> Result<Vec<&'a Value>, Problem> {
         let old = self.list()?;
-        Ok(list.values.iter().filter(|value| !old.values.contains(value)).collect())
+        Ok(list
+            .values
+            .iter()
+            .filter(|value| !old.values.contains(value))
+            .collect())
     }
 
-    /// Writes the text beside the file, to take its place at once, or not at all.
-    pub(super) fn stage(&self, text: &str) -> Result<Staged<'_>, Problem> {
-        let failed = |error| Problem::new(format!("{} cannot be written: {error}", self.path.display()));
+    /// Writes the text into a temporary file beside the file.
+    pub(crate) fn stage(&self, text: &str) -> Result<Staged, Problem> {
         self.refuse_changed()?;
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(format!(".{:016x}.tmp", u64::from_le_bytes(entropy()?)));
-        let staged = Staged {
-            file: self,
-            temporary: name.into(),
+        let others = if self.has_variables() {
+            Others::Removed
+        } else {
+            Others::Kept
         };
-        let mut temporary = create_private(&staged.temporary).map_err(failed)?;
-        temporary.write_all(text.as_bytes()).map_err(failed)?;
-        if self.text.is_some() {
-            let mode = fs::metadata(&self.path).map_err(failed)?.permissions();
-            temporary.set_permissions(mode).map_err(failed)?;
-        }
-        temporary.sync_all().map_err(failed)?;
-        Ok(staged)
+        file::stage(&self.path, text, others)
+    }
+
+    /// Replaces the file, unless a program that does not lock it has changed it.
+    pub(crate) fn write(&self, text: &str) -> Result<(), Problem> {
+        let staged = self.stage(text)?;
+        self.refuse_changed()?;
+        staged.commit()
     }
 
     fn refuse_changed(&self) -> Result<(), Problem> {
-        if content(&self.path)? == self.text {
+        if file::read(&self.path)?.map(without_mark) == self.text {
             return Ok(());
         }
         let path = self.path.display();
         Err(Problem::with(
             CONFLICT,
-            format!("{path} has changed meanwhile and is left alone: try again"),
+            format!("{path} has changed in the meantime and was not replaced. Fix: run this again"),
         ))
     }
 }
 
-/// A text written beside its file. Dropped, it is gone.
-pub(super) struct Staged<'a> {
-    file: &'a ListFile,
-    temporary: PathBuf,
+/// Sets variables of a dotenv file, all or none, and leaves the rest of it as it is.
+pub(crate) fn set_variables(path: &Path, variables: &[(&str, &str)]) -> Result<(), Problem> {
+    let file = ListFile::lock(path)?;
+    file.write(&file.with_variables(variables)?)
 }
 
-impl Staged<'_> {
-    pub(super) fn commit(self) -> Result<(), Problem> {
-        let path = &self.file.path;
-        self.file.refuse_changed()?;
-        fs::rename(&self.temporary, path)
-            .map_err(|error| Problem::new(format!("{} cannot be written: {error}", path.display())))
-    }
-}
-
-impl Drop for Staged<'_> {
-    fn drop(&mut self) {
-        // Not there any more once it has taken the file's place.
-        let _ = fs::remove_file(&self.temporary);
-    }
+/// Returns true if a dotenv file has client keys.
+pub(crate) fn has_keys(path: &Path) -> Result<bool, Problem> {
+    Ok(!ListFile::read(path)?.list()?.is_empty())
 }
 
 fn form(path: &Path) -> Form {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_env = name == ".env" || name.starts_with(".env.");
     if is_env || name.ends_with(".vars") || name.starts_with(".dev.vars.") {
-        Form::Dotenv { expands: is_env }
+        Form::Dotenv(if is_env {
+            Expansion::Names
+        } else {
+            Expansion::None
+        })
     } else {
         Form::Plain
     }
 }
 
-fn content(path: &Path) -> Result<Option<String>, Problem> {
-    match fs::read(path) {
-        Ok(bytes) => String::from_utf8(bytes)
-            .map(Some)
-            .map_err(|_| Problem::new(format!("{} is not UTF-8", path.display()))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Problem::new(format!("{} cannot be read: {error}", path.display()))),
-    }
-}
-
-/// All of standard input.
-pub(super) fn stdin() -> Result<String, Problem> {
+/// Reads all of standard input.
+pub(crate) fn stdin() -> Result<String, Problem> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
         .map_err(|error| Problem::new(format!("standard input cannot be read: {error}")))?;
-    Ok(text)
+    Ok(without_mark(text))
 }
 
-/// wrangler replaces `$NAME` in the values of `.env`, not in those of `.dev.vars`.
-fn refuse_expansion(expands: bool, name: &str, value: &str) -> Result<(), Problem> {
-    if expands && value.contains('$') {
+/// Removes the byte order mark that some editors on Windows write.
+fn without_mark(mut text: String) -> String {
+    if text.starts_with('\u{FEFF}') {
+        text.remove(0);
+    }
+    text
+}
+
+/// Refuses a `$` in `.env`, where wrangler replaces `$NAME`; in `.dev.vars` it does not.
+fn refuse_expansion(expansion: Expansion, name: &str, value: &str) -> Result<(), Problem> {
+    if expansion == Expansion::Names && value.contains('$') {
         return Err(Problem::with(
             MISTAKES,
-            format!("{name}: wrangler would replace what follows a $ in a .env file: leave it out, or use .dev.vars"),
+            format!(
+                "{name}: wrangler replaces the word after a $ in a .env file. Fix: remove the $, \
+                 or use .dev.vars"
+            ),
         ));
     }
     Ok(())
 }
 
-/// A new file that only its owner can read.
-fn create_private(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ENTRY: &str = "phone sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab agents=main";
-
-    /// A folder that is gone with the test.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new() -> Self {
-            let name = format!("clawfront-{:016x}", u64::from_le_bytes(entropy().ok().unwrap()));
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir(&path).unwrap();
-            Self(path)
-        }
-
-        fn file(&self, name: &str, text: &str) -> PathBuf {
-            let path = self.0.join(name);
-            fs::write(&path, text).unwrap();
-            path
-        }
-
-        fn names(&self) -> Vec<String> {
-            let mut names: Vec<_> = fs::read_dir(&self.0)
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .collect();
-            names.sort();
-            names
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
-        }
-    }
-
-    fn read(path: &Path) -> ListFile {
-        ListFile::read(path).map_err(|problem| problem.message).unwrap()
-    }
-
-    fn write(file: &ListFile, text: &str) -> Result<(), u8> {
-        file.stage(text)
-            .and_then(Staged::commit)
-            .map_err(|problem| problem.code)
-    }
-
-    fn with_entry(file: &ListFile) -> String {
-        let mut list = file.list().ok().unwrap();
-        assert!(list.add("phone", ENTRY).is_ok());
-        file.with(&list).map_err(|problem| problem.message).unwrap()
-    }
-
-    #[test]
-    fn a_list_is_found_in_files_of_either_form() {
-        let folder = Folder::new();
-        for (name, before, after) in [
-            (".dev.vars", "X='1'\n", format!("X='1'\nCLIENT_KEYS='{ENTRY}'\n")),
-            (".dev.vars.staging", "", format!("CLIENT_KEYS='{ENTRY}'\n")),
-            ("edge.vars", "CLIENT_KEYS=\n", format!("CLIENT_KEYS='{ENTRY}'\n")),
-            (".env", "", format!("CLIENT_KEYS='{ENTRY}'\n")),
-            ("keys.txt", "# X=1\n", format!("# X=1\n{ENTRY}\n")),
-            ("keys", "", format!("{ENTRY}\n")),
-        ] {
-            assert_eq!(with_entry(&read(&folder.file(name, before))), after, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_written_file_keeps_its_mode_and_a_new_one_is_private() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = Folder::new();
-        let path = folder.file("keys", "");
-        for mode in [0o640, 0o666] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            write(&read(&path), "new").unwrap();
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
-        }
-        let new = folder.0.join("new");
-        write(&read(&new), "text").unwrap();
-        assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(folder.names(), ["keys", "new"], "nothing else is left");
-    }
-
-    #[test]
-    fn a_link_stays_one() {
-        let folder = Folder::new();
-        let link = folder.0.join("link");
-        std::os::unix::fs::symlink(folder.file("keys", "old"), &link).unwrap();
-        write(&read(&link), "new").unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(fs::read_to_string(folder.0.join("keys")).unwrap(), "new");
-    }
-
-    #[test]
-    fn a_file_that_changed_since_it_was_read_is_left_alone() {
-        let folder = Folder::new();
-        let path = folder.file("keys", "old");
-        let file = read(&path);
-        let staged = file.stage("mine").ok().unwrap();
-        fs::write(&path, "theirs").unwrap();
-        assert_eq!(staged.commit().err().map(|problem| problem.code), Some(CONFLICT));
-        assert_eq!(write(&file, "mine"), Err(CONFLICT));
-        let missing = read(&folder.0.join("new"));
-        folder.file("new", "theirs");
-        assert_eq!(write(&missing, "mine"), Err(CONFLICT), "it was not there");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
-        assert_eq!(folder.names(), ["keys", "new"]);
-    }
-
-    #[test]
-    fn what_the_worker_would_read_otherwise_is_refused() {
-        let folder = Folder::new();
-        let twice = folder.file(".dev.vars", "CLIENT_KEYS=a\nCLIENT_KEYS=b\n");
-        assert_eq!(read(&twice).list().err().map(|problem| problem.code), Some(MISTAKES));
-        let expands = folder.file(".env", "CLIENT_KEYS='a label=$HOME'\n");
-        assert_eq!(read(&expands).list().err().map(|problem| problem.code), Some(MISTAKES));
-        let kept = folder.file("other.vars", "CLIENT_KEYS='a label=$HOME'\n");
-        assert!(read(&kept).list().is_ok());
-    }
-
-    #[test]
-    fn only_what_changed_of_a_dotenv_file_is_shown() {
-        let folder = Folder::new();
-        let file = read(&folder.file(".dev.vars", "DEVICE_KEY=s3cret\nCLIENT_KEYS=\nCLIENT_KEYS_2=\n"));
-        let mut list = file.list().ok().unwrap();
-        assert!(list.add("phone", ENTRY).is_ok());
-        let text = file.with(&list).ok().unwrap();
-        assert_eq!(
-            file.shown(&text, &list).ok().unwrap(),
-            format!("CLIENT_KEYS='{ENTRY}'\n")
-        );
-    }
-}
+mod tests;

@@ -1,17 +1,19 @@
-//! Keys as people and scripts see them.
+//! Keys as text for people and as JSON for scripts.
 
-use clawfront_core::key::date::Date;
-use clawfront_core::key::{Client, edit, status};
-use clawfront_core::limit::Counts;
+use clawfront_core::access::date::Date;
+use clawfront_core::access::edit;
+use clawfront_core::access::field::FIELDS;
+use clawfront_core::access::grant::Grant;
 use serde_json::{Map, Value, json};
 
 use super::list::{Key, List, MAX_SECRET_BYTES};
-use crate::Problem;
+use crate::outcome::Problem;
 
-/// How long before its end a key is pointed out: two weeks, time to hand out another.
+/// Time before a key's end when its state becomes `expires_soon`: two weeks are enough to hand out
+/// another key.
 const EXPIRES_SOON_MS: u64 = 14 * 24 * 60 * 60 * 1000;
 
-/// Whether a key is good now.
+/// The state of a key now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Good,
@@ -21,11 +23,18 @@ enum State {
 }
 
 impl State {
-    fn of(client: &Client, now_ms: u64) -> Self {
-        let left_ms = client.expires.map(|date| date.unix_ms().saturating_sub(now_ms));
+    fn of(client: &Grant, now_ms: u64) -> Self {
+        let left_ms = client
+            .expires
+            .map(|date| date.unix_ms().saturating_sub(now_ms));
         match left_ms {
             Some(0) => Self::Expired,
-            _ if client.not_before.is_some_and(|date| now_ms < date.unix_ms()) => Self::NotYetValid,
+            _ if client
+                .not_before
+                .is_some_and(|date| now_ms < date.unix_ms()) =>
+            {
+                Self::NotYetValid
+            }
             Some(left_ms) if left_ms <= EXPIRES_SOON_MS => Self::ExpiresSoon,
             _ => Self::Good,
         }
@@ -40,7 +49,7 @@ impl State {
         }
     }
 
-    fn words(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::NotYetValid => "not yet valid",
@@ -50,81 +59,68 @@ impl State {
     }
 }
 
-/// A key with all its settings, by the names that `GET /v1/key` has for them.
+/// Returns a key with all its settings, with the names of `GET /v1/key`.
 pub(super) fn key_json(key: &Key, now_ms: u64) -> Value {
-    let mut status = Vec::new();
-    status::write(&key.client, &Counts::default(), now_ms, &mut status);
-    let mut fields: Map<String, Value> = serde_json::from_slice(&status).unwrap_or_default();
-    fields.remove("object");
-    // Counted by the Worker; here it is the limits that are known.
-    for name in ["requests_per_minute", "concurrent_runs"] {
-        if let Some(counted) = fields.get_mut(name) {
-            *counted = counted.get("limit").cloned().unwrap_or_default();
-        }
+    let grant = &key.client;
+    let mut fields = Map::new();
+    fields.insert("id".to_owned(), grant.id.as_str().into());
+    for field in &FIELDS {
+        let value = serde_json::to_value(field.of(grant)).unwrap_or_default();
+        fields.insert(field.member.to_owned(), value);
     }
-    fields.insert("state".to_owned(), State::of(&key.client, now_ms).name().into());
-    fields.insert("rotating".to_owned(), edit::finish(&key.entry).is_some().into());
+    fields.insert(
+        "state".to_owned(),
+        State::of(&key.client, now_ms).name().into(),
+    );
+    fields.insert(
+        "rotating".to_owned(),
+        edit::finish(&key.entry).is_some().into(),
+    );
     fields.insert("entry".to_owned(), key.entry.clone().into());
     Value::Object(fields)
 }
 
-/// A key, one setting per line; those that do not limit it are left out.
+/// Returns a key, one field per line; limits that it does not have are left out.
 pub(super) fn key_text(key: &Key, now_ms: u64) -> String {
     let Value::Object(mut fields) = key_json(key, now_ms) else {
         return String::new();
     };
     fields.insert("state".to_owned(), state(key, now_ms).into());
     fields.remove("rotating");
-    let known = FIELDS
-        .iter()
-        .filter_map(|(name, title)| Some((*title, fields.remove(*name)?)));
-    let known: Vec<_> = known.collect();
-    let unknown = fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
-    let lines = known.into_iter().chain(unknown).filter_map(|(title, value)| {
-        let text = match value {
-            Value::Null => return None,
-            Value::Bool(is_on) => if is_on { "on" } else { "off" }.to_owned(),
-            Value::String(text) => text,
-            Value::Array(items) if items.is_empty() => return None,
-            Value::Array(items) => items
-                .iter()
-                .map(|item| item.as_str().unwrap_or_default())
-                .collect::<Vec<_>>()
-                .join(", "),
-            other => other.to_string(),
-        };
-        Some(format!("{title:<19} {text}\n"))
-    });
+    let lines = titles()
+        .filter_map(|(member, title)| Some((title, fields.remove(member)?)))
+        .filter_map(|(title, value)| {
+            let text = match value {
+                Value::Null => return None,
+                Value::Bool(is_on) => if is_on { "on" } else { "off" }.to_owned(),
+                Value::String(text) => text,
+                Value::Array(items) if items.is_empty() => return None,
+                Value::Array(items) => items
+                    .iter()
+                    .map(|item| item.as_str().unwrap_or_default())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                other => other.to_string(),
+            };
+            Some(format!("{title:<19} {text}\n"))
+        });
     lines.collect()
 }
 
-/// The order and the titles of a key's settings.
-const FIELDS: [(&str, &str); 22] = [
-    ("id", "id"),
-    ("label", "label"),
-    ("state", "state"),
-    ("not_before", "not before"),
-    ("expires", "expires"),
-    ("agents", "agents"),
-    ("default_agent", "default agent"),
-    ("sessions", "sessions"),
-    ("scopes", "scopes"),
-    ("requests_per_minute", "requests per minute"),
-    ("concurrent_runs", "concurrent runs"),
-    ("origins", "origins"),
-    ("networks", "networks"),
-    ("heartbeat", "heartbeat"),
-    ("on_disconnect", "on disconnect"),
-    ("keep_alive_s", "keep alive (s)"),
-    ("conversations", "conversations"),
-    ("tasks", "tasks"),
-    ("reasoning", "reasoning"),
-    ("progress", "progress"),
-    ("tools", "tools"),
-    ("entry", "entry"),
-];
+/// Returns the members of a key and their titles, in the order of core's table.
+fn titles() -> impl Iterator<Item = (&'static str, String)> {
+    let members = FIELDS.iter().map(|field| field.member);
+    let all = ["id", "state"].into_iter().chain(members).chain(["entry"]);
+    all.map(|member| {
+        let title = match member.strip_suffix("_s") {
+            Some(member) => format!("{} (s)", member.replace('_', " ")),
+            None => member.replace('_', " "),
+        };
+        (member, title)
+    })
+}
 
-/// All keys, and how full the secrets are.
+/// Returns all keys, and the sizes of the secrets.
 pub(super) fn list_json(file: &str, list: &List, now_ms: u64) -> Result<Value, Problem> {
     let keys: Vec<_> = list
         .keys()
@@ -160,9 +156,13 @@ pub(super) fn list_text(list: &List, now_ms: u64) -> Result<String, Problem> {
         ]);
     }
     let secrets = list.secrets()?;
-    let sizes = secrets
-        .iter()
-        .map(|secret| format!("{}: {} of {MAX_SECRET_BYTES} bytes\n", secret.name, secret.text.len()));
+    let sizes = secrets.iter().map(|secret| {
+        format!(
+            "{}: {} of {MAX_SECRET_BYTES} bytes\n",
+            secret.name,
+            secret.text.len()
+        )
+    });
     Ok(table(&rows) + "\n" + &sizes.collect::<String>())
 }
 
@@ -172,13 +172,14 @@ fn state(key: &Key, now_ms: u64) -> String {
     } else {
         ""
     };
-    format!("{}{rotating}", State::of(&key.client, now_ms).words())
+    format!("{}{rotating}", State::of(&key.client, now_ms).text())
 }
 
-/// A date without the midnight that most have.
+/// Returns a date; midnight is left out.
 fn day(date: Date) -> String {
     let text = date.to_string();
-    text.strip_suffix("T00:00:00Z").map_or(text.clone(), str::to_owned)
+    text.strip_suffix("T00:00:00Z")
+        .map_or(text.clone(), str::to_owned)
 }
 
 fn table(rows: &[[String; 5]]) -> String {
@@ -186,7 +187,10 @@ fn table(rows: &[[String; 5]]) -> String {
     for row in rows {
         let cells = row.iter().enumerate().map(|(column, cell)| {
             let cells = rows.iter().filter_map(|row| row.get(column));
-            let width = cells.map(|cell| cell.chars().count()).max().unwrap_or_default();
+            let width = cells
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or_default();
             format!("{cell:<width$}")
         });
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
@@ -206,7 +210,9 @@ mod tests {
 
     fn key(fields: &str) -> Key {
         let list = List::of_text(format!("phone {HASH} agents=main {fields}"));
-        list.key("phone").map_err(|problem| problem.message).unwrap()
+        list.key("phone")
+            .map_err(|problem| problem.message)
+            .unwrap()
     }
 
     #[test]
@@ -218,7 +224,10 @@ mod tests {
             ("expires=2027-01-01T00:00:01Z", State::ExpiresSoon),
             ("expires=2027-01-01", State::Expired),
             ("not_before=2027-01-02", State::NotYetValid),
-            ("not_before=2027-01-01 expires=2027-01-02", State::ExpiresSoon),
+            (
+                "not_before=2027-01-01 expires=2027-01-02",
+                State::ExpiresSoon,
+            ),
         ] {
             assert_eq!(State::of(&key(fields).client, NOW_MS), state, "{fields}");
         }
@@ -226,13 +235,16 @@ mod tests {
 
     #[test]
     fn a_key_is_shown_with_its_limits_and_without_counts() {
-        let shown = key_json(&key("rpm=30 expires=2027-06-30 label=\"Anna's phone\""), NOW_MS);
+        let shown = key_json(
+            &key("rpm=30 expires=2027-06-30 label=\"Anna's phone\""),
+            NOW_MS,
+        );
         let expected = [
-            r#"{"agents":["main"],"concurrent_runs":null,"conversations":[],"default_agent":"main","entry":"phone "#,
+            r#"{"agents":["main"],"aliases":false,"concurrent_runs":null,"conversations":[],"default_agent":"main","entry":"phone "#,
             HASH,
             r#" agents=main rpm=30 expires=2027-06-30 label=\"Anna's phone\"","expires":"2027-06-30T00:00:00Z","heartbeat":true,"#,
             r#""id":"phone","keep_alive_s":30,"label":"Anna's phone","networks":[],"not_before":null,"on_disconnect":"abort","origins":[],"progress":false,"reasoning":false,"requests_per_minute":30,"#,
-            r#""rotating":false,"scopes":["chat","models","responses"],"sessions":"own","state":"good","tasks":"aside","tools":"ignore"}"#,
+            r#""rotating":false,"scopes":["chat","models","responses"],"sessions":"own","state":"good","system":"allow","tasks":"aside","tools":"ignore"}"#,
         ];
         assert_eq!(shown.to_string(), expected.concat());
     }
@@ -242,9 +254,13 @@ mod tests {
         assert_eq!(
             key_text(&key("runs=2 heartbeat=off"), NOW_MS),
             format!(
-                "id                  phone\nstate               good\nagents              main\ndefault agent       main\n\
-                 sessions            own\nscopes              chat, models, responses\nconcurrent runs     2\n\
-                 heartbeat           off\non disconnect       abort\nkeep alive (s)      30\ntasks               aside\nreasoning           off\nprogress            off\ntools               ignore\nentry               phone {HASH} agents=main runs=2 heartbeat=off\n"
+                "id                  phone\nstate               good\nagents              \
+                 main\ndefault agent       main\nsessions            own\nscopes              \
+                 chat, models, responses\nconcurrent runs     2\nheartbeat           off\nkeep \
+                 alive (s)      30\non disconnect       abort\ntasks               \
+                 aside\ntools               ignore\nsystem              allow\nreasoning           \
+                 off\nprogress            off\naliases             off\nentry               \
+                 phone {HASH} agents=main runs=2 heartbeat=off\n"
             )
         );
     }
@@ -252,11 +268,14 @@ mod tests {
     #[test]
     fn a_list_is_a_table_with_the_sizes_of_its_secrets() {
         let list = List::of_text(format!(
-            "phone {HASH} {OTHER} agents=main,notes expires=2027-01-03 label=\"Anna's phone\"; bot {} agents=*",
+            "phone {HASH} {OTHER} agents=main,notes expires=2027-01-03 label=\"Anna's phone\"; \
+             bot {} agents=*",
             HASH.replace("2a", "3a")
         ));
         assert_eq!(
-            list_text(&list, NOW_MS).map_err(|problem| problem.message).unwrap(),
+            list_text(&list, NOW_MS)
+                .map_err(|problem| problem.message)
+                .unwrap(),
             concat!(
                 "ID     STATE                   AGENTS      EXPIRES     LABEL\n",
                 "phone  expires soon, rotating  main,notes  2027-01-03  Anna's phone\n",

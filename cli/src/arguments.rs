@@ -1,0 +1,44 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::outcome::EXIT_CODES;
+use crate::{deploy, device, doctor, keys, setup};
+
+#[derive(Parser)]
+#[command(
+    name = "clawfront",
+    version,
+    about = "Sets up and maintains a Clawfront deployment: its gateway, its device, its client \
+             keys",
+    after_help = EXIT_CODES
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Client keys: make them, and keep the list of their entries
+    #[command(subcommand, alias = "key", after_help = keys::EXAMPLES)]
+    Keys(keys::Command),
+    /// The device: the credential that the Worker shows to the gateway
+    #[command(subcommand)]
+    Device(device::Command),
+    /// Set a Worker up: its gateway, its device, the first client key
+    #[command(after_help = setup::AFTER_HELP)]
+    Setup(Box<setup::Setup>),
+    /// Build the Worker, upload it with its settings and keys, and ask an agent through it
+    #[command(after_help = deploy::AFTER_HELP)]
+    Deploy(Box<deploy::Deploy>),
+    /// Find the faults between a Worker, its gateway and its clients, and print the fix for each
+    #[command(after_help = doctor::AFTER_HELP)]
+    Doctor(doctor::Doctor),
+    /// Print a script that completes this command in a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
