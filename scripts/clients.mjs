@@ -1,73 +1,93 @@
-// The clients that the front is tested with, unmodified: npm packages in tests/clients, Python packages below `.cache`, curl, and a browser.
-// Their own set-up, so that `npm start` need not wait for them.
+// The clients that the front is tested with, unmodified: npm packages in tests/clients, Python
+// packages below `.cache`, curl, and a browser. Their own set-up, so that `npm start` need not wait
+// for them.
 
-import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createBrotliDecompress } from "node:zlib";
+import { exclusively } from "./locks.mjs";
 import { CACHE, ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
 import { ensurePython } from "./python.mjs";
-import { allOrFirstFailure } from "./setup.mjs";
+import { allOrFirstFailure, installPackages } from "./setup.mjs";
+import { sweep } from "./stamps.mjs";
 import { Failure, step } from "./steps.mjs";
 
 export const CLIENTS = join(ROOT, "tests/clients");
 
 /** All of them. Quick when they are there. */
 export async function ensureClients() {
-  await allOrFirstFailure([ensurePython(), ensureClientPackages().then(ensureBrowser), ensureCurl()]);
-}
-
-/** What `tests/clients/package-lock.json` lists. */
-async function ensureClientPackages() {
-  const stamp = join(CLIENTS, "node_modules/.clawfront-installed");
-  const wanted = createHash("sha256").update(readFileSync(join(CLIENTS, "package-lock.json"))).digest("hex");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
-  await step(
-    "npm packages of clients",
-    async (onLine) => {
-      await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: CLIENTS, onLine });
-      writeFileSync(stamp, wanted);
-    },
-    { mend: "see what npm says above; `npm ci --ignore-scripts` in tests/clients must work." },
-  );
+  await allOrFirstFailure([
+    ensurePython(),
+    installPackages("npm packages of clients", CLIENTS).then(ensureBrowser),
+    ensureCurl(),
+  ]);
 }
 
 /** A part of nearly every system, so it is not brought along. */
 async function ensureCurl() {
   await run("curl", ["--version"]).catch((error) => {
-    throw new Failure("There is no curl on this machine's PATH, and it is one of the clients.", { mend: "install it, for example with `apt-get install curl`.", output: error.message });
+    throw new Failure("curl, one of the clients, is not on this machine's PATH.", {
+      fix: "install it, for example with `apt-get install curl`.",
+      output: error.message,
+    });
   });
 }
 
 /**
- * A Chromium without a window: `{ command, env }`. For Linux on x86-64 it is in an npm package, compressed, with the libraries that a
- * small machine lacks; elsewhere CHROMIUM names one that is installed.
+ * A Chromium without a window: `{ command, env }`. For Linux on x86-64 it is in an npm package,
+ * compressed, with the libraries that a small machine lacks; elsewhere CHROMIUM names one that is
+ * installed.
  */
 export function browser() {
   if (process.env.CHROMIUM) return { command: process.env.CHROMIUM, env: process.env };
   const folder = browserFolder();
   return {
     command: join(folder, "chromium"),
-    env: { ...process.env, LD_LIBRARY_PATH: [join(folder, "lib"), process.env.LD_LIBRARY_PATH].filter(Boolean).join(":"), FONTCONFIG_PATH: folder },
+    env: {
+      ...process.env,
+      LD_LIBRARY_PATH: [join(folder, "lib"), process.env.LD_LIBRARY_PATH].filter(Boolean).join(":"),
+      FONTCONFIG_PATH: folder,
+    },
   };
 }
 
 async function ensureBrowser() {
   if (process.env.CHROMIUM) return;
   if (process.platform !== "linux" || process.arch !== "x64") {
-    throw new Failure(`No Chromium for ${process.platform}-${process.arch} comes with this project.`, {
-      mend: "install Chromium or Chrome and put the path of its program into the environment variable CHROMIUM.",
-    });
+    throw new Failure(
+      `No Chromium for ${process.platform}-${process.arch} comes with this project.`,
+      {
+        fix: "install Chromium or Chrome and put the path of its program into the environment variable CHROMIUM.",
+      },
+    );
   }
   const folder = browserFolder();
   if (existsSync(folder)) return;
+  await exclusively("chromium", () => existsSync(folder) || unpackBrowser(folder));
+}
+
+async function unpackBrowser(folder) {
   await step("Chromium", async (onLine) => {
-    const partial = `${folder}.${process.pid}.partial`;
+    sweep(CACHE);
+    const partial = `${folder}.partial`;
     mkdirSync(partial, { recursive: true });
     try {
-      const unpack = (name, file, mode) => pipeline(createReadStream(join(PACKAGE, "bin", name)), createBrotliDecompress(), createWriteStream(file, { mode }));
+      const unpack = (name, file, mode) =>
+        pipeline(
+          createReadStream(join(PACKAGE, "bin", name)),
+          createBrotliDecompress(),
+          createWriteStream(file, { mode }),
+        );
       await unpack("chromium.br", join(partial, "chromium"), 0o755);
       for (const name of ["al2023", "fonts"]) {
         const archive = join(partial, `${name}.tar`);
@@ -83,4 +103,8 @@ async function ensureBrowser() {
 }
 
 const PACKAGE = join(CLIENTS, "node_modules/@sparticuz/chromium");
-const browserFolder = () => join(CACHE, `chromium-${JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8")).version}`);
+const browserFolder = () =>
+  join(
+    CACHE,
+    `chromium-${JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8")).version}`,
+  );

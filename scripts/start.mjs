@@ -1,25 +1,30 @@
-// `npm start`: from a fresh clone to an answer streamed through the Worker, which then stays up. See `--help` below.
+// `npm start`: from a fresh clone to an answer streamed through the Worker, which then stays up.
+// See `--help` below.
 
-import { existsSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { join } from "node:path";
-import { parseArgs, parseEnv } from "node:util";
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { buildWorker } from "./build.mjs";
+import { runCommand } from "./command.mjs";
 import { PROMPT, streamAnswer } from "./demo.mjs";
+import { readGateway, watchGateway } from "./dev-vars.mjs";
 import { installOpenClaw, newClientKey, startOpenClaw, startSimulated } from "./gateways.mjs";
+import { isRunning } from "./locks.mjs";
 import { buildNative } from "./native.mjs";
 import { ROOT } from "./paths.mjs";
-import { isEnding, stopAll } from "./processes.mjs";
-import { allOrFirstFailure, setUp } from "./setup.mjs";
-import { Failure, bold, dim, reportOnce, say, step } from "./steps.mjs";
-import { removeAtExit, runFolder, startWrangler } from "./wrangler.mjs";
+import { errorOfListening, holderOf } from "./ports.mjs";
+
+import { allOrFirstFailure, ensureNodePackages, setUp } from "./setup.mjs";
+import { bold, dim, Failure, reportOnce, say, step } from "./steps.mjs";
+import { removeAtExit, runFolder, runs, startWrangler } from "./wrangler.mjs";
 
 const HELP = `npm start [-- OPTIONS]
 
 Starts Clawfront on this machine and sends one request through it. Without more it fronts a simulated gateway; with GATEWAY_URL
-and its credential in .dev.vars, that gateway.
+and its credential in .dev.vars, that gateway; a change of that file, such as a revoked key, is in force a moment later.
 
   --openclaw[=VERSION]  install a real OpenClaw into .cache and front that, with a scripted model behind it
+  --file PATH           read this file in place of .dev.vars
   --port N              listen on this port of 127.0.0.1 (8787)
   --json                when ready, print one line {"url","key","gateway","seconds"}; progress goes to standard error
   --help                print this
@@ -32,51 +37,77 @@ async function main() {
   const startedMs = performance.now();
   await ensureFree(options.port);
 
-  const own = options.openclaw ? undefined : ownGateway();
-  const [env, , openClaw] = await allOrFirstFailure([
-    setUp().then(async (env) => (await buildWorker(env), env)),
+  const own = options.openclaw ? undefined : await ownGateway(options.file);
+  const [env, native, openClaw] = await allOrFirstFailure([
+    setUp().then(async (env) => {
+      await buildWorker(env);
+      return env;
+    }),
     buildNative(),
     options.openclaw && installOpenClaw(options.openclaw),
   ]);
 
   const folder = runFolder(options.port);
-  const gateway = own ?? (openClaw ? await startOpenClaw(openClaw, folder) : await startSimulated());
+  const gateway =
+    own ??
+    (openClaw ? await startOpenClaw(openClaw, folder, native) : await startSimulated(native));
   removeAtExit(folder);
-  // Which agents another's gateway has is not known here; its owner is who runs this.
-  const client = gateway.hasClientKeys ? undefined : await newClientKey(own ? "*" : "main");
-  const devVars = [gateway.devVars ?? asDevVars(gateway.vars), client && asDevVars({ CLIENT_KEYS: client.entry })].filter(Boolean).join("\n");
+  // The agents of the user's own gateway are not known here. Its owner runs this command, so the
+  // key may use all of them.
+  const client = gateway.hasClientKeys ? undefined : await newClientKey(own ? "*" : "main", native);
+  // Of a gateway's own keys none is made beside them, even when the last one is revoked.
+  const devVarsOf = ({ devVars, vars, hasClientKeys }) =>
+    [
+      devVars ?? asDevVars(vars),
+      client && !hasClientKeys && asDevVars({ CLIENT_KEYS: client.entry }),
+    ]
+      .filter(Boolean)
+      .join("\n");
   const log = workerLog();
-  const wrangler = await step("Worker in wrangler dev", () => startWrangler({ port: options.port, folder, devVars, env, onLine: log.take }));
+  const wrangler = await step("Worker in wrangler dev", () =>
+    startWrangler({
+      port: options.port,
+      folder,
+      devVars: devVarsOf(gateway),
+      env,
+      onLine: log.take,
+    }),
+  );
+  if (own) {
+    const note = (text) => say(dim(`· ${text}`));
+    watchGateway(options.file, own.devVars, note, (gateway) => {
+      wrangler.reload(devVarsOf(gateway));
+      note(`${options.file} has changed: the Worker is started again with it.`);
+    });
+  }
   const url = `http://127.0.0.1:${options.port}`;
   // Its owner has the keys behind those hashes, we do not.
   const key = client?.key ?? process.env.CLAWFRONT_KEY;
   if (key) await demo(url, key, options, log);
 
   const seconds = Number(((performance.now() - startedMs) / 1000).toFixed(1));
-  if (options.json) process.stdout.write(`${JSON.stringify({ url, key: key ?? null, gateway: gateway.url, seconds })}\n`);
+  if (options.json)
+    process.stdout.write(
+      `${JSON.stringify({ url, key: key ?? null, gateway: gateway.url, seconds })}\n`,
+    );
   else process.stdout.write(summary({ url, key, gateway, seconds }));
   log.follow();
 
-  const gone = await Promise.race([wrangler.ended.then(() => "wrangler dev"), gateway.ended?.then(() => `the gateway (${gateway.name})`) ?? new Promise(() => {})]);
-  throw new Failure(`${gone} has ended.`, { mend: "start again; its last words are above." });
+  const gone = await Promise.race([
+    wrangler.ended.then(() => "wrangler dev"),
+    gateway.ended?.then(() => `the gateway (${gateway.name})`) ?? new Promise(() => {}),
+  ]);
+  throw new Failure(`${gone} has ended.`, { fix: "start again; its last words are above." });
 }
 
-/** The gateway that `.dev.vars` names, if it does. The file is read, never written. */
-function ownGateway() {
-  const file = join(ROOT, ".dev.vars");
+/**
+ * Returns the gateway that the file names. Its reader is an npm package, so a checkout without
+ * those gets them first.
+ */
+async function ownGateway(file) {
   if (!existsSync(file)) return undefined;
-  const devVars = readFileSync(file, "utf8");
-  const vars = parseEnv(devVars);
-  if (!vars.GATEWAY_URL) {
-    say(dim("· .dev.vars names no GATEWAY_URL and is not used: this run fronts the simulated gateway."));
-    return undefined;
-  }
-  if (!["GATEWAY_TOKEN", "GATEWAY_PASSWORD", "DEVICE_TOKEN"].some((name) => vars[name])) {
-    throw new Failure(".dev.vars names GATEWAY_URL but no credential for it.", {
-      mend: "add DEVICE_KEY and DEVICE_TOKEN (`npm run clawfront -- device --help`) or GATEWAY_TOKEN.",
-    });
-  }
-  return { name: vars.GATEWAY_URL, url: vars.GATEWAY_URL, devVars, hasClientKeys: Object.keys(vars).some((name) => /^CLIENT_KEYS(_\d+)?$/.test(name)) };
+  await ensureNodePackages();
+  return readGateway(file, (text) => say(dim(`· ${text}`)));
 }
 
 async function demo(url, key, { json }, log) {
@@ -86,7 +117,14 @@ async function demo(url, key, { json }, log) {
   shown.write(`\n  ${dim(`you       ${PROMPT}`)}\n  ${bold("openclaw")}  `);
   let firstMs;
   try {
-    const answer = await streamAnswer({ url, key, show: (piece) => ((firstMs ??= performance.now() - sentMs), shown.write(piece)) });
+    const answer = await streamAnswer({
+      url,
+      key,
+      show: (piece) => {
+        firstMs ??= performance.now() - sentMs;
+        shown.write(piece);
+      },
+    });
     if (!answer) throw new Failure("the answer was empty.");
   } catch (error) {
     shown.write("\n\n");
@@ -95,7 +133,9 @@ async function demo(url, key, { json }, log) {
     throw error;
   }
   shown.write("\n\n");
-  say(`${dim("✓")} Answered, first piece after ${firstMs.toFixed(0)} ms ${dim(`${((performance.now() - sentMs) / 1000).toFixed(1)} s`)}`);
+  say(
+    `${dim("✓")} Answered, first piece after ${firstMs.toFixed(0)} ms ${dim(`${((performance.now() - sentMs) / 1000).toFixed(1)} s`)}`,
+  );
 }
 
 function summary({ url, key, gateway, seconds }) {
@@ -109,7 +149,9 @@ function summary({ url, key, gateway, seconds }) {
   ];
   const width = Math.max(...rows.map((row) => row.length));
   const line = "─".repeat(width + 2);
-  const box = [`╭${line}╮`, ...rows.map((row) => `│ ${row.padEnd(width)} │`), `╰${line}╯`].join("\n");
+  const box = [`╭${line}╮`, ...rows.map((row) => `│ ${row.padEnd(width)} │`), `╰${line}╯`].join(
+    "\n",
+  );
   return `
 ${box}
 
@@ -147,40 +189,76 @@ function workerLog() {
   };
 }
 
-/** The text of a `.dev.vars` file. Single quotes keep a value as it is; tokens, URLs and hashes contain none. */
+/**
+ * The text of a `.dev.vars` file. Single quotes keep a value as it is; tokens, URLs and hashes
+ * contain none.
+ */
 function asDevVars(vars) {
-  return `${Object.entries(vars).map(([name, value]) => `${name}='${value}'`).join("\n")}\n`;
+  return `${Object.entries(vars)
+    .map(([name, value]) => `${name}='${value}'`)
+    .join("\n")}\n`;
 }
 
+/**
+ * Fails where another process holds the port, with its name and a fix. The processes of a killed
+ * run are still ending, and are waited for.
+ */
 async function ensureFree(port) {
-  const error = await new Promise((resolve) => {
-    const server = createServer().once("error", resolve).listen(port, "127.0.0.1", () => server.close(() => resolve()));
-  });
-  if (error) throw new Failure(`Port ${port} cannot be used (${error.code}).`, { mend: `choose another: \`npm start -- --port ${port + 1}\`.` });
+  const ours = () => runs().filter((run) => run.port === port);
+  let error = await errorOfListening(port);
+  for (
+    const giveUpAt = performance.now() + LEFTOVER_MS;
+    error && performance.now() < giveUpAt && ours().some(({ owner }) => !isRunning(owner));
+  ) {
+    await new Promise((resolve) => setTimeout(resolve, LEFTOVER_POLL_MS));
+    error = await errorOfListening(port);
+  }
+  if (!error) return;
+  const another = `choose another: \`npm start -- --port ${port === 65_535 ? port - 1 : port + 1}\`.`;
+  const holder = error.code === "EADDRINUSE" ? holderOf(port) : undefined;
+  if (!holder) throw new Failure(`Port ${port} cannot be used (${error.code}).`, { fix: another });
+  const held = `Port ${port} is held by ${holder.name} (process ${holder.pid})`;
+  const running = ours().find(({ owner }) => isRunning(owner));
+  if (running)
+    throw new Failure(`${held}, which an \`npm start\` of this folder runs.`, {
+      fix: `end that one with \`kill ${running.owner.pid}\`, or ${another}`,
+    });
+  if (ours().length > 0)
+    throw new Failure(`${held}, which an \`npm start\` that was killed has left.`, {
+      fix: `end it with \`kill -- -${holder.group}\`, or ${another}`,
+    });
+  throw new Failure(`${held}.`, { fix: `end that, or ${another}` });
 }
+
+/** The watcher of a killed run ends its programs within four seconds. */
+const LEFTOVER_MS = 6_000;
+const LEFTOVER_POLL_MS = 100;
 
 function parseOptions() {
-  const args = process.argv.slice(2).map((arg) => (arg === "--openclaw" ? `--openclaw=${OPENCLAW_VERSION}` : arg));
+  const args = process.argv
+    .slice(2)
+    .map((arg) => (arg === "--openclaw" ? `--openclaw=${OPENCLAW_VERSION}` : arg));
   try {
     const { values } = parseArgs({
       args,
-      options: { port: { type: "string", default: "8787" }, json: { type: "boolean" }, openclaw: { type: "string" }, help: { type: "boolean" } },
+      options: {
+        port: { type: "string", default: "8787" },
+        file: { type: "string" },
+        json: { type: "boolean" },
+        openclaw: { type: "string" },
+        help: { type: "boolean" },
+      },
     });
     const port = Number(values.port);
-    if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error(`'${values.port}' is not a port.`);
-    return { ...values, port };
+    if (!Number.isInteger(port) || port < 1 || port > 65_535)
+      throw new Error(`'${values.port}' is not a port.`);
+    const file = values.file === undefined ? join(ROOT, ".dev.vars") : resolve(values.file);
+    if (values.file !== undefined && !existsSync(file))
+      throw new Error(`the file ${file} does not exist.`);
+    return { ...values, port, file };
   } catch (error) {
-    throw new Failure(error.message, { mend: "see `npm start -- --help`." });
+    throw new Failure(error.message, { fix: "see `npm start -- --help`." });
   }
 }
 
-try {
-  await main();
-} catch (error) {
-  // Told to end: whoever does that also says with which code.
-  if (!isEnding()) {
-    reportOnce("Start", error);
-    await stopAll();
-    process.exit(1);
-  }
-}
+await runCommand("Start", main);
