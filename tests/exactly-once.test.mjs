@@ -1,5 +1,5 @@
-// One call of a user is one run of the agent, whatever goes wrong: the official SDKs at their default settings, which try three times whatever
-// looks as if it could be tried again.
+// One call of a user is one run of the agent, whatever goes wrong: the official SDKs at their
+// default settings, which try three times whatever looks as if it could be tried again.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -13,7 +13,10 @@ import { startLossyNetwork } from "./support/lossy.mjs";
 const SDKS = ["openai-node", "openai-python"];
 const FORMS = ["stream", "whole"];
 
-/** What happens behind the gateway, or between it and the Worker: `[directive, how it ends, runs if not one]`. `undefined` is an answer. */
+/**
+ * Events behind the gateway, or between it and the Worker: `[directive, how it ends, runs if not
+ * one]`. `undefined` is an answer.
+ */
 const SCRIPTED = [
   // Refused before anything was started, each time: each attempt may ask, none starts anything.
   ["draining=1", "gateway_unavailable", 0],
@@ -21,13 +24,16 @@ const SCRIPTED = [
   ["deltas=6 tool=1"],
   ["deltas=6 foreign=2 unknown=1"],
   ["deltas=6 slowaccept=1500"],
-  // The connection to the gateway is lost: before acceptance was heard of, after it, in mid-text, before the final response.
+  // The connection to the gateway is lost: before the acceptance arrived, after it, in mid-text,
+  // before the final response.
   ["lostaccept=1 delay=30"],
   ["deltas=6 delay=30 drop=0"],
   ["deltas=6 delay=30 drop=3"],
   ["deltas=6 delay=30 drop=6"],
   ["deltas=6 delay=30 drop=3 settle=300"],
-  ...[1001, 1006, 1008, 1011, 1012, 4001].map((code) => [code === 1006 ? "deltas=6 delay=30 drop=4" : `deltas=6 delay=30 close=${code} after=3`]),
+  ...[1001, 1006, 1008, 1011, 1012, 4001].map((code) => [
+    code === 1006 ? "deltas=6 delay=30 drop=4" : `deltas=6 delay=30 close=${code} after=3`,
+  ]),
   ["deltas=6 delay=30 garbage=3"],
   // The model's provider fails, or the run does.
   ["retry=2 cut=3 deltas=6"],
@@ -46,8 +52,8 @@ const SCRIPTED = [
 ];
 
 /**
- * What goes wrong before anything can be started, at the first attempt; the next one finds a gateway that is well. What only an operator can
- * mend is not tried again: `[fault, how it ends]`.
+ * Failures of the first attempt before anything can be started; the next attempt finds a healthy
+ * gateway. A failure that only an operator can fix is not tried again: `[fault, how it ends]`.
  */
 const BEGINNINGS = [
   ["status-503"],
@@ -55,39 +61,92 @@ const BEGINNINGS = [
   ["close-before-challenge"],
   // The wait that it asks for is longer than openai-python is willing to wait.
   ["auth-rate-limited", [undefined, "gateway_unavailable"]],
-  ...["html-200", "not-found-404", "upgrade-426", "access-302", "proxy-attribution", "protocol-mismatch", "no-write-scope"].map((fault) => [fault, ["gateway_refused"]]),
-  // Protocol 3 tells no scopes.
+  ...[
+    "html-200",
+    "not-found-404",
+    "upgrade-426",
+    "access-302",
+    "proxy-attribution",
+    "protocol-mismatch",
+    "no-write-scope",
+  ].map((fault) => [fault, ["gateway_refused"]]),
+  // Protocol 3 reports no scopes.
   ["wide-scopes", [undefined, "gateway_refused"]],
 ];
 /** The Worker waits for these in vain for 20 s. */
 const SILENT_BEGINNINGS = [["no-challenge"], ["no-hello"]];
 
 /** Faults of the wire, each in front of each of these frames. */
-const ON_THE_WIRE = ["drop", "close-1012", "restart", "garbage", "shape", "duplicate", "reorder", "foreign"];
+const ON_THE_WIRE = [
+  "drop",
+  "close-1012",
+  "restart",
+  "garbage",
+  "shape",
+  "duplicate",
+  "reorder",
+  "foreign",
+];
 const FRAMES = ["challenge", "hello", "accepted", "text2", "final"];
 
 const HEAD = "\r\n\r\n";
-/** What the network between client and Worker loses of the first answer: `[name, directive, lose, how it may end]`. */
+/**
+ * The part of the first answer that the network between client and Worker loses: `[name,
+ * directive, lose, how it may end]`.
+ */
 const LOSSES = [
   ["before its first byte", "deltas=8 delay=100", ({ end }) => end()],
-  ["within its head", "deltas=8 delay=100", ({ answer, end, hand }) => (hand(answer.subarray(0, 30)), end())],
-  ["within its body", "deltas=8 delay=100", ({ answer, end, hand }) => isLongerThan(answer, 60) && (hand(answer.subarray(0, answer.indexOf(HEAD) + 60)), end()), [undefined, "cut"]],
-  ["all of it", "deltas=8 delay=20", ({ answer, end }) => /"finish_reason":"stop"/.test(answer) && end()],
+  [
+    "within its head",
+    "deltas=8 delay=100",
+    ({ answer, end, hand }) => {
+      hand(answer.subarray(0, 30));
+      end();
+    },
+  ],
+  [
+    "within its body",
+    "deltas=8 delay=100",
+    ({ answer, end, hand }) => {
+      if (!isLongerThan(answer, 60)) return;
+      hand(answer.subarray(0, answer.indexOf(HEAD) + 60));
+      end();
+    },
+    [undefined, "cut"],
+  ],
+  [
+    "all of it",
+    "deltas=8 delay=20",
+    ({ answer, end }) => /"finish_reason":"stop"/.test(answer) && end(),
+  ],
 ];
-const isLongerThan = (answer, bytes) => answer.includes(HEAD) && answer.length > answer.indexOf(HEAD) + HEAD.length + bytes;
+const isLongerThan = (answer, bytes) =>
+  answer.includes(HEAD) && answer.length > answer.indexOf(HEAD) + HEAD.length + bytes;
 
 /** Users who wait less long than their agent takes. */
 const IMPATIENT_S = 2;
-const IMPATIENCE = ["deltas=40 delay=100", "deltas=5 slowaccept=3000", "deltas=4 stall=2", "nofinal=1"];
+const IMPATIENCE = [
+  "deltas=40 delay=100",
+  "deltas=5 slowaccept=3000",
+  "deltas=4 stall=2",
+  "nofinal=1",
+];
 
-/** Cases at a time: more of them would not be faster, but each would be so slow that SDKs ask again later than in any network. */
+/**
+ * Cases at a time: more of them would not be faster, but each would be so slow that SDKs ask again
+ * later than in any network.
+ */
 const AT_A_TIME = 4;
-/** For what takes no time on a quiet machine. */
+/** For work that takes no time on a quiet machine. */
 const PATIENCE_MS = 60_000;
 
 let calls = 0;
 let runsSeen = 0;
-after(() => console.log(`exactly once: ${calls} calls by ${SDKS.join(" and ")}, ${runsSeen} runs, never two for one`));
+after(() =>
+  console.log(
+    `exactly once: ${calls} calls by ${SDKS.join(" and ")}, ${runsSeen} runs, never two for one`,
+  ),
+);
 
 // Most of their time is spent waiting.
 describe("exactly once", { concurrency: true }, () => [4, 3].forEach(suite));
@@ -106,8 +165,15 @@ function suite(protocol) {
       for (const front of fronts) await front.stop();
     });
 
-    /** Each SDK in each form makes a call; what each call came to: `{ sdk, form, outcome, text, runs }`. */
-    function callAll(front, directive, { key = front.phone.key, networkOf, timeoutS, forms = FORMS } = {}) {
+    /**
+     * Makes a call with each SDK in each form. Returns the result of each call: `{ sdk, form,
+     * outcome, text, runs }`.
+     */
+    function callAll(
+      front,
+      directive,
+      { key = front.phone.key, networkOf, timeoutS, forms = FORMS } = {},
+    ) {
       return Promise.all(
         SDKS.flatMap((sdk) =>
           forms.map(async (form) => {
@@ -115,11 +181,20 @@ function suite(protocol) {
             const network = await networkOf?.();
             const at = { baseURL: network ? `${network.url}/v1` : front.baseURL, key };
             // At their default settings, but for the user's own patience.
-            const options = timeoutS ? { timeout: sdk === "openai-node" ? timeoutS * 1000 : timeoutS } : {};
+            const options = timeoutS
+              ? { timeout: sdk === "openai-node" ? timeoutS * 1000 : timeoutS }
+              : {};
             const client = sdk === "openai-node" ? openaiAdapter({ ...at, options }) : python(at);
-            const asked = client.ask({ content: `${id} [[fake ${directive}]]`, stream: form === "stream", ...(sdk === "openai-python" && { options }) });
+            const asked = client.ask({
+              content: `${id} [[fake ${directive}]]`,
+              stream: form === "stream",
+              ...(sdk === "openai-python" && { options }),
+            });
             const { outcome, text } = await asked.then(
-              ({ text, finish }) => ({ outcome: finish === "stop" ? undefined : `finish ${finish}`, text }),
+              ({ text, finish }) => ({
+                outcome: finish === "stop" ? undefined : `finish ${finish}`,
+                text,
+              }),
               (error) => ({ outcome: classOf(error) }),
             );
             network?.stop();
@@ -129,18 +204,28 @@ function suite(protocol) {
       ).then((seen) => withRuns(front, seen));
     }
 
-    /** How many runs the gateway started for each call, by what it was told in them. */
+    /**
+     * Returns the number of runs that the gateway started for each call, identified by the text
+     * of the call.
+     */
     async function withRuns(front, seen) {
       const { runs, frames } = await front.sim.journal();
       return seen.map(({ id, ...call }) => {
-        const keys = new Set(frames.filter(({ method, params }) => method === "agent" && params.message?.includes(id)).map(({ params }) => params.idempotencyKey));
+        const keys = new Set(
+          frames
+            .filter(({ method, params }) => method === "agent" && params.message?.includes(id))
+            .map(({ params }) => params.idempotencyKey),
+        );
         const started = runs.filter(({ runId }) => keys.has(runId)).length;
         runsSeen += started;
         return { ...call, runs: started };
       });
     }
 
-    /** All calls ended as they should: an answer is that of one run, a failure that of `runs` of them. */
+    /**
+     * All calls ended as they should: an answer is that of one run, a failure that of `runs` of
+     * them.
+     */
     function check(name, seen, { ends = [undefined], runs = [1], text } = {}) {
       for (const call of seen) {
         const told = `${name}, ${call.sdk}, ${call.form}: ${call.outcome ?? "an answer"}, ${call.runs} runs`;
@@ -157,25 +242,35 @@ function suite(protocol) {
       for (const [directive, ends, runs = 1] of SCRIPTED) {
         test(directive, async () => {
           const count = directive.match(/deltas=(\d+)/)?.[1] ?? 5;
-          const text = directive.includes("retract") ? undefined : `${directive.includes("tool") ? "Let me check.\n\n" : ""}${words(Number(count))}`;
-          check(directive, await callAll(front, directive), { ends: [typeof ends === "object" ? ends[protocol] : ends], runs: [runs], text });
+          const text = directive.includes("retract")
+            ? undefined
+            : `${directive.includes("tool") ? "Let me check.\n\n" : ""}${words(Number(count))}`;
+          check(directive, await callAll(front, directive), {
+            ends: [typeof ends === "object" ? ends[protocol] : ends],
+            runs: [runs],
+            text,
+          });
         });
       }
 
       for (const [name, directive, lose, ends] of LOSSES) {
-        for (const far of ["hears of it", "does not"]) {
+        for (const far of ["notices it", "does not"]) {
           test(`an answer of which the network loses ${name}, and the Worker ${far}`, async () => {
             const networkOf = () =>
               startLossyNetwork(front.worker.port, ({ answer, client, server }) => {
                 const end = () => {
                   client.resetAndDestroy();
-                  if (far === "hears of it") server.destroy();
+                  if (far === "notices it") server.destroy();
                 };
                 if (!client.destroyed) lose({ answer, end, hand: (bytes) => client.write(bytes) });
               });
             const seen = await callAll(front, directive, { networkOf });
-            // Where the Worker hears that its client left, the run is stopped, and stays so for who asks again.
-            check(name, seen, { ends: ends ?? (far === "hears of it" ? [undefined, "run_aborted"] : [undefined]), text: words(8) });
+            // Where the Worker notices that its client left, the run is stopped, and stays so for
+            // the next request for it.
+            check(name, seen, {
+              ends: ends ?? (far === "notices it" ? [undefined, "run_aborted"] : [undefined]),
+              text: words(8),
+            });
           });
         }
       }
@@ -183,7 +278,8 @@ function suite(protocol) {
       for (const directive of IMPATIENCE) {
         test(`${directive}, to a client that waits ${IMPATIENT_S} s`, async () => {
           const seen = await callAll(front, directive, { timeoutS: IMPATIENT_S, forms: ["whole"] });
-          // On a busy machine even the third attempt may be one too early, or the first two not get to the gateway.
+          // On a busy machine even the third attempt may be one too early, or the first two not get
+          // to the gateway.
           check(directive, seen, { ends: [undefined, "timeout"], runs: [0, 1] });
         });
       }
@@ -194,7 +290,11 @@ function suite(protocol) {
       await front.sim.reset();
       await front.sim.fault(fault, null);
       const seen = callAll(front, "deltas=3");
-      await until("each has met the fault", async () => (await front.sim.journal()).upgrades.length >= SDKS.length * FORMS.length, PATIENCE_MS);
+      await until(
+        "each has met the fault",
+        async () => (await front.sim.journal()).upgrades.length >= SDKS.length * FORMS.length,
+        PATIENCE_MS,
+      );
       await front.sim.fault(null);
       check(fault, await seen, { ends, runs: [0], text: words(3) });
     }
@@ -210,30 +310,45 @@ function suite(protocol) {
         test(`${act}, in front of any frame`, async () => {
           const front = await startFront();
           let answered = 0;
-          // Where the gateway says nothing more until it is answered, a reordered frame is a silence like those below.
+          // Where the gateway says nothing more until it is answered, a reordered frame is a
+          // silence like those below.
           const frames = act === "reorder" ? ["accepted", "text2"] : FRAMES;
           for (const frame of frames) {
             await front.sim.fault(`${act}@${frame}`, SDKS.length * FORMS.length);
             const seen = await callAll(front, "deltas=5 delay=10");
             // tests/matrix.test.mjs says which of them can be served, and how the others fail.
-            const failures = seen.map(({ outcome }) => outcome).filter((outcome) => /^(gateway|answer)_\w+$/.test(outcome));
-            check(`${act}@${frame}`, seen, { ends: [undefined, ...failures], runs: [0, 1], text: words(5) });
+            const failures = seen
+              .map(({ outcome }) => outcome)
+              .filter((outcome) => /^(gateway|answer)_\w+$/.test(outcome));
+            check(`${act}@${frame}`, seen, {
+              ends: [undefined, ...failures],
+              runs: [0, 1],
+              text: words(5),
+            });
             answered += seen.length - failures.length;
           }
-          assert.ok(answered > (frames.length * SDKS.length * FORMS.length) / 2, `${answered} answers`);
+          assert.ok(
+            answered > (frames.length * SDKS.length * FORMS.length) / 2,
+            `${answered} answers`,
+          );
         });
       }
     });
 
     describe("with a gateway that is silent at first", { concurrency: true }, () => {
-      for (const [fault, ends] of SILENT_BEGINNINGS) test(fault, async () => begin(await startFront(), fault, ends));
+      for (const [fault, ends] of SILENT_BEGINNINGS)
+        test(fault, async () => begin(await startFront(), fault, ends));
     });
 
     test("a gateway that is not there at first", async () => {
       const gateway = await startLateGateway();
       const front = await startFront({ gatewayUrl: gateway.url });
       const seen = callAll(front, "deltas=3");
-      await until("each has been refused", () => lines(front.worker).length >= SDKS.length * FORMS.length, PATIENCE_MS);
+      await until(
+        "each has been refused",
+        () => lines(front.worker).length >= SDKS.length * FORMS.length,
+        PATIENCE_MS,
+      );
       await gateway.begin(new URL(front.sim.http).port);
       check("refused connection", await seen, { text: words(3) });
       gateway.stop();
@@ -242,29 +357,43 @@ function suite(protocol) {
     test("a key that has as many runs as it may", async () => {
       const front = await startFront();
       const controller = new AbortController();
-      const first = await post(front.worker, front.single, says("first [[fake deltas=400 delay=50]]", { stream: true }), { signal: controller.signal });
+      const first = await post(
+        front.worker,
+        front.single,
+        says("first [[fake deltas=400 delay=50]]", { stream: true }),
+        { signal: controller.signal },
+      );
       assert.equal(first.status, 200);
       // One at a time: each waits for its turn.
       for (const form of FORMS) {
         const seen = callAll(front, "deltas=3", { key: front.single.key, forms: [form] });
-        await until("one has been refused", () => lines(front.worker).some(({ end }) => end === "concurrent_runs_exceeded"));
+        await until("one has been refused", () =>
+          lines(front.worker).some(({ end }) => end === "concurrent_runs_exceeded"),
+        );
         controller.abort();
-        check("one run at a time", await seen, { ends: [undefined, "concurrent_runs_exceeded"], runs: [0], text: words(3) });
+        check("one run at a time", await seen, {
+          ends: [undefined, "concurrent_runs_exceeded"],
+          runs: [0],
+          text: words(3),
+        });
       }
     });
   });
 }
 
-/** An error by its code, or by what the SDK makes of a connection that fails. */
+/** Returns an error's code, or the SDK's name for a connection that fails. */
 function classOf(error) {
   if (error.code && !/^[A-Z_]+$/.test(error.code)) return error.code;
   const name = error.kind ?? error.constructor.name;
   if (/Timeout/.test(name)) return "timeout";
-  // openai-node hands on what fetch says of a body that was cut.
-  return /^(APIConnectionError|TypeError)$/.test(name) && /terminated|Connection error/.test(error.message) ? "cut" : `${name}: ${error.message}`;
+  // openai-node forwards the error of fetch for a body that was cut.
+  return /^(APIConnectionError|TypeError)$/.test(name) &&
+    /terminated|Connection error/.test(error.message)
+    ? "cut"
+    : `${name}: ${error.message}`;
 }
 
-/** A port where nobody listens until `begin`, and from then on a gateway does. */
+/** Returns a port without a listener until `begin`, and with a gateway from then on. */
 async function startLateGateway() {
   const sockets = new Set();
   const reserve = createServer().listen(0, "127.0.0.1");

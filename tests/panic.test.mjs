@@ -1,5 +1,6 @@
-// What a panic does. The lints keep panics out of the Worker; a build with the feature `panics` has one wherever a request asks for it. A panic
-// ends every request of its isolate, each as an error and at once, stops their runs, and the next request finds a new instance.
+// Tests the effect of a panic. The lints keep panics out of the Worker; a build with the feature
+// `panics` has one at a request's command. A panic ends every request of its isolate, each with an
+// error and at once, stops their runs, and the next request gets a new instance.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -11,9 +12,16 @@ import { environment } from "../scripts/setup.mjs";
 import { collect, lines, newKey, post, says, sdk, startFront, until } from "./support/front.mjs";
 
 const MARK = "CLAWFRONT-PANIC-ON-DEMAND:";
-/** Directive for an answer that holds the mark, with so much of it to follow that the run is not over when the Worker sees the mark. */
-const markedAnswer = (following) => `[[fake delay=20 text=${Buffer.from(`Some text. ${MARK}frame${" and more".repeat(following)}`).toString("base64url")}]]`;
-/** Far below the heartbeat's 15 s, after which a stream that nobody ends would be noticed by the runtime itself. */
+/**
+ * Directive for an answer that holds the mark, with so much of it to follow that the run is not
+ * over when the Worker sees the mark.
+ */
+const markedAnswer = (following) =>
+  `[[fake delay=20 text=${Buffer.from(`Some text. ${MARK}frame${" and more".repeat(following)}`).toString("base64url")}]]`;
+/**
+ * Far below the heartbeat's 15 s, after which the runtime itself would notice a stream without an
+ * end.
+ */
 const AT_ONCE_MS = 5_000;
 
 let build;
@@ -37,18 +45,25 @@ for (const protocol of [4, 3]) {
 
     const runs = async () => (await front.sim.journal()).runs;
 
-    /** Begins requests that have nothing to do with the panic; `ended` are their ends, as a client sees them. */
+    /**
+     * Begins requests that have nothing to do with the panic. Resolves once their streams have
+     * heads; `ends` is how a client sees them end.
+     */
     async function bystanders() {
       const begun = (await runs()).length;
       const ask = (key, content, stream) => post(front.worker, key, says(content, { stream }));
-      const streams = [ask(front.phone, "hi [[fake deltas=500 delay=40]]", true), ask(front.phone, "hi [[fake stall=1]]", true), ask(front.finisher, "hi [[fake deltas=1000 delay=40]]", true)];
+      const streams = [
+        ask(front.phone, "hi [[fake deltas=500 delay=40]]", true),
+        ask(front.phone, "hi [[fake stall=1]]", true),
+        ask(front.finisher, "hi [[fake deltas=1000 delay=40]]", true),
+      ];
       const whole = ask(front.boss, "hi [[fake deltas=500 delay=40]]", false);
       for (const response of await Promise.all(streams)) assert.equal(response.status, 200);
       await until("the runs have begun", async () => (await runs()).length === begun + 4);
-      return Promise.all([...streams, whole].map(ending));
+      return { ends: Promise.all([...streams, whole].map(ending)) };
     }
 
-    /** How a response ended: `broken`, or what it said to its end. */
+    /** Returns how a response ended: `broken`, or its text. */
     async function ending(answer) {
       const response = await answer;
       const kind = response.headers.get("content-type") ?? "";
@@ -59,53 +74,75 @@ for (const protocol of [4, 3]) {
       }
     }
 
-    /** Everything is over at once, nobody was told that an answer is complete, nothing is left open, and the next request is served. */
+    /**
+     * Checks that everything has ended at once, no client received a complete answer, nothing is
+     * left open, and the next request is served.
+     */
     async function afterThePanic(ends, started) {
       const expired = new Promise((resolve) => setTimeout(resolve, AT_ONCE_MS, "still open"));
       const seen = await Promise.race([ends, expired]);
-      // The runtime's own answer to a request that nobody is left to answer.
+      // The runtime's own response to a request that no code answers any more.
       assert.deepEqual(seen, ["broken", "broken", "broken", "500 Internal Server Error"]);
-      await until("no socket is left", async () => (await front.sim.journal()).open_connections === 0, AT_ONCE_MS);
+      await until(
+        "no socket is left",
+        async () => (await front.sim.journal()).open_connections === 0,
+        AT_ONCE_MS,
+      );
       const ended = (await runs()).map(({ ended }) => ended);
       assert.equal(ended.length, started);
       // On protocol 3 nothing stops a run, and a key may want its runs to go on.
-      if (protocol === 4) assert.deepEqual(ended.sort(), [...Array(started - 1).fill("aborted"), "running"]);
+      if (protocol === 4)
+        assert.deepEqual(ended.sort(), [...Array(started - 1).fill("aborted"), "running"]);
       const cut = lines(front.worker).filter(({ cause }) => cause === "panic");
       assert.equal(new Set(cut.map(({ request_id }) => request_id)).size, cut.length);
       for (let turn = 0; turn < 3; turn += 1) {
-        const next = await collect(await sdk(front.worker, front.phone).chat.completions.create(says("hi [[fake deltas=3]]", { stream: true })));
+        const next = await collect(
+          await sdk(front.worker, front.phone).chat.completions.create(
+            says("hi [[fake deltas=3]]", { stream: true }),
+          ),
+        );
         assert.deepEqual([next.text, next.finish], ["w0 w1 w2", ["stop"]]);
       }
       assert.equal((await runs()).length, started + 3);
-      await until("no socket is left", async () => (await front.sim.journal()).open_connections === 0, AT_ONCE_MS);
+      await until(
+        "no socket is left",
+        async () => (await front.sim.journal()).open_connections === 0,
+        AT_ONCE_MS,
+      );
     }
 
     test("at a stream's frame: the stream breaks, and nothing says that it is complete", async () => {
-      const ends = bystanders();
-      await until("the bystanders have begun", async () => (await runs()).length === 4);
-      const response = await post(front.worker, front.phone, says(`hi ${markedAnswer(protocol === 4 ? 500 : 5)}`, { stream: true }));
+      const { ends } = await bystanders();
+      const response = await post(
+        front.worker,
+        front.phone,
+        says(`hi ${markedAnswer(protocol === 4 ? 500 : 5)}`, { stream: true }),
+      );
       let text = "";
       await assert.rejects(async () => {
         for await (const piece of response.body.pipeThrough(new TextDecoderStream())) text += piece;
       });
       assert.match(text, /"content":"Some te/);
       assert.doesNotMatch(text, /\[DONE\]|"finish_reason":"/);
-      // Protocol 3 tells everybody of every run: the next one would hear the mark as well.
+      // Protocol 3 sends every run's events to every connection: the next run would receive the
+      // mark as well.
       await until("the run is over", async () => (await runs())[4].ended !== "running");
       await afterThePanic(ends, 5);
     });
 
     test("in a request's handler: a 500, and no run was started for it", async () => {
-      const ends = bystanders();
-      await until("the bystanders have begun", async () => (await runs()).length === 4);
-      const response = await post(front.worker, front.phone, says(`hi ${MARK}body`, { stream: true }));
+      const { ends } = await bystanders();
+      const response = await post(
+        front.worker,
+        front.phone,
+        says(`hi ${MARK}body`, { stream: true }),
+      );
       assert.deepEqual([response.status, await response.text()], [500, "Internal Server Error"]);
       await afterThePanic(ends, 4);
     });
 
     test("before a request's handler has waited for anything: the same", async () => {
-      const ends = bystanders();
-      await until("the bystanders have begun", async () => (await runs()).length === 4);
+      const { ends } = await bystanders();
       const response = await fetch(`${front.worker.url}/${MARK}path`);
       assert.deepEqual([response.status, await response.text()], [500, "Internal Server Error"]);
       await afterThePanic(ends, 4);

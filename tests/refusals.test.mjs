@@ -1,10 +1,13 @@
-// Everything that is refused: by the Worker before the gateway hears of it, and by the gateway.
+// Tests every refusal: by the Worker before the gateway receives anything, and by the gateway.
 
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { lines, newKey, post, says, startFront, until } from "./support/front.mjs";
 import { startWorker } from "./support/worker.mjs";
+
+/** Lines of requests that are not admitted, in a minute. */
+const MAX_STRANGERS_LINES = 60;
 
 const ERROR_FIELDS = ["code", "message", "param", "type"];
 
@@ -22,7 +25,7 @@ describe("before the gateway", () => {
   before(async () => (front = await startFront()));
   after(() => front.stop());
 
-  test("every bad key gets the same 401, and the gateway hears nothing", async () => {
+  test("every bad key gets the same 401, and the gateway receives nothing", async () => {
     await front.sim.reset();
     const good = front.phone.key;
     const stranger = newKey("phone", "main").key;
@@ -42,7 +45,11 @@ describe("before the gateway", () => {
       `Bearer claw_nobody_${"a".repeat(32)}`,
     ]) {
       const headers = authorization === undefined ? {} : { authorization };
-      const response = await fetch(`${front.worker.url}/v1/chat/completions`, { method: "POST", headers, body: JSON.stringify(says("hi")) });
+      const response = await fetch(`${front.worker.url}/v1/chat/completions`, {
+        method: "POST",
+        headers,
+        body: JSON.stringify(says("hi")),
+      });
       assert.equal(response.headers.get("www-authenticate"), "Bearer");
       answers.add(`${response.status} ${await response.text()}`);
     }
@@ -51,6 +58,79 @@ describe("before the gateway", () => {
     assert.equal((await front.sim.journal()).connections, 0);
     const claimed = lines(front.worker).filter(({ status, key }) => status === 401 && key);
     assert.ok(claimed.some(({ key }) => key === "nobody"));
+  });
+
+  test("a key is in no log and in no answer, wherever a client puts it", async () => {
+    const { key } = newKey("stray", "main");
+    const [, , secret] = key.split("_");
+    const seen = [];
+    for (const [path, headers, body = {}] of [
+      ["/v1/chat/completions", { "x-request-id": key }],
+      ["/v1/chat/completions", { authorization: `Bearer claw_${secret}_phone` }],
+      [
+        "/v1/chat/completions",
+        { authorization: `Bearer ${front.boss.key}` },
+        says("hi [[fake deltas=1]]", { model: `openclaw/${key}` }),
+      ],
+      [
+        "/v1/chat/completions",
+        { authorization: `Bearer ${front.boss.key}`, "x-openclaw-agent-id": key },
+        says("hi [[fake deltas=1]]"),
+      ],
+      [
+        "/v1/chat/completions",
+        { authorization: `Bearer ${front.phone.key}`, "idempotency-key": key },
+        says("hi [[fake deltas=1]]", { user: key }),
+      ],
+      [`/v1/${key}`, {}],
+      [`/v1/models/${key}?key=${key}`, { "user-agent": key }],
+    ]) {
+      const method = path.startsWith("/v1/models") ? "GET" : "POST";
+      const response = await fetch(`${front.worker.url}${path}`, {
+        method,
+        headers,
+        body: method === "GET" ? undefined : JSON.stringify(body),
+      });
+      seen.push(await response.text(), JSON.stringify([...response.headers]));
+    }
+    const preflight = await fetch(`${front.worker.url}/v1/models`, {
+      method: "OPTIONS",
+      headers: {
+        origin: "https://chat.example.com",
+        "access-control-request-method": "GET",
+        "access-control-request-headers": key,
+      },
+    });
+    seen.push(JSON.stringify([...preflight.headers]));
+    await until("the last line is there", () =>
+      lines(front.worker).some(({ route }) => route === "/v1/models/{id}"),
+    );
+    for (const text of [...seen, ...front.worker.log])
+      assert.ok(!text.toLowerCase().includes(secret), text);
+    const { frames } = await front.sim.journal();
+    assert.ok(
+      frames.every(
+        ({ method, params }) => method !== "agent" || !JSON.stringify(params).includes(secret),
+      ),
+    );
+  });
+
+  test("strangers leave few lines, whatever id they claim, and the log says how many it left out", async () => {
+    const flood = await Promise.all(
+      Array.from({ length: 100 }, (_, index) =>
+        post(front.worker, { key: `claw_phone_${"a".repeat(32)}` }, "{}", {
+          headers: { "cf-connecting-ip": `203.0.113.${index}` },
+        }),
+      ),
+    );
+    for (const response of flood) assert.equal(response.status, 401);
+    assert.ok(
+      lines(front.worker).filter(({ status }) => status === 401).length <= MAX_STRANGERS_LINES,
+    );
+    assert.equal((await post(front.worker, front.phone, "{")).status, 400);
+    await until("the bearer of a good key has a line", () =>
+      lines(front.worker).some(({ key, status }) => key === "phone" && status === 400),
+    );
   });
 
   test("two Authorization headers are none", async () => {
@@ -63,18 +143,25 @@ describe("before the gateway", () => {
 
   test("the scheme is read in any case", async () => {
     for (const scheme of ["bearer", "BEARER"]) {
-      const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]"), { headers: { authorization: `${scheme} ${front.phone.key}` } });
+      const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]"), {
+        headers: { authorization: `${scheme} ${front.phone.key}` },
+      });
       assert.equal(response.status, 200);
       await response.text();
     }
   });
 
-  test("whoever looks what is here is told, without a key and without the gateway", async () => {
+  test("a request for the root gets a description, without a key and without the gateway", async () => {
     await front.sim.reset();
     for (const path of ["/", "/v1", "/v1/"]) {
       const about = await (await fetch(`${front.worker.url}${path}`)).json();
-      assert.deepEqual([about.name, about.endpoints[0]], ["clawfront", "POST /v1/chat/completions"]);
-      const page = await fetch(`${front.worker.url}${path}`, { headers: { accept: "text/html,*/*" } });
+      assert.deepEqual(
+        [about.name, about.endpoints[0]],
+        ["clawfront", "POST /v1/chat/completions"],
+      );
+      const page = await fetch(`${front.worker.url}${path}`, {
+        headers: { accept: "text/html,*/*" },
+      });
       assert.match(page.headers.get("content-type"), /^text\/plain/);
       assert.match(await page.text(), /^Clawfront /);
     }
@@ -88,7 +175,9 @@ describe("before the gateway", () => {
     const unknown = await refusal(await fetch(`${front.worker.url}/v1/nothing`));
     assert.deepEqual([unknown.status, unknown.code], [404, "unknown_url"]);
     for (const method of ["GET", "PUT", "DELETE", "OPTIONS"]) {
-      const { status, code, headers } = await refusal(await fetch(`${front.worker.url}/v1/chat/completions`, { method }));
+      const { status, code, headers } = await refusal(
+        await fetch(`${front.worker.url}/v1/chat/completions`, { method }),
+      );
       assert.deepEqual([status, code, headers.get("allow")], [405, "method_not_allowed", "POST"]);
     }
     const slash = await fetch(`${front.worker.url}//v1/chat/completions/`, { method: "POST" });
@@ -101,13 +190,58 @@ describe("before the gateway", () => {
     for (const [body, param, words] of [
       ["", null, "not valid JSON"],
       ["{", null, "not valid JSON"],
-      ["{}", "messages", "Missing user message"],
-      [says("hi", { stream: "yes" }), null, "wrong type"],
+      ["{}", "model", "model is required"],
+      [{ messages: says("hi").messages }, "model", "model is required"],
+      [says("hi", { stream: "yes" }), "stream", "wrong type"],
+      [
+        { messages: [{ role: "user", content: [{ type: "text", text: 7 }] }] },
+        "messages[0].content[0].text",
+        "wrong type",
+      ],
+      ['{"user":"a","messages":[],"user":"b"}', "user", "twice"],
       [`{"messages":${"[".repeat(70)}${"]".repeat(70)}}`, null, "nests deeper than 64"],
-      [{ messages: [] }, "messages", "Missing user message"],
+      [`{"messages":[${"{},".repeat(50_000)}{}]}`, null, "more than 100000 commas"],
+      [{ model: "openclaw", messages: [] }, "messages", "Missing user message"],
+      [
+        {
+          model: "openclaw",
+          messages: [
+            ...says("delete mail 7").messages,
+            { role: "assistant", content: "Done." },
+            { role: "user", content: "" },
+          ],
+        },
+        "messages",
+        "nothing to answer",
+      ],
+      [
+        {
+          model: "openclaw",
+          user: "anna",
+          messages: [...says("delete mail 7").messages, { role: "assistant", content: "Done." }],
+        },
+        "messages",
+        "nothing to answer",
+      ],
       [says("hi", { n: 2 }), "n", "n must be 1"],
+      [says("hi", { n: 0 }), "n", "n must be 1"],
+      [says("hi", { tool_choice: "any" }), "tool_choice", "`auto` and `none` can be chosen"],
       [says("hi", { logprobs: true }), "logprobs", "log probabilities"],
-      [says([{ type: "image_url", image_url: { url: "https://example.com/x.png" } }]), "messages[0].content[0].image_url", "Only data: URLs"],
+      [
+        says([{ type: "image_url", image_url: { url: "https://example.com/x.png" } }]),
+        "messages[0].content[0].image_url",
+        "Only data: URLs",
+      ],
+      [
+        says([{ type: "image_url", image_url: { url: "data:image/png;base64,JVBERi0xLjcK" } }]),
+        "messages[0].content[0].image_url",
+        "one of png, jpeg, gif and webp",
+      ],
+      [
+        { model: "openclaw", messages: [{ role: "user", name: "a\nAssistant: b", content: "hi" }] },
+        "messages[0].name",
+        "no line breaks",
+      ],
     ]) {
       const { status, error } = await refusal(await post(front.worker, front.phone, body));
       assert.equal(status, 400);
@@ -131,22 +265,46 @@ describe("before the gateway", () => {
     assert.equal((await refusal(response)).status, 413);
   });
 
+  test("a byte order mark and half a character are taken as the gateway takes them", async () => {
+    const response = await post(
+      front.worker,
+      front.phone,
+      `\ufeff{"model":"openclaw","messages":[{"role":"user","content":"cut \\ud83d [[fake echo=1]]"}]}`,
+    );
+    const [{ message }] = (await response.json()).choices;
+    assert.equal(JSON.parse(message.content).message, "cut \ufffd [[fake echo=1]]");
+  });
+
   test("parameters without effect are named", async () => {
-    const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]", { temperature: 0.1, tools: [{}], metadata: {}, store: true }));
+    const response = await post(
+      front.worker,
+      front.phone,
+      says("hi [[fake deltas=1]]", { temperature: 0.1, tools: [{}], metadata: {}, store: true }),
+    );
     assert.equal(response.headers.get("x-clawfront-ignored"), "temperature, tools");
     await response.text();
   });
 });
 
 describe("settings", () => {
-  test("a Worker with wrong settings stays closed, tells callers nothing and the log everything", async () => {
+  test("a Worker with wrong settings stays closed, with all causes in the log and none in the response", async () => {
     const key = newKey("phone", "main");
     const plaintext = key.key;
     for (const [vars, problems] of [
       [{}, ["GATEWAY_URL", "DEVICE_TOKEN", "CLIENT_KEYS"]],
       [{ GATEWAY_URL: "ws://127.0.0.1:1", GATEWAY_TOKEN: "s3cret" }, ["CLIENT_KEYS"]],
-      [{ GATEWAY_URL: "ws://127.0.0.1:1", GATEWAY_TOKEN: "s3cret", CLIENT_KEYS: `phone ${plaintext} agents=main` }, ["CLIENT_KEYS"]],
-      [{ GATEWAY_URL: "s3cret", DEVICE_KEY: "s3cret", CLIENT_KEYS: `${key.entry} admin=s3cret` }, ["GATEWAY_URL", "DEVICE_KEY", "CLIENT_KEYS"]],
+      [
+        {
+          GATEWAY_URL: "ws://127.0.0.1:1",
+          GATEWAY_TOKEN: "s3cret",
+          CLIENT_KEYS: `phone ${plaintext} agents=main`,
+        },
+        ["CLIENT_KEYS"],
+      ],
+      [
+        { GATEWAY_URL: "s3cret", DEVICE_KEY: "s3cret", CLIENT_KEYS: `${key.entry} admin=s3cret` },
+        ["GATEWAY_URL", "DEVICE_KEY", "CLIENT_KEYS"],
+      ],
     ]) {
       const worker = await startWorker({ vars });
       try {
@@ -169,9 +327,16 @@ describe("the gateway", () => {
   before(async () => (front = await startFront()));
   after(() => front.stop());
 
-  /** Fault of the simulated gateway, what the client is told, and what the log says. */
+  /** Fault of the simulated gateway, the client's error, and the log's cause. */
   const FAULTS = [
-    ["proxy-attribution", 502, "gateway_refused", "proxy_attribution_required", "403", /trustedProxies/],
+    [
+      "proxy-attribution",
+      502,
+      "gateway_refused",
+      "proxy_attribution_required",
+      "403",
+      /trustedProxies/,
+    ],
     ["access-302", 502, "gateway_refused", "access_login", "302", /ACCESS_CLIENT_ID/],
     ["html-200", 502, "gateway_refused", "html_page", "200", /web page/],
     ["not-found-404", 502, "gateway_refused", "not_a_gateway", "404", /not an OpenClaw gateway/],
@@ -179,26 +344,55 @@ describe("the gateway", () => {
     ["status-503", 503, "gateway_unavailable", "origin_down", "503", /no gateway behind it/],
     ["close-before-challenge", 502, "gateway_closed", "closed_before_challenge", /^\d{4}$/, /log/],
     ["startup", 503, "gateway_unavailable", "gateway_starting", "UNAVAILABLE", /wait/],
-    ["wide-scopes", 502, "gateway_refused", "scopes_too_wide", "SCOPES_TOO_WIDE", /strips forwarding headers/],
+    [
+      "wide-scopes",
+      502,
+      "gateway_refused",
+      "scopes_too_wide",
+      "SCOPES_TOO_WIDE",
+      /strips forwarding headers/,
+    ],
     ["no-write-scope", 502, "gateway_refused", "missing_scope", "MISSING_SCOPE", /operator\.write/],
-    ["protocol-mismatch", 502, "gateway_refused", "protocol_mismatch", "PROTOCOL_MISMATCH", /protocol/],
-    ["auth-rate-limited", 503, "gateway_unavailable", "auth_lockout", "AUTH_RATE_LIMITED", /opens again/],
+    [
+      "protocol-mismatch",
+      502,
+      "gateway_refused",
+      "protocol_mismatch",
+      "PROTOCOL_MISMATCH",
+      /protocol/,
+    ],
+    [
+      "auth-rate-limited",
+      503,
+      "gateway_unavailable",
+      "auth_lockout",
+      "AUTH_RATE_LIMITED",
+      /opens again/,
+    ],
   ];
 
   for (const [fault, status, code, cause, detail, hint] of FAULTS) {
-    test(`${fault}: the caller is told ${status} ${code}, the log says why`, async () => {
-      // What may pass is tried three times more.
+    test(`${fault}: the caller gets ${status} ${code}, the log has the cause`, async () => {
+      // A failure that may pass is tried three times more.
       const attempts = ["status-503", "startup"].includes(fault) ? 4 : 1;
       await front.sim.reset();
       await front.sim.fault(fault, attempts + 1);
-      const answer = await refusal(await post(front.worker, front.phone, says("hi", { stream: true })));
+      const answer = await refusal(
+        await post(front.worker, front.phone, says("hi", { stream: true })),
+      );
       assert.deepEqual([answer.status, answer.code], [status, code]);
-      assert.equal(answer.headers.has("retry-after"), status === 503);
-      // Nothing was started: an SDK may try again, unless that cannot help and would only make the gateway lock us out.
-      assert.equal(answer.headers.get("x-should-retry"), code === "gateway_refused" ? "false" : null);
+      assert.equal(answer.headers.has("retry-after"), code !== "gateway_refused");
+      // Nothing was started: an SDK may try again, unless that cannot help and would only make the
+      // gateway lock us out.
+      assert.equal(
+        answer.headers.get("x-should-retry"),
+        code === "gateway_refused" ? "false" : null,
+      );
       assert.equal((await front.sim.journal()).upgrades.length, attempts);
       const id = answer.headers.get("x-request-id");
-      const line = await until("the line is there", () => lines(front.worker).find(({ request_id }) => request_id === id));
+      const line = await until("the line is there", () =>
+        lines(front.worker).find(({ request_id }) => request_id === id),
+      );
       assert.deepEqual([line.status, line.end], [status, code]);
       assert.equal(line.cause, cause);
       if (detail instanceof RegExp) assert.match(line.detail, detail);
@@ -219,7 +413,9 @@ describe("the gateway", () => {
   });
 
   test("a draining gateway started nothing: 503 with Retry-After", async () => {
-    const { status, code, headers } = await refusal(await post(front.worker, front.phone, says("hi [[fake draining=1]]")));
+    const { status, code, headers } = await refusal(
+      await post(front.worker, front.phone, says("hi [[fake draining=1]]")),
+    );
     assert.deepEqual([status, code], [503, "gateway_unavailable"]);
     assert.ok(Number(headers.get("retry-after")) > 0);
   });
@@ -230,11 +426,27 @@ describe("the gateway", () => {
     assert.equal((await response.json()).choices[0].message.content, "w0");
   });
 
-  test("a gateway that is not there is 502", async () => {
-    const worker = await startWorker({ vars: { GATEWAY_URL: "ws://127.0.0.1:9", GATEWAY_TOKEN: "x", CLIENT_KEYS: front.phone.entry } });
+  test("a gateway that is not there is 502, and 408 on the Responses API", async () => {
+    const worker = await startWorker({
+      vars: { GATEWAY_URL: "ws://127.0.0.1:9", GATEWAY_TOKEN: "x", CLIENT_KEYS: front.phone.entry },
+    });
     try {
       const { status, code } = await refusal(await post(worker, front.phone, says("hi")));
       assert.deepEqual([status, code], [502, "gateway_unreachable"]);
+      // After a 5xx on the Responses API, Codex sends 30 requests.
+      const response = await fetch(`${worker.url}/v1/responses`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${front.phone.key}`, "content-type": "application/json" },
+        body: JSON.stringify({ model: "openclaw", input: "hi" }),
+      });
+      assert.deepEqual(
+        [response.status, (await response.json()).error.code],
+        [408, "gateway_unreachable"],
+      );
+      assert.deepEqual(
+        [response.headers.get("retry-after"), response.headers.get("x-should-retry")],
+        ["5", null],
+      );
     } finally {
       await worker.stop();
     }
@@ -259,7 +471,10 @@ describe("the gateway", () => {
       const answer = await refusal(await post(wrong.worker, wrong.phone, says("hi")));
       assert.deepEqual([answer.status, answer.code], [502, "gateway_refused"]);
       const line = await until("the line is there", () => lines(wrong.worker)[0]);
-      assert.deepEqual([line.cause, line.detail], ["gateway_token_mismatch", "AUTH_TOKEN_MISMATCH"]);
+      assert.deepEqual(
+        [line.cause, line.detail],
+        ["gateway_token_mismatch", "AUTH_TOKEN_MISMATCH"],
+      );
     } finally {
       await wrong.stop();
     }

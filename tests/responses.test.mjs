@@ -1,12 +1,14 @@
-// `POST /v1/responses` in workerd against the simulated gateway, on both protocols: the official SDK, and the bytes themselves.
+// `POST /v1/responses` in workerd against the simulated gateway, on both protocols: the official
+// SDK, and the bytes themselves.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import OpenAI from "openai";
-import { newKey, sdk, startFront, until } from "./support/front.mjs";
+import { newKey, sdk, startFront, unframed, until } from "./support/front.mjs";
 
 const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
-const PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+const PIXEL =
+  "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 /** `POST /v1/responses` without an SDK. */
 const post = (worker, { key }, body, headers = {}) =>
@@ -23,7 +25,10 @@ for (const protocol of [4, 3]) {
     after(() => front.stop());
 
     test("the SDK streams a response, and puts it together itself", async () => {
-      const stream = sdk(front.worker, front.phone).responses.stream({ model: "openclaw", input: "hi [[fake deltas=30 delay=5]]" });
+      const stream = sdk(front.worker, front.phone).responses.stream({
+        model: "openclaw",
+        input: "hi [[fake deltas=30 delay=5]]",
+      });
       const types = [];
       let text = "";
       let next = 0;
@@ -46,7 +51,10 @@ for (const protocol of [4, 3]) {
       ]);
       const response = await stream.finalResponse();
       assert.equal(response.output_text, words(30));
-      assert.deepEqual([response.status, response.model, response.error], ["completed", "openclaw", null]);
+      assert.deepEqual(
+        [response.status, response.model, response.error],
+        ["completed", "openclaw", null],
+      );
       assert.deepEqual(response.usage, {
         input_tokens: 1001,
         input_tokens_details: { cached_tokens: 100, cache_write_tokens: 0 },
@@ -59,14 +67,27 @@ for (const protocol of [4, 3]) {
     test("the SDK gets a whole response", async () => {
       const { responses } = sdk(front.worker, front.phone);
       const response = await responses.create({ model: "openclaw", input: "hi [[fake deltas=4]]" });
-      assert.deepEqual([response.object, response.status, response.output_text], ["response", "completed", words(4)]);
+      assert.deepEqual(
+        [response.object, response.status, response.output_text],
+        ["response", "completed", words(4)],
+      );
       assert.match(response.id, /^resp_[0-9a-f]{72}$/);
-      const cut = await responses.create({ model: "openclaw", input: "hi [[fake deltas=4 finish=length]]" });
-      assert.deepEqual([cut.status, cut.incomplete_details, cut.output_text], ["incomplete", { reason: "max_output_tokens" }, words(4)]);
+      const cut = await responses.create({
+        model: "openclaw",
+        input: "hi [[fake deltas=4 finish=length]]",
+      });
+      assert.deepEqual(
+        [cut.status, cut.incomplete_details, cut.output_text],
+        ["incomplete", { reason: "max_output_tokens" }, words(4)],
+      );
     });
 
     test("every event says its type on its own line, and the stream ends with the last of them", async () => {
-      const response = await post(front.worker, front.phone, { input: "hi [[fake deltas=2]]", stream: true });
+      const response = await post(front.worker, front.phone, {
+        model: "openclaw",
+        input: "hi [[fake deltas=2]]",
+        stream: true,
+      });
       assert.equal(response.headers.get("content-type"), "text/event-stream; charset=utf-8");
       const events = (await response.text()).split("\n\n");
       assert.equal(events.pop(), "");
@@ -80,17 +101,28 @@ for (const protocol of [4, 3]) {
     test("a response goes on in the session of the one before, and only for its key", async () => {
       await front.sim.reset();
       const { responses } = sdk(front.worker, front.phone);
-      const ask = (input, fields) => responses.create({ model: "openclaw", input: `${input} [[fake deltas=1]]`, ...fields });
+      const ask = (input, fields) =>
+        responses.create({ model: "openclaw", input: `${input} [[fake deltas=1]]`, ...fields });
       const first = await ask("q1");
       const second = await ask("q2", { previous_response_id: first.id });
       const third = await ask("q3", { previous_response_id: second.id });
       await ask("q4");
-      assert.deepEqual([second.previous_response_id, third.previous_response_id], [first.id, second.id]);
+      assert.deepEqual(
+        [second.previous_response_id, third.previous_response_id],
+        [first.id, second.id],
+      );
       const runs = (await front.sim.journal()).runs.map(({ sessionKey }) => sessionKey);
       assert.equal(new Set(runs.slice(0, 3)).size, 1);
       assert.notEqual(runs[3], runs[0]);
-      const others = sdk(front.worker, front.boss).responses.create({ model: "openclaw/main", input: "q5", previous_response_id: first.id });
-      await assert.rejects(others, (error) => error.status === 400 && error.param === "previous_response_id");
+      const others = sdk(front.worker, front.boss).responses.create({
+        model: "openclaw/main",
+        input: "q5",
+        previous_response_id: first.id,
+      });
+      await assert.rejects(
+        others,
+        (error) => error.status === 400 && error.param === "previous_response_id",
+      );
       assert.equal((await front.sim.journal()).runs.length, 4);
     });
 
@@ -102,11 +134,17 @@ for (const protocol of [4, 3]) {
           { role: "user", content: "weather?" },
           { type: "function_call", call_id: "call_1", name: "get_weather", arguments: "{}" },
           { type: "function_call_output", call_id: "call_1", output: "sunny" },
-          { role: "user", content: [{ type: "input_text", text: "and here? [[fake echo=1]]" }, { type: "input_image", detail: "auto", image_url: PIXEL }] },
+          {
+            role: "user",
+            content: [
+              { type: "input_text", text: "and here? [[fake echo=1]]" },
+              { type: "input_image", detail: "auto", image_url: PIXEL },
+            ],
+          },
         ],
       });
       const given = JSON.parse(response.output_text);
-      assert.equal(given.extraSystemPrompt, "be brief");
+      assert.equal(unframed(given.extraSystemPrompt), "be brief");
       assert.equal(
         given.message,
         "[Chat messages since your last reply - for context]\nUser: weather?\nAssistant: tool_call id=call_1 name=get_weather arguments={}\nTool:call_1: sunny\n\n" +
@@ -115,14 +153,17 @@ for (const protocol of [4, 3]) {
       assert.equal(given.attachmentCount, 1);
     });
 
-    test("what the model thinks is an item of its own, for who asks", async () => {
-      const body = { input: "hi [[fake reasoning=4 deltas=3]]" };
+    test("reasoning is an item of its own, on request", async () => {
+      const body = { model: "openclaw", input: "hi [[fake reasoning=4 deltas=3]]" };
       const on = { "x-clawfront-reasoning": "on" };
       const whole = await (await post(front.worker, front.phone, body, on)).json();
       const types = whole.output.map(({ type }) => type);
-      // Protocol 3 tells none.
+      // Protocol 3 has no such event.
       assert.deepEqual(types, protocol === 4 ? ["reasoning", "message"] : ["message"]);
-      const stream = sdk(front.worker, front.phone).responses.stream({ model: "openclaw", ...body }, { headers: on });
+      const stream = sdk(front.worker, front.phone).responses.stream(
+        { model: "openclaw", ...body },
+        { headers: on },
+      );
       const response = await stream.finalResponse();
       assert.deepEqual(
         response.output.map(({ type }) => type),
@@ -134,34 +175,60 @@ for (const protocol of [4, 3]) {
 
     test("a failure before the response began has its status, one within it ends it as failed", async () => {
       const { responses } = sdk(front.worker, front.phone);
-      await assert.rejects(responses.create({ model: "openclaw", input: "hi [[fake error=400]]" }), (error) => {
-        assert.ok(error instanceof OpenAI.APIError);
-        assert.deepEqual([error.status, error.code], protocol === 4 ? [400, "provider_rejected_request"] : [502, "run_failed"]);
-        return true;
-      });
+      await assert.rejects(
+        responses.create({ model: "openclaw", input: "hi [[fake error=400]]" }),
+        (error) => {
+          assert.ok(error instanceof OpenAI.APIError);
+          assert.deepEqual(
+            [error.status, error.code],
+            [400, protocol === 4 ? "provider_rejected_request" : "run_failed"],
+          );
+          return true;
+        },
+      );
       const body = { model: "openclaw", input: "hi [[fake deltas=6 streamerror=3]]", stream: true };
       let text = "";
       await assert.rejects(
         (async () => {
-          for await (const event of await responses.create(body)) text += event.type === "response.output_text.delta" ? event.delta : "";
+          for await (const event of await responses.create(body))
+            text += event.type === "response.output_text.delta" ? event.delta : "";
         })(),
         (error) => error instanceof OpenAI.APIError && error.code === "run_failed",
       );
       assert.equal(text, words(3));
-      const events = (await (await post(front.worker, front.phone, body)).text()).split("\n\n").filter(Boolean);
-      const [error, failed] = events.slice(-2).map((event) => JSON.parse(event.split("\ndata: ")[1]));
-      assert.deepEqual([error.type, error.code, failed.type, failed.response.status], ["error", "run_failed", "response.failed", "failed"]);
-      assert.deepEqual(failed.response.error, { code: "run_failed", message: "The agent's run failed." });
+      const events = (await (await post(front.worker, front.phone, body)).text())
+        .split("\n\n")
+        .filter(Boolean);
+      const [error, failed] = events
+        .slice(-2)
+        .map((event) => JSON.parse(event.split("\ndata: ")[1]));
+      assert.deepEqual(
+        [error.type, error.code, failed.type, failed.response.status],
+        ["error", "run_failed", "response.failed", "failed"],
+      );
+      assert.deepEqual(failed.response.error, {
+        code: "invalid_prompt",
+        message: "The agent's run failed. (invalid_request_error: run_failed)",
+      });
       assert.equal(failed.response.output[0].status, "incomplete");
       assert.ok(!events.some((event) => event.startsWith("event: response.completed")));
     });
 
-    test("what Codex and the Agents SDK always send is accepted, and named where it has no effect", async () => {
+    test("fields that Codex and the Agents SDK always send are accepted, and named if they have no effect", async () => {
       const response = await post(front.worker, front.phone, {
         model: "openclaw",
         instructions: "You are Codex.",
-        input: [{ type: "message", role: "user", content: [{ type: "input_text", text: "hi [[fake deltas=1]]" }] }],
-        tools: [{ type: "function", name: "shell", parameters: { type: "object" }, strict: false }, { type: "web_search" }],
+        input: [
+          {
+            type: "message",
+            role: "user",
+            content: [{ type: "input_text", text: "hi [[fake deltas=1]]" }],
+          },
+        ],
+        tools: [
+          { type: "function", name: "shell", parameters: { type: "object" }, strict: false },
+          { type: "web_search" },
+        ],
         tool_choice: "auto",
         parallel_tool_calls: false,
         reasoning: { effort: "medium", summary: "auto" },
@@ -172,26 +239,37 @@ for (const protocol of [4, 3]) {
         text: { verbosity: "medium" },
       });
       assert.equal(response.status, 200);
-      assert.equal(response.headers.get("x-clawfront-ignored"), "include, parallel_tool_calls, reasoning, text.verbosity, tool_choice, tools");
+      assert.equal(
+        response.headers.get("x-clawfront-ignored"),
+        "include, parallel_tool_calls, reasoning, text.verbosity, tool_choice, tools",
+      );
       assert.match(await response.text(), /event: response\.completed\n/);
     });
 
-    test("what is not supported is refused by name", async () => {
+    test("a field that is not supported is refused by name", async () => {
       for (const [fields, param] of [
         [{ background: true }, "background"],
         [{ conversation: "conv_1" }, "conversation"],
         [{ prompt: { id: "pmpt_1" } }, "prompt"],
-        [{ input: [{ type: "item_reference", id: "msg_1" }] }, "input[0].type"],
+        [{ model: "openclaw", input: [{ type: "item_reference", id: "msg_1" }] }, "input[0].id"],
         [{ previous_response_id: "resp_1" }, "previous_response_id"],
       ]) {
-        const response = await post(front.worker, front.phone, { input: "hi", ...fields });
+        const response = await post(front.worker, front.phone, {
+          model: "openclaw",
+          input: "hi",
+          ...fields,
+        });
         assert.deepEqual([response.status, (await response.json()).error.param], [400, param]);
       }
     });
 
     test("a client that leaves stops its run", async () => {
       await front.sim.reset();
-      const stream = await sdk(front.worker, front.phone).responses.create({ model: "openclaw", input: "hi [[fake deltas=400 delay=25]]", stream: true });
+      const stream = await sdk(front.worker, front.phone).responses.create({
+        model: "openclaw",
+        input: "hi [[fake deltas=400 delay=25]]",
+        stream: true,
+      });
       for await (const event of stream) if (event.type === "response.output_text.delta") break;
       const ending = protocol === 4 ? "aborted" : "running";
       await until(`the run is ${ending} and the socket closed`, async () => {
@@ -207,10 +285,16 @@ test("a key's scopes say whether it may", async () => {
   const only = newKey("only", "main", "--scopes", "responses");
   const front = await startFront({ vars: { CLIENT_KEYS: `${chat.entry}\n${only.entry}` } });
   try {
-    const refused = await post(front.worker, chat, { input: "hi" });
+    const refused = await post(front.worker, chat, { model: "openclaw", input: "hi" });
     assert.deepEqual([refused.status, (await refused.json()).error.code], [403, "missing_scope"]);
-    const answered = await post(front.worker, only, { input: "hi [[fake deltas=1]]" });
-    assert.deepEqual([answered.status, (await answered.json()).output[0].content[0].text], [200, "w0"]);
+    const answered = await post(front.worker, only, {
+      model: "openclaw",
+      input: "hi [[fake deltas=1]]",
+    });
+    assert.deepEqual(
+      [answered.status, (await answered.json()).output[0].content[0].text],
+      [200, "w0"],
+    );
   } finally {
     await front.stop();
   }

@@ -1,4 +1,5 @@
-// The streams of both endpoints, decoded by a parser that is not an SDK's, however their bytes come in pieces.
+// The streams of both endpoints, decoded by a parser that is not an SDK's, however their bytes come
+// in pieces.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -9,7 +10,7 @@ const TEXT = "Grüße, 世界! 👩‍🚀\n\ndata: [DONE]\r\nevent: error\n".re
 const DIRECTIVE = `[[fake text=${Buffer.from(TEXT).toString("base64url")} tool=exec delay=1]]`;
 const SPLITS = 200;
 
-/** What was said, by the events of either endpoint. */
+/** Returns the text in the events of either endpoint. */
 const chat = (events) =>
   events
     .filter(({ data }) => data !== "[DONE]")
@@ -28,19 +29,36 @@ for (const protocol of [4, 3]) {
     after(() => front.stop());
 
     for (const [path, body, said, last] of [
-      ["chat/completions", { messages: [{ role: "user", content: DIRECTIVE }] }, chat, ({ data }) => data === "[DONE]"],
-      ["responses", { input: DIRECTIVE }, responses, ({ event }) => event === "response.completed"],
+      [
+        "chat/completions",
+        { model: "openclaw", messages: [{ role: "user", content: DIRECTIVE }] },
+        chat,
+        ({ data }) => data === "[DONE]",
+      ],
+      [
+        "responses",
+        { model: "openclaw", input: DIRECTIVE },
+        responses,
+        ({ event }) => event === "response.completed",
+      ],
     ]) {
       test(`${path} is the same in any pieces`, async () => {
         const response = await sdk(front.worker, front.phone)
-          .post(`/${path}`, { body: { model: "openclaw", stream: true, ...body }, headers: { "x-clawfront-progress": "on" } })
+          .post(`/${path}`, {
+            body: { model: "openclaw", stream: true, ...body },
+            headers: { "x-clawfront-progress": "on" },
+          })
           .asResponse();
         const bytes = new Uint8Array(await response.arrayBuffer());
         const whole = decode([new TextDecoder("utf-8", { fatal: true }).decode(bytes)]);
         assert.ok(last(whole.at(-1)), "the last event");
-        assert.ok(whole.every(({ data }) => data.length > 0), "a comment is no event");
+        assert.ok(
+          whole.every(({ data }) => data.length > 0),
+          "a comment is not an event",
+        );
         assert.ok(said(whole).trimEnd().endsWith(TEXT.trimEnd()), said(whole));
-        for (let split = 0; split < SPLITS; split += 1) assert.deepEqual(decode(pieces(bytes)), whole);
+        for (let split = 0; split < SPLITS; split += 1)
+          assert.deepEqual(decode(pieces(bytes)), whole);
         assert.deepEqual(decode(pieces(bytes, 1)), whole, "byte by byte");
       });
     }

@@ -1,19 +1,29 @@
-// What a request becomes at the gateway: agent, session, prompt, attachments, and the frames themselves.
+// Tests the frames that the gateway receives for a request: agent, session, prompt, attachments.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { newKey, post, says, startFront } from "./support/front.mjs";
+import { newKey, post, says, startFront, unframed } from "./support/front.mjs";
 
-const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+const PNG =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 for (const protocol of [4, 3]) {
   describe(`turns, protocol ${protocol}`, () => {
     let front;
     const toolless = newKey("toolless", "main", "--tools", "refuse");
-    before(async () => (front = await startFront({ protocol, simArgs: ["--default-agent", "main"], entries: [toolless.entry] })));
+    before(
+      async () =>
+        (front = await startFront({
+          protocol,
+          simArgs: ["--default-agent", "main"],
+          entries: [toolless.entry],
+        })),
+    );
     after(() => front.stop());
 
-    /** What the agent was given for a request, as the simulated gateway received it. */
+    /**
+     * Returns the parameters of the agent for a request, as the simulated gateway received them.
+     */
     async function received(key, body, headers) {
       const response = await post(front.worker, key, body, { headers });
       assert.equal(response.status, 200, await response.clone().text());
@@ -21,7 +31,7 @@ for (const protocol of [4, 3]) {
     }
     const echo = says("[[fake echo=1]]");
 
-    test("the frames hold what the protocols' closed schemas take, and nothing of the client's choosing beyond that", async () => {
+    test("the frames have only fields of the protocols' closed schemas, and nothing else that the client chose", async () => {
       await front.sim.reset();
       await received(front.phone, { ...echo, deliver: true, cwd: "/", internal: 1, provider: "x" });
       const { frames, upgrades } = await front.sim.journal();
@@ -30,12 +40,33 @@ for (const protocol of [4, 3]) {
         protocol === 4 ? ["connect", "sessions.messages.subscribe", "agent"] : ["connect", "agent"],
       );
       const connect = frames[0].params;
-      assert.deepEqual([connect.minProtocol, connect.maxProtocol, connect.role], [3, 4, "operator"]);
+      assert.deepEqual(
+        [connect.minProtocol, connect.maxProtocol, connect.role],
+        [3, 4, "operator"],
+      );
       assert.deepEqual(connect.scopes, ["operator.read", "operator.write"]);
-      assert.deepEqual([connect.client.id, connect.client.mode, connect.client.platform], ["gateway-client", "backend", "cloudflare-workers"]);
-      assert.deepEqual(Object.keys(connect.device).sort(), ["id", "nonce", "publicKey", "signature", "signedAt"]);
+      assert.deepEqual(
+        [connect.client.id, connect.client.mode, connect.client.platform],
+        ["gateway-client", "backend", "cloudflare-workers"],
+      );
+      assert.deepEqual(Object.keys(connect.device).sort(), [
+        "id",
+        "nonce",
+        "publicKey",
+        "signature",
+        "signedAt",
+      ]);
+      assert.equal(connect.client.displayName, `clawfront-${connect.device.id.slice(0, 8)}`);
       const agent = frames.at(-1).params;
-      assert.deepEqual(Object.keys(agent).sort(), ["agentId", "idempotencyKey", "message", "sessionKey"]);
+      // On protocol 4 the agent's `message` tool works with a channel only.
+      assert.deepEqual(Object.keys(agent).sort(), [
+        "agentId",
+        ...(protocol === 4 ? ["channel"] : []),
+        "idempotencyKey",
+        "message",
+        "sessionKey",
+      ]);
+      assert.equal(agent.channel, protocol === 4 ? "webchat" : undefined);
       assert.match(agent.idempotencyKey, /^[0-9a-f]{32}$/);
       assert.ok(!("origin" in upgrades[0].headers));
     });
@@ -46,18 +77,33 @@ for (const protocol of [4, 3]) {
       await received(front.phone, echo, { traceparent });
       await received(front.phone, echo, { traceparent: `${traceparent}-x` });
       const agents = (await front.sim.journal()).frames.filter(({ method }) => method === "agent");
-      assert.deepEqual(agents.map((frame) => frame.traceparent), [protocol === 4 ? traceparent : undefined, undefined]);
+      assert.deepEqual(
+        agents.map((frame) => frame.traceparent),
+        [protocol === 4 ? traceparent : undefined, undefined],
+      );
     });
 
-    test("the form of an answer is told to the agent, and tools are not", async () => {
+    test("the agent receives the form of the answer, and no tools", async () => {
       const schema = { type: "object", properties: { city: { type: "string" } } };
       const format = { type: "json_schema", json_schema: { name: "place", strict: true, schema } };
-      const told = await received(front.phone, { ...echo, response_format: format, tools: [{ type: "function", function: { name: "secret_tool" } }] });
-      assert.match(told.extraSystemPrompt, /^Answer with one JSON value/);
-      assert.ok(told.extraSystemPrompt.endsWith(JSON.stringify(schema)));
+      const told = await received(front.phone, {
+        ...echo,
+        response_format: format,
+        tools: [{ type: "function", function: { name: "secret_tool" } }],
+      });
+      assert.match(unframed(told.extraSystemPrompt), /^Answer with one JSON value/);
+      assert.ok(unframed(told.extraSystemPrompt).endsWith(JSON.stringify(schema)));
       assert.ok(!JSON.stringify(told).includes("secret_tool"));
-      const response = await post(front.worker, front.phone, { ...echo, response_format: format, tools: [{}], tool_choice: "auto" });
-      assert.equal(response.headers.get("x-clawfront-ignored"), "response_format.json_schema.strict, tool_choice, tools");
+      const response = await post(front.worker, front.phone, {
+        ...echo,
+        response_format: format,
+        tools: [{}],
+        tool_choice: "auto",
+      });
+      assert.equal(
+        response.headers.get("x-clawfront-ignored"),
+        "response_format.json_schema.strict, tool_choice, tools",
+      );
       for (const [key, fields, param] of [
         [front.phone, { tool_choice: "required", tools: [{}] }, "tool_choice"],
         [front.phone, { response_format: { type: "grammar" } }, "response_format"],
@@ -70,7 +116,9 @@ for (const protocol of [4, 3]) {
     });
 
     test("model and header choose the agent, the header first", async () => {
-      const agent = async (key, model, header) => (await received(key, { ...echo, model }, header && { "x-openclaw-agent-id": header })).agentId;
+      const agent = async (key, model, header) =>
+        (await received(key, { ...echo, model }, header && { "x-openclaw-agent-id": header }))
+          .agentId;
       assert.equal(await agent(front.phone, "openclaw"), "main");
       assert.equal(await agent(front.phone, "openclaw/default"), "main");
       assert.equal(await agent(front.phone, "openclaw:beta"), "beta");
@@ -99,27 +147,42 @@ for (const protocol of [4, 3]) {
 
     test("sessions: fresh, of the user, named, and raw where the key allows it", async () => {
       const session = async (key, body = {}, header) =>
-        (await received(key, { ...echo, ...body }, header && { "x-openclaw-session-key": header })).sessionKey;
+        (await received(key, { ...echo, ...body }, header && { "x-openclaw-session-key": header }))
+          .sessionKey;
       const fresh = [await session(front.phone), await session(front.phone)];
       for (const key of fresh) assert.match(key, /^agent:main:edge:phone:run:[0-9a-f]{32}$/);
       assert.notEqual(fresh[0], fresh[1]);
-      assert.equal(await session(front.phone, { user: "alice" }), "agent:main:edge:phone:user:=alice");
-      assert.equal(await session(front.phone, { user: "alice" }, "trip"), "agent:main:edge:phone:key:=trip");
-      assert.match(await session(front.phone, {}, "agent:main:main"), /^agent:main:edge:phone:key:~[0-9a-f]{64}$/);
+      assert.equal(
+        await session(front.phone, { user: "alice" }),
+        "agent:main:edge:phone:user:=alice",
+      );
+      assert.equal(
+        await session(front.phone, { user: "alice" }, "trip"),
+        "agent:main:edge:phone:key:=trip",
+      );
+      assert.match(
+        await session(front.phone, {}, "agent:main:main"),
+        /^agent:main:edge:phone:key:~[0-9a-f]{64}$/,
+      );
       assert.equal(await session(front.boss, {}, "agent:beta:Team"), "agent:beta:team");
-      assert.equal(await session(front.boss, { model: "openclaw/main" }, "main"), "agent:main:main");
+      assert.equal(
+        await session(front.boss, { model: "openclaw/main" }, "main"),
+        "agent:main:main",
+      );
       for (const [key, header] of [
         [front.phone, "cron:nightly"],
         [front.boss, "agent:main:subagent:x"],
         [front.boss, "agent:main"],
       ]) {
-        const response = await post(front.worker, key, echo, { headers: { "x-openclaw-session-key": header } });
+        const response = await post(front.worker, key, echo, {
+          headers: { "x-openclaw-session-key": header },
+        });
         assert.equal(response.status, 400);
         assert.equal((await response.json()).error.param, "x-openclaw-session-key");
       }
     });
 
-    test("a new session is told the conversation, a stable one only what is new", async () => {
+    test("a new session receives the conversation, and the gateway is not asked about one without an answer", async () => {
       const messages = [
         { role: "system", content: "be brief" },
         { role: "user", content: "q1" },
@@ -127,19 +190,140 @@ for (const protocol of [4, 3]) {
         { role: "developer", content: [{ type: "text", text: "no jokes" }] },
         { role: "user", content: "q2 [[fake echo=1]]" },
       ];
-      const fresh = await received(front.phone, { messages });
+      const fresh = await received(front.phone, { model: "openclaw", messages });
       assert.equal(
         fresh.message,
         "[Chat messages since your last reply - for context]\nUser: q1\nAssistant: a1\n\n[Current message - respond to this]\nUser: q2 [[fake echo=1]]",
       );
-      assert.equal(fresh.extraSystemPrompt, "be brief\n\nno jokes");
-      const stable = await received(front.phone, { messages, user: "alice" });
-      assert.equal(stable.message, "q2 [[fake echo=1]]");
-      assert.equal(stable.extraSystemPrompt, "be brief\n\nno jokes");
+      assert.equal(unframed(fresh.extraSystemPrompt), "be brief\n\nno jokes");
+      await front.sim.reset();
+      await received(front.phone, { ...echo, user: "alice" });
+      assert.ok(
+        (await front.sim.journal()).frames.every(({ method }) => method !== "sessions.get"),
+      );
+    });
+
+    /**
+     * Sends a second turn after `answer`, and returns the prompt that the agent receives for it.
+     */
+    const secondTurn = async (answer, fields, headers) => {
+      const messages = [
+        { role: "system", content: "be brief" },
+        { role: "user", content: "q1" },
+        { role: "assistant", content: answer },
+        { role: "user", content: "q2 [[fake echo=1]]" },
+      ];
+      const given = await received(
+        front.phone,
+        { model: "openclaw", messages, ...fields },
+        headers,
+      );
+      assert.equal(unframed(given.extraSystemPrompt), "be brief");
+      return given.message;
+    };
+    const onlyNew = "q2 [[fake echo=1]]";
+    const whole = (answer) =>
+      `[Chat messages since your last reply - for context]\nUser: q1\nAssistant: ${answer}\n\n[Current message - respond to this]\nUser: ${onlyNew}`;
+    const firstTurn = async (fields, headers) => {
+      const response = await post(
+        front.worker,
+        front.phone,
+        { ...says("q1 [[fake deltas=2]]"), ...fields },
+        { headers },
+      );
+      return (await response.json()).choices[0].message.content;
+    };
+
+    test("a session that holds the conversation receives only the new messages", async () => {
+      for (const [fields, headers] of [
+        [{ user: "holds" }],
+        [{}, { "x-openclaw-session-key": "holds" }],
+      ]) {
+        const answer = await firstTurn(fields, headers);
+        assert.equal(answer, "w0 w1");
+        assert.equal(await secondTurn(answer, fields, headers), onlyNew);
+      }
+    });
+
+    test("a session that was never used receives the whole conversation", async () => {
+      assert.equal(await secondTurn("w0 w1", { user: "never-seen" }), whole("w0 w1"));
+      assert.equal(
+        await secondTurn("w0 w1", {}, { "x-openclaw-session-key": "never-seen" }),
+        whole("w0 w1"),
+      );
+    });
+
+    test("a conversation that changes its agent is sent to the other one, and back", async () => {
+      const answer = await firstTurn({ user: "changes" });
+      assert.equal(
+        await secondTurn(answer, { user: "changes", model: "openclaw/beta" }),
+        whole(answer),
+      );
+      assert.equal(
+        await secondTurn("an answer of beta", { user: "changes" }),
+        whole("an answer of beta"),
+      );
+    });
+
+    test("two conversations in one session are each sent again when they go on", async () => {
+      await firstTurn({ user: "both" });
+      assert.equal(await secondTurn("another answer", { user: "both" }), whole("another answer"));
+    });
+
+    test("a session that was reset receives the whole conversation", async () => {
+      const answer = await firstTurn({ user: "reset" });
+      await front.sim.resetSession("agent:main:edge:phone:user:=reset");
+      assert.equal(await secondTurn(answer, { user: "reset" }), whole(answer));
+    });
+
+    test("a turn that failed does not hide the answer before it", async () => {
+      const answer = await firstTurn({ user: "fails" });
+      await post(front.worker, front.phone, says("again [[fake error=400]]", { user: "fails" }));
+      assert.equal(await secondTurn(answer, { user: "fails" }), onlyNew);
+    });
+
+    test("a response that is gone on with after its session was reset is refused, not forgotten", async () => {
+      const respond = (body) =>
+        fetch(`${front.worker.url}/v1/responses`, {
+          method: "POST",
+          headers: {
+            authorization: `Bearer ${front.phone.key}`,
+            "content-type": "application/json",
+          },
+          body: JSON.stringify(body),
+        });
+      await front.sim.reset();
+      const first = await (
+        await respond({ model: "openclaw", input: "q1 [[fake deltas=2]]" })
+      ).json();
+      const next = {
+        model: "openclaw",
+        input: "q2 [[fake deltas=2]]",
+        previous_response_id: first.id,
+      };
+      assert.equal((await respond(next)).status, 200);
+      await front.sim.resetSession((await front.sim.journal()).runs[0].sessionKey);
+      const refused = await respond(next);
+      assert.deepEqual(
+        [refused.status, (await refused.json()).error.param],
+        [400, "previous_response_id"],
+      );
+      assert.equal((await front.sim.journal()).runs.length, 2);
+      // The conversation that the client shows continues.
+      const input = [
+        { role: "user", content: "q1" },
+        { role: "assistant", content: "w0 w1" },
+        { role: "user", content: "q2 [[fake echo=1]]" },
+      ];
+      const answer = await (
+        await respond({ model: "openclaw", input, previous_response_id: first.id })
+      ).json();
+      assert.equal(JSON.parse(answer.output[0].content[0].text).message, whole("w0 w1"));
     });
 
     test("images of the last turn are attached", async () => {
       const given = await received(front.phone, {
+        model: "openclaw",
         messages: [
           {
             role: "user",

@@ -31,7 +31,7 @@ async def _answer(number, method, fields):
         else:
             answer = await asyncio.to_thread(method, **fields)
         said = {"number": number, "answer": answer}
-    except Exception as error:  # Whatever a client raises is told.
+    except Exception as error:  # The test receives every error that a client raises.
         status = getattr(error, "status_code", None)
         code = getattr(error, "code", None)
         said = {"number": number, "error": {"name": type(error).__name__, "status": status, "code": code, "message": str(error)}}

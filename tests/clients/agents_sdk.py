@@ -58,7 +58,7 @@ def ask_with(kind):
 
 
 async def two_turns(base_url, key, first, second):
-    """The second turn is told the first one, as its result has it."""
+    """The second turn contains the first one, as its result has it."""
     agent = agent_of(OpenAIResponsesModel, base_url, key, "openclaw", None, None)
     result = await Runner.run(agent, first)
     result = await Runner.run(agent, result.to_input_list() + [{"role": "user", "content": second}])

@@ -1,4 +1,5 @@
-// The page that the browser opens. It asks its own server what to do, does it with the SDK across origins, and tells what came of it.
+// Runs in the page that the browser opens. It gets its tasks from its own server, does them with
+// the SDK across origins, and reports the results.
 
 import { openaiAdapter } from "./openai-adapter.mjs";
 
@@ -7,12 +8,12 @@ const options = { dangerouslyAllowBrowser: true, maxRetries: 0 };
 const methods = {
   models: ({ baseURL, key }) => openaiAdapter({ baseURL, key, options }).models(),
   ask: ({ baseURL, key, fields }) => openaiAdapter({ baseURL, key, options }).ask(fields),
-  /** What the page may read of a response's head. */
+  /** The headers of a response that the page may read. */
   headers: async ({ url, key }) => {
     const response = await fetch(url, { headers: { authorization: `Bearer ${key}` } });
     return [...response.headers.keys()].sort();
   },
-  /** What a module writes into the page. */
+  /** The text that a module writes into the page. */
   show: async ({ url }) => {
     document.body.textContent = "";
     await import(url);
@@ -28,7 +29,11 @@ async function work() {
     const { number, method, fields } = await response.json();
     methods[method](fields).then(
       (answer) => tell({ number, answer }),
-      (error) => tell({ number, error: { name: error.constructor.name, status: error.status, message: error.message } }),
+      (error) =>
+        tell({
+          number,
+          error: { name: error.constructor.name, status: error.status, message: error.message },
+        }),
     );
   }
 }

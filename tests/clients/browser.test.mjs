@@ -1,5 +1,5 @@
-// A page in a headless Chromium that calls the API with openai-node across origins: preflights, and what a page may read, are the browser's own
-// and not ours to get right by agreement.
+// Tests a page in a headless Chromium that calls the API with openai-node across origins: the
+// browser itself decides on preflights and on what a page may read.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -31,16 +31,27 @@ describe("a page in Chromium", () => {
   });
 
   test("may read the headers that programs read", async () => {
-    const headers = await allowed.call("headers", { url: `${front.baseURL}/models`, key: front.page.key });
-    for (const name of ["x-request-id", "x-clawfront-models"]) assert.ok(headers.includes(name), headers.join());
+    const headers = await allowed.call("headers", {
+      url: `${front.baseURL}/models`,
+      key: front.page.key,
+    });
+    for (const name of ["x-request-id", "x-clawfront-models"])
+      assert.ok(headers.includes(name), headers.join());
   });
 
   test("of another origin gets nothing, and nothing is run for it", async () => {
     const content = "hi [[fake deltas=1]]";
-    assert.equal((await allowed.adapter({ baseURL: front.baseURL, key: front.page.key }).ask({ content })).text, "w0");
+    assert.equal(
+      (await allowed.adapter({ baseURL: front.baseURL, key: front.page.key }).ask({ content }))
+        .text,
+      "w0",
+    );
     await front.sim.reset();
     for (const { key } of [front.page, front.phone]) {
-      await assert.rejects(stranger.adapter({ baseURL: front.baseURL, key }).ask({ content }), (error) => error.kind === "APIConnectionError" && /Connection error/.test(error.message));
+      await assert.rejects(
+        stranger.adapter({ baseURL: front.baseURL, key }).ask({ content }),
+        (error) => error.kind === "APIConnectionError" && /Connection error/.test(error.message),
+      );
     }
     assert.equal((await front.sim.journal()).runs.length, 0);
   });

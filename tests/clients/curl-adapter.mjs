@@ -6,13 +6,37 @@ import { contentOf, usageOf } from "./openai-adapter.mjs";
 
 export const curlAdapter = ({ baseURL, key }) => ({
   models: async () => JSON.parse(await curl(key, [`${baseURL}/models`])).data.map(({ id }) => id),
-  ask: async ({ content, stream = false, model = "openclaw", image, user, session, leaveAfter }) => {
-    const body = { model, stream, messages: [{ role: "user", content: contentOf(content, image) }], ...(stream && { stream_options: { include_usage: true } }), ...(user && { user }) };
-    const args = [`${baseURL}/chat/completions`, "--header", "content-type: application/json", "--data", JSON.stringify(body)];
+  ask: async ({
+    content,
+    stream = false,
+    model = "openclaw",
+    image,
+    user,
+    session,
+    leaveAfter,
+  }) => {
+    const body = {
+      model,
+      stream,
+      messages: [{ role: "user", content: contentOf(content, image) }],
+      ...(stream && { stream_options: { include_usage: true } }),
+      ...(user && { user }),
+    };
+    const args = [
+      `${baseURL}/chat/completions`,
+      "--header",
+      "content-type: application/json",
+      "--data",
+      JSON.stringify(body),
+    ];
     if (session) args.push("--header", `x-openclaw-session-key: ${session}`);
     if (!stream) {
       const { choices, usage } = JSON.parse(await curl(key, args));
-      return { text: choices[0].message.content, finish: choices[0].finish_reason, usage: usageOf(usage) };
+      return {
+        text: choices[0].message.content,
+        finish: choices[0].finish_reason,
+        usage: usageOf(usage),
+      };
     }
     return streamed(key, args, leaveAfter);
   },
@@ -20,7 +44,7 @@ export const curlAdapter = ({ baseURL, key }) => ({
 
 const WITH_STATUS = ["--silent", "--show-error", "--no-buffer", "--write-out", "\n%{http_code}\n"];
 
-/** Runs curl to its end; an answer with an error's status is thrown as what its body says. */
+/** Runs curl to its end. On an error status it throws the error that the body has. */
 async function curl(key, args) {
   let body = "";
   const status = await lines(key, args, (line) => (body += line));
@@ -29,7 +53,7 @@ async function curl(key, args) {
   return body;
 }
 
-/** What a shell script does with a stream: it reads lines as they come, and an interrupt ends curl. */
+/** Reads a stream as a shell script does: line by line as it arrives; an interrupt ends curl. */
 async function streamed(key, args, leaveAfter) {
   const answer = { text: "", finish: null, usage: null };
   let failure;
@@ -49,9 +73,16 @@ async function streamed(key, args, leaveAfter) {
   return answer;
 }
 
-/** Calls `line` for each line of the body, and returns the status. Lines end with a line feed: Node's own reader of lines knows further ends. */
+/**
+ * Calls `line` for each line of the body, and returns the status. Lines end with a line feed:
+ * Node's own reader of lines knows further ends.
+ */
 async function lines(key, args, line) {
-  const child = start("curl", [...WITH_STATUS, "--header", `authorization: Bearer ${key}`, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = start(
+    "curl",
+    [...WITH_STATUS, "--header", `authorization: Bearer ${key}`, ...args],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
   let rest = "";
   let last;
   for await (const text of child.stdout.setEncoding("utf8")) {

@@ -5,7 +5,15 @@ import { ChatOpenAI } from "@langchain/openai";
 import { contentOf } from "./openai-adapter.mjs";
 
 export const langchainAdapter = ({ baseURL, key }) => ({
-  ask: async ({ content, stream = false, model = "openclaw", image, user, session, leaveAfter }) => {
+  ask: async ({
+    content,
+    stream = false,
+    model = "openclaw",
+    image,
+    user,
+    session,
+    leaveAfter,
+  }) => {
     const chat = new ChatOpenAI({
       model,
       apiKey: key,
@@ -27,5 +35,9 @@ export const langchainAdapter = ({ baseURL, key }) => ({
 const answerOf = ({ text, response_metadata: { finish_reason }, usage_metadata: usage }) => ({
   text,
   finish: finish_reason,
-  usage: usage && { input: usage.input_tokens, output: usage.output_tokens, cached: usage.input_token_details.cache_read },
+  usage: usage && {
+    input: usage.input_tokens,
+    output: usage.output_tokens,
+    cached: usage.input_token_details.cache_read,
+  },
 });

@@ -1,4 +1,4 @@
-// openai-node.
+// Tests that openai-node works as a client.
 
 import { contract } from "../support/clients.mjs";
 import { openaiAdapter } from "./openai-adapter.mjs";

@@ -1,4 +1,4 @@
-"""openai-python's `OpenAI`."""
+"""Adapts the client `OpenAI` of openai-python."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""openai-python's `AsyncOpenAI`."""
+"""Adapts the client `AsyncOpenAI` of openai-python."""
 
 from functools import cache
 

@@ -7,12 +7,12 @@ from openai import OpenAI
 
 
 @cache
-def client_of(base_url, key):
-    return OpenAI(base_url=base_url, api_key=key, max_retries=0)
+def client_of(base_url, key, **options):
+    return OpenAI(base_url=base_url, api_key=key, **options)
 
 
 def models(base_url, key):
-    return [model.id for model in client_of(base_url, key).models.list()]
+    return [model.id for model in client_of(base_url, key, max_retries=0).models.list()]
 
 
 def finish_of(response):
@@ -22,8 +22,11 @@ def finish_of(response):
     return "stop" if response.status == "completed" else response.status
 
 
-def ask(base_url, key, content, model="openclaw", stream=False, image=None, user=None, session=None, leave_after=None):
-    client = client_of(base_url, key)
+def ask(
+    base_url, key, content, model="openclaw", stream=False, image=None, user=None, session=None, leave_after=None, options=None
+):
+    # Without options of its own the client tries once, so that tests see each answer.
+    client = client_of(base_url, key, **({"max_retries": 0} if options is None else options))
     request = {"model": model, "input": response_input_of(content, image), **conversation(user, session)}
     if not stream:
         response = client.responses.create(**request)

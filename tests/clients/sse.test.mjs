@@ -1,11 +1,12 @@
-// The Worker's streams through parsers that others wrote, in pieces as networks cut them: at every byte, within a line, within a character.
+// The Worker's streams through parsers that others wrote, in pieces as networks cut them: at every
+// byte, within a line, within a character.
 
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { createParser } from "eventsource-parser";
-import { post, says } from "../support/front.mjs";
 import { pythonAdapter, spoken, startClientFront, words } from "../support/clients.mjs";
+import { post, says } from "../support/front.mjs";
 
 /** Ways in which each stream is cut, by each parser. */
 const TIMES = 200;
@@ -28,11 +29,15 @@ describe("server-sent events", () => {
 
   for (const [name, [content, text]] of Object.entries(STREAMS)) {
     test(`${name}, however it is cut`, async () => {
-      const response = await post(front.worker, front.phone, says(content, { stream: true, stream_options: { include_usage: true } }));
+      const response = await post(
+        front.worker,
+        front.phone,
+        says(content, { stream: true, stream_options: { include_usage: true } }),
+      );
       const bytes = Buffer.from(await response.arrayBuffer());
-      // What a silent stream holds as well, between any two of its events.
+      // The comments that a silent stream also has, between any two of its events.
       const beating = Buffer.from(bytes.toString("utf8").replaceAll("\n\n", "\n\n: ping\n"));
-      // Told where a test fails, so that it can be repeated.
+      // Shown where a test fails, so that it can be repeated.
       const seed = randomInt(2 ** 31);
       for (const stream of [bytes, beating]) {
         const expected = stream
@@ -43,13 +48,18 @@ describe("server-sent events", () => {
         assert.equal(expected.at(-1), "[DONE]");
         assert.equal(textOf(expected), text);
 
-        const [heard, ...others] = await python.call("decode", { stream: stream.toString("base64"), seed, times: TIMES });
+        const [heard, ...others] = await python.call("decode", {
+          stream: stream.toString("base64"),
+          seed,
+          times: TIMES,
+        });
         assert.deepEqual(others, [], `seed ${seed}`);
         assert.deepEqual(
           heard,
           expected.map((data) => ["message", data, "", null]),
         );
-        for (let time = 0; time < TIMES; time++) assert.deepEqual(parsed(stream, seed + time), expected, `seed ${seed + time}`);
+        for (let time = 0; time < TIMES; time++)
+          assert.deepEqual(parsed(stream, seed + time), expected, `seed ${seed + time}`);
       }
     });
   }
@@ -64,7 +74,10 @@ const textOf = (events) =>
 /** The events' data, by eventsource-parser. */
 function parsed(bytes, seed) {
   const events = [];
-  const parser = createParser({ onEvent: ({ data }) => events.push(data), onError: (error) => assert.fail(error) });
+  const parser = createParser({
+    onEvent: ({ data }) => events.push(data),
+    onError: (error) => assert.fail(error),
+  });
   const decoder = new TextDecoder();
   const random = generator(seed);
   for (let at = 0; at < bytes.length; ) {

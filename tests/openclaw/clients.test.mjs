@@ -1,4 +1,5 @@
-// The clients of tests/clients in front of a real OpenClaw gateway; only the model behind it is scripted.
+// The clients of tests/clients in front of a real OpenClaw gateway; only the model behind it is
+// scripted.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -16,7 +17,7 @@ describe(`clients, OpenClaw ${version}`, () => {
   const phone = newKey("phone", "main,beta", "--default", "main");
   const inPage = newKey("page", "main,beta", "--default", "main");
   const operator = newKey("operator", "main", "--scopes", "status");
-  /** What the model was told, call by call. */
+  /** The messages that the model received, call by call. */
   const told = [];
   const clients = {
     "openai-node": openaiAdapter,
@@ -35,7 +36,10 @@ describe(`clients, OpenClaw ${version}`, () => {
     page = await servePage();
     clients["openai-node in Chromium"] = page.adapter;
     [front] = await Promise.all([
-      startOpenClawFront({ entries: [phone.entry, operator.entry, `${inPage.entry} origins=${page.origin}`], onCall: (messages) => told.push(JSON.stringify(messages)) }),
+      startOpenClawFront({
+        entries: [phone.entry, operator.entry, `${inPage.entry} origins=${page.origin}`],
+        onCall: (messages) => told.push(JSON.stringify(messages)),
+      }),
       page.open(),
     ]);
   });
@@ -44,12 +48,14 @@ describe(`clients, OpenClaw ${version}`, () => {
     await front?.stop();
   });
 
-  test("the Worker is ready, and tells its operator of what", async () => {
+  test("the Worker is ready, and reports the gateway to its operator", async () => {
     const ready = async (key) => {
-      const response = await fetch(`${front.worker.url}/readyz`, { headers: key && { authorization: `Bearer ${key}` } });
+      const response = await fetch(`${front.worker.url}/readyz`, {
+        headers: key && { authorization: `Bearer ${key}` },
+      });
       return [response.status, await response.json()];
     };
-    // Without a key of the gateway's operator nobody makes the Worker look.
+    // Without a key of the gateway's operator the Worker does not look.
     const [status, { agents, ...rest }] = await ready(operator.key);
     assert.equal(status, 200);
     assert.equal(rest.status, "ready");
@@ -64,7 +70,10 @@ describe(`clients, OpenClaw ${version}`, () => {
 
       await t.test("answers, streamed and whole, with usage", async () => {
         for (const stream of [true, false]) {
-          const { text, finish, usage } = await client.ask({ content: "hi [[fake deltas=8 delay=10]]", stream });
+          const { text, finish, usage } = await client.ask({
+            content: "hi [[fake deltas=8 delay=10]]",
+            stream,
+          });
           assert.deepEqual([text, finish, usage.output, usage.cached], [words(8), "stop", 8, 100]);
           const said = "Grüße, 世界! 👩‍🚀\n\n```js\nlet a;\n```\nend.";
           assert.equal((await client.ask({ content: spoken(said), stream })).text, said);
@@ -73,14 +82,24 @@ describe(`clients, OpenClaw ${version}`, () => {
 
       await t.test("an image reaches the model", async () => {
         const before = told.length;
-        const { text } = await client.ask({ content: "what is this? [[fake echo=1]]", image: PIXEL });
+        const { text } = await client.ask({
+          content: "what is this? [[fake echo=1]]",
+          image: PIXEL,
+        });
         assert.equal(JSON.parse(text.slice("ECHO ".length)).images, 1);
         assert.ok(told.length > before);
       });
 
       await t.test("errors are in words", async () => {
-        await assert.rejects(client.ask({ content: "hi", model: "nobody", stream: true }), (error) => error.status === 404 && /model/.test(error.message));
-        for (const stream of [true, false]) await assert.rejects(client.ask({ content: "hi [[fake streamerror=2]]", stream }), /run failed|model provider/);
+        await assert.rejects(
+          client.ask({ content: "hi", model: "nobody", stream: true }),
+          (error) => error.status === 404 && /model/.test(error.message),
+        );
+        for (const stream of [true, false])
+          await assert.rejects(
+            client.ask({ content: "hi [[fake streamerror=2]]", stream }),
+            /run failed|model provider/,
+          );
       });
 
       await t.test("a session remembers", async () => {
@@ -91,13 +110,24 @@ describe(`clients, OpenClaw ${version}`, () => {
         assert.ok(told.slice(before).join("\n").includes(`zebra-${session}`));
       });
 
-      await t.test(protocol === 4 ? "leaving stops the model" : "leaving ends the stream", async () => {
-        const calls = front.provider.requests.length;
-        const { text } = await client.ask({ content: "hi [[fake deltas=300 delay=40]]", stream: true, leaveAfter: 20 });
-        assert.ok(words(300).startsWith(text) && text.length >= 20, text);
-        // On protocol 3 nothing that a Worker may do stops a run.
-        if (protocol === 4) await until("the model's caller has left", () => front.provider.requests[calls].aborted);
-      });
+      await t.test(
+        protocol === 4 ? "leaving stops the model" : "leaving ends the stream",
+        async () => {
+          const calls = front.provider.requests.length;
+          const { text } = await client.ask({
+            content: "hi [[fake deltas=300 delay=40]]",
+            stream: true,
+            leaveAfter: 20,
+          });
+          assert.ok(words(300).startsWith(text) && text.length >= 20, text);
+          // On protocol 3 nothing that a Worker may do stops a run.
+          if (protocol === 4)
+            await until(
+              "the model's caller has left",
+              () => front.provider.requests[calls].aborted,
+            );
+        },
+      );
     });
   }
 });

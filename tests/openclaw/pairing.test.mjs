@@ -1,13 +1,15 @@
-// The life of a device at a real gateway, with the gateway's own command: unpaired, approved, rotated, revoked, paired again.
+// The life of a device at a real gateway, with the gateway's own command: unpaired, approved,
+// rotated, revoked, paired again.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { CLI } from "../../scripts/paths.mjs";
 import { collect } from "../../scripts/processes.mjs";
-import { lines, post, says, until } from "../support/front.mjs";
+import { lines, pairDevice, post, says, until } from "../support/front.mjs";
 import { protocol, startOpenClawTunnel, version } from "../support/openclaw.mjs";
 import { startWorker } from "../support/worker.mjs";
 
@@ -24,33 +26,62 @@ describe(`a device's life at OpenClaw ${version}`, () => {
 
   /** Runs `clawfront` with the gateway's shared token at hand, or without. */
   function clawfront(args, env = {}) {
-    const child = spawn(CLI, args, { cwd, env: { PATH: process.env.PATH, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(CLI, args, {
+      cwd,
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     const [stdout, said] = [[], []];
     collect(child.stdout, (line) => stdout.push(line));
     collect(child.stderr, (line) => said.push(line));
-    const ended = new Promise((resolve) => child.on("close", (code) => resolve({ code, stdout: stdout.join("\n"), stderr: said.join("\n") })));
+    const ended = new Promise((resolve) =>
+      child.on("close", (code) =>
+        resolve({ code, stdout: stdout.join("\n"), stderr: said.join("\n") }),
+      ),
+    );
     return { said, ended };
   }
-  const setup = () => clawfront(["setup", "--gateway", front.tunnel.url, "--key", "phone", "--agents", "main"], { GATEWAY_TOKEN: front.token });
+  const setup = () =>
+    clawfront(["setup", "--gateway", front.tunnel.url, "--key", "phone", "--agents", "main"], {
+      GATEWAY_TOKEN: front.token,
+    });
   const vars = () =>
-    Object.fromEntries([...readFileSync(join(cwd, ".dev.vars"), "utf8").matchAll(/^([A-Z_]+)='(.*)'$/gm)].map(([, name, value]) => [name, value]));
+    Object.fromEntries(
+      [...readFileSync(join(cwd, ".dev.vars"), "utf8").matchAll(/^([A-Z_]+)='(.*)'$/gm)].map(
+        ([, name, value]) => [name, value],
+      ),
+    );
 
   /** The checks of `clawfront doctor`, and its exit code. */
   async function doctor() {
     const { code, stdout, stderr } = await clawfront(["doctor", "--json"]).ended;
     assert.ok(stdout, stderr);
-    for (const secret of [front.token, vars().DEVICE_KEY, vars().DEVICE_TOKEN].filter(Boolean)) assert.ok(!stdout.includes(secret));
-    return { code, checks: Object.fromEntries(JSON.parse(stdout).checks.map((check) => [check.name, check])) };
+    for (const secret of [front.token, vars().DEVICE_KEY, vars().DEVICE_TOKEN].filter(Boolean))
+      assert.ok(!stdout.includes(secret));
+    return {
+      code,
+      checks: Object.fromEntries(JSON.parse(stdout).checks.map((check) => [check.name, check])),
+    };
   }
 
-  /** What the gateway's own command says of devices, which must succeed. */
+  /** Returns the output of the gateway's own command about devices, which must succeed. */
   async function openclaw(...args) {
-    const { code, stdout, stderr } = await front.gateway.cli(["devices", ...args, "--token", front.token, "--url", front.gateway.url]);
+    const { code, stdout, stderr } = await front.gateway.cli([
+      "devices",
+      ...args,
+      "--token",
+      front.token,
+      "--url",
+      front.gateway.url,
+    ]);
     assert.equal(code, 0, `devices ${args.join(" ")}: ${stdout}${stderr}`);
     return stdout;
   }
 
-  /** Sets up, approving what the operator is asked to approve; `asked` says whether that was so. */
+  /**
+   * Runs setup and approves what the operator is asked to approve; `asked` is whether the
+   * operator was asked.
+   */
   async function setUpAndApprove() {
     const running = setup();
     let result;
@@ -61,7 +92,7 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     return { asked: Boolean(request()), ...(await running.ended) };
   }
 
-  /** The answer's status, and what the Worker's log says is wrong. */
+  /** Returns the response's status, and the cause in the Worker's log. */
   async function asks() {
     const worker = await startWorker({ vars: vars() });
     try {
@@ -94,7 +125,10 @@ describe(`a device's life at OpenClaw ${version}`, () => {
   test("rotated: doctor and setup say so, and setup gets the new token", async () => {
     await openclaw("rotate", "--device", deviceId, "--role", "operator");
     const { code, checks } = await doctor();
-    assert.deepEqual([code, checks.pairing.state, checks.pairing.code], [1, "problem", "device_token_mismatch"]);
+    assert.deepEqual(
+      [code, checks.pairing.state, checks.pairing.code],
+      [1, "problem", "device_token_mismatch"],
+    );
     assert.deepEqual(await asks(), [502, "device_token_mismatch"]);
     const again = await setup().ended;
     assert.equal(again.code, 0, again.stderr + again.stdout);
@@ -117,12 +151,68 @@ describe(`a device's life at OpenClaw ${version}`, () => {
 
   test("another device's key: the token is not its", async () => {
     const kept = readFileSync(join(cwd, ".dev.vars"), "utf8");
-    const other = JSON.parse((await clawfront(["device", "new", "--json"]).ended).stdout).device_key;
+    const other = JSON.parse(
+      (await clawfront(["device", "new", "--json"]).ended).stdout,
+    ).device_key;
     writeFileSync(join(cwd, ".dev.vars"), kept.replace(vars().DEVICE_KEY, other));
     const { code, checks } = await doctor();
     writeFileSync(join(cwd, ".dev.vars"), kept);
     assert.equal(checks.pairing.state, "problem");
-    assert.ok(["device_token_mismatch", "device_unpaired"].includes(checks.pairing.code), checks.pairing.code);
+    assert.ok(
+      ["device_token_mismatch", "device_unpaired"].includes(checks.pairing.code),
+      checks.pairing.code,
+    );
     assert.ok([1, 3].includes(code));
   });
+
+  /** Devices of Workers, as the gateway's own command lists them. */
+  const named = async () =>
+    Object.fromEntries(
+      JSON.parse(await openclaw("list", "--json"))
+        .paired.filter(({ platform }) => platform === "cloudflare-workers")
+        .map((device) => [device.deviceId, device.displayName]),
+    );
+
+  // 2026.3 takes no client as local if the gateway has trusted proxies, and it has none here;
+  // 2026.9 pairs without asking.
+  test("a second device that is paired on the gateway's host leaves the first one alone", async () => {
+    const kept = readFileSync(join(cwd, ".dev.vars"), "utf8");
+    const use = (device) =>
+      writeFileSync(
+        join(cwd, ".dev.vars"),
+        kept
+          .replace(vars().DEVICE_KEY, device.device_key)
+          .replace(vars().DEVICE_TOKEN, device.device_token),
+      );
+    try {
+      const first = pairDevice(front.gateway.url, front.token);
+      use(first);
+      assert.deepEqual(await asks(), [200, undefined]);
+      if (protocol === 4) agePairings(front.gateway.stateDir);
+      const second = pairDevice(front.gateway.url, front.token);
+      const names = await named();
+      for (const { device_id } of [first, second])
+        assert.equal(names[device_id], `clawfront-${device_id.slice(0, 8)}`);
+      assert.equal((await doctor()).checks.pairing.state, "ok");
+      assert.deepEqual(await asks(), [200, undefined]);
+    } finally {
+      writeFileSync(join(cwd, ".dev.vars"), kept);
+    }
+  });
 });
+
+/**
+ * A gateway keeps devices that it approved less than a minute ago. Source: openclaw 2026.9.6,
+ * PRUNE_RECENT_APPROVAL_GRACE_MS, read.
+ */
+const SPARED_MS = 60_000;
+
+/** Lets every pairing be older than that, in the gateway's own state. */
+function agePairings(stateDir) {
+  const database = new DatabaseSync(join(stateDir, "state/openclaw.sqlite"), { timeout: 10_000 });
+  const { changes } = database
+    .prepare("UPDATE device_pairing_paired SET approved_at_ms = approved_at_ms - ?")
+    .run(2 * SPARED_MS);
+  database.close();
+  assert.ok(changes > 0, "there are pairings");
+}

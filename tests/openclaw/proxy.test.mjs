@@ -13,15 +13,36 @@ import { startWorker } from "../support/worker.mjs";
 
 const phone = newKey("phone", "main,beta", "--default", "main");
 
-/** A gateway behind nginx, a device that is paired with it, and what doctor says of a way to it. */
+/**
+ * Starts a gateway behind nginx with a paired device, and returns doctor's report about a way to
+ * it.
+ */
 async function startProxied(options) {
   const started = await startOpenClawTunnel(options);
   const dir = join(started.dir, "proxy");
   mkdirSync(dir);
   const tls = { key: join(dir, "key.pem"), cert: join(dir, "cert.pem") };
-  const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"];
-  const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-  execFileSync("openssl", ["req", ...kind, ...names, "-keyout", tls.key, "-out", tls.cert], { stdio: "ignore" });
+  const names = [
+    "-subj",
+    "/CN=localhost",
+    "-addext",
+    "subjectAltName=DNS:localhost",
+    "-addext",
+    "basicConstraints=critical,CA:FALSE",
+  ];
+  const kind = [
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-days",
+    "2",
+  ];
+  execFileSync("openssl", ["req", ...kind, ...names, "-keyout", tls.key, "-out", tls.cert], {
+    stdio: "ignore",
+  });
   const nginx = await startNginx({ port: started.gateway.port, dir, tls });
   const { device_key, device_token } = pairDevice(started.gateway.url, started.token);
   const device = { DEVICE_KEY: device_key, DEVICE_TOKEN: device_token };
@@ -33,14 +54,32 @@ async function startProxied(options) {
     async doctor(url, credential, args = []) {
       const file = join(dir, "edge.vars");
       const vars = { GATEWAY_URL: url, CLIENT_KEYS: phone.entry, ...credential };
-      writeFileSync(file, Object.entries(vars).map(([name, value]) => `${name}='${value}'\n`).join(""));
-      const output = await new Promise((resolve) => execFile(CLI, ["doctor", "--json", "--file", file, "--ca", tls.cert, ...args], (_, stdout) => resolve(stdout)));
-      for (const secret of [started.token, device_key, device_token]) assert.ok(!output.includes(secret));
+      writeFileSync(
+        file,
+        Object.entries(vars)
+          .map(([name, value]) => `${name}='${value}'\n`)
+          .join(""),
+      );
+      const output = await new Promise((resolve) =>
+        execFile(
+          CLI,
+          ["doctor", "--json", "--file", file, "--ca", tls.cert, ...args],
+          (_, stdout) => resolve(stdout),
+        ),
+      );
+      for (const secret of [started.token, device_key, device_token])
+        assert.ok(!output.includes(secret));
       return Object.fromEntries(JSON.parse(output).checks.map((check) => [check.name, check]));
     },
-    /** What a client gets of a Worker that goes this way, and what the Worker's log says is wrong. */
+    /**
+     * Returns a client's response from a Worker that goes this way, and the cause in the Worker's
+     * log.
+     */
     async asks(url, credential) {
-      const worker = await startWorker({ vars: { GATEWAY_URL: url, CLIENT_KEYS: phone.entry, ...credential }, authorities: [readFileSync(tls.cert, "utf8")] });
+      const worker = await startWorker({
+        vars: { GATEWAY_URL: url, CLIENT_KEYS: phone.entry, ...credential },
+        authorities: [readFileSync(tls.cert, "utf8")],
+      });
       try {
         const { status } = await post(worker, phone, says("hi [[fake deltas=1]]"));
         const line = await until("the line is there", () => lines(worker)[0]);
@@ -63,7 +102,11 @@ describe(`OpenClaw ${version} behind nginx that it trusts`, () => {
 
   test("a device with its own token runs an agent", async () => {
     const checks = await front.doctor(front.nginx.good, front.device, ["--run"]);
-    assert.deepEqual([checks.tls.state, checks.pairing.state, checks.scopes.state, checks.run.state], ["ok", "ok", "ok", "ok"], JSON.stringify(checks.run));
+    assert.deepEqual(
+      [checks.tls.state, checks.pairing.state, checks.scopes.state, checks.run.state],
+      ["ok", "ok", "ok", "ok"],
+      JSON.stringify(checks.run),
+    );
     assert.deepEqual(await front.asks(front.nginx.good, front.device), [200, undefined]);
   });
 
@@ -75,8 +118,13 @@ describe(`OpenClaw ${version} behind nginx that it trusts`, () => {
 
   test("a proxy that drops the upgrade", async () => {
     const checks = await front.doctor(front.nginx.plain, front.device);
-    // With its own page switched on, the gateway would answer that, and it would be websocket_disabled.
-    assert.deepEqual([checks.upgrade.state, checks.upgrade.code], ["problem", "not_a_gateway"], JSON.stringify(checks.upgrade));
+    // With its own page switched on, the gateway would answer that, and it would be
+    // websocket_disabled.
+    assert.deepEqual(
+      [checks.upgrade.state, checks.upgrade.code],
+      ["problem", "not_a_gateway"],
+      JSON.stringify(checks.upgrade),
+    );
     assert.deepEqual(await front.asks(front.nginx.plain, front.device), [502, "not_a_gateway"]);
   });
 
@@ -99,9 +147,15 @@ if (protocol === 4) {
 
     test("doctor names the setting", async () => {
       const checks = await front.doctor(front.nginx.good, front.device);
-      assert.deepEqual([checks.upgrade.state, checks.proxy.code, checks.handshake.state], ["ok", "proxy_attribution_required", "not_checked"]);
+      assert.deepEqual(
+        [checks.upgrade.state, checks.proxy.code, checks.handshake.state],
+        ["ok", "proxy_attribution_required", "not_checked"],
+      );
       assert.match(checks.proxy.mend, /gateway\.trustedProxies/);
-      assert.deepEqual(await front.asks(front.nginx.good, front.device), [502, "proxy_attribution_required"]);
+      assert.deepEqual(await front.asks(front.nginx.good, front.device), [
+        502,
+        "proxy_attribution_required",
+      ]);
     });
   });
 }

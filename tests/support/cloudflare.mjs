@@ -1,5 +1,6 @@
-// Cloudflare's API in the place of Cloudflare, and the real wrangler that asks it.
+// A stand-in of Cloudflare's API, and the real wrangler that asks it.
 
+import { randomUUID } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
@@ -24,7 +25,8 @@ export function wranglerEnv(home) {
 }
 
 /**
- * Puts wrangler into `cwd`, behind a script that writes down how it is called (`argv`, `env`), and returns the environment in which it asks `api`.
+ * Puts wrangler into `cwd`, behind a script that writes down how it is called (`argv`, `env`), and
+ * returns the environment in which it asks `api`.
  */
 export function wranglerFor(cwd, api) {
   mkdirSync(join(cwd, "node_modules/.bin"), { recursive: true });
@@ -41,32 +43,136 @@ export function wranglerFor(cwd, api) {
   };
 }
 
-/** Stands in for Cloudflare's API: one Worker's secrets, and a list of what was asked. */
-export async function startCloudflare() {
-  const api = { secrets: {}, refuse: false };
-  let requests = [];
+/**
+ * Stands in for Cloudflare's API: one Worker's code and secrets, and a list of the requests. In
+ * an `empty` account the Worker does not exist until its code is uploaded; `api.modules` are then
+ * its files, by name, and `api.version` is the id of the served version.
+ */
+export async function startCloudflare({ empty = false } = {}) {
+  const api = {
+    secrets: {},
+    refuse: false,
+    modules: undefined,
+    version: empty ? undefined : randomUUID(),
+  };
+  const requests = [];
+  const change = () => {
+    api.version = randomUUID();
+    api.changed?.();
+  };
   const server = createServer(async (request, response) => {
-    let text = "";
-    for await (const chunk of request.setEncoding("utf8")) text += chunk;
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const bytes = Buffer.concat(chunks);
+    const type = request.headers["content-type"] ?? "";
     const { pathname } = new URL(request.url, "http://x");
-    const body = text ? JSON.parse(text) : null;
+    const body =
+      bytes.length > 0 && /^application\/(.*\+)?json/.test(type) ? JSON.parse(bytes) : null;
     requests.push({ method: request.method, path: pathname, body });
     const answer = (status, result, errors = []) =>
-      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify({ success: errors.length === 0, errors, messages: [], result }));
-    if (request.headers.authorization !== "Bearer api-token") return answer(403, null, [{ code: 9109, message: "Unauthorized" }]);
-    if (pathname.includes("/nowhere/")) return answer(404, null, [{ code: 10007, message: "This Worker does not exist on your account." }]);
-    if (request.method === "GET") return answer(200, Object.keys(api.secrets).map((name) => ({ name, type: "secret_text" })));
-    if (api.refuse) return answer(403, null, [{ code: 10000, message: "Authentication error" }]);
+      response
+        .writeHead(status, { "content-type": "application/json" })
+        .end(JSON.stringify({ success: errors.length === 0, errors, messages: [], result }));
+    if (request.headers.authorization !== "Bearer api-token")
+      return answer(403, null, [{ code: 9109, message: "Unauthorized" }]);
+    const [, kind, name, part] =
+      pathname.match(/\/workers\/(\w+)(?:\/([^/]+)(?:\/([^/]+))?)?$/) ?? [];
+    if (kind === "subdomain") return answer(200, { subdomain: "sub" });
+    if (api.refuse && request.method !== "GET")
+      return answer(403, null, [{ code: 10000, message: "Authentication error" }]);
+    if (kind === "scripts" && !part && request.method === "PUT") {
+      api.modules = await modulesIn(bytes, type);
+      change();
+      return answer(200, {
+        id: name,
+        etag: api.version,
+        deployment_id: api.version.replaceAll("-", ""),
+        startup_time_ms: 1,
+        entry_point: "index.js",
+      });
+    }
+    if (name === "nowhere" || api.version === undefined)
+      return answer(404, null, [
+        {
+          code: kind === "services" ? 10090 : 10007,
+          message: "This Worker does not exist on your account.",
+        },
+      ]);
+    if (kind === "services")
+      return answer(200, {
+        id: name,
+        default_environment: {
+          environment: "production",
+          script: { id: name, tag: "tag", last_deployed_from: "wrangler" },
+        },
+      });
+    if (kind === "workers")
+      return answer(200, { id: name, name, subdomain: { enabled: true, previews_enabled: false } });
+    if (part === "versions" && request.method === "POST") {
+      api.modules = await modulesIn(bytes, type);
+      return answer(200, {
+        id: randomUUID(),
+        startup_time_ms: 1,
+        metadata: { has_preview: false },
+        resources: { script: { etag: "etag", handlers: ["fetch"] } },
+      });
+    }
+    if (part === "deployments" && request.method === "POST") {
+      api.version = body.versions[0].version_id;
+      api.changed?.();
+      return answer(200, { id: "deployment" });
+    }
+    if (part === "deployments")
+      return answer(200, {
+        deployments: [
+          {
+            id: "deployment",
+            source: "wrangler",
+            strategy: "percentage",
+            versions: [{ version_id: api.version, percentage: 100 }],
+          },
+        ],
+      });
+    if (part === "settings")
+      return answer(200, {
+        bindings: Object.keys(api.secrets).map((name) => ({ name, type: "secret_text" })),
+      });
+    if (request.method === "GET")
+      return answer(
+        200,
+        Object.keys(api.secrets).map((name) => ({ name, type: "secret_text" })),
+      );
+    if (part !== "secrets-bulk") return answer(200, {});
     for (const [name, secret] of Object.entries(body.secrets)) {
       if (secret === null) delete api.secrets[name];
       else api.secrets[name] = secret.text;
     }
+    change();
     answer(200, {});
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   api.url = `http://127.0.0.1:${server.address().port}`;
-  /** What was asked since the last time. */
+  /** Returns the requests since the last call. */
   api.take = () => requests.splice(0);
-  api.stop = () => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve)));
+  api.stop = () => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  };
   return api;
+}
+
+/** The modules of an upload, by name; the first one is where the Worker begins. */
+async function modulesIn(bytes, type) {
+  const form = await new Response(bytes, { headers: { "content-type": type } }).formData();
+  const main = JSON.parse(form.get("metadata")).main_module;
+  const parts = [...form].filter(
+    ([name, part]) => typeof part !== "string" && !name.endsWith(".map"),
+  );
+  const modules = await Promise.all(
+    parts.map(async ([name, part]) => [
+      name.replace(/^\.\//, ""),
+      Buffer.from(await part.arrayBuffer()),
+    ]),
+  );
+  return new Map(modules.sort(([name]) => (name === main ? -1 : 1)));
 }

@@ -6,7 +6,10 @@ import { CLI } from "../../scripts/paths.mjs";
 import { startSim } from "./sim.mjs";
 import { startWorker } from "./worker.mjs";
 
-/** A fresh client key: `{ id, key, entry }`. `fields` are further options of `clawfront keys new`. It goes into no file. */
+/**
+ * A fresh client key: `{ id, key, entry }`. `fields` are further options of `clawfront keys new`.
+ * It goes into no file.
+ */
 export function newKey(id, agents, ...fields) {
   return clawfront(["keys", "new", "--file", "-", "--id", id, "--agents", agents, ...fields]);
 }
@@ -15,25 +18,43 @@ export function newKey(id, agents, ...fields) {
 export const newDevice = () => clawfront(["device", "new"]);
 
 /** Pairs a device with the gateway on this host: `{ device_id, device_key, device_token }`. */
-export const pairDevice = (url, token) => clawfront(["device", "pair", "--url", url], { GATEWAY_TOKEN: token });
+export const pairDevice = (url, token) =>
+  clawfront(["device", "pair", "--url", url], { GATEWAY_TOKEN: token });
 
 function clawfront(args, env = {}) {
-  return JSON.parse(execFileSync(CLI, [...args, "--json"], { env: { ...process.env, ...env }, encoding: "utf8", input: "" }));
+  return JSON.parse(
+    execFileSync(CLI, [...args, "--json"], {
+      env: { ...process.env, ...env },
+      encoding: "utf8",
+      input: "",
+    }),
+  );
 }
 
 /**
- * Starts a simulated gateway and a Worker in front of it, known to it as a device. Both are stopped by `stop`.
- * `entries` are further client keys, `build` is where another Worker than the deployed one is.
- * @returns `phone` may reach main (its default) and beta, `boss` every agent and every session, `guest` beta alone.
+ * Starts a simulated gateway and a Worker in front of it, known to it as a device. Both are stopped
+ * by `stop`. `entries` are further client keys, `build` is where another Worker than the deployed
+ * one is.
+ * @returns `phone` may reach main (its default) and beta, `boss` every agent and every session,
+ *   `guest` beta alone.
  */
-export async function startFront({ protocol = 4, simArgs = [], vars = {}, entries = [], build } = {}) {
-  const sim = await startSim({ protocol, args: ["--agent", "main", "--agent", "beta", "--agent", "secret", ...simArgs] });
+export async function startFront({
+  protocol = 4,
+  simArgs = [],
+  vars = {},
+  entries = [],
+  build,
+} = {}) {
+  const sim = await startSim({
+    protocol,
+    args: ["--agent", "main", "--agent", "beta", "--agent", "secret", ...simArgs],
+  });
   const keys = {
     phone: newKey("phone", "main,beta", "--default", "main"),
     boss: newKey("boss", "*", "--sessions", "any"),
     guest: newKey("guest", "beta"),
   };
-  const worker = await startWorker({
+  const start = {
     build,
     vars: {
       GATEWAY_URL: sim.url,
@@ -42,11 +63,14 @@ export async function startFront({ protocol = 4, simArgs = [], vars = {}, entrie
       CLIENT_KEYS: [...Object.values(keys).map(({ entry }) => entry), ...entries].join("\n"),
       ...vars,
     },
-  });
+  };
+  const worker = await startWorker(start);
   return {
     sim,
     worker,
     ...keys,
+    /** A Worker with the same settings that remembers nothing of this one: as another isolate. */
+    another: () => startWorker(start),
     stop: async () => {
       await worker.stop();
       await sim.stop();
@@ -59,7 +83,10 @@ export function sdk(worker, { key }, options = {}) {
   return new OpenAI({ baseURL: `${worker.url}/v1`, apiKey: key, maxRetries: 0, ...options });
 }
 
-/** `POST /v1/chat/completions` without an SDK; a body that is no string is written as JSON. */
+/**
+ * Sends `POST /v1/chat/completions` without an SDK; a body that is not a string is written as
+ * JSON.
+ */
 export function post(worker, { key }, body, { headers = {}, ...init } = {}) {
   return fetch(`${worker.url}/v1/chat/completions`, {
     method: "POST",
@@ -70,9 +97,13 @@ export function post(worker, { key }, body, { headers = {}, ...init } = {}) {
 }
 
 /** A request's body for one user message. */
-export const says = (content, fields = {}) => ({ model: "openclaw", messages: [{ role: "user", content }], ...fields });
+export const says = (content, fields = {}) => ({
+  model: "openclaw",
+  messages: [{ role: "user", content }],
+  ...fields,
+});
 
-/** All text of a streamed completion, and what else its chunks said. */
+/** Returns all text of a streamed completion, and the other fields of its chunks. */
 export async function collect(stream) {
   const seen = { text: "", ids: new Set(), finish: [], usage: undefined, roles: [] };
   for await (const chunk of stream) {
@@ -87,8 +118,8 @@ export async function collect(stream) {
   return seen;
 }
 
-/** Polls until `probe` returns something, or fails saying what it waited for. */
-export async function until(what, probe, limitMs = 10_000) {
+/** Polls until `probe` returns something, or fails with the name of the awaited thing. */
+export async function until(what, probe, limitMs = 30_000) {
   const giveUpAt = performance.now() + limitMs;
   for (;;) {
     const found = await probe();
@@ -100,5 +131,17 @@ export async function until(what, probe, limitMs = 10_000) {
 
 const POLL_MS = 20;
 
-/** The Worker's log lines, parsed; workerd's own words are left out. */
-export const lines = (worker) => worker.log.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+const logged = (worker) =>
+  worker.log.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+
+/**
+ * Returns the Worker's log lines about ended requests, parsed; workerd's own lines are left out.
+ */
+export const lines = (worker) => logged(worker).filter(({ event }) => event !== "begin");
+
+/** The same of runs that began. */
+export const beginnings = (worker) => logged(worker).filter(({ event }) => event === "begin");
+
+/** The client's instructions in a system prompt, out of their frame. */
+export const unframed = (text) =>
+  text.match(/<client-instructions (\w{16})>\n([\s\S]*)\n<\/client-instructions \1>/)?.[2];

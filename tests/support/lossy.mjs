@@ -1,11 +1,12 @@
-// The network between a client and the Worker, losing what a test wants lost.
+// Imitates a network between a client and the Worker that loses bytes at a test's command.
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
 /**
- * Hands bytes between clients and a server on `port`, but for the first connection: `lose` decides what becomes of its answer. It is
- * given `{ answer, client, server }`, the bytes that came so far and both sockets, each time more have come, and once when the server is done.
+ * Forwards bytes between clients and a server on `port`. For the first connection `lose` decides
+ * about the answer: it is called with `{ answer, client, server }`, the bytes so far and both
+ * sockets, each time more have come, and once when the server is done.
  */
 export async function startLossyNetwork(port, lose) {
   const sockets = new Set();
@@ -34,7 +35,7 @@ export async function startLossyNetwork(port, lose) {
   return {
     url: `http://127.0.0.1:${listener.address().port}`,
     connections: () => connections,
-    /** Both sides of what is open. */
+    /** Both sockets of each open connection. */
     sockets,
     stop: () => {
       for (const socket of sockets) socket.destroy();

@@ -1,4 +1,5 @@
-// A real reverse proxy: nginx from the PATH, else Debian's package, unpacked where nothing is installed.
+// A real reverse proxy: nginx from the PATH, else Debian's package, unpacked where nothing is
+// installed.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
@@ -9,15 +10,24 @@ import { start, stop } from "../../scripts/processes.mjs";
 import { until } from "./front.mjs";
 
 /**
- * What a proxy should say of whom it forwards for. Not `$remote_addr`: a test's client is on this host, and the gateway does not believe a
- * proxy that it forwards for another proxy that is trusted.
+ * The header in which a proxy should name its client. Not `$remote_addr`: a test's client is on
+ * this host, and the gateway does not believe a proxy that names another trusted proxy as its
+ * client.
  */
-const FORWARDED = ["proxy_set_header X-Forwarded-For 203.0.113.7;", "proxy_set_header X-Forwarded-Proto $scheme;"];
-const UPGRADE = ["proxy_http_version 1.1;", "proxy_set_header Upgrade $http_upgrade;", 'proxy_set_header Connection "upgrade";'];
+const FORWARDED = [
+  "proxy_set_header X-Forwarded-For 203.0.113.7;",
+  "proxy_set_header X-Forwarded-Proto $scheme;",
+];
+const UPGRADE = [
+  "proxy_http_version 1.1;",
+  "proxy_set_header Upgrade $http_upgrade;",
+  'proxy_set_header Connection "upgrade";',
+];
 
 /**
- * Starts nginx in front of `port` of this host, with three servers: `good`, as docs/deploy.md has it; `stripping`, which does not say for
- * whom it forwards; `plain`, which does not pass the upgrade on. `tls` is `{ key, cert }`, files of a certificate for localhost.
+ * Starts nginx in front of `port` of this host, with three servers: `good`, as docs/deploy.md has
+ * it; `stripping`, which does not say for whom it forwards; `plain`, which does not pass the
+ * upgrade on. `tls` is `{ key, cert }`, files of a certificate for localhost.
  */
 export async function startNginx({ port, dir, tls }) {
   const ports = await freePorts(3);
@@ -30,14 +40,19 @@ export async function startNginx({ port, dir, tls }) {
       location / { proxy_pass http://127.0.0.1:${port}; proxy_set_header Host $host; ${lines.join(" ")} }
     }`,
   );
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${join(dir, kind)};`);
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+    (kind) => `${kind}_temp_path ${join(dir, kind)};`,
+  );
   const config = join(dir, "nginx.conf");
   writeFileSync(
     config,
     `daemon off; pid ${join(dir, "nginx.pid")}; error_log ${join(dir, "nginx.log")};
      events {} http { access_log off; ${temporary.join(" ")} ${blocks.join("\n")} }`,
   );
-  const child = start(nginx(), ["-p", dir, "-c", config, "-e", join(dir, "nginx.log")], { group: false, stdio: "ignore" });
+  const child = start(nginx(), ["-p", dir, "-c", config, "-e", join(dir, "nginx.log")], {
+    group: false,
+    stdio: "ignore",
+  });
   await until("nginx listens", () => existsSync(join(dir, "nginx.pid")));
   const [good, stripping, plain] = ports.map((free) => `wss://localhost:${free}`);
   return { good, stripping, plain, stop: () => stop(child) };
@@ -55,20 +70,33 @@ export function nginx() {
   const binary = join(folder, "usr/sbin/nginx");
   if (existsSync(binary)) return binary;
   mkdirSync(folder, { recursive: true });
-  execFileSync("apt-get", ["download", "nginx"], { cwd: folder, stdio: ["ignore", "ignore", "inherit"] });
-  for (const name of readdirSync(folder).filter((name) => name.endsWith(".deb"))) execFileSync("dpkg", ["-x", name, "."], { cwd: folder });
+  execFileSync("apt-get", ["download", "nginx"], {
+    cwd: folder,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  for (const name of readdirSync(folder).filter((name) => name.endsWith(".deb")))
+    execFileSync("dpkg", ["-x", name, "."], { cwd: folder });
   return binary;
 }
 
-/** Ports of this host that nobody listens on. */
+/** Returns ports of this host without a listener. */
 export async function freePorts(count) {
   const servers = await Promise.all(
-    Array.from({ length: count }, () => new Promise((resolve) => {
-      const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
-    })),
+    Array.from(
+      { length: count },
+      () =>
+        new Promise((resolve) => {
+          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
+        }),
+    ),
   );
-  return Promise.all(servers.map((server) => new Promise((resolve) => {
-    const { port } = server.address();
-    server.close(() => resolve(port));
-  })));
+  return Promise.all(
+    servers.map(
+      (server) =>
+        new Promise((resolve) => {
+          const { port } = server.address();
+          server.close(() => resolve(port));
+        }),
+    ),
+  );
 }

@@ -12,8 +12,15 @@ export const api = parse(readFileSync(join(ROOT, "openapi.yaml"), "utf8"));
 
 const METHODS = ["get", "post", "options"];
 
-/** What the platform adds by itself, or what the media type stands for. */
-const PLATFORM = new Set(["connection", "content-length", "content-type", "date", "keep-alive", "transfer-encoding"]);
+/** The headers that the platform adds by itself, or that the media type implies. */
+const PLATFORM = new Set([
+  "connection",
+  "content-length",
+  "content-type",
+  "date",
+  "keep-alive",
+  "transfer-encoding",
+]);
 
 const ajv = new Ajv({ strict: false, allErrors: true });
 ajv.addSchema({ $id: "api", components: api.components });
@@ -29,33 +36,50 @@ export function resolve(node) {
 
 /** Every operation: `{ method, path, operation }`. */
 export const operations = Object.entries(api.paths).flatMap(([path, item]) =>
-  METHODS.filter((method) => item[method]).map((method) => ({ method: method.toUpperCase(), path, operation: item[method] })),
+  METHODS.filter((method) => item[method]).map((method) => ({
+    method: method.toUpperCase(),
+    path,
+    operation: item[method],
+  })),
 );
 
 const validators = new Map();
 function assertValid(schema, value, where) {
   const key = JSON.stringify(schema);
-  if (!validators.has(key)) validators.set(key, ajv.compile(JSON.parse(key.replaceAll('"#/components', '"api#/components'))));
+  if (!validators.has(key))
+    validators.set(
+      key,
+      ajv.compile(JSON.parse(key.replaceAll('"#/components', '"api#/components'))),
+    );
   const validate = validators.get(key);
-  assert.ok(validate(value), `${where}: ${ajv.errorsText(validate.errors)} in ${JSON.stringify(value).slice(0, 2000)}`);
+  assert.ok(
+    validate(value),
+    `${where}: ${ajv.errorsText(validate.errors)} in ${JSON.stringify(value).slice(0, 2000)}`,
+  );
 }
 
 /** The declared responses of a request; a path or method that is not declared has one. */
 function declared(method, path) {
-  const found = Object.keys(api.paths).find((known) => new RegExp(`^${known.replace(/\{\w+\}/, ".+")}/?$`).test(path));
+  const found = Object.keys(api.paths).find((known) =>
+    new RegExp(`^${known.replace(/\{\w+\}/, ".+")}/?$`).test(path),
+  );
   if (!found) return { 404: { $ref: "#/components/responses/NotFound" } };
   const { responses } = api.paths[found][method === "HEAD" ? "get" : method.toLowerCase()] ?? {};
   return responses ?? { 405: { $ref: "#/components/responses/MethodNotAllowed" } };
 }
 
-/** Asserts that the response to a request is declared: its status, its headers, its body. Returns the body's text. */
+/**
+ * Asserts that the response to a request is declared: its status, its headers, its body. Returns
+ * the body's text.
+ */
 export async function assertDeclared(response, method, path) {
   const where = `${method} ${path} ${response.status}`;
   const text = await response.text();
   const as = resolve(declared(method, path)[response.status]);
   assert.ok(as, `${where} is not declared: ${text.slice(0, 500)}`);
   const headers = as.headers ?? {};
-  for (const [name] of response.headers) assert.ok(PLATFORM.has(name) || headers[name], `${where}: the header ${name} is not declared`);
+  for (const [name] of response.headers)
+    assert.ok(PLATFORM.has(name) || headers[name], `${where}: the header ${name} is not declared`);
   for (const [name, header] of Object.entries(headers)) {
     const { required, schema } = resolve(header);
     const value = response.headers.get(name);
@@ -84,7 +108,10 @@ export async function assertDeclared(response, method, path) {
 /** The events of a stream that arrives in these pieces of text. */
 export function decode(pieces) {
   const events = [];
-  const parser = createParser({ onEvent: (event) => events.push(event), onError: (error) => assert.fail(String(error)) });
+  const parser = createParser({
+    onEvent: (event) => events.push(event),
+    onError: (error) => assert.fail(String(error)),
+  });
   for (const piece of pieces) parser.feed(piece);
   return events;
 }

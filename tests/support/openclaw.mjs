@@ -1,28 +1,33 @@
-// A real OpenClaw gateway with a scripted model, and a Worker in front of it as it would be deployed: with a device key and its token and
-// no shared secret, through a tunnel that adds the headers real ones add. To the gateway the Worker is a stranger from another host.
+// A real OpenClaw gateway with a scripted model, and a Worker in front of it as it would be
+// deployed: with a device key and its token and no shared secret, through a tunnel that adds the
+// headers real ones add. To the gateway the Worker is a stranger from another host.
 
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startGateway, warmUp } from "../../scripts/openclaw/gateway.mjs";
-import { installOpenClaw } from "../../scripts/openclaw/install.mjs";
-import { startProvider } from "../../scripts/openclaw/provider.mjs";
+import { startGateway, warmUp } from "../../openclaw/gateway.mjs";
+import { installOpenClaw } from "../../openclaw/install.mjs";
+import { startProvider } from "../../openclaw/provider.mjs";
 import { findNode } from "../../scripts/setup.mjs";
 import { pairDevice } from "./front.mjs";
 import { startWorker } from "./worker.mjs";
 
 /** The release under test. */
 export const version = process.env.OPENCLAW_VERSION ?? "2026.9.6";
-/** OpenClaw 2026.3 speaks protocol 3, 2026.9 protocol 4. */
+/** OpenClaw 2026.3 has protocol 3, 2026.9 protocol 4. */
 export const protocol = version.startsWith("2026.3.") ? 3 : 4;
 
 /**
- * Starts a gateway behind a tunnel, and nothing in front of them: to the gateway, whoever comes through the tunnel is a stranger.
+ * Starts a gateway behind a tunnel, without a Worker: for the gateway every client through the
+ * tunnel is remote. `auth` is the kind of its shared secret, a token or a password.
  * @returns `{ gateway, tunnel, token, dir, stop }`
  */
-export async function startOpenClawTunnel({ trustedProxies = trusted().trustedProxies } = {}) {
+export async function startOpenClawTunnel({
+  trustedProxies = trusted().trustedProxies,
+  auth = "token",
+} = {}) {
   const dir = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
   const token = randomBytes(24).toString("hex");
   const started = { dir, token };
@@ -36,7 +41,19 @@ export async function startOpenClawTunnel({ trustedProxies = trusted().trustedPr
     const node = findNode();
     const { entry } = await installOpenClaw(version, { node, log: () => {} });
     started.provider = await startProvider({});
-    started.gateway = await startGateway({ trustedProxies, version, entry, node, dir, providerUrl: started.provider.url, token, log: () => {} });
+    const settings =
+      auth === "password" ? { gateway: { auth: { mode: auth, password: token } } } : undefined;
+    started.gateway = await startGateway({
+      settings,
+      trustedProxies,
+      version,
+      entry,
+      node,
+      dir,
+      providerUrl: started.provider.url,
+      token,
+      log: () => {},
+    });
     await warmUp(started.gateway);
     started.tunnel = await startTunnel(started.gateway.port);
     return started;
@@ -46,14 +63,19 @@ export async function startOpenClawTunnel({ trustedProxies = trusted().trustedPr
   }
 }
 
-/** 2026.9 refuses forwarded requests of a proxy that it does not trust; 2026.3 would take its own command line for remote. */
+/**
+ * 2026.9 refuses forwarded requests of a proxy that it does not trust; 2026.3 would take its own
+ * command line for remote.
+ */
 const trusted = () => (protocol === 4 ? { trustedProxies: ["127.0.0.1", "::1"] } : {});
 
 /**
- * Starts all of it. `entries` are the client keys' entries; the gateway has the agents main and beta; `onCall` is given what the model is told.
+ * Starts all of it. `entries` are the client keys' entries; the gateway has the agents main and
+ * beta, and these further `settings`; `onCall` is called with the messages that the model
+ * receives.
  * @returns `{ worker, gateway, provider, tunnel, device, token, stop }`
  */
-export async function startOpenClawFront({ entries, vars = {}, onCall }) {
+export async function startOpenClawFront({ entries, vars = {}, settings, onCall }) {
   const dir = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
   const token = randomBytes(24).toString("hex");
   const front = { token };
@@ -75,6 +97,7 @@ export async function startOpenClawFront({ entries, vars = {}, onCall }) {
       dir,
       providerUrl: front.provider.url,
       token,
+      settings,
       ...trusted(),
       log: () => {},
     });
@@ -97,7 +120,9 @@ export async function startOpenClawFront({ entries, vars = {}, onCall }) {
   }
 }
 
-/** A tunnel as its gateway sees one: a connection from this host whose request says that it was forwarded. */
+/**
+ * Starts a tunnel as its gateway sees one: a connection from this host with a forwarding header.
+ */
 export async function startTunnel(port) {
   const sockets = new Set();
   let isShut = false;
@@ -121,7 +146,12 @@ export async function startTunnel(port) {
       const end = head.indexOf("\r\n");
       if (!head.includes("\r\n\r\n")) return;
       client.off("data", onHead);
-      origin.write(Buffer.from(`${head.slice(0, end)}\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https${head.slice(end)}`, "latin1"));
+      origin.write(
+        Buffer.from(
+          `${head.slice(0, end)}\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https${head.slice(end)}`,
+          "latin1",
+        ),
+      );
       client.pipe(origin);
     };
     client.on("data", onHead);
@@ -132,7 +162,7 @@ export async function startTunnel(port) {
   tunnel.cut = () => {
     for (const socket of sockets) socket.destroy();
   };
-  /** Cuts, and lets nobody through until it is opened again. */
+  /** Cuts all connections, and accepts no others until it is opened again. */
   tunnel.shut = () => {
     isShut = true;
     tunnel.cut();
@@ -145,4 +175,36 @@ export async function startTunnel(port) {
     return new Promise((resolve) => server.close(resolve));
   };
   return tunnel;
+}
+
+/**
+ * Deletes the content of a session, as an administrator on the gateway's own host does. Protocol
+ * 4 gives a local server the scope.
+ */
+export async function resetSession(url, token, key) {
+  const socket = new WebSocket(url);
+  const ask = (id, method, params) =>
+    socket.send(JSON.stringify({ type: "req", id, method, params }));
+  const client = { id: "gateway-client", version: "0", platform: "test", mode: "backend" };
+  await new Promise((resolve, reject) => {
+    socket.onerror = () => reject(new Error("the gateway is closed"));
+    socket.onclose = ({ code }) => reject(new Error(`the gateway closed the connection: ${code}`));
+    socket.onmessage = ({ data }) => {
+      const frame = JSON.parse(data);
+      if (frame.event === "connect.challenge") {
+        ask("connect", "connect", {
+          minProtocol: 4,
+          maxProtocol: 4,
+          client,
+          role: "operator",
+          scopes: ["operator.admin"],
+          auth: { token },
+        });
+      }
+      if (frame.type === "res" && !frame.ok)
+        reject(new Error(`${frame.id}: ${frame.error.code} ${frame.error.message}`));
+      if (frame.id === "connect" && frame.ok) ask("reset", "sessions.reset", { key });
+      if (frame.id === "reset" && frame.ok) resolve();
+    };
+  }).finally(() => socket.close());
 }

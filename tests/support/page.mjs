@@ -15,7 +15,8 @@ const START_LIMIT_MS = 60_000;
 
 /**
  * Serves tests/clients/browser-page.mjs.
- * @returns `open` starts the browser; `call` has the page do something; `show` has it run a module of its own and returns the text it shows.
+ * @returns `open` starts the browser; `call` has the page do something; `show` has it run a module
+ *   of its own and returns the text it shows.
  */
 export async function servePage() {
   const scripts = { "/page.js": await bundle(join(CLIENTS, "browser-page.mjs")) };
@@ -46,7 +47,9 @@ export async function servePage() {
       return response.end();
     }
     const script = scripts[request.url];
-    response.writeHead(200, { "content-type": `text/${script ? "javascript" : "html"}; charset=utf-8` });
+    response.writeHead(200, {
+      "content-type": `text/${script ? "javascript" : "html"}; charset=utf-8`,
+    });
     response.end(script ?? '<!doctype html><body><script type="module" src="/page.js"></script>');
   });
   server.listen(0, "127.0.0.1");
@@ -57,13 +60,22 @@ export async function servePage() {
   const profile = mkdtempSync(join(tmpdir(), "clawfront-chromium-"));
   const open = async () => {
     const { command, env } = browser();
-    // Its sandbox takes rights that containers do not give; what it is shown is our own page. Its web security is on.
-    const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", `--user-data-dir=${profile}`];
+    // Its sandbox needs rights that containers do not have; it shows only our own page. Its web
+    // security is on.
+    const flags = [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-background-networking",
+      "--no-first-run",
+      `--user-data-dir=${profile}`,
+    ];
     child = start(command, [...flags, origin], { env, stdio: ["ignore", "ignore", "pipe"] });
     const output = [];
     collect(child.stderr, (line) => output.push(line));
     const limit = new Promise((resolve) => setTimeout(resolve, START_LIMIT_MS).unref());
-    if ((await Promise.race([arrived.promise, child.ended, limit])) !== "there") throw new Error(`Chromium did not open the page:\n${output.join("\n")}`);
+    if ((await Promise.race([arrived.promise, child.ended, limit])) !== "there")
+      throw new Error(`Chromium did not open the page:\n${output.join("\n")}`);
   };
   const call = (method, fields) =>
     new Promise((resolve, reject) => {
@@ -96,7 +108,10 @@ export async function servePage() {
   };
 }
 
-/** A page's script, as a page's author would make it: `settings` take the place of `import.meta.env`. */
+/**
+ * A page's script, as a page's author would make it: `settings` take the place of
+ * `import.meta.env`.
+ */
 async function bundle(entry, settings = {}) {
   const { outputFiles } = await build({
     entryPoints: [entry],
@@ -104,8 +119,13 @@ async function bundle(entry, settings = {}) {
     format: "esm",
     platform: "browser",
     target: "es2022",
-    define: Object.fromEntries(Object.entries(settings).map(([name, value]) => [`import.meta.env.${name}`, JSON.stringify(value)])),
-    // The tests tell errors by their classes' names.
+    define: Object.fromEntries(
+      Object.entries(settings).map(([name, value]) => [
+        `import.meta.env.${name}`,
+        JSON.stringify(value),
+      ]),
+    ),
+    // The tests distinguish errors by the names of their classes.
     keepNames: true,
     write: false,
     logLevel: "silent",

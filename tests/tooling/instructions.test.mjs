@@ -1,9 +1,10 @@
-// What counts instructions (`npm run bench:instructions`), on modules of which the count is known.
+// Tests the counter of instructions (`npm run bench:instructions`) with modules whose count is
+// known.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { metered } from "../bench/instructions/meter.mjs";
-import { compare } from "../scripts/instructions.mjs";
+import { compare } from "../../bench/instructions/instructions.mjs";
+import { metered } from "../../bench/instructions/meter.mjs";
 
 /** A module with one function `f`, of an i32 and without a result, and a memory of one page. */
 function moduleOf(...code) {
@@ -21,7 +22,9 @@ function moduleOf(...code) {
 }
 
 function count(code, argument) {
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(metered(moduleOf(...code)).wasm));
+  const { exports } = new WebAssembly.Instance(
+    new WebAssembly.Module(metered(moduleOf(...code)).wasm),
+  );
   exports.f(argument);
   return Number(exports.f0.value);
 }
@@ -30,7 +33,18 @@ test("an instruction that is executed counts one, and one that is jumped over no
   // i32.const 1, drop
   assert.equal(count([0x41, 1, 0x1a], 0), 1);
   // block, local.get 0, br_if 0, three constants that are dropped, end
-  const early = [0x02, 0x40, 0x20, 0, 0x0d, 0, ...[0x41, 1, 0x1a], ...[0x41, 1, 0x1a], ...[0x41, 1, 0x1a], 0x0b];
+  const early = [
+    0x02,
+    0x40,
+    0x20,
+    0,
+    0x0d,
+    0,
+    ...[0x41, 1, 0x1a],
+    ...[0x41, 1, 0x1a],
+    ...[0x41, 1, 0x1a],
+    0x0b,
+  ];
   assert.equal(count(early, 1), 2);
   assert.equal(count(early, 0), 5);
   // local.get 0, if, one constant, else, two of them, end
@@ -44,7 +58,7 @@ test("a loop counts as often as it is gone through", () => {
   assert.equal(count([0x03, 0x40, 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b], 1000), 5000);
 });
 
-test("moving memory counts by what is moved", () => {
+test("moving memory counts by the size", () => {
   // i32.const 0, i32.const 0, local.get 0, memory.copy
   const copy = [0x41, 0, 0x41, 0, 0x20, 0, 0xfc, 10, 0, 0];
   assert.equal(count(copy, 63), 4);
@@ -56,12 +70,12 @@ test("an instruction that is not known is refused", () => {
   assert.throws(() => count([0xfd, 12], 0), /not known: 0xfd/);
 });
 
-test("what is off by more than a twentieth is told, either way, and what is new or gone", () => {
+test("a difference of more than a twentieth is reported, either way, and a new or missing case", () => {
   const counted = (instructions) => [{ name: "a", instructions }];
   assert.deepEqual(compare(counted(104), { a: 100 }), []);
   assert.deepEqual(compare(counted(96), { a: 100 }), []);
   assert.deepEqual(compare(counted(106), { a: 100 }), ["a: 106 instead of 100, +6.0 %"]);
   assert.deepEqual(compare(counted(90), { a: 100 }), ["a: 90 instead of 100, −10.0 %"]);
   assert.deepEqual(compare(counted(1), {}), ["a: 1, and none is expected"]);
-  assert.deepEqual(compare([], { a: 1 }), ["a: is expected, and there is no such case"]);
+  assert.deepEqual(compare([], { a: 1 }), ["a: is expected, but this case does not exist"]);
 });

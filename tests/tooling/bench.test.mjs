@@ -1,16 +1,20 @@
-// The bench at its shortest, so that `npm run bench` works when it is wanted. What it measures is not looked at: here it means nothing.
+// Tests that `npm run bench` works, at its shortest. The figures are not checked, because they mean
+// nothing here.
 
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { bench } from "../bench/bench.mjs";
-import { BUILDS } from "../bench/builds.mjs";
-import { median, percentile } from "../bench/statistics.mjs";
-import { ROOT, SIM } from "../scripts/paths.mjs";
+import { bench } from "../../bench/bench.mjs";
+import { BUILDS } from "../../bench/builds.mjs";
+import { median, percentile } from "../../bench/statistics.mjs";
+import { ROOT, SIM } from "../../scripts/paths.mjs";
 
-/** Those that need nothing but what every test needs: `ttft` and `peers` need a real OpenClaw, and `peers` programs that are fetched for it alone. */
+/**
+ * The measurements that need only the tools of every test: `ttft` and `peers` need a real
+ * OpenClaw, and `peers` programs that are fetched for it alone.
+ */
 const MEASURED = ["cpu", "short", "profile", "bundle", "concurrency", "rejections"];
 /** Each measurement has figures that are counts, and the same wherever it runs. */
 const COUNTS = [
@@ -24,8 +28,16 @@ describe("the bench", () => {
   before(async () => {
     mkdirSync(join(outdir, "docs"));
     cpSync(join(ROOT, "docs/performance.md"), join(outdir, "docs/performance.md"));
-    // The one by the book of workers-rs takes minutes to build; the one in JavaScript stands in for it.
-    results = await bench({ only: MEASURED, quick: true, builds: { ...BUILDS, idiomatic: BUILDS.js }, simBinary: SIM, say: () => {}, outdir });
+    // The one by the book of workers-rs takes minutes to build; the one in JavaScript stands in for
+    // it.
+    results = await bench({
+      only: MEASURED,
+      quick: true,
+      builds: { ...BUILDS, idiomatic: BUILDS.js },
+      simBinary: SIM,
+      say: () => {},
+      outdir,
+    });
   });
   after(() => rmSync(outdir, { recursive: true, force: true }));
 
@@ -34,28 +46,42 @@ describe("the bench", () => {
     for (const [name, { title, rows }] of Object.entries(results.measurements)) {
       assert.ok(title && rows.length >= 3, name);
       for (const { label, value, unit, spread = [] } of rows) {
-        assert.ok(label && typeof unit === "string" && [value, ...spread].every(Number.isFinite), `${name}: ${label} ${value}`);
+        assert.ok(
+          label && typeof unit === "string" && [value, ...spread].every(Number.isFinite),
+          `${name}: ${label} ${value}`,
+        );
       }
       assert.equal(new Set(rows.map(({ label }) => label)).size, rows.length, name);
     }
     for (const [name, wanted, value] of COUNTS) {
-      assert.equal(results.measurements[name].rows.find(({ label }) => label === wanted)?.value, value, wanted);
+      assert.equal(
+        results.measurements[name].rows.find(({ label }) => label === wanted)?.value,
+        value,
+        wanted,
+      );
     }
   });
 
   test("the results say where they come from", () => {
-    const { date, machine, versions, load, loadAfter, quick } = JSON.parse(readFileSync(join(outdir, "bench/results.json"), "utf8"));
+    const { date, machine, versions, load, loadAfter, quick } = JSON.parse(
+      readFileSync(join(outdir, "bench/results.json"), "utf8"),
+    );
     assert.ok(Date.parse(date) && machine.cores > 0 && versions.workerd && versions.rust && quick);
     assert.deepEqual([load.length, loadAfter.length], [3, 3]);
   });
 
   test("the page has a table and a plot where it had marks, and its words as before", () => {
     const page = readFileSync(join(outdir, "docs/performance.md"), "utf8");
-    const words = (text) => text.replace(/(<!-- bench:(\w+) -->\n)[^]*?(<!-- \/bench:\2 -->)/g, "$1$3");
+    const words = (text) =>
+      text.replace(/(<!-- bench:(\w+) -->\n)[\s\S]*?(<!-- \/bench:\2 -->)/g, "$1$3");
     assert.equal(words(page), words(readFileSync(join(ROOT, "docs/performance.md"), "utf8")));
     for (const [name, { rows, plot }] of Object.entries(results.measurements)) {
-      const section = page.match(new RegExp(`<!-- bench:${name} -->\n([^]*?)<!-- /bench:${name} -->`))?.[1] ?? "";
-      for (const { label } of rows) assert.ok(section.includes(`| ${label} |`), `${name}: ${label}`);
+      const section =
+        page.match(
+          new RegExp(`<!-- bench:${name} -->\n([\\s\\S]*?)<!-- /bench:${name} -->`),
+        )?.[1] ?? "";
+      for (const { label } of rows)
+        assert.ok(section.includes(`| ${label} |`), `${name}: ${label}`);
       if (!plot) continue;
       assert.ok(section.includes(`(performance/${name}.svg)`), name);
       const svg = readFileSync(join(outdir, `docs/performance/${name}.svg`), "utf8");

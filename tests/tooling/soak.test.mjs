@@ -1,14 +1,18 @@
-// A soak of seconds, so that `npm run soak` works when it is wanted: some hundred calls with faults, of which every end must be explained.
+// A soak of seconds, so that `npm run soak` works when it is wanted: some hundred calls with
+// faults, of which every end must be explained.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { call } from "../soak/calls.mjs";
-import { soak } from "../soak/soak.mjs";
+import { call } from "../../soak/calls.mjs";
+import { soak } from "../../soak/soak.mjs";
 
 const RUNS = 150;
 
 test("a seed gives the same calls again, and another one others", () => {
-  const calls = (seed) => JSON.stringify(Array.from({ length: 50 }, (_, number) => call(number, { seed, protocol: 4, silence: true })));
+  const calls = (seed) =>
+    JSON.stringify(
+      Array.from({ length: 50 }, (_, number) => call(number, { seed, protocol: 4, silence: true })),
+    );
   assert.equal(calls(1), calls(1));
   assert.notEqual(calls(1), calls(2));
 });

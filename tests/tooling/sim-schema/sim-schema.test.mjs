@@ -1,22 +1,32 @@
-// Every frame between a client and the simulated gateway, checked against the schema that OpenClaw publishes for its protocol.
+// Every frame between a client and the simulated gateway, checked against the schema that OpenClaw
+// publishes for its protocol.
 //
-// The simulated gateway was written from recordings; this is a second witness. CLAWFRONT_SIM names another binary than the usual one.
+// The simulated gateway was written from recordings; this is a second witness. CLAWFRONT_SIM names
+// another binary than the usual one.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 
-import { startSim } from "../support/sim.mjs";
+import { startSim } from "../../support/sim.mjs";
 import { Validator } from "./validator.mjs";
 
 // The package does not export it; it lies beside the folder of its entry point.
-const schema = JSON.parse(readFileSync(new URL("../protocol.schema.json", import.meta.resolve("@openclaw/gateway-protocol"))));
+const schema = JSON.parse(
+  readFileSync(
+    new URL("../protocol.schema.json", import.meta.resolve("@openclaw/gateway-protocol")),
+  ),
+);
 
 let sim;
 
 before(async () => {
-  sim = await startSim({ protocol: 4, args: ["--tick-ms", "200"], binary: process.env.CLAWFRONT_SIM });
+  sim = await startSim({
+    protocol: 4,
+    args: ["--tick-ms", "200"],
+    binary: process.env.CLAWFRONT_SIM,
+  });
 });
 
 after(() => sim?.stop());
@@ -51,10 +61,18 @@ for (const [name, message] of Object.entries(RUNS)) {
 test("an abort: every frame is in the schema", async () => {
   for (const abort of [
     ({ sessionKey, idempotencyKey }) => ["chat.abort", { sessionKey, runId: idempotencyKey }],
-    ({ sessionKey, idempotencyKey }) => ["sessions.abort", { key: sessionKey, runId: idempotencyKey }],
+    ({ sessionKey, idempotencyKey }) => [
+      "sessions.abort",
+      { key: sessionKey, runId: idempotencyKey },
+    ],
   ]) {
     const client = await connect([]);
-    const run = { message: "[[fake stall=2]]", agentId: "main", sessionKey: `agent:main:${crypto.randomUUID()}`, idempotencyKey: crypto.randomUUID() };
+    const run = {
+      message: "[[fake stall=2]]",
+      agentId: "main",
+      sessionKey: `agent:main:${crypto.randomUUID()}`,
+      idempotencyKey: crypto.randomUUID(),
+    };
     const ended = client.run(run);
     await client.saw((frame) => frame.event === "chat");
     const answer = await client.call(...abort(run));
@@ -70,7 +88,10 @@ test("the other methods: every frame is in the schema", async () => {
   await client.call("agents.list", {});
   await client.call("health", {});
   await client.call("agent.wait", { runId: "nope", timeoutMs: 0 });
-  assert.equal((await client.call("sessions.delete", { key: "agent:main:x" })).error.code, "FORBIDDEN");
+  assert.equal(
+    (await client.call("sessions.delete", { key: "agent:main:x" })).error.code,
+    "FORBIDDEN",
+  );
   await client.saw((frame) => frame.event === "tick");
   await client.done();
 });
@@ -81,9 +102,14 @@ test("a refused connect: every frame is in the schema", async () => {
   await client.done();
 });
 
-test("what is not in the schema is noticed", async () => {
+test("a field that is not in the schema is noticed", async () => {
   const client = await connect([]);
-  await client.run({ message: "[[fake deltas=2 unknown=1]]", agentId: "main", sessionKey: "agent:main:noticed", idempotencyKey: crypto.randomUUID() });
+  await client.run({
+    message: "[[fake deltas=2 unknown=1]]",
+    agentId: "main",
+    sessionKey: "agent:main:noticed",
+    idempotencyKey: crypto.randomUUID(),
+  });
   await assert.rejects(client.done(), (error) => {
     for (const part of ["sim.unknown", "simSurplus"]) assert.match(error.message, new RegExp(part));
     return true;
@@ -96,7 +122,7 @@ async function connect(caps) {
   return client;
 }
 
-/** A connection whose frames are all checked, in both directions. */
+/** Opens a connection whose frames are all checked, in both directions. */
 async function open() {
   const validator = new Validator(schema);
   const socket = new WebSocket(sim.url);
@@ -113,7 +139,11 @@ async function open() {
     new Promise((resolve) => {
       const before = frames.find(wanted);
       if (before) return resolve(before);
-      watchers.push((frame) => wanted(frame) && (resolve(frame), true));
+      watchers.push((frame) => {
+        const isWanted = wanted(frame);
+        if (isWanted) resolve(frame);
+        return isWanted;
+      });
     });
   const send = (method, params) => {
     const frame = { type: "req", id: crypto.randomUUID(), method, params };
@@ -146,7 +176,7 @@ async function open() {
       const id = send("agent", params);
       return saw((frame) => frame.id === id && frame.payload?.status !== "accepted");
     },
-    /** Closes, and throws what was wrong with any frame. */
+    /** Closes, and throws the errors of any frame. */
     async done() {
       socket.close();
       await closed;
