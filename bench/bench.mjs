@@ -1,14 +1,14 @@
-// Runs the measurements one after another, and makes of their figures a table, `results.json`, plots and the tables of docs/performance.md.
+// Runs the measurements one after another, and makes of their figures a table, `results.json`,
+// plots and the tables of docs/performance.md.
 //
-// A measurement is a module: `export const name`, `export async function measure(context)`. The context is
-//   rounds      how often each contestant is measured, in turn with the others, so that what disturbs the machine disturbs all of them
-//   quick       true where only the bench itself is on trial: as little as shows that it works
-//   say(line)   progress
-//   builds      where the Workers are: { ours, idiomatic, floor, js, jsPass }, each what `startWorker` takes as `{ build, modules }`
-//   simBinary   the simulated gateway, optimised
-// and it returns
-//   { title, rows: [{ label, value, unit, spread?, ratio?: { of, value }, target?: { atMost | atLeast, met } }], notes?: [text],
-//     plot?: { unit, bars: [{ label, value, spread? }] } }
+// A measurement is a module: `export const name`, `export async function measure(context)`. The
+// context is rounds      how often each contestant is measured, in turn with the others, so that
+// what disturbs the machine disturbs all of them quick       true where only the bench itself is on
+// trial: as little as shows that it works say(line)   progress builds      where the Workers are: {
+// ours, idiomatic, floor, js, jsPass }, each what `startWorker` takes as `{ build, modules }`
+// simBinary   the simulated gateway, optimised and it returns { title, rows: [{ label, value, unit,
+// spread?, ratio?: { of, value }, target?: { atMost | atLeast, met } }], notes?: [text], plot?: {
+// unit, bars: [{ label, value, spread? }] } }
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,16 +18,34 @@ import { renewTables, writePlots } from "./page.mjs";
 import { printTable } from "./table.mjs";
 
 /** In this order. Each is imported only where it is run: some need packages that others do not. */
-export const MEASUREMENTS = ["cpu", "short", "profile", "instructions", "ttft", "bundle", "concurrency", "rejections", "peers"];
+export const MEASUREMENTS = [
+  "cpu",
+  "short",
+  "profile",
+  "instructions",
+  "ttft",
+  "bundle",
+  "concurrency",
+  "rejections",
+  "peers",
+];
 
 const ROUNDS = 5;
 const QUICK_ROUNDS = 2;
 
 /**
- * Runs `only` these measurements, all by default. `outdir` is where the results go: the repository, where they are to be published.
+ * Runs `only` these measurements, all by default. `outdir` is where the results go: the repository,
+ * where they are to be published.
  * @returns what is in `results.json`
  */
-export async function bench({ only = MEASUREMENTS, quick = false, builds, simBinary, say, outdir = ROOT }) {
+export async function bench({
+  only = MEASUREMENTS,
+  quick = false,
+  builds,
+  simBinary,
+  say,
+  outdir = ROOT,
+}) {
   const rounds = quick ? QUICK_ROUNDS : ROUNDS;
   const results = { ...describeMachine(), quick, rounds, measurements: {} };
   for (const name of only) {
@@ -35,7 +53,10 @@ export async function bench({ only = MEASUREMENTS, quick = false, builds, simBin
     say(`measuring ${name}`);
     const startedMs = performance.now();
     const measured = await measure({ rounds, quick, builds, simBinary, say });
-    results.measurements[name] = { ...measured, seconds: Math.round((performance.now() - startedMs) / 100) / 10 };
+    results.measurements[name] = {
+      ...measured,
+      seconds: Math.round((performance.now() - startedMs) / 100) / 10,
+    };
     printTable(measured, say);
   }
   results.loadAfter = describeMachine().load;

@@ -1,4 +1,4 @@
-// What is uploaded, and how long a runtime takes until it answers.
+// Measures the size of the upload, and the time until a runtime answers.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,19 +28,31 @@ export async function measure({ quick, builds }) {
   return {
     title: "Bundle and start-up",
     rows: [
-      { label: "upload, gzip, as wrangler counts it", value: kb, unit: "kB", target: atMost(MAX_KB, kb) },
+      {
+        label: "upload, gzip, as wrangler counts it",
+        value: kb,
+        unit: "kB",
+        target: atMost(MAX_KB, kb),
+      },
       row("start of workerd to its first answer: an empty Worker", times.empty, "ms"),
       row("start of workerd to its first answer: Clawfront", times.ours, "ms"),
-      row("start-up, Clawfront's own share", added, "ms", { target: atMost(MAX_START_MS, median(added)) }),
+      row("start-up, Clawfront's own share", added, "ms", {
+        target: atMost(MAX_START_MS, median(added)),
+      }),
     ],
-    notes: ["The first answer is that of `/healthz`, so that the module is compiled, instantiated and has run."],
+    notes: [
+      "The first answer is that of `/healthz`, so that the module is compiled, instantiated and has run.",
+    ],
   };
 }
 
 async function uploadKib() {
   const outdir = mkdtempSync(join(tmpdir(), "clawfront-bench-"));
   try {
-    const printed = await run("wrangler", ["deploy", "--dry-run", "--outdir", outdir], { cwd: ROOT, env: { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false" } });
+    const printed = await run("wrangler", ["deploy", "--dry-run", "--outdir", outdir], {
+      cwd: ROOT,
+      env: { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false" },
+    });
     return Number(printed.match(/gzip: ([\d.]+) KiB/)[1]);
   } finally {
     rmSync(outdir, { recursive: true, force: true });

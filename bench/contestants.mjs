@@ -5,15 +5,26 @@ import { startSim } from "../tests/support/sim.mjs";
 import { startWorker } from "../tests/support/worker.mjs";
 
 /**
- * Starts a Worker in a workerd of its own for each of `names`, which are those of `builds`, and a gateway: one for all, or, `apart`, one for each, as a
- * gateway tells everybody of everybody's runs. `work` gets `{ workers, sims }`, each of the workers with its `label`, `key` and `sim`. `entries` are further
- * client keys. Of `inspected` workers the runtime can be asked. The gateways pace nothing by themselves, and without `tasks` tell nobody of tasks. All are ended afterwards, however it goes.
+ * Starts a Worker in its own workerd for each of `names`, which are names in `builds`, and a
+ * gateway: one for all Workers, or one for each where `apart` is set, because a gateway sends
+ * events of every run to every connection. `work` gets `{ workers, sims }`; each worker has a
+ * `label`, `key` and `sim`. `entries` are further client keys. The runtime of `inspected` workers
+ * can be inspected. The gateways pace nothing by themselves, and without `tasks` send no events of
+ * tasks. All are stopped afterwards, also after a failure.
  */
-export async function withContestants(names, { builds, simBinary, protocol = 4, apart = false, tasks = true, inspected = false, entries = [] }, work) {
+export async function withContestants(
+  names,
+  { builds, simBinary, protocol = 4, apart = false, tasks = true, inspected = false, entries = [] },
+  work,
+) {
   const sims = [];
   const workers = {};
   const open = async () => {
-    const sim = await startSim({ protocol, binary: simBinary, args: ["--pacing-ms", "0", ...(tasks ? [] : ["--no-tasks"])] });
+    const sim = await startSim({
+      protocol,
+      binary: simBinary,
+      args: ["--pacing-ms", "0", ...(tasks ? [] : ["--no-tasks"])],
+    });
     sims.push(sim);
     return sim;
   };
@@ -22,7 +33,12 @@ export async function withContestants(names, { builds, simBinary, protocol = 4, 
     const device = newDevice();
     for (const name of names) {
       const sim = !apart && sims.length > 0 ? sims[0] : await open();
-      const vars = { GATEWAY_URL: sim.url, GATEWAY_TOKEN: sim.token, DEVICE_KEY: device.device_key, CLIENT_KEYS: [key.entry, ...entries].join("\n") };
+      const vars = {
+        GATEWAY_URL: sim.url,
+        GATEWAY_TOKEN: sim.token,
+        DEVICE_KEY: device.device_key,
+        CLIENT_KEYS: [key.entry, ...entries].join("\n"),
+      };
       const worker = await startWorker({ ...builds[name], vars, inspected });
       workers[name] = Object.assign(worker, { label: name, key: key.key, sim });
     }

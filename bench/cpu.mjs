@@ -1,4 +1,5 @@
-// CPU of workerd per streamed delta: ours, the floor, a Worker in JavaScript, and one by the book of workers-rs.
+// CPU of workerd per streamed delta: ours, the floor, a Worker in JavaScript, and one by the book
+// of workers-rs.
 
 import { withContestants } from "./contestants.mjs";
 import { inParallel, stream } from "./load.mjs";
@@ -8,18 +9,27 @@ import { atLeast, atMost, median, ratioRow, round, row } from "./statistics.mjs"
 export const name = "cpu";
 
 const CONTESTANTS = ["ours", "floor", "js", "idiomatic"];
-const LABELS = { ours: "Clawfront", floor: "floor: receives, writes nothing", js: "JavaScript", idiomatic: "idiomatic workers-rs" };
+const LABELS = {
+  ours: "Clawfront",
+  floor: "floor: receives, writes nothing",
+  js: "JavaScript",
+  idiomatic: "idiomatic workers-rs",
+};
 
 /** The gateway paces at 75 ms: 13 deltas a second. */
 const PACED_MS = 75;
-/** What comes with a request besides its deltas is measured with this many, and taken off. */
+/**
+ * The share of a request that is not its deltas is measured with this number of deltas, and
+ * subtracted.
+ */
 const FEW_DELTAS = 10;
 const FEW_ANSWERS = 30;
 
 /**
- * One delta is two frames: an `agent` event, and a `chat` event, each with the whole text so far. So a burst of 10 answers of 1,000 deltas is 20,000
- * frames. On protocol 3 every connection hears of every run, so that 50 streams are 50 times as many frames; on protocol 4 it hears of the others' tasks,
- * once a second each.
+ * One delta is two frames: an `agent` event, and a `chat` event, each with the whole text so far.
+ * So a burst of 10 answers of 1,000 deltas is 20,000 frames. On protocol 3 every connection
+ * receives the events of every run, so 50 streams are 50 times as many frames. On protocol 4 it
+ * receives the tasks of the other runs, one event a second each.
  */
 const LOADS = [
   { protocol: 4, streams: 1, answers: 10, deltas: 1_000, delayMs: 0 },
@@ -29,7 +39,7 @@ const LOADS = [
   { protocol: 3, streams: 1, answers: 10, deltas: 1_000, delayMs: 0 },
   { protocol: 3, streams: 50, answers: 50, deltas: 20, delayMs: 0 },
 ];
-/** As many requests as it takes for a runtime to have compiled what it compiles. */
+/** Enough requests that the runtime has compiled its hot code. */
 const WARM_UP = 200;
 const IDLE_MS = 1_000;
 
@@ -37,25 +47,49 @@ export async function measure(context) {
   const rows = [];
   let bars;
   for (const protocol of [4, 3]) {
-    const measured = await withContestants(CONTESTANTS, { ...context, protocol, apart: true }, (contest) => rounds(context, contest, LOADS.filter((load) => load.protocol === protocol)));
+    const measured = await withContestants(
+      CONTESTANTS,
+      { ...context, protocol, apart: true },
+      (contest) =>
+        rounds(
+          context,
+          contest,
+          LOADS.filter((load) => load.protocol === protocol),
+        ),
+    );
     for (const { load, figures, sim } of measured) {
       rows.push(...rowsOf(load, figures, sim));
       bars ??= CONTESTANTS.map((name) => row(LABELS[name], figures[name], "µs"));
     }
   }
-  return { title: "CPU of workerd per streamed delta", rows, notes: NOTES, plot: { unit: "µs", bars } };
+  return {
+    title: "CPU of workerd per streamed delta",
+    rows,
+    notes: NOTES,
+    plot: { unit: "µs", bars },
+  };
 }
 
 async function rounds({ rounds, quick, say }, { sims, workers }, loads) {
-  const measured = loads.map((load) => ({ load: quick ? shortened(load) : load, figures: Object.fromEntries(CONTESTANTS.map((name) => [name, []])), sim: [] }));
-  for (const name of CONTESTANTS) await inParallel(quick ? 5 : WARM_UP, 4, () => stream(workers[name], says(FEW_DELTAS, 0)));
+  const measured = loads.map((load) => ({
+    load: quick ? shortened(load) : load,
+    figures: Object.fromEntries(CONTESTANTS.map((name) => [name, []])),
+    sim: [],
+  }));
+  for (const name of CONTESTANTS)
+    await inParallel(quick ? 5 : WARM_UP, 4, () => stream(workers[name], says(FEW_DELTAS, 0)));
   const idleUsPerSecond = {};
   for (const name of CONTESTANTS) {
-    const { us, seconds } = await costOf([workers[name].pid], () => new Promise((resolve) => setTimeout(resolve, quick ? 100 : IDLE_MS)));
+    const { us, seconds } = await costOf(
+      [workers[name].pid],
+      () => new Promise((resolve) => setTimeout(resolve, quick ? 100 : IDLE_MS)),
+    );
     idleUsPerSecond[name] = us[0] / seconds;
   }
   const costs = async (name, { answers, streams, deltas, delayMs }) => {
-    const { us, seconds } = await costOf([workers[name].pid, workers[name].sim.pid], () => inParallel(answers, streams, () => stream(workers[name], says(deltas, delayMs))));
+    const { us, seconds } = await costOf([workers[name].pid, workers[name].sim.pid], () =>
+      inParallel(answers, streams, () => stream(workers[name], says(deltas, delayMs))),
+    );
     return { worker: us[0] - idleUsPerSecond[name] * seconds, sim: us[1] };
   };
   for (let nth = 1; nth <= rounds; nth += 1) {
@@ -71,9 +105,10 @@ async function rounds({ rounds, quick, say }, { sims, workers }, loads) {
         const cost = await costs(name, load);
         const deltas = load.answers * (load.deltas - FEW_DELTAS);
         figures[name].push((cost.worker - load.answers * perRequest[name].worker) / deltas);
-        if (name === "floor" && load.delayMs === 0) simFigures.push((cost.sim - load.answers * perRequest[name].sim) / deltas);
+        if (name === "floor" && load.delayMs === 0)
+          simFigures.push((cost.sim - load.answers * perRequest[name].sim) / deltas);
       };
-      // Another order in each round. What waits most of the time can wait together.
+      // The order differs in each round. Measurements that mostly wait run together.
       const order = CONTESTANTS.map((_, index) => CONTESTANTS[(index + nth) % CONTESTANTS.length]);
       if (load.delayMs > 0) await Promise.all(order.map(one));
       else for (const name of order) await one(name);
@@ -88,13 +123,38 @@ function rowsOf(load, figures, sim) {
   const promised = load.protocol === 4;
   return [
     ...CONTESTANTS.map((name) => row(`${of}: ${LABELS[name]}`, figures[name], "µs")),
-    ratioRow(`${of}: Clawfront / floor`, figures.ours, figures.floor, promised && ((value) => atMost(1.25, value))),
-    ratioRow(`${of}: Clawfront / JavaScript`, figures.ours, figures.js, promised && ((value) => atMost(1, value))),
-    ratioRow(`${of}: idiomatic / Clawfront`, figures.idiomatic, figures.ours, promised && ((value) => atLeast(6, value))),
-    // The floor is the runtime's: what is beyond it is what is written one way or another.
-    ratioRow(`${of}: idiomatic / Clawfront, what each adds to the floor`, figures.idiomatic.map((us, index) => us - figures.floor[index]), figures.ours.map((us, index) => us - figures.floor[index])),
-    // Where it costs less than the cheapest of them, nobody waited for it.
-    ...(sim.length > 0 ? [row(`${of}: the simulated gateway beside the floor`, sim, "µs", { target: atMost(round(median(figures.ours)), median(sim)) })] : []),
+    ratioRow(
+      `${of}: Clawfront / floor`,
+      figures.ours,
+      figures.floor,
+      promised && ((value) => atMost(1.25, value)),
+    ),
+    ratioRow(
+      `${of}: Clawfront / JavaScript`,
+      figures.ours,
+      figures.js,
+      promised && ((value) => atMost(1, value)),
+    ),
+    ratioRow(
+      `${of}: idiomatic / Clawfront`,
+      figures.idiomatic,
+      figures.ours,
+      promised && ((value) => atLeast(6, value)),
+    ),
+    // The floor is the cost of the runtime. The rest depends on how the Worker is written.
+    ratioRow(
+      `${of}: idiomatic / Clawfront, what each adds to the floor`,
+      figures.idiomatic.map((us, index) => us - figures.floor[index]),
+      figures.ours.map((us, index) => us - figures.floor[index]),
+    ),
+    // If it costs less than the cheapest of them, nothing waited for it.
+    ...(sim.length > 0
+      ? [
+          row(`${of}: the simulated gateway beside the floor`, sim, "µs", {
+            target: atMost(round(median(figures.ours)), median(sim)),
+          }),
+        ]
+      : []),
   ];
 }
 
@@ -104,5 +164,12 @@ const NOTES = [
 ];
 
 const says = (deltas, delayMs) => `hi [[fake deltas=${deltas} delay=${delayMs}]]`;
-const titleOf = ({ streams, deltas, delayMs }) => `${streams === 1 ? "1 stream" : `${streams} streams`}, ${delayMs === 0 ? "bursts" : "13/s"} of ${deltas}`;
-const shortened = (load) => ({ ...load, answers: Math.min(load.answers, 4), streams: Math.min(load.streams, 4), deltas: FEW_DELTAS + 10, delayMs: Math.min(load.delayMs, 10) });
+const titleOf = ({ streams, deltas, delayMs }) =>
+  `${streams === 1 ? "1 stream" : `${streams} streams`}, ${delayMs === 0 ? "bursts" : "13/s"} of ${deltas}`;
+const shortened = (load) => ({
+  ...load,
+  answers: Math.min(load.answers, 4),
+  streams: Math.min(load.streams, 4),
+  deltas: FEW_DELTAS + 10,
+  delayMs: Math.min(load.delayMs, 10),
+});

@@ -1,6 +1,7 @@
-// WebAssembly instructions of core's work, counted: the only figures here that are the same on every machine.
+// WebAssembly instructions of core's work, counted: the only figures here that are the same on
+// every machine.
 
-import { measureInstructions } from "../scripts/instructions.mjs";
+import { measureInstructions } from "./instructions/instructions.mjs";
 
 export const name = "instructions";
 

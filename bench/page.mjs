@@ -1,17 +1,25 @@
-// docs/performance.md: its tables stand between marks and are written anew by every bench, the words around them by people.
+// Writes the tables of docs/performance.md, which are between marks. Every bench replaces the
+// tables; people write the text around them.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { barChart } from "./plot.mjs";
 import { markdownTable } from "./table.mjs";
 
-/** Writes each measurement's table between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`. What was not measured stays as it is. */
+/**
+ * Writes each measurement's table between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`. The
+ * tables of other measurements stay as they are.
+ */
 export function renewTables(results, path) {
   if (!existsSync(path)) return;
   let page = readFileSync(path, "utf8");
   page = put(page, "machine", machine(results));
   for (const [name, measured] of Object.entries(results.measurements)) {
-    page = put(page, name, `${markdownTable(measured)}${measured.plot ? `\n\n![${measured.title}](performance/${name}.svg)` : ""}`);
+    page = put(
+      page,
+      name,
+      `${markdownTable(measured)}${measured.plot ? `\n\n![${measured.title}](performance/${name}.svg)` : ""}`,
+    );
   }
   writeFileSync(path, page);
 }
@@ -30,10 +38,21 @@ export function writePlots(results, folder) {
 }
 
 function put(page, name, text) {
-  return page.replace(new RegExp(`(<!-- bench:${name} -->\n)[^]*?(<!-- /bench:${name} -->)`), (_, begin, end) => `${begin}${text}\n${end}`);
+  return page.replace(
+    new RegExp(`(<!-- bench:${name} -->\n)[\\s\\S]*?(<!-- /bench:${name} -->)`),
+    (_, begin, end) => `${begin}${text}\n${end}`,
+  );
 }
 
-function machine({ date, machine: { cpu, cores, memoryMib, kernel }, versions, load, loadAfter, rounds, quick }) {
+function machine({
+  date,
+  machine: { cpu, cores, memoryMib, kernel },
+  versions,
+  load,
+  loadAfter,
+  rounds,
+  quick,
+}) {
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [
     `${date.slice(0, 10)}, ${cores} cores of ${cpu}, ${memoryMib} MiB, Linux ${kernel}; ${programs.join(", ")}.`,

@@ -9,12 +9,20 @@ const BAR_HEIGHT = 22;
 const GAP = 10;
 const TOP = 34;
 
-/** Horizontal bars from zero, each with its figure, and a line from the least to the most of its rounds. */
+/**
+ * Horizontal bars from zero, each with its figure, and a line from the least to the most of its
+ * rounds.
+ */
 export function barChart({ title, unit, bars }) {
-  const labelWidth = Math.max(LEAST_LABEL_WIDTH, ...bars.map(({ label }) => label.length * LETTER_WIDTH + 8));
+  const labelWidth = Math.max(
+    LEAST_LABEL_WIDTH,
+    ...bars.map(({ label }) => label.length * LETTER_WIDTH + 8),
+  );
   const longest = Math.max(...bars.flatMap(({ value, spread }) => [value, spread?.[1] ?? 0]));
-  // What was taken off may have been more than there was, in a short measurement.
-  const x = (value) => labelWidth + (Math.max(0, value) / (longest > 0 ? longest : 1)) * (WIDTH - labelWidth - FIGURE_WIDTH);
+  // In a short measurement the subtracted share may exceed the whole.
+  const x = (value) =>
+    labelWidth +
+    (Math.max(0, value) / (longest > 0 ? longest : 1)) * (WIDTH - labelWidth - FIGURE_WIDTH);
   const height = TOP + bars.length * (BAR_HEIGHT + GAP);
   const lines = bars.flatMap(({ label, value, spread }, index) => {
     const y = TOP + index * (BAR_HEIGHT + GAP);
@@ -23,7 +31,11 @@ export function barChart({ title, unit, bars }) {
     return [
       text(labelWidth - 8, middle, label, "end"),
       `<rect x="${labelWidth.toFixed(1)}" y="${y}" width="${(x(value) - labelWidth).toFixed(1)}" height="${BAR_HEIGHT}" rx="2" fill="${label.includes("Clawfront") ? "#e8590c" : "#868e96"}"/>`,
-      ...(spread ? [`<path d="M${x(spread[0]).toFixed(1)} ${middle}H${x(spread[1]).toFixed(1)}" stroke="#343a40" stroke-width="2"/>`] : []),
+      ...(spread
+        ? [
+            `<path d="M${x(spread[0]).toFixed(1)} ${middle}H${x(spread[1]).toFixed(1)}" stroke="#343a40" stroke-width="2"/>`,
+          ]
+        : []),
       text(end + 8, middle, `${value} ${unit}`, "start"),
     ];
   });

@@ -1,6 +1,6 @@
-// What a process costs, as Linux counts it.
+// Measures the CPU time and memory of processes, as Linux counts them.
 
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 
 const NS_PER_US = 1_000;
 const BYTES_PER_KIB = 1_024;
@@ -22,7 +22,10 @@ export function residentBytes(pid) {
   return Number(kib) * BYTES_PER_KIB;
 }
 
-/** Runs `work` and says what it cost the processes `pids`: `{ result, us: [per pid], seconds }`. */
+/**
+ * Runs `work` and returns its result with the CPU time of the processes `pids`: `{ result, us: [per
+ * pid], seconds }`.
+ */
 export async function costOf(pids, work) {
   const before = pids.map(cpuUs);
   const startedMs = performance.now();
@@ -39,15 +42,25 @@ export function processTree(pid) {
   return tree;
 }
 
-/** `[{ pid, parentPid }]`, from field 4 of /proc/PID/stat (proc(5)), counted after the command name, which may hold blanks and brackets. */
+/**
+ * `[{ pid, parentPid }]`, from field 4 of /proc/PID/stat (proc(5)), counted after the command name,
+ * which may hold blanks and brackets.
+ */
 function runningProcesses() {
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, "latin1");
-      return [{ pid: Number(name), parentPid: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) }];
-    } catch {
-      // It ended between the two looks.
-      return [];
-    }
-  });
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+        return [
+          {
+            pid: Number(name),
+            parentPid: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]),
+          },
+        ];
+      } catch {
+        // It ended between the two looks.
+        return [];
+      }
+    });
 }

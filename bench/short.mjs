@@ -1,4 +1,5 @@
-// CPU of workerd for a whole request: authentication, the gateway's handshake with its device proof, the run, the answer.
+// CPU of workerd for a whole request: authentication, the gateway's handshake with its device
+// proof, the run, the answer.
 
 import { withContestants } from "./contestants.mjs";
 import { stream } from "./load.mjs";
@@ -8,7 +9,12 @@ import { atMost, median, row } from "./statistics.mjs";
 export const name = "short";
 
 const CONTESTANTS = ["ours", "js", "idiomatic", "floor"];
-const LABELS = { ours: "Clawfront", js: "JavaScript", idiomatic: "idiomatic workers-rs", floor: "floor" };
+const LABELS = {
+  ours: "Clawfront",
+  js: "JavaScript",
+  idiomatic: "idiomatic workers-rs",
+  floor: "floor",
+};
 
 const WARM_UP = 300;
 const REQUESTS = 50;
@@ -35,7 +41,9 @@ export async function measure(context) {
     for (let nth = 0; nth < rounds; nth += 1) {
       for (const name of CONTESTANTS) {
         figures[name].short.push(await each(workers[name], SHORT, quick ? 3 : REQUESTS));
-        figures[name].long.push(await each(workers[name], quick ? SHORT : LONG, quick ? 1 : LONG_REQUESTS));
+        figures[name].long.push(
+          await each(workers[name], quick ? SHORT : LONG, quick ? 1 : LONG_REQUESTS),
+        );
       }
       await sim.reset();
     }
@@ -44,7 +52,12 @@ export async function measure(context) {
 
   const promised = (values) => ({ target: atMost(FREE_PLAN_MS, median(values)) });
   const rows = CONTESTANTS.flatMap((name) => [
-    row(`10 deltas, warm: ${LABELS[name]}`, figures[name].short, "ms", name === "ours" ? promised(figures[name].short) : {}),
+    row(
+      `10 deltas, warm: ${LABELS[name]}`,
+      figures[name].short,
+      "ms",
+      name === "ours" ? promised(figures[name].short) : {},
+    ),
     row(`1,000 deltas in a burst, warm: ${LABELS[name]}`, figures[name].long, "ms"),
   ]);
   rows.push(row("10 deltas, first request of a runtime: Clawfront", cold, "ms", promised(cold)));
@@ -52,7 +65,7 @@ export async function measure(context) {
   return { title: "CPU of workerd per request", rows, notes: NOTES, plot: { unit: "ms", bars } };
 }
 
-/** What the first request costs a runtime that has only just started, and has answered nothing. */
+/** Measures the cost of the first request in a runtime that has just started. */
 async function coldStarts(context, count) {
   const costs = [];
   for (let nth = 0; nth < count; nth += 1) {

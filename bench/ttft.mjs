@@ -1,7 +1,8 @@
-// The time to the first token that an edge adds, in front of a real OpenClaw gateway: through us, through a Worker that only hands on, and asked directly;
-// with the gateway next door, and a round trip of 40 ms away.
+// The time to the first token that an edge adds, in front of a real OpenClaw gateway: through us,
+// through a Worker that only hands on, and asked directly; with the gateway next door, and a round
+// trip of 40 ms away.
 
-import { createServer, connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { newKey } from "../tests/support/front.mjs";
 import { startOpenClawFront, version } from "../tests/support/openclaw.mjs";
 import { startWorker } from "../tests/support/worker.mjs";
@@ -25,33 +26,58 @@ export async function measure({ quick, builds, say }) {
     for (const roundTripMs of [0, ROUND_TRIP_MS]) {
       const line = await startLine(Number(new URL(front.tunnel.url).port), roundTripMs / 2);
       cleanUp.push(line.stop);
-      const keys = { CLIENT_KEYS: key.entry, DEVICE_KEY: front.device.device_key, DEVICE_TOKEN: front.device.device_token };
-      const ours = await startWorker({ ...builds.ours, vars: { ...keys, GATEWAY_URL: `ws://127.0.0.1:${line.port}` } });
-      const pass = await startWorker({ ...builds.jsPass, vars: { ORIGIN: `http://127.0.0.1:${line.port}` } });
+      const keys = {
+        CLIENT_KEYS: key.entry,
+        DEVICE_KEY: front.device.device_key,
+        DEVICE_TOKEN: front.device.device_token,
+      };
+      const ours = await startWorker({
+        ...builds.ours,
+        vars: { ...keys, GATEWAY_URL: `ws://127.0.0.1:${line.port}` },
+      });
+      const pass = await startWorker({
+        ...builds.jsPass,
+        vars: { ORIGIN: `http://127.0.0.1:${line.port}` },
+      });
       cleanUp.push(ours.stop, pass.stop);
       const contestants = [
-        { label: "asked directly", url: `http://127.0.0.1:${line.port}`, key: front.token, log: [] },
+        {
+          label: "asked directly",
+          url: `http://127.0.0.1:${line.port}`,
+          key: front.token,
+          log: [],
+        },
         Object.assign(pass, { label: "through a Worker that hands on", key: front.token }),
         Object.assign(ours, { label: "through Clawfront", key: key.key }),
       ];
       for (const contestant of contestants) contestant.headers = { "x-openclaw-agent-id": "main" };
       const firstMs = contestants.map(() => []);
-      // In turn, so that what disturbs the machine disturbs all.
+      // In turn, so that a disturbance of the machine affects all of them.
       for (let nth = -WARM_UP; nth < requests; nth += 1) {
         for (const [index, contestant] of contestants.entries()) {
           const answer = await stream(contestant, "hi [[fake deltas=2 delay=0]]");
           if (nth >= 0) firstMs[index].push(answer.firstMs);
         }
       }
-      say(`  a round trip of ${roundTripMs} ms: ${firstMs.map((values) => median(values).toFixed(0)).join(", ")} ms`);
+      say(
+        `  a round trip of ${roundTripMs} ms: ${firstMs.map((values) => median(values).toFixed(0)).join(", ")} ms`,
+      );
       const where = `${roundTripMs} ms away`;
       for (const [index, { label }] of contestants.entries()) {
         for (const share of [0.5, 0.95, 0.99]) {
-          rows.push({ label: `${where}, ${label}, p${share * 100}`, value: round(percentile(firstMs[index], share)), unit: "ms" });
+          rows.push({
+            label: `${where}, ${label}, p${share * 100}`,
+            value: round(percentile(firstMs[index], share)),
+            unit: "ms",
+          });
         }
       }
       const added = firstMs[2].map((value, nth) => value - firstMs[1][nth]);
-      rows.push({ label: `${where}, what we take beyond handing on, median`, value: round(median(added)), unit: "ms" });
+      rows.push({
+        label: `${where}, what we take beyond handing on, median`,
+        value: round(median(added)),
+        unit: "ms",
+      });
     }
     return {
       title: `Time to the first token, OpenClaw ${version}`,
@@ -60,14 +86,22 @@ export async function measure({ quick, builds, say }) {
         `${requests} requests each, in turn. Most of the time is the gateway's own: its model is scripted and answers at once.`,
         `The distance is a proxy that holds back what passes it by ${ROUND_TRIP_MS / 2} ms each way, and the first bytes of a connection by a round trip more, as TCP's handshake does. The direct and the handed-on requests keep their connections open; ours opens one for each request: ${HANDSHAKE}`,
       ],
-      plot: { unit: "ms", bars: rows.filter(({ label }) => label.endsWith("p50")).map(({ label, value }) => ({ label: label.replace(", p50", ""), value })) },
+      plot: {
+        unit: "ms",
+        bars: rows
+          .filter(({ label }) => label.endsWith("p50"))
+          .map(({ label, value }) => ({ label: label.replace(", p50", ""), value })),
+      },
     };
   } finally {
     for (const stop of cleanUp.reverse()) await stop();
   }
 }
 
-/** Round trips before the run is asked for, none of which can be saved: each needs something of the one before. */
+/**
+ * Round trips before the run is asked for, none of which can be saved: each needs something of the
+ * one before.
+ */
 const HANDSHAKE =
   "TCP, the upgrade with the gateway's challenge right behind it, and `connect`, whose proof signs the challenge. The run is asked for right behind the hello.";
 
@@ -82,7 +116,7 @@ function startLine(port, delayMs) {
     ]) {
       sockets.add(from);
       from.setNoDelay(true);
-      // Nothing overtakes anything: what comes during the set-up leaves after it.
+      // The order is kept: bytes that arrive during the set-up are sent after it.
       const openAt = performance.now() + setUpMs;
       const after = (act) => {
         const dueMs = Math.max(openAt, performance.now()) + delayMs - performance.now();
@@ -92,7 +126,10 @@ function startLine(port, delayMs) {
       from.on("data", (bytes) => after(() => to.writable && to.write(bytes)));
       from.on("end", () => after(() => to.end()));
       from.on("error", () => to.destroy());
-      from.on("close", () => (sockets.delete(from), after(() => to.destroy())));
+      from.on("close", () => {
+        sockets.delete(from);
+        after(() => to.destroy());
+      });
     }
   });
   return new Promise((resolve) =>

@@ -1,21 +1,32 @@
-// Makes one call of a soak and says how it ended, without a word of what was asked or answered.
+// Makes one call of a soak and returns how it ended, without a word of the request or the answer.
 
 /**
- * @returns `{ end, wrong, isApart, id }`: `end` is `answer`, `left`, an error's code, or what should never be seen, in words; `wrong` says what was not
- * as it must be although the end was one that the call may have; of a second attempt `isApart` says that the first one was over before it was heard
- * of, so that it may have been another request. By `id` the Worker's log knows it.
+ * @returns `{ end, wrong, isApart, id }`: `end` is `answer`, `left`, an error's code, or a fault
+ * that must never occur, in words; `wrong` is a mistake in a call whose end is allowed; `isApart`
+ * is set on a second attempt that was received after the first one had ended, so that it may have
+ * been another request. `id` identifies the call in the Worker's log.
  */
 export async function make(call, { url, keys }) {
   const { client } = call;
-  if (client === "twice") return worse(await Promise.all([ask(call, url, keys, keyed(call)), ask(call, url, keys, keyed(call))]));
-  if (client === "again") return worse([await ask(call, url, keys, keyed(call)), await ask(call, url, keys, keyed(call))]);
+  if (client === "twice")
+    return worse(
+      await Promise.all([ask(call, url, keys, keyed(call)), ask(call, url, keys, keyed(call))]),
+    );
+  if (client === "again")
+    return worse([
+      await ask(call, url, keys, keyed(call)),
+      await ask(call, url, keys, keyed(call)),
+    ]);
   if (client === "retries") {
     // Sent once the first one's response has begun: it is still under way, and known to the Worker.
     let began;
     const hasBegun = new Promise((resolve) => (began = resolve));
     let isOver = false;
-    const first = ask(call, url, keys, attempt(0), began).finally(() => (began(), (isOver = true)));
-    // What has started is not tried again, as SDKs are told.
+    const first = ask(call, url, keys, attempt(0), began).finally(() => {
+      began();
+      isOver = true;
+    });
+    // A run that has started is not tried again, as SDKs are instructed.
     if ((await hasBegun)?.headers.get("x-should-retry") === "false") return first;
     let isApart = false;
     const second = ask(call, url, keys, attempt(1), () => (isApart = isOver));
@@ -25,7 +36,8 @@ export async function make(call, { url, keys }) {
     const first = await ask(call, url, keys, keyed(call));
     const second = await ask({ ...call, directive: "deltas=3" }, url, keys, keyed(call));
     // After a first one that started nothing, the key is free.
-    if (first.end === "answer" && second.end !== "idempotency_key_reused") return { end: second.end, wrong: "the key's second use was not refused" };
+    if (first.end === "answer" && second.end !== "idempotency_key_reused")
+      return { end: second.end, wrong: "the key's second use was not refused" };
     return first;
   }
   return ask(call, url, keys, {});
@@ -37,7 +49,8 @@ const LIMIT_MS = 100_000;
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const keyed = ({ number }) => ({ "idempotency-key": `call-${number}` });
 const attempt = (count) => ({ "x-stainless-retry-count": String(count) });
-const worse = (seen) => seen.find(({ wrong }) => wrong) ?? seen.find(({ end }) => end !== "answer") ?? seen[0];
+const worse = (seen) =>
+  seen.find(({ wrong }) => wrong) ?? seen.find(({ end }) => end !== "answer") ?? seen[0];
 
 async function ask(call, url, keys, headers, began) {
   const { leaves, slow } = call.client;
@@ -54,7 +67,11 @@ async function ask(call, url, keys, headers, began) {
   try {
     const response = await fetch(`${url}/v1/chat/completions`, {
       method: "POST",
-      headers: { authorization: `Bearer ${keys[call.key]}`, "content-type": "application/json", ...headers },
+      headers: {
+        authorization: `Bearer ${keys[call.key]}`,
+        "content-type": "application/json",
+        ...headers,
+      },
       body: call.raw ?? JSON.stringify(body(call)),
       signal: controller.signal,
     });
@@ -66,7 +83,9 @@ async function ask(call, url, keys, headers, began) {
     }
     return { ...judge(call, response, text), id: response.headers.get("x-request-id") };
   } catch (error) {
-    return { end: controller.signal.aborted ? why : `connection: ${error.cause?.code ?? error.message}` };
+    return {
+      end: controller.signal.aborted ? why : `connection: ${error.cause?.code ?? error.message}`,
+    };
   } finally {
     clearTimeout(limit);
     clearTimeout(leaving);
@@ -76,7 +95,7 @@ async function ask(call, url, keys, headers, began) {
 const body = ({ number, directive, stream, body }) => ({
   model: "openclaw",
   stream,
-  // Names the session, by which the gateway's runs are told apart.
+  // Names the session, which identifies the gateway's runs.
   user: `call-${number}`,
   messages: [{ role: "user", content: `${number} [[fake ${directive}]]` }],
   ...body,
@@ -91,7 +110,8 @@ function judge(call, response, text) {
     } catch {
       return { end: `HTTP ${response.status}, and no object` };
     }
-    if (answer.error) return { end: answer.error.code, wrong: answer.choices && "an error and an answer" };
+    if (answer.error)
+      return { end: answer.error.code, wrong: answer.choices && "an error and an answer" };
     if (response.status !== 200) return { end: `HTTP ${response.status}` };
     const [choice] = answer.choices;
     return answered(call, choice.message.content ?? "", choice.finish_reason);
@@ -113,14 +133,27 @@ function judge(call, response, text) {
   }
   if (failure) {
     const beginning = call.text === undefined || call.text.startsWith(told);
-    return { end: failure, wrong: finishes.length > 0 ? "an error after a finish" : beginning ? undefined : "text that is not a beginning of the answer" };
+    return {
+      end: failure,
+      wrong:
+        finishes.length > 0
+          ? "an error after a finish"
+          : beginning
+            ? undefined
+            : "text that is not a beginning of the answer",
+    };
   }
   if (finishes.length !== 1) return { end: `a stream with ${finishes.length} finishes` };
   return answered(call, told, finishes[0]);
 }
 
 function answered({ text, textEnds, finish }, told, reason) {
-  if (text !== undefined && told !== text) return { end: "answer", wrong: `a text of ${told.length} characters instead of ${text.length}` };
-  if (textEnds && !told.includes(textEnds)) return { end: "answer", wrong: "a text that lacks its end" };
+  if (text !== undefined && told !== text)
+    return {
+      end: "answer",
+      wrong: `a text of ${told.length} characters instead of ${text.length}`,
+    };
+  if (textEnds && !told.includes(textEnds))
+    return { end: "answer", wrong: "a text that lacks its end" };
   return { end: "answer", wrong: reason === finish ? undefined : `finish ${reason}` };
 }

@@ -1,4 +1,5 @@
-// Calls by the thousand against one Worker in workerd, and what must hold of all of them. `npm run soak` is the command.
+// Makes calls by the thousand against one Worker in workerd, and checks all of them. `npm run soak`
+// is the command.
 
 import { execFileSync } from "node:child_process";
 import { newDevice, newKey, until } from "../tests/support/front.mjs";
@@ -7,9 +8,15 @@ import { startWorker } from "../tests/support/worker.mjs";
 import { call, DISTURBANCES, KEYS, randomness } from "./calls.mjs";
 import { make } from "./client.mjs";
 
-/** Between two rounds everything is at rest: the sockets, the runs and the memory are looked at then. */
+/**
+ * Between two rounds everything is at rest: the sockets, the runs and the memory are looked at
+ * then.
+ */
 const ROUND_CALLS = 500;
-/** By when a call is over at the gateway, too. A client that leaves in silence is noticed at the next heartbeat, after 15 s. */
+/**
+ * By when a call is over at the gateway, too. A client that leaves in silence is noticed at the
+ * next heartbeat, after 15 s.
+ */
 const CLOSED_MS = 2_000;
 const CLOSED_AFTER_SILENCE_MS = 18_000;
 /** How often something happens to all calls that are under way, in calls. */
@@ -18,27 +25,45 @@ const DISTURBED_EVERY_CALLS = 40;
 const DISTURBED_MS = 3_000;
 /** How often memory is looked at under load, in milliseconds. */
 const SAMPLE_MS = 500;
-/** What the memory at rest may differ by from the middle third of the rounds to the last, the first being warm-up: whichever is more. */
+/**
+ * The memory at rest may differ by this much between the middle third of the rounds and the last
+ * third; the first third is warm-up. The greater one counts.
+ */
 const GROWTH_SHARE = 0.1;
 const GROWTH_MIB = 8;
 /**
- * How late the Worker's health may be answered, in milliseconds, before the machine is called busy, and what may come of that: OpenClaw 2026.3 closes
- * a connection whose handshake takes 3 s.
+ * From this latency of the Worker's health endpoint on, in milliseconds, the machine counts as
+ * busy, and these ends are allowed: OpenClaw 2026.3 closes a connection whose handshake takes 3 s.
  */
 const BUSY_MS = 1_500;
-const LATE_ENDS = ["gateway_connect_timeout", "gateway_handshake_timeout", "gateway_acceptance_timeout", "gateway_closed"];
-/** What clients do that make two requests: the run may be the other one's. */
+const LATE_ENDS = [
+  "gateway_connect_timeout",
+  "gateway_handshake_timeout",
+  "gateway_acceptance_timeout",
+  "gateway_closed",
+];
+/** Clients that make two requests: the run may belong to the other one. */
 const TWO_REQUESTS = ["twice", "again", "retries", "reuses"];
 /** Fewer rounds than that say nothing about growth. */
 const MIN_ROUNDS = 6;
 
 /**
  * Runs `runs` calls of `protocol`, `concurrency` at a time.
- * @returns what was seen; `problems` is empty if all was as it must be.
+ * @returns the figures; `problems` is empty if every call was right.
  */
-export async function soak({ protocol, runs, concurrency, seed, silence = true, binary, onRound = () => {} }) {
+export async function soak({
+  protocol,
+  runs,
+  concurrency,
+  seed,
+  silence = true,
+  binary,
+  onRound = () => {},
+}) {
   const sim = await startSim({ protocol, binary, args: ["--agent", "main"] });
-  const keys = Object.fromEntries(Object.entries(KEYS).map(([id, options]) => [id, newKey(id, "main", ...options)]));
+  const keys = Object.fromEntries(
+    Object.entries(KEYS).map(([id, options]) => [id, newKey(id, "main", ...options)]),
+  );
   const worker = await startWorker({
     vars: {
       GATEWAY_URL: sim.url,
@@ -52,17 +77,33 @@ export async function soak({ protocol, runs, concurrency, seed, silence = true, 
   const secrets = Object.fromEntries(Object.entries(keys).map(([id, { key }]) => [id, key]));
   secrets.stranger = newKey("stranger", "main").key;
 
-  const seen = { protocol, seed, calls: 0, started: 0, ends: {}, late: 0, rest: [], peakMib: 0, problems: [] };
+  const seen = {
+    protocol,
+    seed,
+    calls: 0,
+    started: 0,
+    ends: {},
+    late: 0,
+    rest: [],
+    peakMib: 0,
+    problems: [],
+  };
   const sampler = setInterval(async () => {
     seen.peakMib = Math.max(seen.peakMib, memoryMib(worker.pid));
     const askedMs = performance.now();
     // The last one is cut off with the Worker.
-    await fetch(`${worker.url}/healthz`).then((response) => response.text(), () => {});
+    await fetch(`${worker.url}/healthz`).then(
+      (response) => response.text(),
+      () => {},
+    );
     if (performance.now() - askedMs > BUSY_MS) seen.isBusy = true;
   }, SAMPLE_MS);
   try {
     for (let begin = 0; begin < runs; begin += ROUND_CALLS) {
-      const numbers = Array.from({ length: Math.min(ROUND_CALLS, runs - begin) }, (_, index) => begin + index);
+      const numbers = Array.from(
+        { length: Math.min(ROUND_CALLS, runs - begin) },
+        (_, index) => begin + index,
+      );
       const calls = numbers.map((number) => call(number, { seed, protocol, silence }));
       await round(calls, { sim, worker, url: worker.url, keys: secrets, concurrency, seed, seen });
       seen.rest.push(memoryMib(worker.pid));
@@ -74,8 +115,13 @@ export async function soak({ protocol, runs, concurrency, seed, silence = true, 
     await sim.stop();
   }
   seen.growth = growth(seen.rest);
-  if (seen.growth && seen.growth.late - seen.growth.middle > Math.max(seen.growth.middle * GROWTH_SHARE, GROWTH_MIB)) {
-    seen.problems.push(`memory at rest grew from ${seen.growth.middle} MiB to ${seen.growth.late} MiB`);
+  if (
+    seen.growth &&
+    seen.growth.late - seen.growth.middle > Math.max(seen.growth.middle * GROWTH_SHARE, GROWTH_MIB)
+  ) {
+    seen.problems.push(
+      `memory at rest grew from ${seen.growth.middle} MiB to ${seen.growth.late} MiB`,
+    );
   }
   return seen;
 }
@@ -105,16 +151,24 @@ async function round(calls, { sim, worker, url, keys, concurrency, seed, seen })
 
   const limitMs = calls.some(({ silent }) => silent) ? CLOSED_AFTER_SILENCE_MS : CLOSED_MS;
   const open = async () => (await sim.journal()).open_connections;
-  await until("all sockets are closed", async () => (await open()) === 0, limitMs).catch(async () => {
-    seen.problems.push(`${await open()} sockets open ${limitMs} ms after the last call`);
-  });
+  await until("all sockets are closed", async () => (await open()) === 0, limitMs).catch(
+    async () => {
+      seen.problems.push(`${await open()} sockets open ${limitMs} ms after the last call`);
+    },
+  );
   const { runs } = await sim.journal();
   const runsOf = new Map();
   for (const run of runs) {
     const number = Number(run.sessionKey.match(/=call-(\d+)$/)?.[1]);
     runsOf.set(number, [...(runsOf.get(number) ?? []), run]);
   }
-  for (const outcome of outcomes) judge(outcome, { disturbances, runs: runsOf.get(outcome.call.number) ?? [], log: worker.log, seen });
+  for (const outcome of outcomes)
+    judge(outcome, {
+      disturbances,
+      runs: runsOf.get(outcome.call.number) ?? [],
+      log: worker.log,
+      seen,
+    });
   seen.calls += outcomes.length;
   seen.started += runs.length;
   const died = worker.log.filter((line) => /Rust panic|RuntimeError|"cause":"panic"/.test(line));
@@ -125,39 +179,57 @@ async function round(calls, { sim, worker, url, keys, concurrency, seed, seen })
   seen.isBusy = false;
 }
 
-/** Whether the call ended as it may, and started as many runs as it may. */
-function judge({ call, end, wrong, isApart, id, beganMs, endedMs }, { disturbances, runs, log, seen }) {
+/** Checks that the call has an allowed end, and an allowed number of runs. */
+function judge(
+  { call, end, wrong, isApart, id, beganMs, endedMs },
+  { disturbances, runs, log, seen },
+) {
   seen.ends[end] = (seen.ends[end] ?? 0) + 1;
   const met = disturbances.filter(({ atMs, untilMs }) => untilMs >= beganMs && atMs <= endedMs);
-  // A fault is met once; a drop may meet every call. A run that was asked for over a connection that was lost meanwhile is asked about, and not
-  // for again: the gateway may never have heard of it. On protocol 3 a text that was begun anew before a loss cannot be told from its beginning.
+  // A fault happens once; a drop may happen to every call. After a connection was lost, the Worker
+  // asks about its run and does not start it again: the gateway may not have received it. On
+  // protocol 3 a text that began again before a loss looks like its beginning.
   const couldBeWithoutRun = runs.length === 0 || TWO_REQUESTS.includes(call.client);
-  const cause = met.sort((a, b) => Boolean(a.fault) - Boolean(b.fault)).find(
-    ({ ends, endsWithoutRun = [], endsOf = {}, spent }) =>
-      !spent && (ends.includes(end) || (couldBeWithoutRun && endsWithoutRun.includes(end)) || endsOf[call.kind]?.includes(end)),
-  );
-  // Nobody can keep a time on a machine that has none to give.
+  const cause = met
+    .sort((a, b) => Boolean(a.fault) - Boolean(b.fault))
+    .find(
+      ({ ends, endsWithoutRun = [], endsOf = {}, spent }) =>
+        !spent &&
+        (ends.includes(end) ||
+          (couldBeWithoutRun && endsWithoutRun.includes(end)) ||
+          endsOf[call.kind]?.includes(end)),
+    );
+  // No deadline holds on a machine without free CPU time.
   const isLate = !cause && LATE_ENDS.includes(end) && seen.isBusy;
   const isExplained = call.ends.includes(end) || cause || isLate;
   if (!call.ends.includes(end) && isLate) seen.late += 1;
   if (!call.ends.includes(end) && cause?.fault) cause.spent = true;
   const problem = (what) => {
     const form = `${call.kind}, key ${call.key}, ${call.stream ? "stream" : "whole"}, ${runs.map(({ ended }) => ended).join(" ") || "no run"}`;
-    const { cause, hint } = JSON.parse(log.find((line) => id && line.includes(id)) ?? "{}");
-    const disturbedBy = met.map(({ fault, spent }) => `${fault ?? "drop"}${spent ? " (spent)" : ""}`).join(", ");
-    seen.problems.push(`call ${call.number} (${form}): ${what}; log: ${cause ?? "-"} ${hint ?? ""}; met ${disturbedBy || "nothing"}`);
+    const { cause, hint } = JSON.parse(log.findLast((line) => id && line.includes(id)) ?? "{}");
+    const disturbedBy = met
+      .map(({ fault, spent }) => `${fault ?? "drop"}${spent ? " (spent)" : ""}`)
+      .join(", ");
+    seen.problems.push(
+      `call ${call.number} (${form}): ${what}; log: ${cause ?? "-"} ${hint ?? ""}; met ${disturbedBy || "nothing"}`,
+    );
   };
   if (wrong) problem(`${end}: ${wrong}`);
   if (!isExplained) problem(`ended as '${end}', which it may not`);
   const [least, most] = [call.runs].flat().length === 2 ? call.runs : [call.runs, call.runs];
   if (runs.length > (isApart ? 2 : most)) problem(`${runs.length} runs for one call`);
   if (end === "answer" && runs.length < Math.max(least, 1)) problem("an answer without a run");
-  // What is over for the client is over, but where nothing stops a run whose client left, or nothing is to.
+  // A call that has ended for its client has ended, except where nothing stops a run after its
+  // client left.
   const mayGoOn = end === "left" && (seen.protocol === 3 || call.key === "finisher");
-  if (!mayGoOn && runs.some(({ ended }) => ended === "running")) problem("a run that goes on after its call");
+  if (!mayGoOn && runs.some(({ ended }) => ended === "running"))
+    problem("a run that goes on after its call");
 }
 
-const memoryMib = (pid) => Math.round(Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" })) / 1024);
+const memoryMib = (pid) =>
+  Math.round(
+    Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" })) / 1024,
+  );
 
 /** Medians of the middle and the last third. */
 function growth(rest) {

@@ -1,22 +1,42 @@
-// Makes a WebAssembly module count the instructions that it executes, by function: exactly, and the same wherever it runs.
+// Makes a WebAssembly module count the instructions that it executes, by function: exactly, and
+// identically on every machine. Each straight piece of code adds its length to a global of its
+// function before it ends.
 //
-// Each straight piece of code adds its length to a global of its function before it ends. An instruction counts 1 whatever it does;
-// those without an effect of their own (`block`, `loop`, `else`, `end`, `nop`, `drop`) count nothing, and one that moves or fills a block of memory
-// counts 1 more for each 64 bytes. The fuel of an interpreter would not do: wasmi takes it for whole blocks at their beginning, with what a branch
-// jumps over, which for an event that is dropped is five times as much.
+// Every instruction counts 1. Those without an effect of their own (`block`, `loop`, `else`, `end`,
+// `nop`, `drop`) count nothing, and one that moves or fills a block of memory counts 1 more for
+// each 64 bytes.
+//
+// The fuel of an interpreter is not used, because wasmi charges a whole block at its beginning,
+// including the part that a branch skips. For an event that is dropped that is five times as much.
 
-/** Returns the module `wasm` with counters: an exported global `f0`, `f1`, … for each function, which `names` has the names of. */
+/**
+ * Returns the module `wasm` with counters: an exported global `f0`, `f1`, … for each function,
+ * which `names` has the names of.
+ */
 export function metered(wasm) {
   const sections = readSections(wasm);
   const imports = sections.find(({ id }) => id === IMPORT);
-  if (imports && new Reader(imports.bytes).u32() > 0) throw new Error("the guest imports something");
+  if (imports && new Reader(imports.bytes).u32() > 0)
+    throw new Error("the guest imports something");
   const count = new Reader(section(sections, CODE)).u32();
   const globals = new Reader(section(sections, GLOBAL)).u32();
   // The last one remembers how many bytes are moved.
   const scratch = globals + count;
   const rewritten = sections.map(({ id, bytes }) => {
-    if (id === GLOBAL) return { id, bytes: appended(bytes, [...Array(count).fill(I64_GLOBAL), I32_GLOBAL]) };
-    if (id === EXPORT) return { id, bytes: appended(bytes, Array.from({ length: count }, (_, nth) => [...text(`f${nth}`), GLOBAL_EXPORT, ...u32(globals + nth)])) };
+    if (id === GLOBAL)
+      return { id, bytes: appended(bytes, [...Array(count).fill(I64_GLOBAL), I32_GLOBAL]) };
+    if (id === EXPORT)
+      return {
+        id,
+        bytes: appended(
+          bytes,
+          Array.from({ length: count }, (_, nth) => [
+            ...text(`f${nth}`),
+            GLOBAL_EXPORT,
+            ...u32(globals + nth),
+          ]),
+        ),
+      };
     if (id === CODE) return { id, bytes: meteredCode(bytes, globals, scratch) };
     return { id, bytes };
   });
@@ -32,7 +52,10 @@ const I32_GLOBAL = [I32, 1, 0x41, 0, 0x0b];
 
 const END = 0x0b;
 const FREE = new Set([0x01, 0x02, 0x03, 0x05, END, 0x1a]);
-/** Behind or before these another piece of code may begin: unreachable, loop, if, else, end, br, br_if, br_table, return. */
+/**
+ * Behind or before these another piece of code may begin: unreachable, loop, if, else, end, br,
+ * br_if, br_table, return.
+ */
 const BREAKS = new Set([0x00, 0x03, 0x04, 0x05, END, 0x0c, 0x0d, 0x0e, 0x0f]);
 const PREFIX = 0xfc;
 /** memory.copy and memory.fill, behind the prefix. */
@@ -66,21 +89,38 @@ function meteredBody(bytes, counter, scratch) {
       out.push(0x23, ...counter, 0x42, ...s64(pending), 0x7c, 0x24, ...counter);
       pending = 0;
     }
-    // global.set, global.get: what is on the stack stays there.
+    // global.set, global.get: the stack keeps its values.
     if (moves) out.push(0x24, ...scratch, 0x23, ...scratch);
     out.push(...bytes.subarray(start, reader.at));
     // global.get, global.get, i32.const, i32.shr_u, i64.extend_i32_u, i64.add, global.set
-    if (moves) out.push(0x23, ...counter, 0x23, ...scratch, 0x41, BYTES_SHIFT, 0x76, 0xad, 0x7c, 0x24, ...counter);
+    if (moves)
+      out.push(
+        0x23,
+        ...counter,
+        0x23,
+        ...scratch,
+        0x41,
+        BYTES_SHIFT,
+        0x76,
+        0xad,
+        0x7c,
+        0x24,
+        ...counter,
+      );
   }
   return out;
 }
 
-/** Reads what belongs to an instruction, and says whether it moves a block of memory. Source: WebAssembly 2.0, section 5.4, without vectors. */
+/**
+ * Reads the operands of an instruction, and returns whether it moves a block of memory. Source:
+ * WebAssembly 2.0, section 5.4, without vectors.
+ */
 function skipImmediates(reader, opcode) {
   const skip = (count) => {
     for (; count > 0; count -= 1) reader.u32();
   };
-  if (opcode >= 0x02 && opcode <= 0x04) skip(1); // a block's type, which as a number is read alike
+  if (opcode >= 0x02 && opcode <= 0x04)
+    skip(1); // a block's type, which as a number is read alike
   else if (opcode === 0x0c || opcode === 0x0d || opcode === 0x10) skip(1);
   else if (opcode === 0x0e) skip(reader.u32() + 1);
   else if (opcode === 0x11) skip(2);
@@ -96,7 +136,18 @@ function skipImmediates(reader, opcode) {
     if (which > 17) throw new Error(`an instruction that is not known: 0xfc ${which}`);
     skip([0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 1, 2, 1, 2, 1, 1, 1][which]);
     return MOVES.has(which);
-  } else if (!(opcode <= 0x01 || opcode === 0x05 || opcode === END || opcode === 0x0f || opcode === 0x1a || opcode === 0x1b || (opcode >= 0x45 && opcode <= 0xc4) || opcode === 0xd1)) {
+  } else if (
+    !(
+      opcode <= 0x01 ||
+      opcode === 0x05 ||
+      opcode === END ||
+      opcode === 0x0f ||
+      opcode === 0x1a ||
+      opcode === 0x1b ||
+      (opcode >= 0x45 && opcode <= 0xc4) ||
+      opcode === 0xd1
+    )
+  ) {
     throw new Error(`an instruction that is not known: 0x${opcode.toString(16)}`);
   }
   return false;
@@ -111,7 +162,8 @@ function functionNames(sections, count) {
     while (reader.at < bytes.length) {
       const kind = reader.byte();
       const inner = new Reader(reader.take(reader.u32()));
-      for (let left = kind === 1 ? inner.u32() : 0; left > 0; left -= 1) names[inner.u32()] = inner.text();
+      for (let left = kind === 1 ? inner.u32() : 0; left > 0; left -= 1)
+        names[inner.u32()] = inner.text();
     }
   }
   return names;
@@ -120,7 +172,8 @@ function functionNames(sections, count) {
 function readSections(wasm) {
   const reader = new Reader(wasm, HEADER_BYTES);
   const sections = [];
-  while (reader.at < wasm.length) sections.push({ id: reader.byte(), bytes: reader.take(reader.u32()) });
+  while (reader.at < wasm.length)
+    sections.push({ id: reader.byte(), bytes: reader.take(reader.u32()) });
   return sections;
 }
 
@@ -128,7 +181,10 @@ const HEADER_BYTES = 8;
 
 function written(sections) {
   const header = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
-  return Buffer.concat([Uint8Array.from(header), ...sections.flatMap(({ id, bytes }) => [Uint8Array.from([id, ...u32(bytes.length)]), bytes])]);
+  return Buffer.concat([
+    Uint8Array.from(header),
+    ...sections.flatMap(({ id, bytes }) => [Uint8Array.from([id, ...u32(bytes.length)]), bytes]),
+  ]);
 }
 
 function section(sections, id) {
@@ -141,7 +197,11 @@ function section(sections, id) {
 function appended(bytes, entries) {
   const reader = new Reader(bytes);
   const count = reader.u32();
-  return Uint8Array.from([...u32(count + entries.length), ...bytes.subarray(reader.at), ...entries.flat()]);
+  return Uint8Array.from([
+    ...u32(count + entries.length),
+    ...bytes.subarray(reader.at),
+    ...entries.flat(),
+  ]);
 }
 
 class Reader {

@@ -1,10 +1,10 @@
-// What stands beside us in `npm run bench -- --only peers`: fetched for it alone, into `.cache/peers`, as locked in this folder; nginx and caddy are those of
-// the PATH, else the distribution's.
+// Installs the peers of `npm run bench -- --only peers` into `.cache/peers`, as locked in this
+// folder. nginx and caddy are those of the PATH, else the distribution's.
 
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hasApt, debianFolder, unpackDebian } from "../../scripts/debian.mjs";
+import { debianFolder, hasApt, unpackDebian } from "../../scripts/debian.mjs";
 import { CACHE, ROOT } from "../../scripts/paths.mjs";
 import { run } from "../../scripts/processes.mjs";
 import { ensurePackages, pythonOf } from "../../scripts/python.mjs";
@@ -25,34 +25,56 @@ export async function ensurePeers() {
   nginx();
   await ensureCaddy();
   await ensurePortkey();
-  await ensurePackages({ name: "LiteLLM (600 MB, two minutes, once)", folder: LITELLM, requirements: join(HERE, "litellm/requirements.txt"), compiled: true });
+  await ensurePackages({
+    name: "LiteLLM (600 MB, two minutes, once)",
+    folder: LITELLM,
+    requirements: join(HERE, "litellm/requirements.txt"),
+    compiled: true,
+  });
 }
 
 /** Its program: the PATH's, else the distribution's, which is there after `ensureCaddy`. */
-export const caddy = async () => ((await isThere("caddy")) ? "caddy" : join(debianFolder(["caddy"]), "usr/bin/caddy"));
+export const caddy = async () =>
+  (await isThere("caddy")) ? "caddy" : join(debianFolder(["caddy"]), "usr/bin/caddy");
 
 async function ensureCaddy() {
   if (await isThere(await caddy())) return;
-  if (!hasApt()) throw new Failure("There is no caddy on this machine's PATH.", { mend: "install it, for example with `brew install caddy`." });
+  if (!hasApt())
+    throw new Failure("caddy is not on this machine's PATH.", {
+      fix: "install it, for example with `brew install caddy`.",
+    });
   await step("caddy", (onLine) => unpackDebian(["caddy"], { onLine }));
 }
 
-const isThere = (program) => run(program, ["version"]).then(() => true, () => false);
+const isThere = (program) =>
+  run(program, ["version"]).then(
+    () => true,
+    () => false,
+  );
 
-/** What `portkey/package-lock.json` lists. */
+/** Installs the packages that `portkey/package-lock.json` lists. */
 async function ensurePortkey() {
   const stamp = join(PORTKEY, ".clawfront-installed");
-  const wanted = createHash("sha256").update(readFileSync(join(HERE, "portkey/package-lock.json"))).digest("hex");
+  const wanted = createHash("sha256")
+    .update(readFileSync(join(HERE, "portkey/package-lock.json")))
+    .digest("hex");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   await step(
     "Portkey",
     async (onLine) => {
       rmSync(PORTKEY, { recursive: true, force: true });
       mkdirSync(PORTKEY, { recursive: true });
-      for (const name of ["package.json", "package-lock.json"]) cpSync(join(HERE, "portkey", name), join(PORTKEY, name));
-      await run("npm", ["ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: PORTKEY, onLine });
+      for (const name of ["package.json", "package-lock.json"])
+        cpSync(join(HERE, "portkey", name), join(PORTKEY, name));
+      await run(
+        "npm",
+        ["ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"],
+        { cwd: PORTKEY, onLine },
+      );
       writeFileSync(stamp, wanted);
     },
-    { mend: "see what npm says above; `npm ci --ignore-scripts` in bench/peers/portkey must work." },
+    {
+      fix: "see npm's output above; `npm ci --ignore-scripts` in bench/peers/portkey must work.",
+    },
   );
 }

@@ -1,6 +1,9 @@
-// The peers as somebody would run them who cares how fast they are: one worker each, connections to the gateway kept, nothing buffered, no log of requests.
-// Each is `{ label, version(), start({ port, token, dir }) }`; `port` is where the gateway is, `token` its operator token. What is started is
-// `{ pid, url, key, headers, log, stop }`. None inherits our environment: a developer's proxies and API keys are none of its business.
+// Starts each peer as an operator who cares about speed would: one worker each, connections to the
+// gateway kept, nothing buffered, no log of requests. Each is `{ label, version(), start({ port,
+// token, dir }) }`; `port` is the gateway's, `token` its operator token. A started peer is `{ pid,
+// url, key, headers, log, stop }`.
+//
+// No peer inherits our environment, which may have a developer's proxies and API keys.
 
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -9,14 +12,22 @@ import { collect, run, start, stop } from "../../scripts/processes.mjs";
 import { pythonEnvironment } from "../../scripts/python.mjs";
 import { findNode } from "../../scripts/setup.mjs";
 import { freePorts, nginx } from "../../tests/support/nginx.mjs";
-import { LITELLM_CONFIG, LITELLM_PYTHON, PORTKEY_LOOPBACK, PORTKEY_PACKAGE, caddy } from "./install.mjs";
+import {
+  caddy,
+  LITELLM_CONFIG,
+  LITELLM_PYTHON,
+  PORTKEY_LOOPBACK,
+  PORTKEY_PACKAGE,
+} from "./install.mjs";
 
 const NGINX = {
   label: "nginx",
   version: async () => (await versionPrinted(nginx(), ["-v"])).match(/nginx\/(\S+)/)[1],
   async start({ port, token, dir }) {
     const [own] = await freePorts(1);
-    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${join(dir, kind)};`);
+    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+      (kind) => `${kind}_temp_path ${join(dir, kind)};`,
+    );
     const config = join(dir, "nginx.conf");
     const log = join(dir, "nginx.log");
     writeFileSync(
@@ -75,30 +86,54 @@ http://127.0.0.1:${own} {
 `,
     );
     const env = { ...bare(), HOME: dir, XDG_DATA_HOME: dir, XDG_CONFIG_HOME: dir };
-    return peer(own, token, await caddy(), ["run", "--config", config, "--adapter", "caddyfile"], { env });
+    return peer(own, token, await caddy(), ["run", "--config", config, "--adapter", "caddyfile"], {
+      env,
+    });
   },
 };
 
 const PORTKEY = {
   label: "Portkey",
-  version: async () => JSON.parse(readFileSync(join(PORTKEY_PACKAGE, "package.json"), "utf8")).version,
+  version: async () =>
+    JSON.parse(readFileSync(join(PORTKEY_PACKAGE, "package.json"), "utf8")).version,
   async start({ port, token }) {
     const [own] = await freePorts(1);
-    const program = ["--import", PORTKEY_LOOPBACK, join(PORTKEY_PACKAGE, "build/start-server.js"), "--headless", `--port=${own}`];
-    const headers = { "x-portkey-provider": "openai", "x-portkey-custom-host": `http://127.0.0.1:${port}/v1` };
-    return Object.assign(peer(own, token, findNode(), program, { env: { ...bare(), NODE_ENV: "production" } }), { headers });
+    const program = [
+      "--import",
+      PORTKEY_LOOPBACK,
+      join(PORTKEY_PACKAGE, "build/start-server.js"),
+      "--headless",
+      `--port=${own}`,
+    ];
+    const headers = {
+      "x-portkey-provider": "openai",
+      "x-portkey-custom-host": `http://127.0.0.1:${port}/v1`,
+    };
+    return Object.assign(
+      peer(own, token, findNode(), program, { env: { ...bare(), NODE_ENV: "production" } }),
+      { headers },
+    );
   },
 };
 
 const LITELLM = {
   label: "LiteLLM",
-  version: async () => (await run(LITELLM_PYTHON, ["-c", "import importlib.metadata as m; print(m.version('litellm'))"], { env: pythonEnvironment() })).trim(),
+  version: async () =>
+    (
+      await run(
+        LITELLM_PYTHON,
+        ["-c", "import importlib.metadata as m; print(m.version('litellm'))"],
+        { env: pythonEnvironment() },
+      )
+    ).trim(),
   async start({ port, token, dir }) {
     const [own] = await freePorts(1);
     const key = `sk-${randomBytes(24).toString("hex")}`;
     const env = {
       ...bare(),
-      ...(pythonEnvironment().LD_LIBRARY_PATH && { LD_LIBRARY_PATH: pythonEnvironment().LD_LIBRARY_PATH }),
+      ...(pythonEnvironment().LD_LIBRARY_PATH && {
+        LD_LIBRARY_PATH: pythonEnvironment().LD_LIBRARY_PATH,
+      }),
       HOME: dir,
       LITELLM_MASTER_KEY: key,
       GATEWAY_API_BASE: `http://127.0.0.1:${port}/v1`,
@@ -111,7 +146,20 @@ const LITELLM = {
       DISABLE_ADMIN_UI: "True",
       NO_DOCS: "True",
     };
-    const program = ["-c", "from litellm import run_server; run_server()", "--config", LITELLM_CONFIG, "--host", "127.0.0.1", "--port", String(own), "--num_workers", "1", "--telemetry", "False"];
+    const program = [
+      "-c",
+      "from litellm import run_server; run_server()",
+      "--config",
+      LITELLM_CONFIG,
+      "--host",
+      "127.0.0.1",
+      "--port",
+      String(own),
+      "--num_workers",
+      "1",
+      "--telemetry",
+      "False",
+    ];
     return peer(own, key, LITELLM_PYTHON, program, { env, cwd: dir });
   },
 };
@@ -119,11 +167,23 @@ const LITELLM = {
 export const PEERS = [NGINX, CADDY, PORTKEY, LITELLM];
 
 function peer(port, key, command, args, options) {
-  // In our own group, as the gateway's Worker is: whoever ends the bench ends the group.
-  const child = start(command, args, { group: true, stdio: ["ignore", "pipe", "pipe"], ...options });
+  // In a process group of its own, like the gateway's Worker. The group ends with the bench.
+  const child = start(command, args, {
+    group: true,
+    stdio: ["ignore", "pipe", "pipe"],
+    ...options,
+  });
   const log = [];
   for (const stream of [child.stdout, child.stderr]) collect(stream, (line) => log.push(line));
-  return { pid: child.pid, url: `http://127.0.0.1:${port}`, key, headers: {}, log, child, stop: () => stop(child).then(() => child.ended) };
+  return {
+    pid: child.pid,
+    url: `http://127.0.0.1:${port}`,
+    key,
+    headers: {},
+    log,
+    child,
+    stop: () => stop(child).then(() => child.ended),
+  };
 }
 
 const bare = () => ({ PATH: process.env.PATH, LANG: "C.UTF-8", TZ: "UTC", NO_PROXY: "*" });

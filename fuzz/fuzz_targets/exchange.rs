@@ -1,3 +1,5 @@
+//! Fuzzes exchanges with a gateway: the target `exchange` of `core/tests/fuzz/targets.rs`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| clawfront_fuzz::run("exchange", data));

@@ -1,3 +1,5 @@
+//! Fuzzes the reader of frames: the target `frames` of `core/tests/fuzz/targets.rs`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| clawfront_fuzz::run("frames", data));

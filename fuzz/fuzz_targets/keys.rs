@@ -1,3 +1,5 @@
+//! Fuzzes the reader of key entries: the target `keys` of `core/tests/fuzz/targets.rs`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| clawfront_fuzz::run("keys", data));

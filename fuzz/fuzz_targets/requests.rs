@@ -1,3 +1,5 @@
+//! Fuzzes the readers of request bodies: the target `requests` of `core/tests/fuzz/targets.rs`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| clawfront_fuzz::run("requests", data));

@@ -1,3 +1,5 @@
+//! Fuzzes the names of sessions: the target `sessions` of `core/tests/fuzz/targets.rs`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| clawfront_fuzz::run("sessions", data));

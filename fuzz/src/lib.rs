@@ -1,6 +1,9 @@
 //! The targets of `core/tests/fuzz`, for libFuzzer.
 
-#[expect(dead_code, reason = "of the tests of exchanges only what drives one is needed")]
+#[expect(
+    dead_code,
+    reason = "of the tests of exchanges only what drives one is needed"
+)]
 #[path = "../../core/tests/exchange/replay.rs"]
 mod replay;
 #[expect(dead_code, reason = "what seeds are made of is not needed here")]

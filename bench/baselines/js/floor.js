@@ -1,4 +1,5 @@
-// The floor: takes every frame of a run from the runtime and does nothing with it. What a Worker cannot do with less, whatever it is written in.
+// Takes every frame of a run from the runtime and does nothing with it: the floor. No Worker costs
+// less, in any language.
 
 import { begin } from "./gateway.js";
 

@@ -1,4 +1,5 @@
-// Hands a request on to an origin that speaks OpenAI's API itself, and its answer back: the least that a Worker in between can cost.
+// Forwards a request to an origin that has OpenAI's API itself, and its response back: the lowest
+// cost of a Worker in between.
 
 export default {
   fetch(request, env) {

@@ -1,5 +1,6 @@
-// The same job as the Worker's, in JavaScript, as one would write it who knows what costs: the runtime's own JSON, one key hash per request, one string and
-// one `enqueue` per delta, nothing asynchronous per frame. It leaves out what the Worker does beyond that: limits, sessions, retractions, losses.
+// Does the job of the Worker in JavaScript, written for speed: the runtime's own JSON, one key hash
+// per request, one string and one `enqueue` per delta, nothing asynchronous per frame. It leaves
+// out limits, sessions, retractions and losses, which the Worker has.
 
 import { begin } from "./gateway.js";
 
@@ -9,7 +10,13 @@ const encoder = new TextEncoder();
 
 let keys;
 /** Once per isolate: hash of a key to its id. */
-const readKeys = (env) => new Map(env.CLIENT_KEYS.split("\n").map((line) => [line.match(/sha256:([0-9a-f]{64})/)[1], line.split(" ", 1)[0]]));
+const readKeys = (env) =>
+  new Map(
+    env.CLIENT_KEYS.split("\n").map((line) => [
+      line.match(/sha256:([0-9a-f]{64})/)[1],
+      line.split(" ", 1)[0],
+    ]),
+  );
 
 export default {
   async fetch(request, env) {
@@ -41,7 +48,8 @@ export default {
       const frame = JSON.parse(data);
       if (frame.event === "agent") {
         const { runId, stream, data } = frame.payload;
-        if (runId === run.runId && stream === "assistant" && data.delta) write(`${head}{"content":${JSON.stringify(data.delta)}},"finish_reason":null}]}\n\n`);
+        if (runId === run.runId && stream === "assistant" && data.delta)
+          write(`${head}{"content":${JSON.stringify(data.delta)}},"finish_reason":null}]}\n\n`);
       } else if (frame.type === "res" && frame.id === "agent") {
         const isOk = frame.ok && frame.payload.status === "ok";
         end(isOk ? `${head}{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n` : FAILED);
@@ -57,16 +65,29 @@ export default {
       cancel() {
         over = true;
         clearInterval(ping);
-        run.socket.send(JSON.stringify({ type: "req", id: "abort", method: "chat.abort", params: { sessionKey: run.sessionKey, runId: run.runId } }));
+        run.socket.send(
+          JSON.stringify({
+            type: "req",
+            id: "abort",
+            method: "chat.abort",
+            params: { sessionKey: run.sessionKey, runId: run.runId },
+          }),
+        );
         run.socket.close();
       },
     });
-    return new Response(body, { headers: { "content-type": "text/event-stream", "cache-control": "no-cache" } });
+    return new Response(body, {
+      headers: { "content-type": "text/event-stream", "cache-control": "no-cache" },
+    });
   },
 };
 
-const FAILED = 'data: {"error":{"message":"The run failed.","type":"api_error","param":null,"code":"run_failed"}}\n\ndata: [DONE]\n\n';
+const FAILED =
+  'data: {"error":{"message":"The run failed.","type":"api_error","param":null,"code":"run_failed"}}\n\ndata: [DONE]\n\n';
 
 function failure(status, code) {
-  return Response.json({ error: { message: code, type: "invalid_request_error", param: null, code } }, { status });
+  return Response.json(
+    { error: { message: code, type: "invalid_request_error", param: null, code } },
+    { status },
+  );
 }

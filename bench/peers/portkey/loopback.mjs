@@ -1,4 +1,5 @@
-// Loaded before Portkey's server, which has no setting for the address that it listens on and would take all of them: on loopback nobody else can ask it.
+// Makes Portkey's server listen on loopback, where no other machine reaches it. It is loaded before
+// the server, which has no setting for its address and would take all of them.
 
 import { Server } from "node:net";
 
@@ -6,5 +7,9 @@ const listen = Server.prototype.listen;
 
 Server.prototype.listen = function (port, ...rest) {
   if (typeof port !== "number") return listen.call(this, port, ...rest);
-  return listen.call(this, { port, host: "127.0.0.1" }, ...rest.filter((one) => typeof one === "function"));
+  return listen.call(
+    this,
+    { port, host: "127.0.0.1" },
+    ...rest.filter((one) => typeof one === "function"),
+  );
 };

@@ -1,11 +1,14 @@
-//! The same job as the Worker's, by the book of workers-rs: a stream of events, a tree of values for each frame, a formatted string for each delta.
+//! Does the same job as the Worker, in the usual style of workers-rs: a stream of events, a tree of
+//! values for each frame, a formatted string for each delta.
 
 use async_stream::stream;
 use clawfront_core::gateway::device::{DeviceKey, Proof};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use worker::{Context, Date, Env, Error, Request, Response, Result, Url, WebSocket, WebsocketEvent, event};
+use worker::{
+    Context, Date, Env, Error, Request, Response, Result, Url, WebSocket, WebsocketEvent, event,
+};
 
 const SCOPES: [&str; 2] = ["operator.read", "operator.write"];
 

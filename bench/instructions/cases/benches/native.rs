@@ -1,4 +1,5 @@
-//! The cases on this machine: `cargo bench`, or `cargo bench -- 'whole run'` for some of them. Their time is that of all their steps.
+//! Runs the cases on this machine: `cargo bench`, or `cargo bench -- 'whole run'` for some of them.
+//! Their time is that of all their steps.
 
 use clawfront_cases::{CASES, Case};
 use divan::Bencher;

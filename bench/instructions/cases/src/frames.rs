@@ -1,6 +1,7 @@
-//! Frames of a gateway. Source: OpenClaw 2026.9.6 (protocol 4) and 2026.3.13 (protocol 3), recorded.
+//! Frames of a gateway. Source: OpenClaw 2026.9.6 (protocol 4) and 2026.3.13 (protocol 3),
+//! recorded.
 
-/// Ours, as `keys::ENTROPY` makes it.
+/// Our run id, as `keys::ENTROPY` makes it.
 pub(crate) const RUN_ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const OTHER_RUN_ID: &str = "821ae037-862d-4663-b874-2c2f166e920a";
 const SESSION_KEY: &str = "agent:main:clawfront:key-20:1795374174410";
@@ -25,7 +26,7 @@ impl Protocol {
     }
 }
 
-/// An answer of so many deltas.
+/// Returns an answer with this number of deltas.
 pub(crate) fn answer(deltas: usize) -> Vec<Delta> {
     let mut text = String::new();
     (0..deltas)
@@ -41,10 +42,10 @@ pub(crate) fn answer(deltas: usize) -> Vec<Delta> {
         .collect()
 }
 
-/// What the gateway tells when the model said more.
+/// The data of the frames that the gateway sends for each new piece of text.
 pub(crate) struct Delta {
     pub(crate) nth: usize,
-    /// All that was said so far.
+    /// The whole text so far.
     text: String,
     new: String,
 }
@@ -100,7 +101,12 @@ pub(crate) fn foreign_event(protocol: Protocol, delta: &Delta, seq: usize) -> St
     event_of(OTHER_RUN_ID, protocol, delta, seq)
 }
 
-fn event_of(run_id: &str, protocol: Protocol, Delta { nth, text, new }: &Delta, seq: usize) -> String {
+fn event_of(
+    run_id: &str,
+    protocol: Protocol,
+    Delta { nth, text, new }: &Delta,
+    seq: usize,
+) -> String {
     let (item, agent) = match protocol {
         V3 => (String::new(), ""),
         V4 => (format!(r#","itemId":"{ITEM_ID}""#), r#","agentId":"main""#),
@@ -111,7 +117,11 @@ fn event_of(run_id: &str, protocol: Protocol, Delta { nth, text, new }: &Delta, 
 }
 
 /// The same delta again.
-pub(crate) fn chat_event(protocol: Protocol, Delta { nth, text, new }: &Delta, seq: usize) -> String {
+pub(crate) fn chat_event(
+    protocol: Protocol,
+    Delta { nth, text, new }: &Delta,
+    seq: usize,
+) -> String {
     let (agent, delta) = match protocol {
         V3 => ("", String::new()),
         V4 => (r#","agentId":"main""#, format!(r#","deltaText":"{new}""#)),
@@ -121,15 +131,20 @@ pub(crate) fn chat_event(protocol: Protocol, Delta { nth, text, new }: &Delta, s
     )
 }
 
-/// The response that ends the run, after an answer of so many deltas.
+/// Returns the response that ends the run, after an answer with this number of deltas.
 pub(crate) fn end(protocol: Protocol, deltas: usize) -> String {
     let recorded = match protocol {
         V3 => include_str!("../../../../sim/src/recorded/meta-3.json"),
         V4 => include_str!("../../../../sim/src/recorded/meta-4.json"),
     };
-    let whole = |deltas| answer(deltas).pop().map(|last| last.text).unwrap_or_default();
+    let whole = |deltas| {
+        answer(deltas)
+            .pop()
+            .map(|last| last.text)
+            .unwrap_or_default()
+    };
     let text = whole(deltas);
-    // It repeats its answer, which was one of 30 deltas.
+    // The response repeats its answer, which had 30 deltas.
     let meta = recorded.trim().replace(&whole(30), &text);
     format!(
         r#"{{"type":"res","id":"{}","ok":true,"payload":{{"runId":"{RUN_ID}","status":"ok","summary":"completed","result":{{"payloads":[{{"text":"{text}","mediaUrl":null}}],"meta":{meta}}}}}}}"#,

@@ -1,19 +1,21 @@
-//! What is done for each request before there is a connection, and for each isolate before there is a request.
+//! Cases of the work for each request before there is a connection, and for each isolate before
+//! there is a request.
 
 use std::hint::black_box;
 
-use clawfront_core::bearer;
+use clawfront_core::access::bearer;
+use clawfront_core::access::key::{KeyId, NewKey, SECRET_BYTES};
 use clawfront_core::config::Config;
-use clawfront_core::key::{KeyId, NewKey, SECRET_BYTES};
-use clawfront_core::openai::chat::{self, Accepted, Entropy};
-use clawfront_core::respond::Common;
+use clawfront_core::http::head::ResponseMeta;
+use clawfront_core::openai::error::refuse;
+use clawfront_core::openai::{self, Accepted, Entropy, chat};
 
 use crate::Stage;
 use crate::frames::NOW_MS;
 
-/// As many as one secret of the platform holds.
+/// The number of keys that one secret of the platform can hold.
 const KEYS: u8 = 40;
-/// In the middle.
+/// The key in the middle.
 const OURS: u8 = KEYS / 2;
 
 const ENTROPY: Entropy = Entropy {
@@ -26,12 +28,20 @@ pub(crate) fn configuration() -> Stage {
     Box::new(move || Box::new(move || parse(black_box(keys)).clients.iter().count()))
 }
 
+fn headers(key: &str) -> &'static bearer::Headers {
+    Box::leak(Box::new(bearer::Headers {
+        authorization: Some(format!("Bearer {key}")),
+        ..bearer::Headers::default()
+    }))
+}
+
 pub(crate) fn right_key() -> Stage {
     let config = config();
-    let header: &str = Box::leak(format!("Bearer {}", *key(OURS).plaintext).into_boxed_str());
+    let headers = headers(&key(OURS).plaintext);
     Box::new(move || {
         Box::new(move || {
-            let client = bearer::admit(&config.clients, Some(black_box(header)), NOW_MS, None).expect("it is right");
+            let client = bearer::admit(&config.clients, black_box(headers), NOW_MS, None)
+                .expect("it is right");
             client.id.as_str().len()
         })
     })
@@ -40,12 +50,12 @@ pub(crate) fn right_key() -> Stage {
 pub(crate) fn wrong_key() -> Stage {
     let config = config();
     let wrong = NewKey::from_entropy(&id(OURS), &[0xA5; SECRET_BYTES]);
-    let header: &str = Box::leak(format!("Bearer {}", *wrong.plaintext).into_boxed_str());
+    let headers = headers(&wrong.plaintext);
     Box::new(move || {
         Box::new(move || {
-            let refused =
-                bearer::admit(&config.clients, Some(black_box(header)), NOW_MS, None).expect_err("it is wrong");
-            let (head, body) = common().refuse(&refused);
+            let refused = bearer::admit(&config.clients, black_box(headers), NOW_MS, None)
+                .expect_err("it is wrong");
+            let (head, body) = refuse(&meta(), &refused);
             assert!(head.status == 401, "not a 401");
             body.len()
         })
@@ -58,7 +68,7 @@ pub(crate) fn request(messages: usize) -> Stage {
     Box::new(move || Box::new(move || accept(config, black_box(body)).turn.message.len()))
 }
 
-/// What a chat client sends: its first message, or all of a conversation.
+/// Returns the body that a chat client sends: its first message, or a whole conversation.
 fn body(messages: usize) -> String {
     let messages: Vec<String> = (0..messages)
         .map(|n| {
@@ -79,23 +89,28 @@ pub(crate) fn accepted(config: &Config) -> Accepted {
 }
 
 fn accept(config: &Config, body: &str) -> Accepted {
-    let client = config.clients.iter().nth(usize::from(OURS)).expect("there are 40");
-    let request = chat::Request {
+    let client = config
+        .clients
+        .iter()
+        .nth(usize::from(OURS))
+        .expect("there are 40");
+    let request = openai::Request {
         body: body.as_bytes(),
         header: &|_| None,
+        caller: [0; 32],
         is_repeated: false,
     };
     chat::accept(&request, client, &config.aliases, &ENTROPY).expect("it can be done")
 }
 
-pub(crate) fn common() -> Common {
-    Common {
+pub(crate) fn meta() -> ResponseMeta {
+    ResponseMeta {
         request_id: "req_0123456789abcdef0123456789abcdef".to_owned(),
-        ..Common::default()
+        ..ResponseMeta::default()
     }
 }
 
-/// That of a deployment, with a device.
+/// Returns the configuration of a deployment with a device.
 pub(crate) fn config() -> &'static Config {
     Box::leak(Box::new(parse(&client_keys())))
 }
@@ -113,7 +128,13 @@ fn parse(keys: &str) -> Config {
 
 fn client_keys() -> String {
     let entries: Vec<String> = (0..KEYS)
-        .map(|n| format!("{} {} agents=main,notes default=main rpm=30", id(n), key(n).hash))
+        .map(|n| {
+            format!(
+                "{} {} agents=main,notes default=main rpm=30",
+                id(n),
+                key(n).hash
+            )
+        })
         .collect();
     entries.join("\n")
 }

@@ -1,7 +1,8 @@
-//! What core does most, and what it does once for each request, as cases that can be counted and timed.
+//! The most frequent work of core, and its work once per request, as cases that can be counted and
+//! timed.
 //!
-//! Frames are written as the gateways write them: the shapes are those of `core/tests/transcripts`, hello-ok and the run's last
-//! response are recorded ones.
+//! Frames are written as the gateways write them. The shapes are those of `core/tests/transcripts`;
+//! hello-ok and the run's last response are recorded ones.
 
 mod frames;
 mod keys;
@@ -14,16 +15,17 @@ use std::fmt;
 /// One thing that is measured.
 pub struct Case {
     pub name: &'static str,
-    /// How often a run does what is measured; figures are of one.
+    /// The number of times that a run repeats the measured step; figures are per step.
     pub steps: u32,
-    /// Makes what all runs need.
+    /// Makes the data that all runs share.
     pub stage: fn() -> Stage,
 }
 
-/// Makes what one run needs: not a part of what is measured.
+/// Makes the data of one run, which is not part of the measurement.
 pub type Stage = Box<dyn FnMut() -> Ready>;
 
-/// One run, which is what is measured. It says how many bytes it wrote, so that the compiler leaves nothing out.
+/// One run, which is measured. It returns the number of bytes that it wrote, so that the compiler
+/// removes nothing.
 pub type Ready = Box<dyn FnOnce() -> usize>;
 
 impl fmt::Display for Case {
@@ -45,22 +47,36 @@ pub const CASES: &[Case] = &[
     case("request with 1 message, parsed", 1, || keys::request(1)),
     case("request with 50 messages, parsed", 1, || keys::request(50)),
     case("challenge, signed", 1, || runs::challenge(V4)),
-    case("hello-ok of protocol 4, and the run asked for", 1, || runs::hello(V4)),
-    case("hello-ok of protocol 3, and the run asked for", 1, || runs::hello(V3)),
-    case("agent event of 100, protocol 4", 100, || runs::agent_events(V4, 100)),
+    case("hello-ok of protocol 4, and the run asked for", 1, || {
+        runs::hello(V4)
+    }),
+    case("hello-ok of protocol 3, and the run asked for", 1, || {
+        runs::hello(V3)
+    }),
+    case("agent event of 100, protocol 4", 100, || {
+        runs::agent_events(V4, 100)
+    }),
     case("agent event of 1,000, protocol 4", 1000, || {
         runs::agent_events(V4, 1000)
     }),
-    case("agent event of 100, protocol 3", 100, || runs::agent_events(V3, 100)),
+    case("agent event of 100, protocol 3", 100, || {
+        runs::agent_events(V3, 100)
+    }),
     case("agent event of 1,000, protocol 3", 1000, || {
         runs::agent_events(V3, 1000)
     }),
-    case("chat event of 100, dropped", 100, || runs::chat_events(V4, 100)),
+    case("chat event of 100, dropped", 100, || {
+        runs::chat_events(V4, 100)
+    }),
     case("another run's agent event of 100, dropped", 100, || {
         runs::foreign_events(V3, 100)
     }),
     case("final response of protocol 4", 1, || runs::end(V4)),
     case("final response of protocol 3", 1, || runs::end(V3)),
-    case("whole run of 100 deltas, protocol 4", 1, || runs::whole(V4, 100)),
-    case("whole run of 100 deltas, protocol 3", 1, || runs::whole(V3, 100)),
+    case("whole run of 100 deltas, protocol 4", 1, || {
+        runs::whole(V4, 100)
+    }),
+    case("whole run of 100 deltas, protocol 3", 1, || {
+        runs::whole(V3, 100)
+    }),
 ];

@@ -1,41 +1,51 @@
-//! What is done for each frame of a run.
+//! Cases of the work for each frame of a run.
 
 use std::hint::black_box;
 
 use clawfront_core::config::Config;
 use clawfront_core::exchange::{Exchange, Input, Output};
-use clawfront_core::openai::{Completion, Rendition};
+use clawfront_core::openai::Writer;
+use clawfront_core::openai::chat::ChatWriter;
 
 use crate::frames::{self, Delta, NOW_MS, Protocol};
 use crate::{Ready, Stage, keys};
 
-/// The one that signs the challenge, and writes `connect`.
+/// Signs the challenge, and writes `connect`.
 pub(crate) fn challenge(protocol: Protocol) -> Stage {
     feeding(&[], vec![frames::challenge(protocol)])
 }
 
 pub(crate) fn hello(protocol: Protocol) -> Stage {
-    feeding(&[frames::challenge(protocol)], vec![frames::hello(protocol)])
+    feeding(
+        &[frames::challenge(protocol)],
+        vec![frames::hello(protocol)],
+    )
 }
 
 pub(crate) fn agent_events(protocol: Protocol, deltas: usize) -> Stage {
     feeding(
         &begun(protocol),
-        events(deltas, |delta| frames::agent_event(protocol, delta, delta.nth)),
+        events(deltas, |delta| {
+            frames::agent_event(protocol, delta, delta.nth)
+        }),
     )
 }
 
 pub(crate) fn chat_events(protocol: Protocol, deltas: usize) -> Stage {
     feeding(
         &begun(protocol),
-        events(deltas, |delta| frames::chat_event(protocol, delta, delta.nth)),
+        events(deltas, |delta| {
+            frames::chat_event(protocol, delta, delta.nth)
+        }),
     )
 }
 
 pub(crate) fn foreign_events(protocol: Protocol, deltas: usize) -> Stage {
     feeding(
         &begun(protocol),
-        events(deltas, |delta| frames::foreign_event(protocol, delta, delta.nth)),
+        events(deltas, |delta| {
+            frames::foreign_event(protocol, delta, delta.nth)
+        }),
     )
 }
 
@@ -68,7 +78,7 @@ fn events(deltas: usize, write: impl Fn(&Delta) -> String) -> Vec<String> {
     frames::answer(deltas).iter().map(write).collect()
 }
 
-/// Each delta is told twice, as both gateways do.
+/// Each delta is sent twice, as both gateways do.
 fn answer(protocol: Protocol, deltas: usize) -> Vec<String> {
     let both = |delta: &Delta| {
         [
@@ -79,7 +89,7 @@ fn answer(protocol: Protocol, deltas: usize) -> Vec<String> {
     frames::answer(deltas).iter().flat_map(both).collect()
 }
 
-/// Feeds an exchange that got as far as `before` with `frames`.
+/// Feeds `frames` to an exchange that has already received `before`.
 fn feeding(before: &[String], frames: Vec<String>) -> Stage {
     let config = keys::config();
     let frames: &'static [String] = Vec::leak(frames);
@@ -97,8 +107,13 @@ fn feeding(before: &[String], frames: Vec<String>) -> Stage {
     })
 }
 
-/// Does with each frame what the Worker does, and gives what follows from it to `take`.
-pub(crate) fn feed(exchange: &mut Exchange, frames: &[String], config: &Config, mut take: impl FnMut(&Output)) {
+/// Handles each frame as the Worker does, and passes the output to `take`.
+pub(crate) fn feed(
+    exchange: &mut Exchange,
+    frames: &[String],
+    config: &Config,
+    mut take: impl FnMut(&Output),
+) {
     let mut out = Output::default();
     for frame in frames {
         exchange.handle(Input::Frame(frame), &config.gateway, NOW_MS, &mut out);
@@ -108,15 +123,20 @@ pub(crate) fn feed(exchange: &mut Exchange, frames: &[String], config: &Config, 
     }
 }
 
-/// For a streamed answer, before anything was heard.
+/// Returns an exchange for a streamed answer, before any frame was received.
 pub(crate) fn exchange(config: &Config) -> Exchange {
     let accepted = keys::accepted(config);
     let streams = config.clients.iter().next().map(|client| client.streams);
-    let completion = Completion::new(accepted.form, "chatcmpl-00ff".to_owned(), accepted.model, NOW_MS / 1000);
+    let writer = ChatWriter::new(
+        accepted.delivery,
+        "chatcmpl-00ff".to_owned(),
+        accepted.model,
+        NOW_MS / 1000,
+    );
     Exchange::new(
         accepted.turn,
-        Rendition::Chat(completion),
-        keys::common(),
+        Writer::Chat(writer),
+        keys::meta(),
         streams.unwrap_or_default(),
         NOW_MS,
     )

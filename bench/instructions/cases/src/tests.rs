@@ -23,14 +23,20 @@ fn every_case_can_be_run_again_and_writes_the_same() {
 fn no_two_cases_have_one_name() {
     for (nth, case) in CASES.iter().enumerate() {
         assert!(
-            CASES.iter().skip(nth + 1).all(|other| other.name != case.name),
+            CASES
+                .iter()
+                .skip(nth + 1)
+                .all(|other| other.name != case.name),
             "{case}"
         );
-        assert!(!case.name.contains(['"', '\\']), "{case}: it stands in JSON");
+        assert!(
+            !case.name.contains(['"', '\\']),
+            "{case}: it stands in JSON"
+        );
     }
 }
 
-/// What an exchange writes to its client and to the gateway.
+/// Returns the bytes that an exchange writes to its client and to the gateway.
 fn written(protocol: Protocol, deltas: usize) -> (String, Vec<String>) {
     let config = keys::config();
     let mut exchange = runs::exchange(config);
@@ -47,10 +53,20 @@ fn a_whole_run_is_one() {
     for (protocol, requests) in [(V3, 2), (V4, 3)] {
         let (body, sent) = written(protocol, 100);
         assert_eq!(sent.len(), requests, "{protocol:?}");
-        assert!(sent.last().unwrap().contains(frames::RUN_ID), "{protocol:?}");
+        assert!(
+            sent.last().unwrap().contains(frames::RUN_ID),
+            "{protocol:?}"
+        );
         assert!(body.ends_with("data: [DONE]\n\n"), "{protocol:?}: {body}");
-        assert_eq!(body.matches(r#""content":" w"#).count(), 99, "{protocol:?}: {body}");
-        assert!(body.contains(r#""finish_reason":"stop""#), "{protocol:?}: {body}");
+        assert_eq!(
+            body.matches(r#""content":" w"#).count(),
+            99,
+            "{protocol:?}: {body}"
+        );
+        assert!(
+            body.contains(r#""finish_reason":"stop""#),
+            "{protocol:?}: {body}"
+        );
     }
 }
 
