@@ -11,6 +11,7 @@ import { readGateway, watchGateway } from "./dev-vars.mjs";
 import { installOpenClaw, newClientKey, startOpenClaw, startSimulated } from "./gateways.mjs";
 import { isRunning } from "./locks.mjs";
 import { buildNative } from "./native.mjs";
+import { ensureRoom, needsOfStart } from "./needs.mjs";
 import { ROOT } from "./paths.mjs";
 import { errorOfListening, holderOf } from "./ports.mjs";
 
@@ -36,6 +37,7 @@ async function main() {
   if (options.help) return process.stdout.write(HELP);
   const startedMs = performance.now();
   await ensureFree(options.port);
+  ensureRoom(needsOfStart(options.openclaw));
 
   const own = options.openclaw ? undefined : await ownGateway(options.file);
   const [env, native, openClaw] = await allOrFirstFailure([

@@ -7,7 +7,7 @@
 // simulated gateway beside those with an OpenClaw, because both wait more than they compute.
 
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { checkInstructions } from "../bench/instructions/instructions.mjs";
@@ -17,9 +17,11 @@ import { ensureClients } from "./clients.mjs";
 import { runCommand } from "./command.mjs";
 import { installOpenClaw } from "./gateways.mjs";
 import { buildNative, NATIVE_PACKAGES } from "./native.mjs";
+import { ensureRoom, needsOfTests } from "./needs.mjs";
 import { CACHE, ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
 import { allOrFirstFailure, ensureNodePackages, ensureRust, findNode, setUp } from "./setup.mjs";
+import { watchRoom } from "./space.mjs";
 import { dim, Failure, green, say, step } from "./steps.mjs";
 import { runSuites } from "./suites.mjs";
 
@@ -28,6 +30,16 @@ const OPENCLAW_VERSION = "2026.9.6";
 
 async function main() {
   const { parts, versions } = options();
+  const showRoom = watchRoom([ROOT, tmpdir()]);
+  ensureRoom(needsOfTests(parts, versions));
+  try {
+    await runParts(parts, versions);
+  } finally {
+    showRoom();
+  }
+}
+
+async function runParts(parts, versions) {
   const startedMs = performance.now();
   const isNative = parts.has("native");
   const isEndToEnd = parts.has("e2e") || parts.has("openclaw");
