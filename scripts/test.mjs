@@ -6,7 +6,7 @@
 // machine, and WebAssembly. Installations go on beside. Then all tests of Node: those with the
 // simulated gateway beside those with an OpenClaw, because both wait more than they compute.
 
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
 import { parseArgs } from "node:util";
@@ -51,6 +51,8 @@ async function runParts(parts, versions) {
   if (isEndToEnd) lanes.push(ensureClients());
   if (parts.has("openclaw")) lanes.push(installAll(versions));
   const [, env] = await allOrFirstFailure(lanes);
+  // All is installed. `.ci/run` has npm's cache here; the usual one is the user's.
+  rmSync(join(CACHE, "npm/_cacache"), { recursive: true, force: true });
   if (isEndToEnd) await endToEnd(parts, versions, env);
   say(
     green(
