@@ -2,6 +2,9 @@
 // project: a toolchain without the WebAssembly target and without components, an empty cache of
 // npm, and a copy of the checkout without the files that git ignores. The Worker and its tools are
 // already built, because compiling them here would take minutes.
+//
+// It needs room for one `node_modules`, npm's cache and the target's library, about 1.1 GB
+// (measured): it removes each when the test that made it has ended.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -10,30 +13,33 @@ import {
   copyFileSync,
   cpSync,
   existsSync,
-  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { basename, delimiter, dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { BUILD, CACHE, ROOT } from "../../scripts/paths.mjs";
 import { collect, run } from "../../scripts/processes.mjs";
 import { toolsFolder } from "../../scripts/setup.mjs";
+import { roomiest } from "../../scripts/space.mjs";
 import { until } from "../support/front.mjs";
 
 const TARGET = "wasm32-unknown-unknown";
+/** The target and the components that the set-up installs, in a toolchain. */
+const INSTALLED = [`lib/rustlib/${TARGET}/lib`, "bin/cargo-clippy", "bin/cargo-fmt"];
 /** Two installations from package registries, on a busy machine. */
 const LIMIT_MS = 220_000;
 
 let machine, toolchain, rustupHome;
 before(async () => {
-  machine = mkdtempSync(join(tmpdir(), "clawfront-machine-"));
+  machine = mkdtempSync(join(roomiest([tmpdir(), CACHE]), "clawfront-machine-"));
   const sysroot = realpathSync((await run("rustc", ["--print", "sysroot"], { cwd: ROOT })).trim());
   const [, channel] = readFileSync(join(ROOT, "rust-toolchain.toml"), "utf8").match(
     /^channel = "(.+)"$/m,
@@ -42,7 +48,7 @@ before(async () => {
   rustupHome = join(machine, "rustup");
   toolchain = join(rustupHome, "toolchains", `${channel}-${host}`);
   linkTree(sysroot, toolchain, new Set(["html"]));
-  // rustup's own records are changed in place: copied, not linked.
+  // rustup changes its own records in place: copied, not linked.
   const records = join(toolchain, "lib/rustlib");
   for (const name of readdirSync(join(sysroot, "lib/rustlib"), { withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -50,6 +56,10 @@ before(async () => {
     rmSync(join(records, name));
     copyFileSync(join(sysroot, "lib/rustlib", name), join(records, name));
   }
+  // rustc would find the sysroot that the links lead to, with all targets.
+  const rustc = join(toolchain, "bin/rustc");
+  rmSync(rustc);
+  writeProgram(rustc, `exec '${join(sysroot, "bin/rustc")}' --sysroot '${toolchain}' "$@"`);
   writeFileSync(join(rustupHome, "settings.toml"), 'version = "12"\nprofile = "minimal"\n');
   await run("rustup", ["target", "remove", TARGET, "--toolchain", channel], {
     cwd: machine,
@@ -59,12 +69,20 @@ before(async () => {
     cwd: machine,
     env: environment(),
   });
+  const found = await run("rustc", ["--print", "sysroot"], {
+    cwd: machine,
+    env: environment({ RUSTUP_TOOLCHAIN: channel }),
+  });
+  assert.equal(found.trim(), toolchain);
+  for (const path of INSTALLED) assert.ok(!existsSync(join(toolchain, path)), path);
 });
-after(() => rmSync(machine, { recursive: true, force: true }));
+after(() => remove(machine));
+
+const remove = (folder) => rmSync(folder, { recursive: true, force: true });
 
 /**
- * A copy of a folder with hard links for files, because a toolchain has 700 MB, and as much again
- * in documentation.
+ * Makes a copy of a folder with symbolic links for files, because a toolchain has 700 MB, and as
+ * much again in documentation. Hard links would need one file system for both folders.
  */
 function linkTree(from, to, skipped = new Set()) {
   mkdirSync(to, { recursive: true });
@@ -72,16 +90,14 @@ function linkTree(from, to, skipped = new Set()) {
     ({ name }) => !skipped.has(name),
   )) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
-    if (entry.isDirectory()) linkTree(source, target);
-    else if (entry.isSymbolicLink()) cpSync(source, target, { verbatimSymlinks: true });
-    else {
-      try {
-        linkSync(source, target);
-      } catch {
-        copyFileSync(source, target);
-      }
-    }
+    if (entry.isDirectory()) linkTree(source, target, skipped);
+    else symlinkSync(source, target);
   }
+}
+
+function writeProgram(path, script) {
+  writeFileSync(path, `#!/bin/sh\n${script}\n`);
+  chmodSync(path, 0o755);
 }
 
 /**
@@ -114,9 +130,8 @@ async function fresh(name, { isBuilt = true } = {}) {
   if (!isBuilt) return folder;
   cpSync(BUILD, join(folder, "build"), { recursive: true });
   mkdirSync(join(folder, ".cache/tools"), { recursive: true });
-  cpSync(toolsFolder(), join(folder, ".cache/tools", toolsFolder().split("/").at(-1)), {
-    recursive: true,
-  });
+  // Nothing writes into a folder of tools that is whole.
+  symlinkSync(toolsFolder(), join(folder, ".cache/tools", basename(toolsFolder())));
   copyFileSync(join(CACHE, "build.stamp"), join(folder, ".cache/build.stamp"));
   return folder;
 }
@@ -138,8 +153,9 @@ function command(folder, args, env = environment()) {
 
 test("two first commands at once, after one that was killed, install everything once", {
   timeout: LIMIT_MS,
-}, async () => {
+}, async (t) => {
   const folder = await fresh("clone");
+  t.after(() => remove(folder));
   const killed = command(folder, ["scripts/build.mjs"]);
   await until(
     "it installs packages",
@@ -160,11 +176,16 @@ test("two first commands at once, after one that was killed, install everything 
     command(folder, ["scripts/run.mjs", "wrangler", "--version"]).ended,
   ]);
   for (const { code, said } of both) assert.equal(code, 0, said);
+  remove(join(machine, "npm"));
   const said = [killed.said.join("\n"), ...both.map((one) => one.said)].join("\n");
   assert.equal(said.match(/^✓ npm packages/gm).length, 1, said);
   assert.equal(said.match(/^✓ Rust /gm).length, 1, said);
-  for (const path of [`lib/rustlib/${TARGET}/lib`, "bin/cargo-clippy", "bin/cargo-fmt"])
-    assert.ok(existsSync(join(toolchain, path)), path);
+  for (const path of INSTALLED) assert.ok(existsSync(join(toolchain, path)), path);
+  const { packages } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8"));
+  const missing = Object.entries(packages).filter(
+    ([path, { optional }]) => !optional && !existsSync(join(folder, path, "package.json")),
+  );
+  assert.deepEqual(missing, [], "every package of the lock file is in the clone itself");
   assert.match(both[0].said, /Worker build, already there/);
 
   const again = await command(folder, ["scripts/build.mjs"]).ended;
@@ -187,10 +208,7 @@ test("the first failure ends the other steps at once, and is all that is reporte
     cargo: `echo $$ > ${pid}; exec sleep 600`,
     npm: `while ! [ -s ${pid} ]; do sleep 0.1; done; echo registry is closed >&2; exit 7`,
   };
-  for (const [name, script] of Object.entries(programs)) {
-    writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
-    chmodSync(join(bin, name), 0o755);
-  }
+  for (const [name, script] of Object.entries(programs)) writeProgram(join(bin, name), script);
   const { code, said } = await command(
     folder,
     ["scripts/build.mjs"],
