@@ -15,7 +15,7 @@ use clawfront_core::failure::Failure;
 use clawfront_core::http::head::{Head, ResponseMeta};
 use clawfront_core::log::Line;
 use clawfront_core::openai::error::refuse;
-use clawfront_core::repeat::Hearing;
+use clawfront_core::repeat::Receiver;
 use js_sys::{Function, Object, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -58,7 +58,7 @@ struct Inner {
     /// Released at the end.
     slot: Option<Slot>,
     /// This exchange's share in the run. Other exchanges may also have one.
-    hearing: Option<Hearing>,
+    hearing: Option<Receiver>,
     output: Output,
     socket: Option<Socket>,
     /// Counts the connections: events of all but the last are dropped.
@@ -97,7 +97,7 @@ enum Rest {
 /// The shares of an exchange in the isolate's counts, released at its end.
 pub(crate) struct Shares {
     pub(crate) slot: Slot,
-    pub(crate) hearing: Hearing,
+    pub(crate) hearing: Receiver,
 }
 
 /// The reason why bytes could not be written to the client.

@@ -100,7 +100,7 @@ pub struct Exchange {
     /// The client asked for progress.
     shows_progress: bool,
     /// The comment about a run that waits to be started was written.
-    told_start_wait: bool,
+    has_shown_start_wait: bool,
     reply: Reply,
     /// The beginning of the present phase: the handshake, or the wait for acceptance.
     phase_began_ms: u64,
@@ -234,7 +234,7 @@ impl Exchange {
                 ClientIdentity::BACKEND
             }),
             shows_progress: turn.wants_progress,
-            told_start_wait: false,
+            has_shown_start_wait: false,
             run: Run::new(turn),
             policy,
             reply: Reply {
@@ -441,7 +441,7 @@ impl Exchange {
                     reply.begin_stream(head, body);
                     reply.answer.thought(thought, body);
                 }
-                RunEvent::Progress(progress) if progress.is_always_told() && !shows_waits => {}
+                RunEvent::Progress(progress) if progress.is_always_shown() && !shows_waits => {}
                 RunEvent::Progress(progress) => {
                     reply.begin_stream(head, body);
                     let before = body.len();
@@ -625,7 +625,7 @@ impl Exchange {
             return;
         }
         if self.start_wait_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
-            self.told_start_wait = true;
+            self.has_shown_start_wait = true;
             self.reply.begin_stream(&mut out.head, &mut out.body);
             self.reply
                 .answer
@@ -711,7 +711,8 @@ impl Exchange {
 
     /// Returns the time at which the comment about a run that waits for its start is due.
     fn start_wait_at_ms(&self) -> Option<u64> {
-        let is_due = self.reply.answer.is_stream() && self.shows_waits() && !self.told_start_wait;
+        let is_due =
+            self.reply.answer.is_stream() && self.shows_waits() && !self.has_shown_start_wait;
         let is_waiting = is_due && self.leave_by_ms.is_none() && self.run.waits_to_start();
         let accepted_ms = self.reply.accepted_ms.filter(|_| is_waiting)?;
         Some(accepted_ms.saturating_add(START_PATIENCE_MS))

@@ -131,12 +131,12 @@ struct Request {
     /// The run, if the client sent an idempotency key.
     keyed_run: Option<String>,
     first_ms: u64,
-    hearers: Rc<Hearers>,
+    receivers: Rc<Receivers>,
 }
 
 /// The exchanges that receive a request's run.
 #[derive(Debug, Default)]
-struct Hearers {
+struct Receivers {
     count: Cell<u32>,
     /// The number of the latest exchange.
     latest: Cell<u32>,
@@ -156,17 +156,17 @@ struct Hearers {
 
 /// One exchange's share in a run, until it is dropped.
 #[derive(Debug)]
-pub struct Hearing(Rc<Hearers>, u32);
+pub struct Receiver(Rc<Receivers>, u32);
 
-impl Hearing {
-    fn new(hearers: &Rc<Hearers>) -> Self {
-        hearers.count.set(hearers.count.get().saturating_add(1));
-        let number = hearers.latest.get().saturating_add(1);
-        hearers.latest.set(number);
-        if !hearers.is_session_named.get() {
-            hearers.namer.set(number);
+impl Receiver {
+    fn new(receivers: &Rc<Receivers>) -> Self {
+        receivers.count.set(receivers.count.get().saturating_add(1));
+        let number = receivers.latest.get().saturating_add(1);
+        receivers.latest.set(number);
+        if !receivers.is_session_named.get() {
+            receivers.namer.set(number);
         }
-        Self(Rc::clone(hearers), number)
+        Self(Rc::clone(receivers), number)
     }
 
     /// Returns true if this response may name the run's session. A request without a key only looks
@@ -201,7 +201,7 @@ impl Hearing {
     }
 }
 
-impl Hearers {
+impl Receivers {
     fn is_sent(&self) -> bool {
         self.is_answered.get() && self.count.get() == 0
     }
@@ -217,7 +217,7 @@ impl Hearers {
     }
 }
 
-impl Drop for Hearing {
+impl Drop for Receiver {
     fn drop(&mut self) {
         self.0.count.set(self.0.count.get().saturating_sub(1));
     }
@@ -232,7 +232,7 @@ impl Requests {
         fingerprint: &Fingerprint,
         attempt: u32,
         now_ms: u64,
-    ) -> Result<Option<(Entropy, Hearing)>, Failure> {
+    ) -> Result<Option<(Entropy, Receiver)>, Failure> {
         self.forget(now_ms);
         let earlier = |request: &&mut Request| {
             request.keyed_run.is_none()
@@ -246,7 +246,7 @@ impl Requests {
         request.attempt = attempt;
         request
             .join(now_ms)
-            .map(|hearing| Some((request.entropy, hearing)))
+            .map(|receiver| Some((request.entropy, receiver)))
     }
 
     /// Records that a request was refused before it was read. A later attempt then retries this
@@ -259,7 +259,7 @@ impl Requests {
             return;
         }
         self.0.retain(|request| {
-            request.key_id != *key_id || request.keyed_run.is_some() || !request.hearers.is_sent()
+            request.key_id != *key_id || request.keyed_run.is_some() || !request.receivers.is_sent()
         });
     }
 
@@ -272,12 +272,12 @@ impl Requests {
         attempt: u32,
         entropy: Entropy,
         now_ms: u64,
-    ) -> Hearing {
+    ) -> Receiver {
         self.0.retain(|request| {
             request.key_id != *key_id
                 || request.fingerprint != fingerprint
                 || request.keyed_run.is_some()
-                || !request.hearers.is_sent()
+                || !request.receivers.is_sent()
         });
         self.push(key_id, fingerprint, attempt, entropy, None, now_ms)
     }
@@ -290,7 +290,7 @@ impl Requests {
         body: Fingerprint,
         entropy: Entropy,
         now_ms: u64,
-    ) -> Result<Hearing, Failure> {
+    ) -> Result<Receiver, Failure> {
         self.forget(now_ms);
         match self
             .0
@@ -311,7 +311,7 @@ impl Requests {
         entropy: Entropy,
         keyed_run: Option<String>,
         now_ms: u64,
-    ) -> Hearing {
+    ) -> Receiver {
         self.forget(now_ms);
         if self
             .0
@@ -324,11 +324,11 @@ impl Requests {
         } else if self.0.len() >= MAX_REQUESTS {
             self.drop_first(|_| true);
         }
-        let hearers = Rc::new(Hearers {
+        let receivers = Rc::new(Receivers {
             is_keyed: keyed_run.is_some(),
-            ..Hearers::default()
+            ..Receivers::default()
         });
-        let hearing = Hearing::new(&hearers);
+        let receiver = Receiver::new(&receivers);
         self.0.push(Request {
             key_id: key_id.clone(),
             fingerprint,
@@ -336,9 +336,9 @@ impl Requests {
             entropy,
             keyed_run,
             first_ms: now_ms,
-            hearers,
+            receivers,
         });
-        hearing
+        receiver
     }
 
     fn drop_first(&mut self, is_it: impl Fn(&Request) -> bool) {
@@ -349,11 +349,11 @@ impl Requests {
 
     fn forget(&mut self, now_ms: u64) {
         self.0.retain(|request| {
-            let hearers = &request.hearers;
-            let since_ms = hearers.left_ms.get().max(request.first_ms);
-            !hearers.settled.get()
-                && (hearers.count.get() > 0
-                    || now_ms < since_ms.saturating_add(hearers.memory_ms()))
+            let receivers = &request.receivers;
+            let since_ms = receivers.left_ms.get().max(request.first_ms);
+            !receivers.settled.get()
+                && (receivers.count.get() > 0
+                    || now_ms < since_ms.saturating_add(receivers.memory_ms()))
         });
     }
 }
@@ -361,11 +361,11 @@ impl Requests {
 impl Request {
     /// Joins the run, unless the gateway may have forgotten it while it is active. Such a run is
     /// not requested again, because that could start it a second time.
-    fn join(&self, now_ms: u64) -> Result<Hearing, Failure> {
-        if !self.hearers.is_answered.get() && now_ms >= self.first_ms.saturating_add(MEMORY_MS) {
+    fn join(&self, now_ms: u64) -> Result<Receiver, Failure> {
+        if !self.receivers.is_answered.get() && now_ms >= self.first_ms.saturating_add(MEMORY_MS) {
             return Err(Failure::RunInProgress);
         }
-        Ok(Hearing::new(&self.hearers))
+        Ok(Receiver::new(&self.receivers))
     }
 }
 

@@ -170,7 +170,7 @@ pub enum Wait {
 impl Progress<'_> {
     /// Returns true if clients that did not ask for progress receive it, too: the run waits, or was
     /// not allowed to do something.
-    pub fn is_always_told(&self) -> bool {
+    pub fn is_always_shown(&self) -> bool {
         matches!(
             self,
             Self::Waiting(_)

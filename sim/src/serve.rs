@@ -111,7 +111,7 @@ fn stdin_end() -> oneshot::Receiver<()> {
         let mut scratch = [0_u8; 256];
         while matches!(std::io::stdin().read(&mut scratch), Ok(1..)) {}
         // The receiver is dropped if the gateway ends by itself.
-        let _unheard = closed.send(());
+        let _is_received = closed.send(());
     });
     receiver
 }

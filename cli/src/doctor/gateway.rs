@@ -61,15 +61,15 @@ pub(super) fn walk(
     let asked = ask(&mut socket, gateway, &mut seen);
     // A gateway that does not confirm the close changes nothing.
     let _ = socket.close(None).and_then(|()| socket.flush());
-    seen.tell_clock(report);
+    seen.report_clock(report);
     match asked {
         Ok(known) => {
-            seen.tell_up_to(report, Subject::Agents, gateway);
+            seen.report_up_to(report, Subject::Agents, gateway);
             Ok(known)
         }
         Err(failure) => {
             let subject = subject_of(&failure);
-            seen.tell_up_to(report, subject, gateway);
+            seen.report_up_to(report, subject, gateway);
             report.failed(subject, &failure, "");
             Err(subject)
         }
@@ -233,7 +233,7 @@ impl Seen {
     }
 
     /// Reports the checks before `subject` as passed.
-    fn tell_up_to(&self, report: &mut Report, subject: Subject, gateway: &Gateway) {
+    fn report_up_to(&self, report: &mut Report, subject: Subject, gateway: &Gateway) {
         let hello = self.hello.as_ref();
         if subject > Subject::Handshake {
             report.ok(
@@ -255,7 +255,7 @@ impl Seen {
             );
         }
         if subject > Subject::Pairing {
-            tell_credential(report, gateway);
+            report_credential(report, gateway);
         }
         if subject > Subject::Scopes {
             let granted = hello.and_then(|hello| hello.auth.as_ref());
@@ -276,7 +276,7 @@ impl Seen {
         }
     }
 
-    fn tell_clock(&self, report: &mut Report) {
+    fn report_clock(&self, report: &mut Report) {
         let Some((gateway_ms, own_ms)) = self.challenged_ms.filter(|(ts, _)| *ts > 0) else {
             return;
         };
@@ -299,7 +299,7 @@ impl Seen {
     }
 }
 
-fn tell_credential(report: &mut Report, gateway: &Gateway) {
+fn report_credential(report: &mut Report, gateway: &Gateway) {
     let id = gateway.credential.device.as_ref().map(|key| {
         let id = key.device_id();
         id.get(..12).unwrap_or_default().to_owned()

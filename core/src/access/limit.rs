@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_fails_often_is_told_to_wait() {
+    fn an_address_that_fails_often_must_wait() {
         let mut counts = Counts::default();
         let denied = || Failure::InvalidApiKey(Denial::WrongSecret);
         let mut fail = |address: &str, now_ms| {

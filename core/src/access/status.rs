@@ -84,7 +84,7 @@ mod tests {
     use crate::access::admit::Grants;
 
     #[test]
-    fn a_key_tells_its_bearer_all_about_itself() {
+    fn the_status_of_a_key_has_all_its_fields() {
         let mut clients = Grants::default();
         let mut problems = Vec::new();
         let hash = "2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab";

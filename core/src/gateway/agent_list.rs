@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_context_length_of_an_agents_model_is_told_where_it_is_known() {
+    fn an_agent_has_its_models_context_length_if_that_is_known() {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
         let list = raw(
             r#"{"agents":[{"id":"main","name":"Main","model":{"primary":"fake/fake-1"}},{"id":"beta","name":7,"model":{"primary":"a/b/c"}},

@@ -61,7 +61,7 @@ pub(crate) struct AnswerText {
     /// The parts of `sent` that were asides, each with the separator before it.
     asides: Vec<Range<usize>>,
     /// The model emitted text since its last call.
-    has_said: bool,
+    has_emitted: bool,
     /// The last text, so far, that came only as progress.
     aside: Option<Aside>,
 }
@@ -116,7 +116,7 @@ impl AnswerText {
         } else {
             self.unread = false;
         }
-        self.has_said |= !update.text.is_empty();
+        self.has_emitted |= !update.text.is_empty();
         self.current.len = update.text.len();
         let from = self.sent.len();
         let tail = self.sent.get(self.current.start..).unwrap_or_default();
@@ -137,10 +137,10 @@ impl AnswerText {
             } else if let Some(fresh) = after_words(update.text, sent) {
                 self.current.len = sent.len().saturating_add(fresh.len());
                 self.sent.push_str(fresh);
-            } else if let Some(untold) = after_words(sent, update.text) {
+            } else if let Some(retracted) = after_words(sent, update.text) {
                 // The text's own length is not used, because blanks must not compensate for words
                 // that were retracted.
-                self.current.len = sent.len().saturating_sub(untold.len());
+                self.current.len = sent.len().saturating_sub(retracted.len());
             } else {
                 return Err(Failure::AnswerRetracted);
             }
@@ -148,19 +148,19 @@ impl AnswerText {
         self.fresh(from)
     }
 
-    /// Records that the model was called. Returns its earlier text, as [`AnswerText::tell_aside`]
+    /// Records that the model was called. Returns its earlier text, as [`AnswerText::take_aside`]
     /// does.
     pub(crate) fn begin_call(&mut self) -> Result<&str, Failure> {
         let from = self.sent.len();
-        self.tell_aside()?;
-        self.has_said = false;
+        self.take_aside()?;
+        self.has_emitted = false;
         self.aside = None;
         self.fresh(from)
     }
 
     /// Records text of the model that came as progress.
     pub(crate) fn note_aside(&mut self, item: &str, text: &str) {
-        if !self.has_said && !text.trim().is_empty() {
+        if !self.has_emitted && !text.trim().is_empty() {
             self.aside = Some(Aside {
                 item: item.to_owned(),
                 text: text.to_owned(),
@@ -169,9 +169,9 @@ impl AnswerText {
     }
 
     /// Returns the text that the model emitted only as progress, once it begins to work.
-    pub(crate) fn tell_aside(&mut self) -> Result<&str, Failure> {
+    pub(crate) fn take_aside(&mut self) -> Result<&str, Failure> {
         let from = self.sent.len();
-        let Some(aside) = self.aside.take().filter(|_| !self.has_said) else {
+        let Some(aside) = self.aside.take().filter(|_| !self.has_emitted) else {
             return Ok("");
         };
         if let Some(interruption) = &mut self.interruption {
@@ -183,7 +183,7 @@ impl AnswerText {
             interruption.len = interruption.len.map(|known| known.saturating_add(len));
             // It is an item that was not counted.
             interruption.items_unknown = true;
-            self.has_said = true;
+            self.has_emitted = true;
         } else {
             self.update(Update {
                 item: Some(&aside.item),
@@ -237,14 +237,14 @@ impl AnswerText {
         let len = if let Some(fresh) = rest_after(whole, &known) {
             // After an aside it is another item.
             let is_first = known.is_empty() && from > 0 && !fresh.is_empty();
-            self.has_said |= !fresh.is_empty();
+            self.has_emitted |= !fresh.is_empty();
             self.sent.push_str(if is_first { SEPARATOR } else { "" });
             self.sent.push_str(fresh);
             self.sent.len()
-        } else if let Some(untold) = after_words(&known, whole) {
+        } else if let Some(retracted) = after_words(&known, whole) {
             // The text's own length is not used, because blanks must not compensate for words that
             // were retracted.
-            known.len().saturating_sub(untold.len())
+            known.len().saturating_sub(retracted.len())
         } else {
             return Err(Failure::AnswerRetracted);
         };
@@ -285,13 +285,13 @@ impl AnswerText {
         let from = self.sent.len();
         let tail = self.sent.get(self.current.start..).unwrap_or_default();
         let item = tail.strip_prefix(SEPARATOR).unwrap_or(tail);
-        let untold = u64::try_from(self.items()).is_ok_and(|items| items < turns);
+        let is_item_missing = u64::try_from(self.items()).is_ok_and(|items| items < turns);
         if text.trim().is_empty() || item.is_empty() || self.sent.contains(text.trim()) {
             return Ok("");
         }
         if let Some(rest) = rest_after(text, item) {
             self.sent.push_str(rest);
-        } else if untold && !is_alike(item, text) {
+        } else if is_item_missing && !is_alike(item, text) {
             self.sent.push_str(SEPARATOR);
             self.sent.push_str(text);
         }

@@ -74,7 +74,9 @@ enum Step {
     Listing(RequestId),
     /// Waits for the tools of that session.
     Asking(RequestId),
-    Told(Vec<String>),
+    /// The agent's tools.
+    Seen(Vec<String>),
+    /// The reason why they are not known.
     Unseen(&'static str),
 }
 
@@ -135,7 +137,7 @@ impl Inquiry {
             }
             _ => {}
         }
-        let is_done = |(_, step): &(AgentId, Step)| matches!(step, Step::Told(_) | Step::Unseen(_));
+        let is_done = |(_, step): &(AgentId, Step)| matches!(step, Step::Seen(_) | Step::Unseen(_));
         let Some(settings) = self
             .settings
             .as_ref()
@@ -147,7 +149,7 @@ impl Inquiry {
             self.agents
                 .iter()
                 .map(|(agent, step)| match step {
-                    Step::Told(tools) => settings.judge(agent, tools),
+                    Step::Seen(tools) => settings.judge(agent, tools),
                     Step::Unseen(why) => Exposure::unseen(agent.clone(), why),
                     Step::Waiting | Step::Listing(_) | Step::Asking(_) => {
                         Exposure::unseen(agent.clone(), "not asked")
@@ -185,7 +187,7 @@ impl Inquiry {
                         Step::Unseen("the gateway does not list the agent's tools"),
                         |tools| {
                             let groups = tools.groups.into_iter();
-                            Step::Told(
+                            Step::Seen(
                                 groups
                                     .flat_map(|group| group.tools)
                                     .map(|tool| tool.id)

@@ -90,7 +90,7 @@ mod tests {
     const FRAME: &str = r#"{"type":"event","event":"agent","payload":{"runId":"r-1","stream":"assistant","data":{"text":"a \"},\"seq\":3}","delta":"3}"},"sessionKey":"agent:main:x","seq":13,"ts":1},"seq":10}"#;
 
     #[test]
-    fn an_event_is_told_by_where_things_stand() {
+    fn an_event_is_recognised_by_positions() {
         let Some(Peeked {
             event: Event::Agent(event),
             seq,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_in_another_way_is_left_to_the_parser() {
+    fn an_event_that_is_written_differently_is_left_to_the_parser() {
         for frame in [
             "",
             "{}",
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_what_the_parser_tells_of_all_that_was_recorded() {
+    fn a_peeked_event_equals_the_parsed_one_in_all_recordings() {
         let mut peeked = 0;
         for path in
             std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts")).unwrap()
@@ -142,22 +142,22 @@ mod tests {
                 else {
                     continue;
                 };
-                let Some(told) = peek(frame) else { continue };
+                let Some(seen) = peek(frame) else { continue };
                 let parsed: Envelope<'_> = serde_json::from_str(frame).unwrap();
-                assert_eq!(parsed.seq.unwrap().get().parse(), Ok(told.seq));
+                assert_eq!(parsed.seq.unwrap().get().parse(), Ok(seen.seq));
                 let payload = parsed.payload.unwrap().get();
-                match told.event {
+                match seen.event {
                     Event::Agent(event) => {
                         let slow: AgentEvent<'_> = serde_json::from_str(payload).unwrap();
                         assert_eq!((&event.run_id, &event.stream), (&slow.run_id, &slow.stream));
-                        let (told, parsed): (serde_json::Value, serde_json::Value) =
+                        let (quick, parsed): (serde_json::Value, serde_json::Value) =
                             (event.data.read().unwrap(), slow.data.read().unwrap());
-                        assert_eq!(told, parsed);
+                        assert_eq!(quick, parsed);
                     }
                     Event::Chat(chat) => {
-                        let told: serde_json::Value = chat.read().unwrap();
+                        let quick: serde_json::Value = chat.read().unwrap();
                         assert_eq!(
-                            told,
+                            quick,
                             serde_json::from_str::<serde_json::Value>(payload).unwrap()
                         );
                     }
@@ -167,7 +167,7 @@ mod tests {
         }
         assert!(
             peeked > 500,
-            "only {peeked} of the recorded events are as they are told to be"
+            "only {peeked} of the recorded events are written in the known order"
         );
     }
 }

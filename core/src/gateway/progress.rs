@@ -72,56 +72,59 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn told(protocol: Protocol, stream: &str, data: &str) -> String {
+    fn comment(protocol: Protocol, stream: &str, data: &str) -> String {
         let data: Json<'_> = serde_json::from_str(data).unwrap();
         read(protocol, stream, data).map_or(String::new(), |progress| progress.to_string())
     }
 
     #[test]
-    fn each_protocol_tells_of_a_tool_in_its_own_stream() {
+    fn each_protocol_sends_tools_in_its_own_stream() {
         let item = r#"{"itemId":"tool:1","name":"exec","kind":"tool","phase":"start","title":"Exec print text","status":"running"}"#;
-        assert_eq!(told(Protocol::V4, "item", item), "tool exec started");
+        assert_eq!(comment(Protocol::V4, "item", item), "tool exec started");
         let item = r#"{"name":"exec","kind":"tool","phase":"end","status":"completed"}"#;
-        assert_eq!(told(Protocol::V4, "item", item), "tool exec ended");
+        assert_eq!(comment(Protocol::V4, "item", item), "tool exec ended");
         let item = r#"{"name":"exec","kind":"tool","phase":"end","status":"failed"}"#;
-        assert_eq!(told(Protocol::V4, "item", item), "tool exec failed");
+        assert_eq!(comment(Protocol::V4, "item", item), "tool exec failed");
         let item = r#"{"name":"exec","kind":"tool","phase":"end","status":"failed","error":"exec denied: Headless runs cannot wait for interactive exec approval."}"#;
-        assert_eq!(told(Protocol::V4, "item", item), "tool exec denied");
+        assert_eq!(comment(Protocol::V4, "item", item), "tool exec denied");
         let item = r#"{"name":"exec","kind":"tool","phase":"end","status":"failed","error":"secret: permission denied"}"#;
-        assert_eq!(told(Protocol::V4, "item", item), "tool exec failed");
+        assert_eq!(comment(Protocol::V4, "item", item), "tool exec failed");
         let tool = r#"{"phase":"start","name":"exec","args":{"command":"echo secret"}}"#;
-        assert_eq!(told(Protocol::V3, "tool", tool), "tool exec started");
+        assert_eq!(comment(Protocol::V3, "tool", tool), "tool exec started");
         let tool = r#"{"phase":"result","name":"exec","isError":true,"result":"secret"}"#;
-        assert_eq!(told(Protocol::V3, "tool", tool), "tool exec failed");
+        assert_eq!(comment(Protocol::V3, "tool", tool), "tool exec failed");
         // Sent twice on protocol 4, which also sends the stream `tool`.
-        assert_eq!(told(Protocol::V4, "tool", tool), "");
-        assert_eq!(told(Protocol::V3, "item", item), "");
+        assert_eq!(comment(Protocol::V4, "tool", tool), "");
+        assert_eq!(comment(Protocol::V3, "item", item), "");
     }
 
     #[test]
-    fn what_goes_on_and_what_is_no_tool_is_not_told() {
+    fn updates_and_other_items_make_no_comment() {
         let item = r#"{"name":"exec","kind":"tool","phase":"update","status":"running"}"#;
-        assert_eq!(told(Protocol::V4, "item", item), "");
+        assert_eq!(comment(Protocol::V4, "item", item), "");
         let item = r#"{"kind":"preamble","phase":"start","title":"secret"}"#;
-        assert_eq!(told(Protocol::V4, "item", item), "");
-        assert_eq!(told(Protocol::V4, "item", "[]"), "");
+        assert_eq!(comment(Protocol::V4, "item", item), "");
+        assert_eq!(comment(Protocol::V4, "item", "[]"), "");
     }
 
     #[test]
-    fn another_attempt_at_the_model_is_told_with_its_number() {
+    fn a_comment_has_the_number_of_the_attempt_at_the_model() {
         let status = r#"{"phase":"retrying","message":"secret","retryAttempt":2,"maxRetries":8,"delayMs":712,"reason":"timeout"}"#;
         assert_eq!(
-            told(Protocol::V4, "run_status", status),
+            comment(Protocol::V4, "run_status", status),
             "model failed, retry 2 of 8 follows"
         );
-        assert_eq!(told(Protocol::V4, "run_status", r#"{"phase":"done"}"#), "");
+        assert_eq!(
+            comment(Protocol::V4, "run_status", r#"{"phase":"done"}"#),
+            ""
+        );
     }
 
     #[test]
-    fn a_name_cannot_say_more_than_a_name() {
+    fn a_tools_name_cannot_end_its_comment() {
         let item = r#"{"name":"exec\n\ndata: [DONE]\r\n","kind":"tool","phase":"start"}"#;
         assert_eq!(
-            told(Protocol::V4, "item", item),
+            comment(Protocol::V4, "item", item),
             "tool execdata:DONE started"
         );
     }

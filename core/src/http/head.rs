@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_may_is_told_so_and_a_preflight_says_back_what_it_asked_for() {
+    fn an_allowed_page_may_read_the_response_and_a_preflight_repeats_its_headers() {
         let meta = ResponseMeta {
             origin: Origin::parse("https://chat.example.com"),
             ..meta()
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_keeps_its_clients_name_for_it_if_that_is_harmless() {
+    fn a_harmless_request_id_of_the_client_is_kept() {
         let longest = "x".repeat(MAX_REQUEST_ID_BYTES);
         for good in ["7f3c", "req_1:a.b-C", &longest] {
             assert_eq!(request_id(Some(good.to_owned())).as_deref(), Some(good));
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn other_pages_are_told_nothing() {
+    fn other_pages_get_no_cors_headers() {
         let head = meta().json();
         assert!(
             !head
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_said_in_openais_headers() {
+    fn openais_headers_have_the_remaining_requests() {
         let meta = ResponseMeta {
             allowance: Some(Allowance {
                 limit: 30,

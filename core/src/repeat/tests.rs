@@ -18,10 +18,10 @@ fn fingerprint(body: &str) -> Fingerprint {
 }
 
 fn recalled(requests: &mut Requests, body: &str, attempt: u32, now_ms: u64) -> Option<[u8; 16]> {
-    let (entropy, hearing) = requests
+    let (entropy, receiver) = requests
         .recall(&key_id("phone"), &fingerprint(body), attempt, now_ms)
         .unwrap()?;
-    hearing.end(true, true, now_ms);
+    receiver.end(true, true, now_ms);
     Some(entropy.run)
 }
 
@@ -57,8 +57,8 @@ fn two_equal_requests_are_each_repeated_by_themselves() {
 
 /// A request whose end was sent.
 fn sent(requests: &mut Requests, entropy: Entropy, now_ms: u64) {
-    let hearing = requests.remember(&key_id("phone"), fingerprint("a"), 0, entropy, now_ms);
-    hearing.end(true, false, now_ms);
+    let receiver = requests.remember(&key_id("phone"), fingerprint("a"), 0, entropy, now_ms);
+    receiver.end(true, false, now_ms);
 }
 
 #[test]
@@ -70,17 +70,17 @@ fn an_end_that_got_lost_can_be_asked_for_by_a_later_attempt_but_not_for_long() {
         None,
         "the same words again"
     );
-    let (_, hearing) = requests
+    let (_, receiver) = requests
         .recall(&key_id("phone"), &fingerprint("a"), 1, SENT_MS)
         .unwrap()
         .unwrap();
-    hearing.end(true, false, SENT_MS);
-    drop(hearing);
+    receiver.end(true, false, SENT_MS);
+    drop(receiver);
     assert_eq!(recalled(&mut requests, "a", 2, 2 * SENT_MS), None);
 }
 
 #[test]
-fn words_that_are_said_anew_are_not_answered_with_what_was_heard_before() {
+fn repeated_words_after_an_answer_do_not_get_the_earlier_answer() {
     let mut requests = Requests::default();
     // At the second attempt no run was started.
     sent(&mut requests, FIRST, 0);
@@ -100,9 +100,9 @@ fn words_that_are_said_anew_are_not_answered_with_what_was_heard_before() {
 #[test]
 fn one_whose_client_left_is_remembered_for_a_while() {
     let mut requests = Requests::default();
-    let hearing = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
-    hearing.end(true, true, 100_000);
-    drop(hearing);
+    let receiver = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
+    receiver.end(true, true, 100_000);
+    drop(receiver);
     assert_eq!(recalled(&mut requests, "a", 1, 239_999), Some(FIRST.run));
     assert_eq!(
         requests
@@ -127,7 +127,7 @@ fn a_run_that_the_gateway_may_have_forgotten_is_not_asked_for_again() {
 }
 
 #[test]
-fn a_run_is_shared_while_two_hear_it() {
+fn a_run_is_shared_while_two_exchanges_receive_it() {
     let mut requests = Requests::default();
     let first = requests
         .remember_keyed(&key_id("phone"), "run", fingerprint("a"), FIRST, 0)
@@ -145,7 +145,7 @@ fn a_run_is_shared_while_two_hear_it() {
 fn a_key_comes_with_one_body_only_until_it_turns_out_that_nothing_was_started() {
     let mut requests = Requests::default();
     let phone = key_id("phone");
-    let hearing = requests
+    let receiver = requests
         .remember_keyed(&phone, "run", fingerprint("a"), FIRST, 0)
         .unwrap();
     let other = requests.remember_keyed(&phone, "run", fingerprint("b"), FIRST, 1);
@@ -155,13 +155,13 @@ fn a_key_comes_with_one_body_only_until_it_turns_out_that_nothing_was_started() 
             .remember_keyed(&phone, "other", fingerprint("b"), FIRST, 1)
             .is_ok()
     );
-    hearing.end(true, false, 1);
+    receiver.end(true, false, 1);
     assert!(
         requests
             .remember_keyed(&phone, "run", fingerprint("b"), FIRST, 1)
             .is_err()
     );
-    hearing.end(false, false, 1);
+    receiver.end(false, false, 1);
     assert!(
         requests
             .remember_keyed(&phone, "run", fingerprint("b"), FIRST, 1)

@@ -100,7 +100,7 @@ fn a_failure_within_two_seconds_has_a_status_and_a_later_one_is_an_event() {
 }
 
 #[test]
-fn a_run_that_waits_to_be_started_is_told_once() {
+fn a_run_that_waits_to_be_started_makes_one_comment() {
     let (mut exchange, mut shown) = after(STREAM, &[CHALLENGE, HELLO, ACCEPTED]);
     due(&mut exchange, &mut shown, 2_000);
     assert_eq!(

@@ -318,15 +318,15 @@ fn a_frame_that_is_lost_never_makes_a_wrong_answer() {
 fn check_never_wrong(shown: &Shown, undisturbed: &Shown, place: &str) -> bool {
     assert!(shown.ended, "{place} does not end");
     assert!(runs_asked_for(shown) <= 1, "{place}");
-    let told = outcome(shown);
-    if told.is_ok() {
-        assert_eq!(told, outcome(undisturbed), "{place}");
+    let result = outcome(shown);
+    if result.is_ok() {
+        assert_eq!(result, outcome(undisturbed), "{place}");
     }
-    told == outcome(undisturbed)
+    result == outcome(undisturbed)
 }
 
 #[test]
-fn an_exchange_that_hears_nothing_at_all_ends() {
+fn an_exchange_without_any_frame_ends() {
     for delivery in FORMS {
         let (mut exchange, mut shown) = (exchange(delivery), Shown::default());
         out_of_reach(&mut exchange, &mut shown);

@@ -198,7 +198,7 @@ fn a_run_with_a_name_of_its_clients_is_looked_for_and_not_asked_for_if_it_is_the
 }
 
 #[test]
-fn an_answer_that_begins_as_silence_does_is_told_though_its_letters_were_said_before() {
+fn an_answer_that_begins_like_silence_is_sent_although_its_letters_were_sent_before() {
     let body = r#"{"model":"openclaw","messages":[{"role":"user","content":"q1"}]}"#;
     let (mut exchange, mut shown) = (
         exchange_asked(body, &[], Delivery::Whole, "agents=main"),

@@ -233,7 +233,7 @@ fn interrupted(
 }
 
 #[test]
-fn a_run_cut_at_every_frame_and_found_again_at_once_is_told_as_if_nothing_had_happened() {
+fn a_run_cut_at_any_frame_and_found_again_at_once_has_the_undisturbed_answer() {
     let mut count = 0;
     for (name, nth) in RUNS {
         let recorded = recording(name, nth);
@@ -272,7 +272,7 @@ fn a_run_cut_at_every_frame_and_found_again_at_once_is_told_as_if_nothing_had_ha
 }
 
 #[test]
-fn what_was_said_in_between_is_made_up_for_or_is_an_error_never_a_false_end() {
+fn text_missed_after_a_cut_is_completed_or_is_an_error() {
     let (mut complete, mut lost) = (0, 0);
     for (name, nth) in RUNS {
         let recorded = recording(name, nth);
@@ -460,7 +460,7 @@ fn what_does_not_pass_by_itself_is_not_tried_again() {
 }
 
 #[test]
-fn attempts_come_at_growing_intervals_for_a_minute_and_the_client_hears_heartbeats() {
+fn attempts_have_growing_intervals_for_a_minute_and_the_client_gets_heartbeats() {
     let (mut exchange, mut shown) = lost();
     let mut attempts = Vec::new();
     while !shown.ended {
@@ -584,8 +584,8 @@ fn connections_that_never_hold_come_to_an_end() {
 /// first then finds the run already started.
 #[test]
 fn a_request_that_its_own_repetition_overtook_joins_the_run() {
-    let heard = json!({ "type": "event", "event": "agent", "payload": { "runId": RUN_ID, "stream": "assistant", "data": { "text": "Hel", "delta": "Hel" } } });
-    for before in [None, Some(heard.to_string())] {
+    let received = json!({ "type": "event", "event": "agent", "payload": { "runId": RUN_ID, "stream": "assistant", "data": { "text": "Hel", "delta": "Hel" } } });
+    for before in [None, Some(received.to_string())] {
         let (mut exchange, mut shown) = (exchange(STREAM), Shown::default());
         let talk = [
             r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#.to_owned(),

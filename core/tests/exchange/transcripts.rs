@@ -81,17 +81,17 @@ fn what_is_skipped_changes_nothing() {
         let recorded = recording(name, nth);
         for delivery in [STREAM, Delivery::Whole] {
             let (mut all, mut some) = (exchange(delivery), exchange(delivery));
-            let (mut heard, mut picked) = (Shown::default(), Shown::default());
+            let (mut full, mut picked) = (Shown::default(), Shown::default());
             for (now_ms, item) in (START_MS..).zip(&recorded) {
                 if let Recorded::Frame(frame) = item {
                     skipped += usize::from(is_surplus(&some, frame));
-                    feed_all(&mut all, Input::Frame(frame), now_ms, &mut heard);
+                    feed_all(&mut all, Input::Frame(frame), now_ms, &mut full);
                 } else {
-                    step(&mut all, item, now_ms, &mut heard);
+                    step(&mut all, item, now_ms, &mut full);
                 }
                 step(&mut some, item, now_ms, &mut picked);
                 assert_eq!(
-                    (&heard.body, &heard.frames),
+                    (&full.body, &full.frames),
                     (&picked.body, &picked.frames),
                     "{name}"
                 );
@@ -183,17 +183,17 @@ fn tools_and_failed_attempts_are_comments_for_who_asks() {
     ];
     for (name, expected) in cases {
         let recorded = recording(name, 0);
-        let told = replay_to(exchange_of(STREAM, "agents=main progress=on"), &recorded);
+        let shown = replay_to(exchange_of(STREAM, "agents=main progress=on"), &recorded);
         let (comments, rest): (Vec<&str>, Vec<&str>) =
-            told.body.lines().partition(|line| line.starts_with(':'));
+            shown.body.lines().partition(|line| line.starts_with(':'));
         assert_eq!(comments, expected, "{name}");
         // The answer is the same without them.
         let plain = replay(STREAM, &recorded);
         if plain.status() != 200 {
             // A comment begins the stream, so the failure after it is an event.
             assert!(
-                told.status() == 200 && told.body.contains("provider_error")
-                    || told.body.contains("run_failed")
+                shown.status() == 200 && shown.body.contains("provider_error")
+                    || shown.body.contains("run_failed")
             );
             continue;
         }

@@ -49,18 +49,18 @@ fn scripts() -> Vec<String> {
         };
         let in_flight = r#"{"id":"@","ok":true,"payload":{"status":"in_flight"},"type":"res"}"#;
         let waited = r#"{"id":"?","ok":true,"payload":{"endedAt":1,"status":"ok"},"type":"res"}"#;
-        let (told, untold) = lines.split_at(lines.len() / 2);
-        let mut lines: Vec<&str> = told.iter().map(String::as_str).collect();
+        let (earlier, later) = lines.split_at(lines.len() / 2);
+        let mut lines: Vec<&str> = earlier.iter().map(String::as_str).collect();
         lines.extend(["!close 1006", "!wake", CHALLENGE, hello, in_flight]);
         lines.extend(
-            untold
+            later
                 .iter()
                 .filter(|line| line.contains(r#""event":"#))
                 .map(String::as_str),
         );
         lines.extend([waited, last]);
         if index % 3 == 0 {
-            lines.insert(told.len() + 1, "!leave");
+            lines.insert(earlier.len() + 1, "!leave");
         }
         scripts.push(format!("{options}\n{}", lines.join("\n")));
     }

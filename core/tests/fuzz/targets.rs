@@ -76,8 +76,8 @@ fn frames(text: &str) {
         assert!(outbox.len() <= 1);
     }
     for status in [200, 403, 530] {
-        let told = ErrorResponse::of(&refused(status, text));
-        assert!(told.status >= 500, "{told:?}");
+        let response = ErrorResponse::of(&refused(status, text));
+        assert!(response.status >= 500, "{response:?}");
     }
 }
 
@@ -211,7 +211,7 @@ struct Talk {
     exchange: Exchange,
     shown: Shown,
     now_ms: u64,
-    heard_bytes: usize,
+    received_bytes: usize,
     is_whole: bool,
     /// At the end no connection can be made, instead of one without frames.
     is_unreachable: bool,
@@ -242,7 +242,7 @@ impl Talk {
             exchange: fresh(delivery, has('*'), has('q'), has('f')),
             shown: Shown::default(),
             now_ms: START_MS,
-            heard_bytes: 0,
+            received_bytes: 0,
             is_whole: has('w'),
             is_unreachable: has('x'),
             has_left: false,
@@ -294,14 +294,14 @@ impl Talk {
                 text = Cow::Owned(text.replace(placeholder, &format!("{id:?}")));
             }
         }
-        self.heard_bytes += text.len();
+        self.received_bytes += text.len();
         let was_answered = matches!(self.exchange.outcome(), Outcome::Answered(_));
         let asked = self.asked.clone();
         self.give(Input::Frame(&text));
         if !was_answered && matches!(self.exchange.outcome(), Outcome::Answered(_)) {
             let last: Response<'_> = serde_json::from_str(&text).unwrap();
             let is_final = last.kind == "res" && last.ok && last.payload.status == "ok";
-            assert!(is_final, "a success that nobody told: {text}");
+            assert!(is_final, "a success without a final response: {text}");
             assert!(
                 asked.iter().any(|id| last.id == **id),
                 "the success of another request: {text}"
@@ -320,10 +320,7 @@ impl Talk {
         feed(&mut self.exchange, input, self.now_ms, &mut self.shown);
 
         let is_pending = matches!(self.exchange.outcome(), Outcome::Pending);
-        assert_eq!(
-            is_pending, !self.shown.ended,
-            "the end is told when it is there"
-        );
+        assert_eq!(is_pending, !self.shown.ended, "the end is reported at once");
         assert_eq!(
             is_pending,
             self.exchange.wake_at_ms().is_some(),
@@ -332,12 +329,12 @@ impl Talk {
         if !is_frame && !was_ended {
             assert!(
                 !matches!(self.exchange.outcome(), Outcome::Answered(_)),
-                "only a frame tells of success"
+                "only a frame reports success"
             );
         }
         let added = self.shown.body.len() - body;
         assert!(
-            added <= MAX_ADDED_BYTES + 8 * self.heard_bytes,
+            added <= MAX_ADDED_BYTES + 8 * self.received_bytes,
             "{added} bytes at once"
         );
         assert!(!self.has_left || added == 0, "bytes for a client that left");
@@ -429,7 +426,7 @@ impl Talk {
         assert!(self.shown.ended, "it goes on forever: {:?}", self.exchange);
         let held = format!("{:?}", self.exchange).len();
         assert!(
-            held <= 4 * MAX_ADDED_BYTES + 8 * self.heard_bytes,
+            held <= 4 * MAX_ADDED_BYTES + 8 * self.received_bytes,
             "{held} bytes are held"
         );
         self.give(Input::Frame(TEXT));
@@ -457,27 +454,27 @@ impl Talk {
             .is_some_and(|kind| kind.starts_with("text/event-stream"))
         {
             assert!(!self.is_whole && self.shown.status() == 200);
-            let told = Told::of(body);
+            let ends = StreamEnds::of(body);
             let expected = match (has_hung_up, is_answered) {
                 (true, _) => (0, 0, 0),
                 (false, true) => (1, 0, 1),
                 (false, false) => (0, 1, 1),
             };
-            assert_eq!((told.finishes, told.errors, told.dones), expected, "{body}");
+            assert_eq!((ends.finishes, ends.errors, ends.dones), expected, "{body}");
         } else if has_hung_up {
             assert!(body.trim().is_empty(), "{body}");
         } else {
-            let told: Value = serde_json::from_str(body).unwrap();
+            let object: Value = serde_json::from_str(body).unwrap();
             assert!(
                 !is_answered || (self.is_whole && self.shown.status() == 200),
                 "{body}"
             );
             assert_eq!(
-                told["choices"][0]["finish_reason"].is_string(),
+                object["choices"][0]["finish_reason"].is_string(),
                 is_answered,
                 "{body}"
             );
-            assert_eq!(is_error(&told), !is_answered, "{body}");
+            assert_eq!(is_error(&object), !is_answered, "{body}");
         }
     }
 }
@@ -552,22 +549,22 @@ fn check_run_params(params: &Value) {
 
 /// The contents of an event stream.
 #[derive(Default)]
-struct Told {
+struct StreamEnds {
     finishes: usize,
     errors: usize,
     dones: usize,
 }
 
-impl Told {
+impl StreamEnds {
     fn of(body: &str) -> Self {
-        let mut told = Self::default();
+        let mut ends = Self::default();
         assert!(body.is_empty() || body.ends_with('\n'), "{body}");
         let mut lines = body.lines();
         while let Some(line) = lines.next() {
             if line == ": ping" || line.starts_with(": waiting ") {
                 continue;
             }
-            assert_eq!(told.dones, 0, "something behind the end: {body}");
+            assert_eq!(ends.dones, 0, "something behind the end: {body}");
             let data = line
                 .strip_prefix("data: ")
                 .unwrap_or_else(|| panic!("no line of an event: {line}"));
@@ -577,19 +574,19 @@ impl Told {
                 "an event ends with a blank line: {body}"
             );
             if data == "[DONE]" {
-                told.dones += 1;
+                ends.dones += 1;
                 continue;
             }
             let chunk: Value = serde_json::from_str(data).unwrap();
             let is_terminal = is_error(&chunk) || chunk["choices"][0]["finish_reason"].is_string();
             assert!(
-                told.finishes + told.errors == 0 || chunk["usage"].is_object(),
+                ends.finishes + ends.errors == 0 || chunk["usage"].is_object(),
                 "something behind the end: {body}"
             );
-            told.errors += usize::from(is_error(&chunk));
-            told.finishes += usize::from(is_terminal && !is_error(&chunk));
+            ends.errors += usize::from(is_error(&chunk));
+            ends.finishes += usize::from(is_terminal && !is_error(&chunk));
         }
-        told
+        ends
     }
 }
 
@@ -753,11 +750,11 @@ fn refused(status: u16, text: &str) -> Failure {
 }
 
 fn check_refused(failure: &Failure) {
-    let told = ErrorResponse::of(failure);
-    assert!((400..500).contains(&told.status), "{told:?}");
+    let response = ErrorResponse::of(failure);
+    assert!((400..500).contains(&response.status), "{response:?}");
     assert!(
-        !format!("{told:?}{:?}", failure.cause()).contains(SECRET),
-        "{told:?}"
+        !format!("{response:?}{:?}", failure.cause()).contains(SECRET),
+        "{response:?}"
     );
 }
 
@@ -839,8 +836,8 @@ fn check_edits(entry: &str) {
     for edited in rotated.iter().chain([&finished]) {
         let after = one_client(edited).unwrap_or_else(|| panic!("{entry:?} became {edited:?}"));
         let meaning = |client: &Grant| {
-            let told = format!("{client:?}");
-            told.split("secrets:").next().unwrap_or_default().to_owned()
+            let text = format!("{client:?}");
+            text.split("secrets:").next().unwrap_or_default().to_owned()
         };
         assert_eq!(meaning(&before), meaning(&after), "{edited}");
     }

@@ -26,25 +26,25 @@ macro_rules! recorded {
 }
 
 recorded! {
-    protocol_3_tells_an_answer_as_recorded: 3 "3-basic" "[[fake deltas=3 delay=5]]",
-    protocol_3_tells_a_tool_as_recorded: 3 "3-tool" "[[fake deltas=4 delay=5 tool=exec]]",
-    protocol_3_tells_a_refusal_as_recorded: 3 "3-err400" "[[fake error=400]]",
-    protocol_3_tells_an_error_in_the_stream_as_recorded: 3 "3-streamerror" "[[fake deltas=6 delay=5 streamerror=3]]",
-    protocol_3_tells_an_empty_answer_as_recorded: 3 "3-empty" "[[fake empty=1]]",
-    protocol_3_tells_a_cut_answer_as_recorded: 3 "3-finish-length" "[[fake deltas=3 finish=length]]",
-    protocol_3_tells_a_retry_as_recorded: 3 "3-retry" "[[fake deltas=6 delay=5 retry=1 cut=3]]",
-    protocol_4_tells_an_answer_as_recorded: 4 "4-basic" "[[fake deltas=3 delay=5]]",
-    protocol_4_tells_a_tool_as_recorded: 4 "4-tool" "[[fake deltas=4 delay=5 tool=exec]]",
-    protocol_4_tells_a_refusal_as_recorded: 4 "4-err400" "[[fake error=400]]",
-    protocol_4_tells_an_error_in_the_stream_as_recorded: 4 "4-streamerror" "[[fake deltas=6 delay=5 streamerror=3]]",
-    protocol_4_tells_an_empty_answer_as_recorded: 4 "4-empty" "[[fake empty=1]]",
-    protocol_4_tells_a_cut_answer_as_recorded: 4 "4-finish-length" "[[fake deltas=3 finish=length]]",
-    protocol_4_tells_a_retry_as_recorded: 4 "4-retry" "[[fake deltas=6 delay=5 retry=1 cut=3]]",
-    protocol_4_tells_thoughts_as_recorded: 4 "4-thinking" "[[fake deltas=4 delay=5 reasoning=6]]",
+    protocol_3_sends_an_answer_as_recorded: 3 "3-basic" "[[fake deltas=3 delay=5]]",
+    protocol_3_sends_a_tool_as_recorded: 3 "3-tool" "[[fake deltas=4 delay=5 tool=exec]]",
+    protocol_3_sends_a_refusal_as_recorded: 3 "3-err400" "[[fake error=400]]",
+    protocol_3_sends_an_error_in_the_stream_as_recorded: 3 "3-streamerror" "[[fake deltas=6 delay=5 streamerror=3]]",
+    protocol_3_sends_an_empty_answer_as_recorded: 3 "3-empty" "[[fake empty=1]]",
+    protocol_3_sends_a_cut_answer_as_recorded: 3 "3-finish-length" "[[fake deltas=3 finish=length]]",
+    protocol_3_sends_a_retry_as_recorded: 3 "3-retry" "[[fake deltas=6 delay=5 retry=1 cut=3]]",
+    protocol_4_sends_an_answer_as_recorded: 4 "4-basic" "[[fake deltas=3 delay=5]]",
+    protocol_4_sends_a_tool_as_recorded: 4 "4-tool" "[[fake deltas=4 delay=5 tool=exec]]",
+    protocol_4_sends_a_refusal_as_recorded: 4 "4-err400" "[[fake error=400]]",
+    protocol_4_sends_an_error_in_the_stream_as_recorded: 4 "4-streamerror" "[[fake deltas=6 delay=5 streamerror=3]]",
+    protocol_4_sends_an_empty_answer_as_recorded: 4 "4-empty" "[[fake empty=1]]",
+    protocol_4_sends_a_cut_answer_as_recorded: 4 "4-finish-length" "[[fake deltas=3 finish=length]]",
+    protocol_4_sends_a_retry_as_recorded: 4 "4-retry" "[[fake deltas=6 delay=5 retry=1 cut=3]]",
+    protocol_4_sends_thoughts_as_recorded: 4 "4-thinking" "[[fake deltas=4 delay=5 reasoning=6]]",
 }
 
 #[tokio::test]
-async fn protocol_4_tells_an_abort_as_recorded() {
+async fn protocol_4_sends_an_abort_as_recorded() {
     let sim = Sim::start(4, &[]);
     let mut client = sim.client(&["tool-events"]).await;
     let params = agent("[[fake stall=3]]");
@@ -77,11 +77,11 @@ fn assert_same_shape(recorded: &[Value], simulated: &[Value]) {
     let simulated = as_far_as(recorded, simulated);
     assert_eq!(order(simulated), order(recorded));
 
-    let (expected, told) = (fields(recorded), fields(simulated));
+    let (expected, simulated) = (fields(recorded), fields(simulated));
     for (kind, fields) in expected {
-        let told = told.get(&kind).cloned().unwrap_or_default();
-        let missing: Vec<_> = fields.difference(&told).collect();
-        let surplus: Vec<_> = told.difference(&fields).collect();
+        let simulated = simulated.get(&kind).cloned().unwrap_or_default();
+        let missing: Vec<_> = fields.difference(&simulated).collect();
+        let surplus: Vec<_> = simulated.difference(&fields).collect();
         assert!(
             missing.is_empty() && surplus.is_empty(),
             "{kind}: missing {missing:?}, surplus {surplus:?}"

@@ -24,7 +24,7 @@ async fn a_text_arrives_exactly() {
 }
 
 #[tokio::test]
-async fn an_echo_tells_what_arrived() {
+async fn an_echo_has_the_received_parameters() {
     let sim = Sim::start(4, &[]);
     let mut params = agent("[[fake echo=1 delay=0]]");
     params["extraSystemPrompt"] = json!("Be brief.");
@@ -201,7 +201,7 @@ async fn a_scoped_client_sees_only_what_it_subscribed_to_but_every_task() {
 }
 
 #[tokio::test]
-async fn protocol_3_tells_everybody_everything() {
+async fn protocol_3_sends_every_event_to_every_connection() {
     let sim = Sim::start(3, &[]);
     // Without a device: no scopes at all.
     let mut stranger = sim.open(&[]).await.unwrap();

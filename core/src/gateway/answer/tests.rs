@@ -105,12 +105,12 @@ fn white_space_makes_no_other_text() {
         item("1", "Hello two\n\n- a: b\n  - c\n\nx y\n  en"),
         item("1", "Hello two\n\n- a: b\n  - c\n\nx y\n  end  of"),
     ];
-    let told = "Hello  two\n\n- a:  b\n  - c\n\n\nx   y ";
-    assert_eq!(stream(&updates[..2]), (told.into(), Ok(()), true));
-    assert_eq!(stream(&updates), (format!("{told}end  of"), Ok(()), true));
+    let first = "Hello  two\n\n- a:  b\n  - c\n\n\nx   y ";
+    assert_eq!(stream(&updates[..2]), (first.into(), Ok(()), true));
+    assert_eq!(stream(&updates), (format!("{first}end  of"), Ok(()), true));
     // A text with fewer words than were sent is not settled.
     let behind = [updates[0], item("1", "Hello two")];
-    assert_eq!(stream(&behind), (told.into(), Ok(()), false));
+    assert_eq!(stream(&behind), (first.into(), Ok(()), false));
 
     let mut answer = AnswerText::default();
     answer.update(updates[0]).unwrap();
@@ -194,12 +194,12 @@ fn what_was_sent_of_random_versions_is_the_last_one_or_not_called_settled() {
             if at == whole && text.len() % 2 == 0 {
                 answer.interrupt(Emitted::Part);
             }
-            let told = if answer.is_interrupted() {
+            let update = if answer.is_interrupted() {
                 answer.update_whole(text)
             } else {
                 answer.update(item("1", text))
             };
-            match told {
+            match update {
                 Ok(fresh) => sent.push_str(fresh),
                 Err(failure) => {
                     result = Err(failure);
@@ -217,21 +217,21 @@ fn what_was_sent_of_random_versions_is_the_last_one_or_not_called_settled() {
 }
 
 #[test]
-fn what_comes_as_progress_alone_is_told_once_and_in_its_place() {
+fn text_that_comes_only_as_progress_is_sent_once_and_in_its_place() {
     let mut answer = AnswerText::default();
     let mut sent = String::new();
     sent.push_str(answer.begin_call().unwrap());
     answer.note_aside("commentary-0", "Let me");
     answer.note_aside("commentary-0", "Let me check.");
-    sent.push_str(answer.tell_aside().unwrap());
+    sent.push_str(answer.take_aside().unwrap());
     // Another tool of the same call.
     answer.note_aside("commentary-0", "Let me check.");
-    sent.push_str(answer.tell_aside().unwrap());
+    sent.push_str(answer.take_aside().unwrap());
     sent.push_str(answer.begin_call().unwrap());
     sent.push_str(answer.update(item("2", "Once more.")).unwrap());
     // Streamed text also comes as progress.
     answer.note_aside("commentary-1", "Once more.");
-    sent.push_str(answer.tell_aside().unwrap());
+    sent.push_str(answer.take_aside().unwrap());
     sent.push_str(answer.begin_call().unwrap());
     // No tool event was received.
     answer.note_aside("commentary-2", "Let me check.");
@@ -249,7 +249,7 @@ fn what_comes_as_progress_alone_is_told_once_and_in_its_place() {
     assert_eq!(answer.update_whole("Once more.\n\nDone. Bye."), Ok(" Bye."));
     answer.begin_call().unwrap();
     answer.note_aside("commentary-5", "I look.");
-    assert_eq!(answer.tell_aside(), Ok("\n\nI look."));
+    assert_eq!(answer.take_aside(), Ok("\n\nI look."));
     assert!(answer.is_settled());
     assert_eq!(
         answer.update_whole("Once more.\n\nDone. Bye.\n\nSeen."),
@@ -259,7 +259,7 @@ fn what_comes_as_progress_alone_is_told_once_and_in_its_place() {
 
     let mut first = AnswerText::default();
     first.note_aside("commentary-0", "Let me check.");
-    first.tell_aside().unwrap();
+    first.take_aside().unwrap();
     first.interrupt(Emitted::Part);
     assert_eq!(first.update_whole("Done."), Ok("\n\nDone."));
     assert_eq!(first.update_whole("Done. Bye."), Ok(" Bye."));
@@ -291,8 +291,8 @@ fn a_restarted_segment_is_not_repeated() {
 }
 
 #[test]
-fn the_end_of_the_last_item_or_all_of_it_is_made_up_for_and_nothing_is_said_twice() {
-    let told = |updates: &[Update<'_>], last: &str, turns: u64| {
+fn a_missing_end_of_the_last_item_is_sent_and_nothing_is_sent_twice() {
+    let missing = |updates: &[Update<'_>], last: &str, turns: u64| {
         let mut answer = AnswerText::default();
         for update in updates {
             answer.update(*update).unwrap();
@@ -300,17 +300,17 @@ fn the_end_of_the_last_item_or_all_of_it_is_made_up_for_and_nothing_is_said_twic
         answer.check_last(last, turns).unwrap().to_owned()
     };
     let one = [item("1", "Let me check.")];
-    assert_eq!(told(&one, "Let me check.", 1), "");
-    assert_eq!(told(&one, "Let me check. Done.", 1), " Done.");
-    assert_eq!(told(&one, "It is four.", 2), "\n\nIt is four.");
+    assert_eq!(missing(&one, "Let me check.", 1), "");
+    assert_eq!(missing(&one, "Let me check. Done.", 1), " Done.");
+    assert_eq!(missing(&one, "It is four.", 2), "\n\nIt is four.");
     // Every call of the model was received: the same text in other words.
-    assert_eq!(told(&one, "It is four.", 1), "");
-    assert_eq!(told(&one, "Let me check!", 2), "");
-    assert_eq!(told(&one, " check. ", 2), "");
-    assert_eq!(told(&one, "", 2), "");
+    assert_eq!(missing(&one, "It is four.", 1), "");
+    assert_eq!(missing(&one, "Let me check!", 2), "");
+    assert_eq!(missing(&one, " check. ", 2), "");
+    assert_eq!(missing(&one, "", 2), "");
     let two = [item("1", "Let me check."), item("2", "It is")];
-    assert_eq!(told(&two, "It is four.", 2), " four.");
-    assert_eq!(told(&two, "Let me check.", 3), "");
+    assert_eq!(missing(&two, "It is four.", 2), " four.");
+    assert_eq!(missing(&two, "Let me check.", 3), "");
 }
 
 #[test]

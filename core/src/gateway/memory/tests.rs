@@ -86,7 +86,7 @@ fn an_answer_may_be_all_texts_of_its_turn() {
 }
 
 #[test]
-fn an_answer_with_a_masked_secret_is_the_same_and_is_not_told_again() {
+fn an_answer_with_a_masked_secret_matches_and_is_not_repeated() {
     let row =
         |text: &str| format!(r#"{{"role":"assistant","content":"{text}","stopReason":"stop"}}"#);
     let masked = row("Your key is sk-abc…ABCD, keep it.");
@@ -111,8 +111,8 @@ fn an_answer_with_a_masked_secret_is_the_same_and_is_not_told_again() {
     let ours = user(&RunId::named(&[1; 16], &[2; 16]));
     assert_eq!(found(&[&ours, &masked]), Ok(Some(Recorded::Unreadable)));
     let plain = row("Well … yes. And so on…");
-    let told = answered("Well … yes. And so on…", Finish::Stop, Usage::default());
-    assert_eq!(found(&[&ours, &plain]), Ok(Some(told)));
+    let expected = answered("Well … yes. And so on…", Finish::Stop, Usage::default());
+    assert_eq!(found(&[&ours, &plain]), Ok(Some(expected)));
 }
 
 fn rows_of(rows: &[&str]) -> Box<RawValue> {
@@ -218,7 +218,7 @@ fn a_run_with_a_row_that_cannot_be_read_has_no_whole_answer() {
 }
 
 #[test]
-fn a_run_without_an_end_is_told_from_one_that_failed_or_was_stopped() {
+fn a_run_without_an_end_differs_from_one_that_failed_or_was_stopped() {
     let ours = user(&RunId::named(&[1; 16], &[2; 16]));
     for (rows, end) in [
         (vec![&*ours], Recorded::Unfinished),

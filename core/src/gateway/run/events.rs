@@ -47,7 +47,7 @@ impl Run {
                 self.check_subscription()?;
             }
             State::Claiming { .. } | State::Waiting { .. } | State::Pausing { .. } => {
-                self.hear(show);
+                self.record_going(show);
             }
             _ => return Ok(()),
         }
@@ -153,13 +153,13 @@ impl Run {
         let starts_tool = matches!(progress, Progress::ToolStarted { .. });
         if is_v4 {
             if starts_tool {
-                let fresh = self.text.tell_aside()?;
+                let fresh = self.text.take_aside()?;
                 self.outgoing.push(fresh, show);
             }
             self.outgoing.note(&progress, show);
         }
         let asks = matches!(&progress, Progress::ToolStarted { name } if name == QUESTION_TOOL);
-        if self.turn.wants_progress || progress.is_always_told() {
+        if self.turn.wants_progress || progress.is_always_shown() {
             show(RunEvent::Progress(progress));
         }
         if asks {

@@ -155,7 +155,7 @@ impl Run {
     }
 
     /// Shows the session's record of a run.
-    fn tell(
+    fn show_recorded(
         &mut self,
         recorded: Recorded,
         show: &mut impl FnMut(RunEvent<'_>),
@@ -249,7 +249,7 @@ impl Run {
             Ok(payload) => {
                 let reply = read_result(payload)?;
                 self.recovery.recorded = None;
-                self.hear(show);
+                self.record_going(show);
                 if reply.status != ACCEPTED && reply.status != IN_FLIGHT {
                     self.finish(&reply, io, show)
                 } else if self.recovery.knowledge != Knowledge::Ended {
@@ -276,7 +276,7 @@ impl Run {
                 self.recovery
                     .recorded
                     .take()
-                    .map_or(Ok(()), |recorded| self.tell(recorded, show))
+                    .map_or(Ok(()), |recorded| self.show_recorded(recorded, show))
             }
             Err(rejection) => match &*rejection.error.code {
                 // Nothing is remembered under the key.
@@ -337,9 +337,9 @@ impl Run {
         if chat.run_id != self.id() {
             return Ok(());
         }
-        self.hear(show);
-        let told = chat.state == "final";
-        if let Some(message) = chat.message.filter(|_| told || chat.state == "delta") {
+        self.record_going(show);
+        let is_whole = chat.state == "final";
+        if let Some(message) = chat.message.filter(|_| is_whole || chat.state == "delta") {
             let whole: String = message
                 .payloads
                 .iter()
@@ -347,7 +347,7 @@ impl Run {
                 .collect();
             let fresh = self.text.update_whole(&whole)?;
             self.outgoing.push(fresh, show);
-            self.recovery.told = told;
+            self.recovery.has_whole_text = is_whole;
         }
         Ok(())
     }

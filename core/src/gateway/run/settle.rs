@@ -116,7 +116,7 @@ impl Run {
             // Protocol 4 repeats the last message only.
             let last = result.meta.final_assistant_visible_text.as_deref();
             let last = without_directives(last.or(said.first().copied()).unwrap_or_default());
-            match (self.text.is_settled(), self.recovery.has_whole_text()) {
+            match (self.text.is_settled(), self.recovery.has_whole_text) {
                 (true, true) => return Ok(()),
                 (true, false) if self.text.ends_with(&last) => return Ok(()),
                 (false, true) => return Err(Failure::AnswerRetracted),

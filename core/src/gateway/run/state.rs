@@ -182,7 +182,7 @@ pub(super) struct Recovery {
     pub(super) lost: Option<Failure>,
     pub(super) knowledge: Knowledge,
     /// The whole answer was received, by `chat`.
-    pub(super) told: bool,
+    pub(super) has_whole_text: bool,
     /// The time of the last change of the knowledge.
     pub(super) since_ms: u64,
     pub(super) pause_ms: u64,
@@ -202,13 +202,6 @@ pub(super) enum Knowledge {
     /// The gateway answered for it, or sent an event of it.
     Going,
     Ended,
-}
-
-impl Recovery {
-    /// Returns true if `chat` carried the whole answer.
-    pub(super) fn has_whole_text(&self) -> bool {
-        self.told
-    }
 }
 
 impl Run {
@@ -298,8 +291,8 @@ impl Run {
         matches!(self.state, State::Detached)
     }
 
-    /// Records that the gateway has shown the run.
-    pub(super) fn hear(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
+    /// Records that the gateway has shown that the run is going.
+    pub(super) fn record_going(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
         if self.recovery.knowledge != Knowledge::Ended {
             self.recovery.knowledge = Knowledge::Going;
         }
