@@ -13,7 +13,7 @@ use clawfront_core::config::Config;
 use clawfront_core::exchange::{Exchange, Input, Outcome, Output};
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::{Head, ResponseMeta};
-use clawfront_core::log::Line;
+use clawfront_core::log::LogLine;
 use clawfront_core::openai::error::refuse;
 use clawfront_core::repeat::Receiver;
 use js_sys::{Function, Object, Reflect, Uint8Array};
@@ -54,7 +54,7 @@ pub(crate) struct Relay(Rc<RefCell<Inner>>);
 struct Inner {
     exchange: Exchange,
     config: Rc<Config>,
-    line: Line,
+    line: LogLine,
     /// Released at the end.
     slot: Option<Slot>,
     /// This exchange's share in the run. Other exchanges may also have one.
@@ -136,7 +136,7 @@ impl Relay {
     pub(crate) fn new(
         exchange: Exchange,
         config: Rc<Config>,
-        line: Line,
+        line: LogLine,
         Shares { slot, hearing }: Shares,
     ) -> Self {
         Self(Rc::new(RefCell::new(Inner {

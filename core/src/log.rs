@@ -25,7 +25,7 @@ pub enum Event {
 
 /// A request's line; a field that is not known is left out.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Line {
+pub struct LogLine {
     pub event: Event,
     /// Milliseconds since the Unix epoch, at the request's arrival.
     pub time_ms: u64,
@@ -108,7 +108,7 @@ pub fn method(name: &str) -> &'static str {
         .unwrap_or("other")
 }
 
-impl Line {
+impl LogLine {
     pub fn failed(&mut self, failure: &Failure) {
         self.status = ErrorResponse::of(failure).status;
         self.end = failure.code();

@@ -2,7 +2,7 @@
 
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::{Head, REQUEST_ID_HEADER, ResponseMeta, request_id};
-use clawfront_core::log::{self, Line};
+use clawfront_core::log::{self, LogLine};
 use clawfront_core::openai::error::refuse;
 use clawfront_core::turn::RunId;
 use worker::{Context, Env, Request};
@@ -23,7 +23,7 @@ pub(crate) struct RequestContext {
     /// Unique; the client's own request id may repeat.
     pub(crate) id: String,
     pub(crate) meta: ResponseMeta,
-    pub(crate) line: Line,
+    pub(crate) line: LogLine,
     /// The client's key is valid.
     pub(crate) is_admitted: bool,
 }
@@ -54,11 +54,11 @@ impl RequestContext {
             request_id(request.headers().get(REQUEST_ID_HEADER)?).unwrap_or_else(|| id.clone());
         Ok(Self {
             id,
-            line: Line {
+            line: LogLine {
                 time_ms: now_ms(),
                 request_id: request_id.clone(),
                 method: Some(log::method(request.method().as_ref())),
-                ..Line::default()
+                ..LogLine::default()
             },
             is_admitted: false,
             meta: ResponseMeta {

@@ -9,7 +9,7 @@ use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::ResponseMeta;
 use clawfront_core::http::route::Api;
-use clawfront_core::log::Line;
+use clawfront_core::log::LogLine;
 use clawfront_core::openai::chat::{self, ChatWriter};
 use clawfront_core::openai::responses::{self, Ids, ResponseFields, ResponsesWriter};
 use clawfront_core::openai::{
@@ -197,7 +197,7 @@ async fn run(
         writer,
         shares,
     } = start;
-    let line = Line {
+    let line = LogLine {
         run: Some(accepted.turn.run.as_str().to_owned()),
         asked: Some(loggable(&accepted.model)),
         ..context.line.clone()
