@@ -36,7 +36,7 @@ use crate::http::head::{Head, ResponseMeta};
 use crate::openai::Writer;
 use crate::openai::error::{ErrorResponse, Phase};
 use crate::session::SessionKey;
-use crate::turn::{Answer, Progress, RunEvent, Turn, Wait};
+use crate::turn::{Progress, RunEvent, RunSummary, Turn, Wait};
 
 /// Milliseconds in a second.
 const SECOND_MS: u64 = 1000;
@@ -201,7 +201,7 @@ impl Output {
 pub enum Outcome {
     #[default]
     Pending,
-    Answered(Answer),
+    Answered(RunSummary),
     Failed(Failure),
 }
 
@@ -454,10 +454,10 @@ impl Exchange {
         );
         match ended {
             None => {}
-            Some(Ok(answer)) => match self.reply.answer.settle() {
+            Some(Ok(summary)) => match self.reply.answer.settle() {
                 Ok(()) => {
                     self.reply
-                        .finish(answer, now_ms, &mut out.head, &mut out.body);
+                        .finish(summary, now_ms, &mut out.head, &mut out.body);
                     out.ended = true;
                 }
                 Err(failure) => self.fail(failure, out),
@@ -761,13 +761,19 @@ impl Reply {
         self.answer.beat(body);
     }
 
-    fn finish(&mut self, answer: Answer, now_ms: u64, head: &mut Option<Head>, body: &mut Vec<u8>) {
+    fn finish(
+        &mut self,
+        summary: RunSummary,
+        now_ms: u64,
+        head: &mut Option<Head>,
+        body: &mut Vec<u8>,
+    ) {
         self.begin_stream(head, body);
         if !self.head_sent {
             self.send_head(self.meta.json(), head);
         }
-        self.answer.finish(&answer, now_ms / SECOND_MS, body);
-        self.outcome = Outcome::Answered(answer);
+        self.answer.finish(&summary, now_ms / SECOND_MS, body);
+        self.outcome = Outcome::Answered(summary);
     }
 
     fn fail(

@@ -136,14 +136,14 @@ impl LogLine {
     /// Copies the data of an exchange that ended.
     pub fn exchanged(&mut self, exchange: &Exchange, log_key: &LogKey) {
         match exchange.outcome() {
-            Outcome::Answered(answer) => {
-                self.end = match answer.finish {
+            Outcome::Answered(summary) => {
+                self.end = match summary.finish {
                     Finish::Stop => "stop",
                     Finish::Length => "length",
                 };
-                self.input_tokens = Some(answer.usage.prompt);
-                self.cached_tokens = Some(answer.usage.cached);
-                self.output_tokens = Some(answer.usage.completion);
+                self.input_tokens = Some(summary.usage.prompt);
+                self.cached_tokens = Some(summary.usage.cached);
+                self.output_tokens = Some(summary.usage.completion);
             }
             Outcome::Failed(failure) => self.failed(failure),
             Outcome::Pending => self.end = "pending",

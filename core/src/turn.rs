@@ -123,7 +123,7 @@ pub enum RunEvent<'a> {
     /// The run's activity besides the answer.
     Progress(Progress<'a>),
     /// The run is over; no event follows.
-    Ended(Result<Answer, Failure>),
+    Ended(Result<RunSummary, Failure>),
 }
 
 /// The activity of a run besides its answer. Its text is for a comment: one line, without the
@@ -225,9 +225,9 @@ impl fmt::Display for ToolName<'_> {
     }
 }
 
-/// The reason why a run that succeeded ended.
+/// The reason why a run that succeeded ended, and its tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct RunSummary {
     pub finish: Finish,
     pub usage: Usage,
 }

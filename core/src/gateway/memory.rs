@@ -16,7 +16,7 @@ use crate::gateway::frame::{
 use crate::gateway::link::{Link, RequestId};
 use crate::gateway::stored::as_streamed;
 use crate::session::SessionKey;
-use crate::turn::{Answer, Finish, RunId, Usage};
+use crate::turn::{Finish, RunId, RunSummary, Usage};
 
 /// Rows that are requested. An answer is the last row, unless turns after it failed; each of those
 /// leaves two or three rows.
@@ -64,7 +64,7 @@ pub(crate) fn request(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Recorded {
     /// It ended. `text` is the whole answer, as the gateway would have streamed it.
-    Answered { text: String, answer: Answer },
+    Answered { text: String, summary: RunSummary },
     /// It failed.
     Failed,
     /// It was stopped.
@@ -182,7 +182,7 @@ pub(crate) fn recorded(
             }
             return Ok(Some(Recorded::Answered {
                 text: texts.join(SEPARATOR),
-                answer: Answer { finish, usage },
+                summary: RunSummary { finish, usage },
             }));
         }
     }

@@ -6,7 +6,7 @@ use super::responses::ResponsesWriter;
 use crate::failure::Failure;
 use crate::http::sse;
 use crate::openai::error::ErrorBody;
-use crate::turn::{Answer, Progress};
+use crate::turn::{Progress, RunSummary};
 
 #[derive(Debug, Clone)]
 pub enum Writer {
@@ -96,10 +96,10 @@ impl Writer {
     }
 
     /// Ends an answer that is settled. `now_s` is in seconds since the Unix epoch.
-    pub fn finish(&mut self, answer: &Answer, now_s: u64, out: &mut Vec<u8>) {
+    pub fn finish(&mut self, summary: &RunSummary, now_s: u64, out: &mut Vec<u8>) {
         match self {
-            Self::Chat(chat) => chat.finish(answer, out),
-            Self::Responses(responses) => responses.finish(answer, now_s, out),
+            Self::Chat(chat) => chat.finish(summary, out),
+            Self::Responses(responses) => responses.finish(summary, now_s, out),
         }
     }
 

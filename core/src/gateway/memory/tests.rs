@@ -131,9 +131,9 @@ fn user(run: &RunId) -> String {
 }
 
 fn answered(text: &str, finish: Finish, usage: Usage) -> Recorded {
-    let answer = Answer { finish, usage };
+    let summary = RunSummary { finish, usage };
     let text = text.to_owned();
-    Recorded::Answered { text, answer }
+    Recorded::Answered { text, summary }
 }
 
 const CALL: &str = r#"{"role":"assistant","content":[{"type":"text","text":"Let me look."},{"type":"toolCall","name":"exec"}],"stopReason":"toolUse","usage":{"input":1,"output":2,"cacheRead":3,"cacheWrite":4}}"#;

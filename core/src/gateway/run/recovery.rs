@@ -168,11 +168,11 @@ impl Run {
             }
             // On this protocol the gateway fails such a run.
             Recorded::Answered { text, .. } if text.trim() == SILENCE => Err(self.failed()),
-            Recorded::Answered { text, answer } => {
+            Recorded::Answered { text, summary } => {
                 self.outgoing.push(&text, show);
                 self.outgoing.finish_run(&[], 0, show);
                 self.outgoing.finish(show);
-                self.end(Ok(answer), show);
+                self.end(Ok(summary), show);
                 Ok(())
             }
             Recorded::Failed => Err(self.failed()),

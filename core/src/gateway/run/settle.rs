@@ -9,7 +9,7 @@ use crate::failure::{Failure, ProviderFailure};
 use crate::gateway::answer::Update;
 use crate::gateway::frame::{AgentMeta, AgentResult, Payload, RunError, RunResult, TokenUsage};
 use crate::gateway::media::without_directives;
-use crate::turn::{Answer, Finish, RunEvent, Usage};
+use crate::turn::{Finish, RunEvent, RunSummary, Usage};
 
 use super::io::Io;
 use super::silence::{SILENCE, is_silence};
@@ -32,7 +32,7 @@ impl Run {
                 self.settle(&reply.result, show)?;
                 return self.await_continuation(&reply.result, io, show);
             }
-            ("ok", stop_reason) => self.settle(&reply.result, show).map(|()| Answer {
+            ("ok", stop_reason) => self.settle(&reply.result, show).map(|()| RunSummary {
                 finish: if stop_reason == Some("length") {
                     Finish::Length
                 } else {
@@ -58,9 +58,9 @@ impl Run {
         result: &RunResult<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        let (messages, said) = split(result);
+        let (messages, answer) = split(result);
         if self.text.is_interrupted() {
-            self.settle_interrupted(result, &said, show)?;
+            self.settle_interrupted(result, &answer, show)?;
         } else if self.text.lacks_words() {
             return Err(Failure::GatewayProtocolError(
                 "a part of the answer could not be read",
@@ -69,7 +69,7 @@ impl Run {
             return Err(Failure::AnswerRetracted);
         } else if self.text.is_empty() {
             // An answer that no model wrote, such as a command's, is not streamed.
-            for text in said {
+            for text in answer {
                 let fresh = self.text.update(Update {
                     item: None,
                     text,
@@ -94,7 +94,7 @@ impl Run {
             };
             self.outgoing.push(fresh, show);
         } else if !self.is_v4() {
-            let fresh = self.text.check_whole(&said, self.at_first_attempt)?;
+            let fresh = self.text.check_whole(&answer, self.at_first_attempt)?;
             self.outgoing.push(fresh, show);
         }
         self.outgoing.finish_run(&messages, files(result), show);
@@ -109,13 +109,13 @@ impl Run {
     fn settle_interrupted(
         &mut self,
         result: &RunResult<'_>,
-        said: &[&str],
+        answer: &[&str],
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
         let fresh = if self.is_v4() {
             // Protocol 4 repeats the last message only.
             let last = result.meta.final_assistant_visible_text.as_deref();
-            let last = without_directives(last.or(said.first().copied()).unwrap_or_default());
+            let last = without_directives(last.or(answer.first().copied()).unwrap_or_default());
             match (self.text.is_settled(), self.recovery.has_whole_text) {
                 (true, true) => return Ok(()),
                 (true, false) if self.text.ends_with(&last) => return Ok(()),
@@ -125,7 +125,7 @@ impl Run {
             let turns = agent_meta(result.meta.agent_meta).assistant_turns;
             self.text.update_last(&last, turns.unwrap_or_default())?
         } else {
-            self.text.complete(said, self.at_first_attempt)?
+            self.text.complete(answer, self.at_first_attempt)?
         };
         self.outgoing.push(fresh, show);
         Ok(())

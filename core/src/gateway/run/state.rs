@@ -9,7 +9,7 @@ use crate::gateway::frame::AgentResult;
 use crate::gateway::link::{Protocol, RequestId};
 use crate::gateway::memory::Recorded;
 use crate::session::SessionKey;
-use crate::turn::{Answer, RunEvent, Turn, Usage};
+use crate::turn::{RunEvent, RunSummary, Turn, Usage};
 
 use super::outgoing::Outgoing;
 
@@ -277,7 +277,7 @@ impl Run {
 
     pub(super) fn end(
         &mut self,
-        result: Result<Answer, Failure>,
+        result: Result<RunSummary, Failure>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) {
         if !matches!(self.state, State::Ended) {

@@ -11,7 +11,7 @@ use crate::openai::error::ErrorBody;
 use crate::openai::forced::ForcedCall;
 use crate::openai::json::write::write_json;
 use crate::openai::stop::Stop;
-use crate::turn::{Answer, Finish, Usage};
+use crate::turn::{Finish, RunSummary, Usage};
 
 /// The state of one answer: the fields of every part, and the text if the client waits for the
 /// whole.
@@ -149,7 +149,7 @@ impl ChatWriter {
     }
 
     /// Ends an answer that is complete.
-    pub(crate) fn finish(&mut self, answer: &Answer, out: &mut Vec<u8>) {
+    pub(crate) fn finish(&mut self, summary: &RunSummary, out: &mut Vec<u8>) {
         let call = self.call.take();
         let call = call.as_ref().map(|call| ToolCall {
             id: self.id.replacen(ID_PREFIX, "call_", 1),
@@ -163,7 +163,7 @@ impl ChatWriter {
         if !rest.is_empty() {
             self.show(&rest, out);
         }
-        let finish_reason = match answer.finish {
+        let finish_reason = match summary.finish {
             _ if call.is_some() => "tool_calls",
             Finish::Length if !self.stop.is_hit() => "length",
             Finish::Stop | Finish::Length => "stop",
@@ -172,11 +172,11 @@ impl ChatWriter {
             Delivery::Stream { include_usage } => {
                 self.finish_stream(call, finish_reason, out);
                 if include_usage {
-                    self.write_usage(answer, out);
+                    self.write_usage(summary, out);
                 }
                 sse::done(out);
             }
-            Delivery::Whole => self.finish_whole(call, finish_reason, answer, out),
+            Delivery::Whole => self.finish_whole(call, finish_reason, summary, out),
         }
     }
 
@@ -184,7 +184,7 @@ impl ChatWriter {
         &self,
         call: Option<ToolCall<'_>>,
         finish_reason: &'static str,
-        answer: &Answer,
+        summary: &RunSummary,
         out: &mut Vec<u8>,
     ) {
         write_json(
@@ -207,7 +207,7 @@ impl ChatWriter {
                     logprobs: None,
                     finish_reason,
                 }],
-                usage: UsageObject::from(&answer.usage),
+                usage: UsageObject::from(&summary.usage),
             },
         );
     }
@@ -238,11 +238,11 @@ impl ChatWriter {
         });
     }
 
-    fn write_usage(&self, answer: &Answer, out: &mut Vec<u8>) {
+    fn write_usage(&self, summary: &RunSummary, out: &mut Vec<u8>) {
         sse::data(out, |out| {
             self.write_chunk_fields(out);
             out.extend_from_slice(br#""choices":[],"usage":"#);
-            write_json(out, &UsageObject::from(&answer.usage));
+            write_json(out, &UsageObject::from(&summary.usage));
             out.push(b'}');
         });
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::openai::error::ErrorBody;
 use crate::openai::json::write::write_json;
-use crate::turn::{Answer, Finish, Usage};
+use crate::turn::{Finish, RunSummary, Usage};
 
 /// The number of digits in the id of a call. OpenAI's schema takes 64 characters, with the prefix.
 pub(crate) const CALL_ID_DIGITS: usize = 32;
@@ -58,7 +58,7 @@ impl Status {
 /// The end of a response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum End<'a> {
-    Answer(&'a Answer),
+    Answered(&'a RunSummary),
     Error(&'a ErrorBody),
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn status(end: Option<End<'_>>) -> Status {
     match end {
         None => Status::InProgress,
         Some(End::Error(_)) => Status::Failed,
-        Some(End::Answer(answer)) => match answer.finish {
+        Some(End::Answered(summary)) => match summary.finish {
             Finish::Stop => Status::Completed,
             Finish::Length => Status::Incomplete,
         },

@@ -14,7 +14,7 @@ use crate::openai::delivery::Delivery;
 use crate::openai::error::{ErrorBody, failed_response_code};
 use crate::openai::forced::ForcedCall;
 use crate::openai::json::write::write_json;
-use crate::turn::{Answer, Finish};
+use crate::turn::{Finish, RunSummary};
 
 /// Begins a stream, and is repeated while it is silent.
 const PROGRESS_EVENT: &str = "response.in_progress";
@@ -128,29 +128,29 @@ impl ResponsesWriter {
 
     /// Ends an answer that is complete, or that reached the model's length limit. `now_s` is in
     /// seconds since the Unix epoch.
-    pub(crate) fn finish(&mut self, answer: &Answer, now_s: u64, out: &mut Vec<u8>) {
+    pub(crate) fn finish(&mut self, summary: &RunSummary, now_s: u64, out: &mut Vec<u8>) {
         if let Some(call) = &self.call {
             let arguments = call.arguments().to_owned();
             self.completed_s = Some(now_s);
             self.write_call(&arguments, out);
             // Arguments that fit their schema are complete.
-            let answer = Answer {
+            let summary = RunSummary {
                 finish: Finish::Stop,
-                ..*answer
+                ..*summary
             };
-            return self.end(End::Answer(&answer), out);
+            return self.end(End::Answered(&summary), out);
         }
         // An empty answer is still a message.
         if !self.items.iter().any(|item| item.kind == Kind::Message) {
             self.open(Kind::Message, out);
         }
-        let status = match answer.finish {
+        let status = match summary.finish {
             Finish::Stop => Status::Completed,
             Finish::Length => Status::Incomplete,
         };
         self.completed_s = (status == Status::Completed).then_some(now_s);
         self.close(status, out);
-        self.end(End::Answer(answer), out);
+        self.end(End::Answered(summary), out);
     }
 
     fn write_call(&mut self, arguments: &str, out: &mut Vec<u8>) {
@@ -427,7 +427,7 @@ impl ResponsesWriter {
         }
         out.extend_from_slice(br#"],"usage":"#);
         match end {
-            Some(End::Answer(answer)) => write_json(out, &UsageObject::from(&answer.usage)),
+            Some(End::Answered(summary)) => write_json(out, &UsageObject::from(&summary.usage)),
             _ => out.extend_from_slice(b"null"),
         }
         let echo = &self.fields.echo;

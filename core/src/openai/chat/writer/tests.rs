@@ -2,7 +2,7 @@ use super::*;
 use crate::failure::Failure;
 use crate::openai::error::ErrorResponse;
 
-const ANSWER: Answer = Answer {
+const SUMMARY: RunSummary = RunSummary {
     finish: Finish::Stop,
     usage: Usage {
         prompt: 1001,
@@ -29,7 +29,7 @@ fn chunks_are_written_as_openai_writes_them() {
     let mut out = Vec::new();
     writer.begin(&mut out);
     writer.text("w0 \"ü\"\n", &mut out);
-    writer.finish(&ANSWER, &mut out);
+    writer.finish(&SUMMARY, &mut out);
     assert_eq!(
         String::from_utf8(out).unwrap(),
         concat!(
@@ -54,9 +54,9 @@ fn a_whole_completion_is_one_object() {
     writer.text(" w1", &mut out);
     assert!(out.is_empty());
     writer.finish(
-        &Answer {
+        &RunSummary {
             finish: Finish::Length,
-            ..ANSWER
+            ..SUMMARY
         },
         &mut out,
     );
@@ -82,7 +82,7 @@ fn a_call_is_written_when_it_is_whole() {
         writer.text("{\"a\":", &mut out);
         writer.text("\"\\n\"}", &mut out);
         writer.call().unwrap().settle().unwrap();
-        writer.finish(&ANSWER, &mut out);
+        writer.finish(&SUMMARY, &mut out);
         String::from_utf8(out).unwrap()
     };
     let tool_call = r#"{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":\"\\n\"}"}}"#;
@@ -129,9 +129,9 @@ fn an_answer_ends_before_its_stop_sequence_and_counts_all_of_its_run() {
             for text in texts {
                 writer.text(text, &mut out);
             }
-            let length = Answer {
+            let length = RunSummary {
                 finish: Finish::Length,
-                ..ANSWER
+                ..SUMMARY
             };
             writer.finish(&length, &mut out);
             let out = String::from_utf8(out).unwrap();
@@ -170,7 +170,7 @@ fn thoughts_are_apart_from_the_answer() {
     writer.thought("h", &mut out);
     writer.thought("m", &mut out);
     writer.text("yes", &mut out);
-    writer.finish(&ANSWER, &mut out);
+    writer.finish(&SUMMARY, &mut out);
     let text = String::from_utf8(out).unwrap();
     assert!(
         text.contains(r#""message":{"role":"assistant","content":"yes","reasoning_content":"hm","refusal":null,"annotations":[]}"#),

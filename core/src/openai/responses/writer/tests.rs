@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::openai::error::ErrorResponse;
 use crate::turn::Usage;
 
-const ANSWER: Answer = Answer {
+const SUMMARY: RunSummary = RunSummary {
     finish: Finish::Stop,
     usage: Usage {
         prompt: 1001,
@@ -70,7 +70,7 @@ fn the_form_that_was_asked_for_is_repeated() {
     let mut asked = writer(Delivery::Whole);
     asked.fields.echo.text_format = Some(r#"{"type":"json_object"}"#.to_owned());
     let mut out = Vec::new();
-    asked.finish(&ANSWER, NOW_S, &mut out);
+    asked.finish(&SUMMARY, NOW_S, &mut out);
     let expected = REST.replace(r#"{"type":"text"}"#, r#"{"type":"json_object"}"#);
     assert!(String::from_utf8(out).unwrap().ends_with(&expected));
 }
@@ -82,7 +82,7 @@ fn events_are_written_as_openai_writes_them() {
         writer.text("w0 \"ü\"\n", out);
         writer.beat(out);
         writer.text("w1", out);
-        writer.finish(&ANSWER, NOW_S, out);
+        writer.finish(&SUMMARY, NOW_S, out);
     });
     let events = concat!(
         "event: response.output_item.added\n",
@@ -125,9 +125,9 @@ fn a_whole_response_is_one_object() {
         writer.text(" w1", out);
         assert!(out.is_empty());
         writer.finish(
-            &Answer {
+            &RunSummary {
                 finish: Finish::Length,
-                ..ANSWER
+                ..SUMMARY
             },
             NOW_S,
             out,
@@ -203,7 +203,7 @@ fn a_broken_response_ends_with_an_error_and_as_failed() {
 #[test]
 fn an_answer_without_a_word_is_a_message_all_the_same() {
     let whole = written(Delivery::Whole, |writer, out| {
-        writer.finish(&ANSWER, NOW_S, out);
+        writer.finish(&SUMMARY, NOW_S, out);
     });
     assert!(
         whole.contains(r#""output":[{"id":"msg_1_0","type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"","annotations":[],"logprobs":[]}]}]"#),
