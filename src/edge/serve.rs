@@ -5,6 +5,7 @@ use clawfront_core::access::policy::Scope;
 use clawfront_core::access::status;
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
+use clawfront_core::http::head::Detail;
 use clawfront_core::http::route::Api;
 use clawfront_core::http::route::{Endpoint, Route};
 use clawfront_core::openai::models::Names;
@@ -61,7 +62,7 @@ async fn respond(
         }
         Ok(Route::About) => {
             let accept = request.headers().get("accept")?.unwrap_or_default();
-            let (head, body) = context.meta.about(accept.contains("text/html"));
+            let (head, body) = context.meta.about(&accept);
             return Ok(context.whole(head, &body)?);
         }
         Ok(Route::Ready) => None,
@@ -141,15 +142,17 @@ async fn ready(
     config: &Config,
     context: &mut RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
-    let mut is_operator = false;
+    let mut detail = Detail::Status;
     if !key_headers(request)?.is_empty() {
         let client = admit(request, config, context)?;
-        is_operator = client.may(Scope::Status);
+        if client.may(Scope::Status) {
+            detail = Detail::Full;
+        }
     }
-    if is_operator {
+    if detail == Detail::Full {
         agents::check(&config.gateway).await;
     }
-    let (head, body) = context.meta.ready(&agents::readiness(), is_operator);
+    let (head, body) = context.meta.ready(&agents::readiness(), detail);
     Ok(context.whole(head, &body)?)
 }
 

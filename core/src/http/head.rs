@@ -75,6 +75,15 @@ impl Head {
 /// Status of `GET /readyz` while the gateway cannot be used.
 const NOT_READY_STATUS: u16 = 503;
 
+/// The part of the readiness that a response shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Yes or no: for everybody.
+    Status,
+    /// Also the agents, the cause and the fix: for the operator.
+    Full,
+}
+
 /// The known state of the gateway, and how long it stays known, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
@@ -141,11 +150,11 @@ impl ResponseMeta {
         head
     }
 
-    /// Returns the description of this Worker: a text for a browser (`is_browser`), an object for a
-    /// program.
-    pub fn about(&self, is_browser: bool) -> (Head, Vec<u8>) {
+    /// Returns the description of this Worker for a client with this `Accept` header: a text for a
+    /// browser, an object for a program.
+    pub fn about(&self, accept: &str) -> (Head, Vec<u8>) {
         let mut head = self.json();
-        if !is_browser {
+        if !accept.contains("text/html") {
             return (head, ABOUT_JSON.into());
         }
         for (name, value) in &mut head.headers {
@@ -161,8 +170,8 @@ impl ResponseMeta {
         (self.json(), br#"{"status":"ok"}"#.to_vec())
     }
 
-    /// Returns the response with the gateway's readiness; `is_told_why` is for its operator.
-    pub fn ready(&self, readiness: &Readiness, is_told_why: bool) -> (Head, Vec<u8>) {
+    /// Returns the response with the gateway's readiness.
+    pub fn ready(&self, readiness: &Readiness, detail: Detail) -> (Head, Vec<u8>) {
         let mut head = self.json();
         if !matches!(readiness, Readiness::Ready { .. }) {
             head.status = NOT_READY_STATUS;
@@ -181,7 +190,7 @@ impl ResponseMeta {
             Readiness::NotReady { failure, .. } => failure.cause(),
             _ => None,
         };
-        if is_told_why {
+        if detail == Detail::Full {
             match readiness {
                 Readiness::Ready { agents, age_ms } => {
                     shown.agents = Some(*agents);
