@@ -98,6 +98,16 @@ pub(crate) fn recorded(
         .flat_map(|rows| rows.messages)
         .map(|row| serde_json::from_str(row.get()).unwrap_or_default())
         .collect();
+    let Some(place) = find_message(&rows, run)? else {
+        return Ok(None);
+    };
+    let later = rows.iter().skip(place.saturating_add(1));
+    let turn = later.take_while(|row| row.role != "user" || is_restart_recovery(row));
+    Ok(Some(read_turn(turn)))
+}
+
+/// Returns the index of the row with the run's message.
+fn find_message(rows: &[SessionRow<'_>], run: &RunId) -> Result<Option<usize>, Failure> {
     let run_of = |row: &SessionRow<'_>| {
         let key = row.idempotency_key.as_deref()?;
         key.strip_suffix(USER_ROW).map(str::to_owned)
@@ -108,61 +118,43 @@ pub(crate) fn recorded(
     let place = rows
         .iter()
         .position(|row| run_of(row).as_deref() == Some(run.as_str()));
-    let Some(place) = place else {
-        let is_reused = rows.iter().filter_map(run_of).any(is_named_alike);
-        return if is_reused {
-            Err(Failure::IdempotencyKeyReused)
-        } else {
-            Ok(None)
-        };
-    };
+    if place.is_none() && rows.iter().filter_map(run_of).any(is_named_alike) {
+        return Err(Failure::IdempotencyKeyReused);
+    }
+    Ok(place)
+}
+
+/// Returns true if the gateway wrote the row because it was restarted during the turn.
+fn is_restart_recovery(row: &SessionRow<'_>) -> bool {
+    let provenance: Option<Provenance<'_>> = row
+        .provenance
+        .and_then(|provenance| serde_json::from_str(provenance.get()).ok());
+    provenance
+        .and_then(|provenance| provenance.source_tool)
+        .as_deref()
+        == Some(RESTART_RECOVERY)
+}
+
+/// Reads the rows of a turn, without the row of the client's message.
+fn read_turn<'a>(rows: impl Iterator<Item = &'a SessionRow<'a>>) -> Recorded {
     let mut texts: Vec<String> = Vec::new();
     let mut has_mask = false;
     let mut usage = Usage::default();
     let mut end = Recorded::Unfinished;
-    for row in rows.iter().skip(place.saturating_add(1)) {
-        let is_recovery = || {
-            let provenance = row
-                .provenance
-                .and_then(|provenance| serde_json::from_str(provenance.get()).ok());
-            provenance
-                .and_then(|provenance: Provenance<'_>| provenance.source_tool)
-                .as_deref()
-                == Some(RESTART_RECOVERY)
-        };
-        if row.role == "user" && !is_recovery() {
-            break;
-        }
+    for row in rows {
         // A row that cannot be read may be a part of the answer.
         if row.role.is_empty() {
-            return Ok(Some(Recorded::Unreadable));
+            return Recorded::Unreadable;
         }
         if row.role != "assistant" {
             continue;
         }
-        let tokens: TokenUsage = row
-            .usage
-            .and_then(|usage| serde_json::from_str(usage.get()).ok())
-            .unwrap_or_default();
-        usage = usage.plus(Usage::from(&tokens));
-        if row.openclaw_abort.is_some() {
-            end = Recorded::Aborted;
+        usage = usage.plus(usage_of(row));
+        if let Some(cut) = cut_of(row) {
+            // A later row may have another end, because the gateway may have tried again.
+            end = cut;
             continue;
         }
-        let finish = match row.stop_reason.as_deref() {
-            Some("aborted") => {
-                end = Recorded::Aborted;
-                continue;
-            }
-            // The gateway may have tried again.
-            Some("error") => {
-                end = Recorded::Failed;
-                continue;
-            }
-            Some("stop") => Some(Finish::Stop),
-            Some("length") => Some(Finish::Length),
-            _ => None,
-        };
         match row.content.map(read_text) {
             // Each text is filtered separately, as the gateway reads it: code that one text leaves
             // open does not hide a directive of the next one.
@@ -173,20 +165,41 @@ pub(crate) fn recorded(
                     texts.push(text);
                 }
             }
-            Some(Err(_)) => return Ok(Some(Recorded::Unreadable)),
+            Some(Err(_)) => return Recorded::Unreadable,
             None => {}
         }
-        if let Some(finish) = finish {
-            if has_mask {
-                return Ok(Some(Recorded::Unreadable));
-            }
-            return Ok(Some(Recorded::Answered {
-                text: texts.join(SEPARATOR),
-                summary: RunSummary { finish, usage },
-            }));
+        let finish = match row.stop_reason.as_deref() {
+            Some("stop") => Finish::Stop,
+            Some("length") => Finish::Length,
+            _ => continue,
+        };
+        if has_mask {
+            return Recorded::Unreadable;
         }
+        return Recorded::Answered {
+            text: texts.join(SEPARATOR),
+            summary: RunSummary { finish, usage },
+        };
     }
-    Ok(Some(end))
+    end
+}
+
+fn usage_of(row: &SessionRow<'_>) -> Usage {
+    let tokens: TokenUsage = row
+        .usage
+        .and_then(|usage| serde_json::from_str(usage.get()).ok())
+        .unwrap_or_default();
+    Usage::from(&tokens)
+}
+
+/// Returns `Aborted` or `Failed` for a row whose text was cut by that.
+fn cut_of(row: &SessionRow<'_>) -> Option<Recorded> {
+    let reason = row.stop_reason.as_deref();
+    if row.openclaw_abort.is_some() || reason == Some("aborted") {
+        Some(Recorded::Aborted)
+    } else {
+        (reason == Some("error")).then_some(Recorded::Failed)
+    }
 }
 
 /// Returns whether the session holds a conversation with this last answer, or with any answer if
@@ -221,9 +234,7 @@ pub(crate) fn holds(payload: Option<&RawValue>, answer: Option<&str>) -> Option<
 
 /// Returns the text of a row, if it is an answer that the model receives later.
 fn answer_of(row: &SessionRow<'_>) -> Option<String> {
-    let is_cut = matches!(row.stop_reason.as_deref(), Some("error" | "aborted"))
-        || row.openclaw_abort.is_some();
-    if row.role != "assistant" || is_cut {
+    if row.role != "assistant" || cut_of(row).is_some() {
         return None;
     }
     text_of(row)
