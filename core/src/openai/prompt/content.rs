@@ -97,13 +97,14 @@ impl Contents {
         };
         let mut texts: Vec<String> = Vec::new();
         for (number, part) in parts.iter().enumerate() {
+            let field = self.field;
             let place = || {
                 let content = if message.is_output() {
                     "output"
                 } else {
                     "content"
                 };
-                format!("{}[{index}].{content}[{number}]", self.field)
+                format!("{field}[{index}].{content}[{number}]")
             };
             if let Some(text) = part_text(part) {
                 texts.push(text.to_owned());
@@ -115,23 +116,7 @@ impl Contents {
                         .map(ToString::to_string),
                 );
             } else if is_image(part) {
-                if self.may_attach(message) && (self.attach_from..=self.active).contains(&index) {
-                    let is_named = index != self.active || is_tool(message);
-                    let name = self.attach(part, &format!("{}.image_url", place()))?;
-                    if is_named {
-                        texts.push(format!("[{name}]"));
-                    }
-                } else if is_tool(message)
-                    && self.field == Field::Messages
-                    && index >= self.open_from
-                {
-                    return Err(Failure::invalid(
-                        format!("{}.type", place()),
-                        "The result of a tool is text. Send an image in a message of the user.",
-                    ));
-                } else {
-                    texts.push(IMAGE.to_owned());
-                }
+                texts.extend(self.read_image(index, message, part, place)?);
             } else if message.role == "assistant"
                 || (index < self.open_from && !message.is_instruction())
             {
@@ -146,6 +131,29 @@ impl Contents {
         }
         texts.retain(|text| !text.is_empty());
         Ok(trim(&texts.join("\n")).to_owned())
+    }
+
+    /// Reads an image of the message: attaches it, if images of this message are attached. Returns
+    /// the text that stands for the image, if it needs one.
+    fn read_image(
+        &mut self,
+        index: usize,
+        message: &Message<'_>,
+        part: &Part<'_>,
+        place: impl Fn() -> String,
+    ) -> Result<Option<String>, Failure> {
+        if self.may_attach(message) && (self.attach_from..=self.active).contains(&index) {
+            let is_named = index != self.active || is_tool(message);
+            let name = self.attach(part, &format!("{}.image_url", place()))?;
+            Ok(is_named.then(|| format!("[{name}]")))
+        } else if is_tool(message) && self.field == Field::Messages && index >= self.open_from {
+            Err(Failure::invalid(
+                format!("{}.type", place()),
+                "The result of a tool is text. Send an image in a message of the user.",
+            ))
+        } else {
+            Ok(Some(IMAGE.to_owned()))
+        }
     }
 
     /// Attaches an image and returns its name.

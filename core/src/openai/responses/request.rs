@@ -4,7 +4,7 @@
 
 use super::echo::{Echo, echo};
 use super::id::{CHECK_DIGITS, ID_PREFIX, Origin, WITHHELD, chain, check_digits};
-use super::item::{messages, unknown_item};
+use super::item::{Reference, messages, unknown_item};
 use crate::access::grant::Grant;
 use crate::failure::Failure;
 use crate::openai::accept::{Accepted, TurnRequest, accept_turn};
@@ -89,13 +89,7 @@ pub fn accept(
             .map(|reference| unknown_item(reference.index)),
         metadata: body.client_metadata,
         format,
-        delivery: if body.stream.unwrap_or(false) {
-            Delivery::Stream {
-                include_usage: true,
-            }
-        } else {
-            Delivery::Whole
-        },
+        delivery: delivery(&body),
         ignored,
     };
     let accepted = accept_turn(request, asked, client, aliases, entropy)?;
@@ -104,15 +98,7 @@ pub fn accept(
         user: body.user.as_deref(),
         accepted: &accepted,
     };
-    // A UI task does not go to a conversation's session.
-    if let Some(previous) = previous.as_ref().filter(|_| !accepted.is_ui_task) {
-        place.check_previous(previous)?;
-    }
-    if let Some(reference) = &reference
-        && !place.is_of(&reference.origin)
-    {
-        return Err(unknown_item(reference.index));
-    }
+    place.check(previous.as_ref(), reference.as_ref())?;
     let chain = place.chain(origin);
     Ok(AcceptedResponse {
         accepted: Accepted { call, ..accepted },
@@ -120,6 +106,16 @@ pub fn accept(
         echo,
         chain,
     })
+}
+
+fn delivery(body: &Body<'_>) -> Delivery {
+    if body.stream.unwrap_or(false) {
+        Delivery::Stream {
+            include_usage: true,
+        }
+    } else {
+        Delivery::Whole
+    }
 }
 
 /// The session that a request goes to.
@@ -142,6 +138,22 @@ impl Place<'_> {
                 self.accepted.nonce.is_none()
                     && *check == check_digits(&self.client.id, session.name().as_bytes())
             }
+        }
+    }
+
+    /// Checks that the ids in the request came from this session.
+    fn check(
+        &self,
+        previous: Option<&Origin>,
+        reference: Option<&Reference>,
+    ) -> Result<(), Failure> {
+        // A UI task does not go to a conversation's session.
+        if let Some(previous) = previous.filter(|_| !self.accepted.is_ui_task) {
+            self.check_previous(previous)?;
+        }
+        match reference {
+            Some(reference) if !self.is_of(&reference.origin) => Err(unknown_item(reference.index)),
+            _ => Ok(()),
         }
     }
 
