@@ -43,6 +43,17 @@ pub(crate) enum Emitted {
     All,
 }
 
+/// The attempts at the model that a run made (protocol 3). A final response repeats the words of
+/// each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Attempts {
+    /// One of them may have failed.
+    #[default]
+    Unknown,
+    /// The only one succeeded.
+    One,
+}
+
 /// An answer in progress.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AnswerText {
@@ -302,11 +313,11 @@ impl AnswerText {
     /// that was not received. A part that is missing in the middle cannot be repaired. A text that
     /// merely differs is the same answer, which the gateway has cleaned up. After a failed attempt
     /// the response also repeats that attempt's words, and proves nothing about the received text;
-    /// `at_first_attempt` excludes this.
+    /// [`Attempts::One`] excludes this.
     pub(crate) fn check_whole(
         &mut self,
         messages: &[&str],
-        at_first_attempt: bool,
+        attempts: Attempts,
     ) -> Result<&str, Failure> {
         let from = self.sent.len();
         let whole = messages.join(SEPARATOR);
@@ -314,7 +325,7 @@ impl AnswerText {
             return Ok("");
         }
         if let Some(fresh) = rest_after(&whole, &self.sent).filter(|fresh| !fresh.is_empty()) {
-            if !self.is_of_one_attempt(messages, at_first_attempt) {
+            if !self.is_of_one_attempt(messages, attempts) {
                 return Err(Failure::AnswerLost);
             }
             self.sent.push_str(fresh);
@@ -343,9 +354,9 @@ impl AnswerText {
     pub(crate) fn complete(
         &mut self,
         messages: &[&str],
-        at_first_attempt: bool,
+        attempts: Attempts,
     ) -> Result<&str, Failure> {
-        if !self.is_of_one_attempt(messages, at_first_attempt) {
+        if !self.is_of_one_attempt(messages, attempts) {
             return Err(Failure::AnswerLost);
         }
         let from = self.sent.len();
@@ -362,12 +373,14 @@ impl AnswerText {
     /// Returns true if no message of a final response (protocol 3) can be from a failed attempt,
     /// which the response also repeats. Either the run's end shows that no attempt failed, or the
     /// beginning of each message was received.
-    fn is_of_one_attempt(&self, messages: &[&str], at_first_attempt: bool) -> bool {
+    fn is_of_one_attempt(&self, messages: &[&str], attempts: Attempts) -> bool {
         let begun = self
             .finished
             .len()
             .saturating_add(usize::from(!self.sent.is_empty()));
-        at_first_attempt || messages.len() <= 1 || (!self.restarted && messages.len() <= begun)
+        attempts == Attempts::One
+            || messages.len() <= 1
+            || (!self.restarted && messages.len() <= begun)
     }
 
     pub(crate) fn ends_with(&self, text: &str) -> bool {

@@ -119,13 +119,13 @@ fn white_space_makes_no_other_text() {
         Ok("")
     );
     assert_eq!(
-        answer.check_whole(&["Hello two\n- a: b\n - c\nx y"], true),
+        answer.check_whole(&["Hello two\n- a: b\n - c\nx y"], Attempts::One),
         Ok("")
     );
     assert_eq!(
         answer.check_whole(
             &["Hello two\n- a: b\n - c\nx y and all the rest of it"],
-            true
+            Attempts::One
         ),
         Ok("and all the rest of it")
     );
@@ -315,33 +315,43 @@ fn a_missing_end_of_the_last_item_is_sent_and_nothing_is_sent_twice() {
 
 #[test]
 fn words_of_a_failed_attempt_are_never_taken_for_the_answer() {
-    let after = |updates: &[Update<'_>], messages: &[&str], at_first_attempt: bool| {
+    let after = |updates: &[Update<'_>], messages: &[&str], attempts: Attempts| {
         let mut answer = AnswerText::default();
         for update in updates {
             answer.update(*update).unwrap();
         }
         let unbroken = answer
             .clone()
-            .check_whole(messages, at_first_attempt)
+            .check_whole(messages, attempts)
             .map(str::to_owned);
         answer.interrupt(Emitted::Part);
-        let interrupted = answer
-            .complete(messages, at_first_attempt)
-            .map(str::to_owned);
+        let interrupted = answer.complete(messages, attempts).map(str::to_owned);
         assert_eq!(unbroken, interrupted);
         interrupted
     };
     let one = [segment("w0", "w0"), segment("w0 w1", " w1")];
     // Only the end shows whether it was a tool or a failed attempt.
     let two = ["w0 w1 w2", "w0 w1 w2 w3"];
-    assert_eq!(after(&one, &two, true), Ok(" w2\n\nw0 w1 w2 w3".into()));
-    assert_eq!(after(&one, &two, false), Err(Failure::AnswerLost));
-    // One message is from one attempt, and the one in progress counts as whole.
-    assert_eq!(after(&one, &["w0 w1 w2"], false), Ok(" w2".into()));
-    let both = [one[0], one[1], segment("v0", "v0")];
-    assert_eq!(after(&both, &["w0 w1", "v0 v1"], false), Ok(" v1".into()));
     assert_eq!(
-        after(&both, &["w0 w1", "v0 v1", "v0"], false),
+        after(&one, &two, Attempts::One),
+        Ok(" w2\n\nw0 w1 w2 w3".into())
+    );
+    assert_eq!(
+        after(&one, &two, Attempts::Unknown),
+        Err(Failure::AnswerLost)
+    );
+    // One message is from one attempt, and the one in progress counts as whole.
+    assert_eq!(
+        after(&one, &["w0 w1 w2"], Attempts::Unknown),
+        Ok(" w2".into())
+    );
+    let both = [one[0], one[1], segment("v0", "v0")];
+    assert_eq!(
+        after(&both, &["w0 w1", "v0 v1"], Attempts::Unknown),
+        Ok(" v1".into())
+    );
+    assert_eq!(
+        after(&both, &["w0 w1", "v0 v1", "v0"], Attempts::Unknown),
         Err(Failure::AnswerLost)
     );
 
@@ -353,7 +363,7 @@ fn words_of_a_failed_attempt_are_never_taken_for_the_answer() {
     answer.update(segment("w0\n\nw1", "\n\nw1")).unwrap();
     answer.interrupt(Emitted::Part);
     assert_eq!(
-        answer.complete(&["w0", "w1 w2"], false),
+        answer.complete(&["w0", "w1 w2"], Attempts::Unknown),
         Err(Failure::AnswerLost)
     );
 }

@@ -23,7 +23,7 @@
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
-use crate::gateway::answer::{AnswerText, Emitted};
+use crate::gateway::answer::{AnswerText, Attempts, Emitted};
 use crate::gateway::frame::{
     AgentEvent, History, HistoryParams, HistoryRow, Payload, RunResult, Spawn,
 };
@@ -90,7 +90,7 @@ impl Run {
         self.is_silent = false;
         self.held = None;
         self.emitted = Emitted::Part;
-        self.at_first_attempt = false;
+        self.attempts = Attempts::Unknown;
         self.provider_failure = None;
         self.own = None;
         show(RunEvent::Progress(Progress::Waiting(Wait::SubAgents)));
@@ -196,7 +196,10 @@ impl Run {
         let is_active = history
             .session_info
             .is_some_and(|info| info.has_active_subagent_run);
-        self.pause_search(is_active, io.now_ms)
+        if let Some(yielded) = self.yielded.as_mut().filter(|_| is_active) {
+            yielded.active_ms = io.now_ms;
+        }
+        self.pause_search(io.now_ms)
     }
 
     fn find_continuation(&self, history: &History<'_>) -> Option<String> {
@@ -218,16 +221,14 @@ impl Run {
         turn.find_map(spawn_of)
     }
 
-    fn pause_search(&mut self, is_active: bool, now_ms: u64) -> Result<(), Failure> {
+    /// Pauses before the next question, unless no sub-agent was active for too long.
+    fn pause_search(&mut self, now_ms: u64) -> Result<(), Failure> {
         let limit_ms = if self.is_v4() { SETTLE_MS } else { BLIND_MS };
-        let Some(yielded) = &mut self.yielded else {
+        let Some(yielded) = &self.yielded else {
             return Err(Failure::GatewayProtocolError(
                 "a continuation was looked for twice",
             ));
         };
-        if is_active {
-            yielded.active_ms = now_ms;
-        }
         if now_ms >= yielded.active_ms.saturating_add(limit_ms) {
             return Err(Failure::AnswerLost);
         }
@@ -265,7 +266,7 @@ impl Run {
             }
             Err(rejection) if rejection.error.code == "INVALID_REQUEST" => {
                 self.text = AnswerText::default();
-                self.pause_search(false, io.now_ms)
+                self.pause_search(io.now_ms)
             }
             Err(rejection) => Err(self.lost(refusal::failure(&rejection.error).cause())),
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::failure::{Failure, ProviderFailure};
-use crate::gateway::answer::{Emitted, MAX_ANSWER_BYTES, Update};
+use crate::gateway::answer::{Attempts, Emitted, MAX_ANSWER_BYTES, Update};
 use crate::gateway::frame::{AgentEvent, AssistantData, Json, LifecycleData, ThinkingData};
 use crate::gateway::link::Protocol;
 use crate::gateway::media::before_directive;
@@ -23,6 +23,7 @@ const QUESTION_TOOL: &str = "ask_user";
 const MAX_THOUGHTS_BYTES: usize = MAX_ANSWER_BYTES;
 
 impl Run {
+    /// Takes an event of any run.
     pub(super) fn receive_event(
         &mut self,
         event: &AgentEvent<'_>,
@@ -52,81 +53,66 @@ impl Run {
             _ => return Ok(()),
         }
         match &*event.stream {
-            "assistant" => {
-                let Some(data) = event.data.read::<AssistantData<'_>>() else {
-                    // This is no reason to end the run, but what was shown may not be its answer.
-                    self.text.miss();
-                    return Ok(());
-                };
-                let text = match data.item_id {
-                    Some(_) => &*data.text,
-                    None => before_directive(&data.text),
-                };
-                if (text.is_empty() && !data.text.is_empty()) || is_silence(text) {
-                    self.is_silent = true;
-                    return Ok(());
-                }
-                let is_trimmed = text.len() < data.text.len();
-                let delta: Cow<'_, str> = match (&data.item_id, data.delta) {
-                    (None, _) if data.replace => Cow::Borrowed(""),
-                    // The event that began this text held the beginning of silence.
-                    (None, Some(_)) if self.is_silent => Cow::Borrowed(text),
-                    (None, Some(delta)) => {
-                        match serde_json::from_str::<Cow<'_, str>>(delta.get()) {
-                            Ok(delta) if delta == data.text => Cow::Borrowed(text),
-                            _ => Cow::Borrowed(""),
-                        }
-                    }
-                    _ => Cow::Borrowed(""),
-                };
-                self.is_silent = false;
-                if !delta.is_empty()
-                    && let Some(held) = self.held.take()
-                {
-                    // The text before this one was complete.
-                    let fresh = self.text.update(Update {
-                        item: None,
-                        text: &held,
-                        delta: "",
-                    })?;
-                    self.outgoing.push(fresh, show);
-                }
-                self.held = is_trimmed.then(|| data.text.clone().into_owned());
-                let fresh = self.text.update(Update {
-                    item: data.item_id.as_deref(),
-                    text,
-                    delta: &delta,
-                })?;
-                self.outgoing.push(fresh, show);
-            }
+            "assistant" => self.receive_text(event.data, show),
             "thinking" if self.turn.wants_thoughts => {
                 if let Some(data) = event.data.read::<ThinkingData<'_>>() {
                     self.think(&data.text, show);
                 }
+                Ok(())
             }
-            "lifecycle" => {
-                if let Some(data) = event.data.read::<LifecycleData<'_>>() {
-                    if data.phase == "model" {
-                        let fresh = self.text.begin_call()?;
-                        self.outgoing.push(fresh, show);
-                    }
-                    self.receive_lifecycle(&data, event.session_key.is_some(), show);
-                    // Protocol 3 answers `accepted` to two simultaneous requests, and sends the end
-                    // to the first of them only.
-                    if self.turn.may_exist
-                        && data.phase == "end"
-                        && !self.is_v4()
-                        && matches!(self.state, State::Running { .. })
-                    {
-                        // Text from before the run was known may be missing.
-                        self.text.interrupt(Emitted::Part);
-                        self.look_after(io.now_ms);
-                        self.pause(io.now_ms);
-                    }
-                }
-            }
-            stream => return self.receive_progress(stream, event.data, show),
+            "lifecycle" => self.receive_lifecycle(event, io, show),
+            stream => self.receive_progress(stream, event.data, show),
         }
+    }
+
+    fn receive_text(
+        &mut self,
+        data: Json<'_>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        let Some(data) = data.read::<AssistantData<'_>>() else {
+            // This is no reason to end the run, but what was shown may not be its answer.
+            self.text.miss();
+            return Ok(());
+        };
+        let text = match data.item_id {
+            Some(_) => &*data.text,
+            None => before_directive(&data.text),
+        };
+        if (text.is_empty() && !data.text.is_empty()) || is_silence(text) {
+            self.is_silent = true;
+            return Ok(());
+        }
+        let is_trimmed = text.len() < data.text.len();
+        let delta: Cow<'_, str> = match (&data.item_id, data.delta) {
+            (None, _) if data.replace => Cow::Borrowed(""),
+            // The event that began this text held the beginning of silence.
+            (None, Some(_)) if self.is_silent => Cow::Borrowed(text),
+            (None, Some(delta)) => match serde_json::from_str::<Cow<'_, str>>(delta.get()) {
+                Ok(delta) if delta == data.text => Cow::Borrowed(text),
+                _ => Cow::Borrowed(""),
+            },
+            _ => Cow::Borrowed(""),
+        };
+        self.is_silent = false;
+        if !delta.is_empty()
+            && let Some(held) = self.held.take()
+        {
+            // The text before this one was complete.
+            let fresh = self.text.update(Update {
+                item: None,
+                text: &held,
+                delta: "",
+            })?;
+            self.outgoing.push(fresh, show);
+        }
+        self.held = is_trimmed.then(|| data.text.clone().into_owned());
+        let fresh = self.text.update(Update {
+            item: data.item_id.as_deref(),
+            text,
+            delta: &delta,
+        })?;
+        self.outgoing.push(fresh, show);
         Ok(())
     }
 
@@ -184,18 +170,32 @@ impl Run {
 
     fn receive_lifecycle(
         &mut self,
-        data: &LifecycleData<'_>,
-        names_session: bool,
+        event: &AgentEvent<'_>,
+        io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
-    ) {
+    ) -> Result<(), Failure> {
+        let Some(data) = event.data.read::<LifecycleData<'_>>() else {
+            return Ok(());
+        };
         match &*data.phase {
+            "model" => {
+                let fresh = self.text.begin_call()?;
+                self.outgoing.push(fresh, show);
+            }
             "start" => {
                 self.provider_failure = None;
                 self.emitted = Emitted::Part;
-                self.at_first_attempt = false;
+                self.attempts = Attempts::Unknown;
             }
             "finishing" => self.emitted = Emitted::All,
-            "end" => self.at_first_attempt = names_session,
+            "end" => {
+                // Protocol 3 no longer names the session after a failed attempt.
+                self.attempts = match event.session_key {
+                    Some(_) => Attempts::One,
+                    None => Attempts::Unknown,
+                };
+                self.look_after_shared_end(io.now_ms);
+            }
             // Protocol 3 shows a failed attempt by this event, and then starts its text again.
             "error"
                 if self
@@ -214,6 +214,19 @@ impl Run {
         if let Some(observation) = &data.error_observation {
             let reason = observation.failover_reason.as_deref().unwrap_or_default();
             self.provider_failure = Some(ProviderFailure::of(reason));
+        }
+        Ok(())
+    }
+
+    /// Begins to ask for the final response of a run that ended, if it may go to another request.
+    /// Protocol 3 answers `accepted` to two simultaneous requests, and sends the end to the first of
+    /// them only.
+    fn look_after_shared_end(&mut self, now_ms: u64) {
+        if self.turn.may_exist && !self.is_v4() && matches!(self.state, State::Running { .. }) {
+            // Text from before the run was known may be missing.
+            self.text.interrupt(Emitted::Part);
+            self.look_after(now_ms);
+            self.pause(now_ms);
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::agent::AgentId;
 use crate::failure::{Cause, Failure};
-use crate::gateway::answer::{Emitted, MAX_ANSWER_BYTES};
+use crate::gateway::answer::{Attempts, Emitted, MAX_ANSWER_BYTES};
 use crate::gateway::frame::{AgentParams, AgentResult, ChatEvent, Json, RunParams};
 use crate::gateway::link::{Protocol, Rejection};
 use crate::gateway::memory::Recorded;
@@ -54,7 +54,7 @@ impl Run {
         if self.yielded.is_none() {
             self.text.interrupt(self.emitted);
         }
-        self.at_first_attempt = false;
+        self.attempts = Attempts::Unknown;
         self.recovery = Recovery {
             // Only the first reason counts.
             lost: self.recovery.lost.take().or(Some(lost)),
@@ -244,23 +244,8 @@ impl Run {
         if self.yielded.is_some() {
             return self.receive_continuation_claim(result, io, show);
         }
-        let overdue = io.now_ms >= self.recovery.since_ms.saturating_add(SETTLE_MS);
         match result {
-            Ok(payload) => {
-                let reply = read_result(payload)?;
-                self.recovery.recorded = None;
-                self.record_going(show);
-                if reply.status != ACCEPTED && reply.status != IN_FLIGHT {
-                    self.finish(&reply, io, show)
-                } else if self.recovery.knowledge != Knowledge::Ended {
-                    self.wait(WAIT_MS, io)
-                } else if overdue {
-                    Err(Failure::AnswerLost)
-                } else {
-                    self.pause(io.now_ms);
-                    Ok(())
-                }
-            }
+            Ok(payload) => self.receive_claimed(&read_result(payload)?, io, show),
             // The final response of a run that failed.
             Err(Rejection {
                 payload: Some(_), ..
@@ -286,7 +271,7 @@ impl Run {
                 "INVALID_REQUEST" if self.recovery.knowledge != Knowledge::Sought => {
                     self.wait(SEEK_MS, io)
                 }
-                "UNAVAILABLE" if !overdue => {
+                "UNAVAILABLE" if !self.is_overdue(io.now_ms) => {
                     self.pause(io.now_ms);
                     Ok(())
                 }
@@ -297,6 +282,32 @@ impl Run {
                 _ => Err(self.lost(refusal::failure(&rejection.error).cause())),
             },
         }
+    }
+
+    /// Takes the response to a claim from a gateway that has the run.
+    fn receive_claimed(
+        &mut self,
+        reply: &AgentResult<'_>,
+        io: &mut Io<'_>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        self.recovery.recorded = None;
+        self.record_going(show);
+        if reply.status != ACCEPTED && reply.status != IN_FLIGHT {
+            self.finish(reply, io, show)
+        } else if self.recovery.knowledge != Knowledge::Ended {
+            self.wait(WAIT_MS, io)
+        } else if self.is_overdue(io.now_ms) {
+            Err(Failure::AnswerLost)
+        } else {
+            self.pause(io.now_ms);
+            Ok(())
+        }
+    }
+
+    /// Returns true if the gateway should remember the final response by now.
+    fn is_overdue(&self, now_ms: u64) -> bool {
+        now_ms >= self.recovery.since_ms.saturating_add(SETTLE_MS)
     }
 
     pub(super) fn receive_wait(

@@ -94,7 +94,7 @@ impl Run {
             };
             self.outgoing.push(fresh, show);
         } else if !self.is_v4() {
-            let fresh = self.text.check_whole(&answer, self.at_first_attempt)?;
+            let fresh = self.text.check_whole(&answer, self.attempts)?;
             self.outgoing.push(fresh, show);
         }
         self.outgoing.finish_run(&messages, files(result), show);
@@ -125,7 +125,7 @@ impl Run {
             let turns = agent_meta(result.meta.agent_meta).assistant_turns;
             self.text.update_last(&last, turns.unwrap_or_default())?
         } else {
-            self.text.complete(answer, self.at_first_attempt)?
+            self.text.complete(answer, self.attempts)?
         };
         self.outgoing.push(fresh, show);
         Ok(())

@@ -170,21 +170,7 @@ impl Run {
                 self.start(agent, protocol, io)
             }
             State::Starting { agent } if *agent == id => self.receive_start(id, result, io, show),
-            State::Running { agent } if *agent == id => {
-                let Ok(payload) = result else {
-                    self.end(Err(self.failed()), show);
-                    return Ok(());
-                };
-                let reply = read_result(payload)?;
-                // The acceptance may come after the run's first event.
-                if reply.status == ACCEPTED {
-                    Ok(())
-                } else if reply.status == IN_FLIGHT {
-                    self.join(&reply, io, show)
-                } else {
-                    self.finish(&reply, io, show)
-                }
-            }
+            State::Running { agent } if *agent == id => self.receive_later(&result, io, show),
             State::Explaining { list, refused } if *list == id => {
                 let refused = refused.clone();
                 Err(if self.is_unknown_agent(result) {
@@ -198,18 +184,30 @@ impl Run {
             State::Claiming { .. } | State::Waiting { .. } | State::Pausing { .. }
                 if self.own == Some(id) =>
             {
-                let Ok(payload) = result else {
-                    self.end(Err(self.failed()), show);
-                    return Ok(());
-                };
-                let reply = read_result(payload)?;
-                if reply.status == ACCEPTED || reply.status == IN_FLIGHT {
-                    Ok(())
-                } else {
-                    self.finish(&reply, io, show)
-                }
+                self.receive_later(&result, io, show)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Takes a response to `agent` after the run has begun.
+    fn receive_later(
+        &mut self,
+        result: &Result<Option<&RawValue>, Rejection<'_>>,
+        io: &mut Io<'_>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        let Ok(payload) = result else {
+            self.end(Err(self.failed()), show);
+            return Ok(());
+        };
+        let reply = read_result(*payload)?;
+        let is_running = matches!(self.state, State::Running { .. });
+        match &*reply.status {
+            IN_FLIGHT if is_running => self.join(&reply, io, show),
+            // The acceptance may come after the run's first event, and after we began to poll.
+            ACCEPTED | IN_FLIGHT => Ok(()),
+            _ => self.finish(&reply, io, show),
         }
     }
 

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::agent::AgentId;
 use crate::failure::{Failure, ProviderFailure};
-use crate::gateway::answer::{AnswerText, Emitted};
+use crate::gateway::answer::{AnswerText, Attempts, Emitted};
 use crate::gateway::frame::AgentResult;
 use crate::gateway::link::{Protocol, RequestId};
 use crate::gateway::memory::Recorded;
@@ -56,8 +56,8 @@ pub(crate) struct Run {
     pub(super) thoughts_bytes: usize,
     /// `All` once the model has reached the end of its answer (protocol 4).
     pub(super) emitted: Emitted,
-    /// The run ended without a failed attempt at the model (protocol 3).
-    pub(super) at_first_attempt: bool,
+    /// `One` once the run ended without a failed attempt at the model (protocol 3).
+    pub(super) attempts: Attempts,
     /// The class of the last failed attempt at the model.
     pub(super) provider_failure: Option<ProviderFailure>,
     /// `agent` was sent, and was not refused.
@@ -222,7 +222,7 @@ impl Run {
             thought: String::new(),
             thoughts_bytes: 0,
             emitted: Emitted::Part,
-            at_first_attempt: false,
+            attempts: Attempts::Unknown,
             provider_failure: None,
             may_have_started: false,
             accepted: false,
