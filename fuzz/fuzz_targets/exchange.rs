@@ -1,4 +1,4 @@
-//! Fuzzes exchanges with a gateway: the target `exchange` of `core/tests/fuzz/targets.rs`.
+//! Fuzzes exchanges with a gateway: the target `exchange` of `core/tests/fuzz/targets/script.rs`.
 
 #![no_main]
 

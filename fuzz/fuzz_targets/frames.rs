@@ -1,4 +1,4 @@
-//! Fuzzes the reader of frames: the target `frames` of `core/tests/fuzz/targets.rs`.
+//! Fuzzes the reader of frames: the target `frames` of `core/tests/fuzz/targets/frames.rs`.
 
 #![no_main]
 

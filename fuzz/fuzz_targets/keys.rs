@@ -1,4 +1,4 @@
-//! Fuzzes the reader of key entries: the target `keys` of `core/tests/fuzz/targets.rs`.
+//! Fuzzes the reader of key entries: the target `keys` of `core/tests/fuzz/targets/keys.rs`.
 
 #![no_main]
 

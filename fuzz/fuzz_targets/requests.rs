@@ -1,4 +1,4 @@
-//! Fuzzes the readers of request bodies: the target `requests` of `core/tests/fuzz/targets.rs`.
+//! Fuzzes the readers of request bodies: the target `requests` of `core/tests/fuzz/targets/requests.rs`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Fuzzes the names of sessions: the target `sessions` of `core/tests/fuzz/targets.rs`.
+//! Fuzzes the names of sessions: the target `sessions` of `core/tests/fuzz/targets/sessions.rs`.
 
 #![no_main]
 

@@ -7,7 +7,7 @@
 #[path = "../../core/tests/exchange/replay.rs"]
 mod replay;
 #[expect(dead_code, reason = "what seeds are made of is not needed here")]
-#[path = "../../core/tests/fuzz/targets.rs"]
+#[path = "../../core/tests/fuzz/targets/mod.rs"]
 mod targets;
 
 /// Panics when `data` breaks an invariant of the target.

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::replay::{RUN_ID, Recorded, recording};
-use crate::targets::{CHALLENGE, HELLO_3, HELLO_4, SECRET};
+use crate::targets::SECRET;
+use crate::targets::frames::{CHALLENGE, HELLO_3, HELLO_4};
 
 pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
     let seeds = match target {
