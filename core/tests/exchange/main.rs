@@ -17,9 +17,13 @@ mod memory;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod reconnection;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod scenario;
 #[cfg(test)]
 mod states;
 #[cfg(test)]

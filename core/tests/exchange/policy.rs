@@ -3,53 +3,34 @@
 use clawfront_core::exchange::{Input, Outcome};
 use clawfront_core::openai::Delivery;
 
-use crate::replay::{START_MS, Shown, exchange_of, feed};
+use crate::scenario::{ACCEPTED, Scenario};
 
 const STREAM: Delivery = Delivery::Stream {
     include_usage: false,
 };
-const TALK: [&str; 3] = [
-    r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#,
-    r#"{"type":"res","id":"1","ok":true,"payload":{"protocol":4,"auth":{"scopes":["operator.read","operator.write"]}}}"#,
-    r#"{"type":"res","id":"3","ok":true,"payload":{"status":"accepted"}}"#,
-];
 
 #[test]
 fn a_key_without_heartbeats_gets_a_silent_stream_until_the_gateway_is_silent_too() {
-    let (mut exchange, mut shown) = (
-        exchange_of(STREAM, "agents=main heartbeat=off"),
-        Shown::default(),
-    );
-    for frame in TALK {
-        feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
+    let mut run = Scenario::of_key(STREAM, "agents=main heartbeat=off").accepted();
+    run.at_ms(2_000).tick();
+    assert_eq!(run.shown.status(), 200);
+    assert_eq!(run.wake_at_ms(), Some(75_000));
+    run.shown.body.clear();
+    run.at_ms(74_999).tick();
+    assert_eq!(run.shown.body, "");
+}
+
+/// White space before an object is not a comment, so the key's heartbeats do not concern it.
+#[test]
+fn a_whole_answer_begins_with_white_space_at_the_time_that_its_key_sets() {
+    for (fields, after_ms) in [
+        ("agents=main heartbeat=off", 30_000),
+        ("agents=main keep_alive=7", 7_000),
+    ] {
+        let mut run = Scenario::of_key(Delivery::Whole, fields).accepted();
+        assert_eq!(run.due(after_ms), "\n", "{fields}");
+        assert_eq!(run.shown.status(), 200);
     }
-    feed(&mut exchange, Input::Tick, START_MS + 2_000, &mut shown);
-    assert_eq!(shown.status(), 200);
-    assert_eq!(exchange.wake_at_ms(), Some(START_MS + 75_000));
-    shown.body.clear();
-    feed(&mut exchange, Input::Tick, START_MS + 74_999, &mut shown);
-    assert_eq!(shown.body, "");
-    // White space before an object is not a comment: whole answers keep theirs.
-    let (mut exchange, mut shown) = (
-        exchange_of(Delivery::Whole, "agents=main heartbeat=off"),
-        Shown::default(),
-    );
-    for frame in TALK {
-        feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
-    }
-    feed(&mut exchange, Input::Tick, START_MS + 30_000, &mut shown);
-    assert_eq!(shown.body, "\n");
-    // The white space begins at the time that the key sets.
-    let (mut exchange, mut shown) = (
-        exchange_of(Delivery::Whole, "agents=main keep_alive=7"),
-        Shown::default(),
-    );
-    for frame in TALK {
-        feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
-    }
-    assert_eq!(exchange.wake_at_ms(), Some(START_MS + 7_000));
-    feed(&mut exchange, Input::Tick, START_MS + 7_000, &mut shown);
-    assert_eq!((shown.status(), shown.body.as_str()), (200, "\n"));
 }
 
 #[test]
@@ -59,64 +40,56 @@ fn a_run_whose_client_left_is_stopped_or_left_to_finish() {
         ("agents=main on_disconnect=abort", true),
         ("agents=main on_disconnect=finish", false),
     ] {
-        let (mut exchange, mut shown) = (exchange_of(STREAM, fields), Shown::default());
-        for frame in TALK {
-            feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
-        }
-        feed(&mut exchange, Input::HungUp, START_MS, &mut shown);
+        let mut run = Scenario::of_key(STREAM, fields).accepted();
+        run.give(Input::HungUp);
         assert!(
-            shown.ended && matches!(exchange.outcome(), Outcome::Failed(_)),
+            run.shown.ended && matches!(run.exchange.outcome(), Outcome::Failed(_)),
             "{fields}"
         );
-        assert_eq!(
-            shown.methods().iter().any(|method| method == "chat.abort"),
-            stopped,
-            "{fields}"
-        );
+        assert_eq!(has_aborted(&run), stopped, "{fields}");
     }
 }
 
+fn has_aborted(run: &Scenario) -> bool {
+    let methods = run.shown.methods();
+    methods.iter().any(|method| method == "chat.abort")
+}
+
 #[test]
-fn after_a_panic_a_run_is_stopped_by_what_would_have_stopped_it_before() {
+fn after_a_panic_a_run_is_stopped_by_the_same_policy_as_before() {
     for (fields, expected) in [
         ("agents=main", "chat.abort"),
         ("agents=main on_disconnect=finish", ""),
     ] {
-        let (mut exchange, mut shown) = (exchange_of(STREAM, fields), Shown::default());
-        let [before @ .., accepted] = TALK;
-        for frame in before {
-            feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
-        }
-        assert_eq!(exchange.abort_frames(), None);
-        feed(&mut exchange, Input::Frame(accepted), START_MS, &mut shown);
-        shown.frames = exchange.abort_frames().unwrap();
-        assert_eq!(shown.methods().join(" "), expected, "{fields}");
+        let mut run = Scenario::of_key(STREAM, fields).requested();
+        assert_eq!(run.exchange.abort_frames(), None);
+        run.frame(ACCEPTED);
+        run.shown.frames = run.exchange.abort_frames().unwrap();
+        assert_eq!(run.shown.methods().join(" "), expected, "{fields}");
         // The run itself continues.
-        assert!(exchange.wake_at_ms().is_some());
+        assert!(run.wake_at_ms().is_some());
     }
 }
 
 #[test]
 fn a_key_that_expires_ends_its_answers_and_stops_its_runs_by_its_policy() {
-    const EXPIRES_MS: u64 = START_MS + 5_000;
     for (delivery, fields, stopped) in [
         (STREAM, "agents=main", true),
         (STREAM, "agents=main on_disconnect=finish", false),
         (Delivery::Whole, "agents=main", true),
     ] {
-        let (mut exchange, mut shown) = (exchange_of(delivery, fields), Shown::default());
-        exchange.expire_at(Some(EXPIRES_MS));
-        for frame in TALK {
-            feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
-        }
+        let mut run = Scenario::of_key(delivery, fields)
+            .expiring(5_000)
+            .accepted();
         if delivery == STREAM {
             // The head.
-            feed(&mut exchange, Input::Tick, START_MS + 2_000, &mut shown);
+            run.at_ms(2_000).tick();
         }
-        assert_eq!(exchange.wake_at_ms(), Some(EXPIRES_MS));
-        feed(&mut exchange, Input::Tick, EXPIRES_MS - 1, &mut shown);
-        assert!(!shown.ended);
-        feed(&mut exchange, Input::Tick, EXPIRES_MS, &mut shown);
+        assert_eq!(run.wake_at_ms(), Some(5_000));
+        run.at_ms(4_999).tick();
+        assert!(!run.shown.ended);
+        run.at_ms(5_000).tick();
+        let shown = &run.shown;
         assert!(
             shown.ended && shown.body.contains(r#""code":"api_key_expired""#),
             "{}",
@@ -132,44 +105,22 @@ fn a_key_that_expires_ends_its_answers_and_stops_its_runs_by_its_policy() {
             "{}",
             shown.body
         );
-        assert_eq!(
-            shown.methods().iter().any(|method| method == "chat.abort"),
-            stopped,
-            "{fields}"
-        );
+        assert_eq!(has_aborted(&run), stopped, "{fields}");
     }
 }
 
 #[test]
 fn a_key_that_expires_while_its_connection_is_lost_has_its_run_stopped_on_the_next_one() {
-    let (mut exchange, mut shown) = (exchange_of(STREAM, "agents=main"), Shown::default());
-    exchange.expire_at(Some(START_MS + 5_000));
-    for frame in TALK {
-        feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
-    }
-    feed(
-        &mut exchange,
-        Input::Closed { code: 1006 },
-        START_MS + 4_950,
-        &mut shown,
-    );
-    feed(&mut exchange, Input::Tick, START_MS + 5_000, &mut shown);
-    assert_eq!((shown.connects, shown.ended), (1, false));
-    for frame in TALK.iter().take(2) {
-        feed(
-            &mut exchange,
-            Input::Frame(frame),
-            START_MS + 5_100,
-            &mut shown,
-        );
-    }
+    let mut run = Scenario::new(STREAM).expiring(5_000).accepted();
+    run.at_ms(4_950).give(Input::Closed { code: 1006 });
+    run.at_ms(5_000).tick();
+    assert_eq!((run.shown.connects, run.shown.ended), (1, false));
+    run.at_ms(5_100);
+    let run = run.requested();
     assert!(
-        shown.ended && shown.body.contains("api_key_expired"),
+        run.shown.ended && run.shown.body.contains("api_key_expired"),
         "{}",
-        shown.body
+        run.shown.body
     );
-    assert_eq!(
-        shown.methods().last().map(String::as_str),
-        Some("chat.abort")
-    );
+    assert_eq!(run.last_method(), "chat.abort");
 }

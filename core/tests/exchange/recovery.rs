@@ -9,14 +9,11 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use clawfront_core::exchange::{Exchange, Input};
-use clawfront_core::failure::Failure;
-use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::openai::Delivery;
 use serde_json::{Value, json};
 
-use crate::replay::{
-    RUN_ID, Recorded, START_MS, Shown, exchange, feed, out_of_reach, recording, replay, step,
-};
+use crate::replay::{RUN_ID, Recorded, START_MS, Shown, exchange, feed, recording, replay, step};
+use crate::scenario::CHALLENGE;
 
 const STREAM: Delivery = Delivery::Stream {
     include_usage: true,
@@ -91,10 +88,8 @@ impl Gateway {
     }
 
     /// Sends all its frames; time passes only while both sides wait.
-    fn talk(&mut self, exchange: &mut Exchange, now_ms: &mut u64, shown: &mut Shown) {
-        let challenge =
-            r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#;
-        feed(exchange, Input::Frame(challenge), *now_ms, shown);
+    fn send_all(&mut self, exchange: &mut Exchange, now_ms: &mut u64, shown: &mut Shown) {
+        feed(exchange, Input::Frame(CHALLENGE), *now_ms, shown);
         while !shown.ended {
             if let Some(request) = shown.frames.get(self.read).cloned() {
                 self.read += 1;
@@ -152,7 +147,7 @@ fn parsed(recorded: &[Recorded]) -> Vec<Value> {
 }
 
 /// The parameters of a claim, which can only request a response that the gateway remembers.
-fn claim() -> Value {
+pub(crate) fn claim() -> Value {
     json!({ "message": "-", "agentId": "clawfront-nobody", "channel": "clawfront-nowhere", "idempotencyKey": RUN_ID })
 }
 
@@ -228,7 +223,7 @@ fn interrupted(
     }
     let mut gateway = Gateway::new(all, cut, missed);
     gateway.read = sent;
-    gateway.talk(&mut exchange, &mut now_ms, &mut shown);
+    gateway.send_all(&mut exchange, &mut now_ms, &mut shown);
     shown
 }
 
@@ -322,283 +317,4 @@ fn is_failure(end: &str) -> bool {
         && ["run_", "provider_", "answer_", "gateway_"]
             .iter()
             .any(|word| end.contains(word))
-}
-
-const CHALLENGE: &str =
-    r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#;
-const HELLO: &str = r#"{"type":"res","id":"1","ok":true,"payload":{"protocol":4,"auth":{"scopes":["operator.read","operator.write"]}}}"#;
-const ACCEPTED: &str = r#"{"type":"res","id":"3","ok":true,"payload":{"status":"accepted"}}"#;
-const UNKNOWN: &str = r#"{"type":"res","id":"3","ok":false,"error":{"code":"INVALID_REQUEST"}}"#;
-
-/// Returns a run that was active when its connection was lost.
-fn lost() -> (Exchange, Shown) {
-    let (mut exchange, mut shown) = (exchange(STREAM), Shown::default());
-    for frame in [CHALLENGE, HELLO, ACCEPTED] {
-        feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
-    }
-    feed(
-        &mut exchange,
-        Input::Closed { code: 1012 },
-        START_MS,
-        &mut shown,
-    );
-    shown.body.clear();
-    shown.frames.clear();
-    (exchange, shown)
-}
-
-/// Lets time pass until another connection is requested. Returns the time since the start.
-fn next_attempt(exchange: &mut Exchange, shown: &mut Shown) -> u64 {
-    let before = shown.connects;
-    loop {
-        let now_ms = exchange.wake_at_ms().unwrap();
-        feed(exchange, Input::Tick, now_ms, shown);
-        if shown.connects > before || shown.ended {
-            return now_ms - START_MS;
-        }
-    }
-}
-
-/// Fails the first connection, again and again. Returns the times of the attempts since the start.
-fn first_attempts(mut fail: impl FnMut(&mut Exchange, u64, &mut Shown)) -> (Vec<u64>, Shown) {
-    let (mut exchange, mut shown) = (exchange(Delivery::Whole), Shown::default());
-    let mut attempts = Vec::new();
-    fail(&mut exchange, START_MS, &mut shown);
-    while !shown.ended {
-        let after_ms = next_attempt(&mut exchange, &mut shown);
-        attempts.push(after_ms);
-        fail(&mut exchange, START_MS + after_ms, &mut shown);
-    }
-    (attempts, shown)
-}
-
-#[test]
-fn a_first_connection_that_a_starting_gateway_refuses_is_tried_three_times_more() {
-    let startup = recording("latest-startup-unavailable", 0);
-    let (attempts, shown) = first_attempts(|exchange, now_ms, shown| {
-        for item in &startup {
-            step(exchange, item, now_ms, shown);
-        }
-    });
-    assert_eq!(attempts, [250, 1_000, 3_000]);
-    assert_eq!(shown.status(), 503);
-    assert_eq!(shown.header("retry-after"), Some("1"));
-    assert!(shown.body.contains("gateway_unavailable"), "{}", shown.body);
-
-    let (attempts, shown) = first_attempts(|exchange, now_ms, shown| {
-        let failure = Failure::GatewayUnreachable(Diagnosis::ConnectionFailed);
-        feed(exchange, Input::Failed(failure), now_ms, shown);
-    });
-    assert_eq!(
-        (attempts.as_slice(), shown.status()),
-        (&[250, 1_000, 3_000][..], 502)
-    );
-}
-
-#[test]
-fn a_first_connection_that_comes_about_late_asks_for_the_run_once() {
-    let (mut exchange, mut shown) = (exchange(STREAM), Shown::default());
-    for item in &recording("latest-startup-unavailable", 0) {
-        step(&mut exchange, item, START_MS, &mut shown);
-    }
-    let after_ms = next_attempt(&mut exchange, &mut shown);
-    shown.frames.clear();
-    for frame in [CHALLENGE, HELLO, ACCEPTED] {
-        feed(
-            &mut exchange,
-            Input::Frame(frame),
-            START_MS + after_ms,
-            &mut shown,
-        );
-    }
-    assert_eq!(
-        shown.methods(),
-        ["connect", "sessions.messages.subscribe", "agent"]
-    );
-    assert_eq!((shown.status(), shown.connects), (0, 1));
-    // From here on the run is searched for, and never requested again.
-    feed(
-        &mut exchange,
-        Input::Closed { code: 1013 },
-        START_MS + after_ms,
-        &mut shown,
-    );
-    out_of_reach(&mut exchange, &mut shown);
-    assert!(
-        shown.body.contains("gateway_connection_lost"),
-        "{}",
-        shown.body
-    );
-    assert_eq!(
-        shown
-            .methods()
-            .iter()
-            .filter(|method| *method == "agent")
-            .count(),
-        1
-    );
-}
-
-#[test]
-fn what_does_not_pass_by_itself_is_not_tried_again() {
-    for failure in [
-        Failure::GatewayUnreachable(Diagnosis::Tls),
-        Failure::NotAGateway {
-            status: 302,
-            diagnosis: Diagnosis::AccessLogin,
-        },
-    ] {
-        let (attempts, shown) = first_attempts(|exchange, now_ms, shown| {
-            feed(exchange, Input::Failed(failure.clone()), now_ms, shown);
-        });
-        assert_eq!(
-            (attempts.as_slice(), shown.status()),
-            (&[][..], 502),
-            "{failure:?}"
-        );
-    }
-}
-
-#[test]
-fn attempts_have_growing_intervals_for_a_minute_and_the_client_gets_heartbeats() {
-    let (mut exchange, mut shown) = lost();
-    let mut attempts = Vec::new();
-    while !shown.ended {
-        let after_ms = next_attempt(&mut exchange, &mut shown);
-        attempts.push(after_ms);
-        if !shown.ended {
-            feed(
-                &mut exchange,
-                Input::Failed(Failure::GatewayUnreachable(Diagnosis::ConnectionFailed)),
-                START_MS + after_ms,
-                &mut shown,
-            );
-        }
-    }
-    assert_eq!(
-        attempts,
-        [
-            100, 400, 1_300, 4_000, 9_000, 14_000, 19_000, 24_000, 29_000, 34_000, 39_000, 44_000,
-            49_000, 54_000, 59_000, 60_000
-        ]
-    );
-    assert_eq!(shown.body.matches(": ping\n").count(), 3);
-    assert!(shown.body.contains("gateway_connection_lost") && shown.frames.is_empty());
-}
-
-#[test]
-fn a_gateway_that_forgot_the_run_is_asked_twice_and_never_to_run_it() {
-    let (mut exchange, mut shown) = lost();
-    let at = START_MS + next_attempt(&mut exchange, &mut shown);
-    for frame in [CHALLENGE, HELLO, UNKNOWN] {
-        feed(&mut exchange, Input::Frame(frame), at, &mut shown);
-    }
-    assert_eq!(
-        shown.methods(),
-        [
-            "connect",
-            "sessions.messages.subscribe",
-            "agent",
-            "agent.wait"
-        ]
-    );
-    let in_vain = r#"{"type":"res","id":"4","ok":true,"payload":{"status":"timeout"}}"#;
-    feed(&mut exchange, Input::Frame(in_vain), at, &mut shown);
-    feed(
-        &mut exchange,
-        Input::Frame(&UNKNOWN.replace(r#""3""#, r#""5""#)),
-        at,
-        &mut shown,
-    );
-    assert!(shown.body.contains("gateway_connection_lost") && shown.ended);
-    for frame in &shown.frames {
-        let frame: Value = serde_json::from_str(frame).unwrap();
-        assert!(frame["method"] != "agent" || frame["params"] == claim());
-    }
-}
-
-#[test]
-fn a_gateway_that_refuses_us_is_not_asked_again() {
-    let (mut exchange, mut shown) = lost();
-    let at = START_MS + next_attempt(&mut exchange, &mut shown);
-    let refused = r#"{"type":"res","id":"1","ok":false,"error":{"code":"NOT_PAIRED"}}"#;
-    for frame in [CHALLENGE, refused] {
-        feed(&mut exchange, Input::Frame(frame), at, &mut shown);
-    }
-    assert!(shown.ended && shown.body.contains("gateway_connection_lost"));
-    assert_eq!(shown.connects, 1);
-}
-
-#[test]
-fn a_gateway_that_starts_or_is_silent_is_tried_again() {
-    let starting =
-        r#"{"type":"res","id":"1","ok":false,"error":{"code":"UNAVAILABLE","retryAfterMs":500}}"#;
-    for frames in [&[][..], &[CHALLENGE], &[CHALLENGE, starting]] {
-        let (mut exchange, mut shown) = lost();
-        let at = START_MS + next_attempt(&mut exchange, &mut shown);
-        for frame in frames {
-            feed(&mut exchange, Input::Frame(frame), at, &mut shown);
-        }
-        next_attempt(&mut exchange, &mut shown);
-        assert_eq!((shown.connects, shown.ended), (2, false), "{frames:?}");
-    }
-}
-
-#[test]
-fn a_client_that_leaves_while_there_is_no_connection_has_its_run_stopped_on_the_next_one() {
-    let (mut exchange, mut shown) = lost();
-    feed(&mut exchange, Input::HungUp, START_MS, &mut shown);
-    assert_eq!((shown.connects, shown.ended), (1, false));
-    for frame in [CHALLENGE, HELLO] {
-        feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
-    }
-    assert_eq!(shown.methods(), ["connect", "chat.abort"]);
-    assert!(shown.ended && shown.body.is_empty());
-
-    let (mut exchange, mut shown) = lost();
-    feed(&mut exchange, Input::HungUp, START_MS, &mut shown);
-    out_of_reach(&mut exchange, &mut shown);
-    assert!(shown.ended && shown.body.is_empty() && shown.frames.is_empty());
-}
-
-#[test]
-fn connections_that_never_hold_come_to_an_end() {
-    let (mut exchange, mut shown) = lost();
-    while !shown.ended {
-        let at = START_MS + next_attempt(&mut exchange, &mut shown);
-        for input in [
-            Input::Frame(CHALLENGE),
-            Input::Frame(HELLO),
-            Input::Closed { code: 1006 },
-        ] {
-            if !shown.ended {
-                feed(&mut exchange, input, at, &mut shown);
-            }
-        }
-    }
-    assert_eq!(shown.connects, 39);
-    assert!(shown.body.contains("gateway_connection_lost"));
-}
-
-/// An SDK's second attempt that overtakes the first on its way to the gateway starts the run. The
-/// first then finds the run already started.
-#[test]
-fn a_request_that_its_own_repetition_overtook_joins_the_run() {
-    let received = json!({ "type": "event", "event": "agent", "payload": { "runId": RUN_ID, "stream": "assistant", "data": { "text": "Hel", "delta": "Hel" } } });
-    for before in [None, Some(received.to_string())] {
-        let (mut exchange, mut shown) = (exchange(STREAM), Shown::default());
-        let talk = [
-            r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#.to_owned(),
-            r#"{"type":"res","id":"1","ok":true,"payload":{"protocol":4,"auth":{"scopes":["operator.read","operator.write"]}}}"#.to_owned(),
-        ];
-        let answer = json!({ "type": "res", "id": "3", "ok": true, "payload": { "runId": RUN_ID, "status": "in_flight" } });
-        for frame in talk.iter().chain(&before).chain([&answer.to_string()]) {
-            feed(&mut exchange, Input::Frame(frame), START_MS, &mut shown);
-        }
-        assert!(!shown.ended, "{}", shown.body);
-        assert_eq!(
-            shown.methods().last().map(String::as_str),
-            Some("agent.wait")
-        );
-    }
 }

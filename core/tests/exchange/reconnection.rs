@@ -1,0 +1,227 @@
+//! The attempts to connect: the first connection, and the next one after a loss.
+
+use clawfront_core::exchange::Input;
+use clawfront_core::failure::Failure;
+use clawfront_core::failure::diagnosis::Diagnosis;
+use clawfront_core::openai::Delivery;
+use serde_json::{Value, json};
+
+use crate::recovery::claim;
+use crate::replay::{RUN_ID, Recorded, recording};
+use crate::scenario::{ACCEPTED, CHALLENGE, HELLO, Scenario};
+
+const STREAM: Delivery = Delivery::Stream {
+    include_usage: true,
+};
+
+const UNKNOWN: &str = r#"{"type":"res","id":"3","ok":false,"error":{"code":"INVALID_REQUEST"}}"#;
+
+const UNREACHABLE: Input<'_> =
+    Input::Failed(Failure::GatewayUnreachable(Diagnosis::ConnectionFailed));
+
+/// Fails the first connection, again and again. Returns the times of the attempts since the start.
+fn first_attempts(mut fail: impl FnMut(&mut Scenario)) -> (Vec<u64>, Scenario) {
+    let mut scenario = Scenario::new(Delivery::Whole);
+    let mut attempts = Vec::new();
+    fail(&mut scenario);
+    while !scenario.shown.ended {
+        attempts.push(scenario.next_attempt());
+        fail(&mut scenario);
+    }
+    (attempts, scenario)
+}
+
+/// The gateway refuses the connection because it starts.
+fn refuse_while_starting(scenario: &mut Scenario) {
+    for item in recording("latest-startup-unavailable", 0) {
+        match item {
+            Recorded::Frame(frame) => scenario.frame(&frame),
+            Recorded::Closed(code) => scenario.give(Input::Closed { code }),
+        }
+    }
+}
+
+#[test]
+fn a_first_connection_that_a_starting_gateway_refuses_is_tried_three_times_more() {
+    let (attempts, Scenario { shown, .. }) = first_attempts(refuse_while_starting);
+    assert_eq!(attempts, [250, 1_000, 3_000]);
+    assert_eq!(shown.status(), 503);
+    assert_eq!(shown.header("retry-after"), Some("1"));
+    assert!(shown.body.contains("gateway_unavailable"), "{}", shown.body);
+
+    let (attempts, Scenario { shown, .. }) = first_attempts(|scenario| scenario.give(UNREACHABLE));
+    assert_eq!(
+        (attempts.as_slice(), shown.status()),
+        (&[250, 1_000, 3_000][..], 502)
+    );
+}
+
+#[test]
+fn a_first_connection_that_succeeds_late_requests_the_run_once() {
+    let mut scenario = Scenario::new(STREAM);
+    refuse_while_starting(&mut scenario);
+    scenario.next_attempt();
+    scenario.shown.frames.clear();
+    let mut scenario = scenario.accepted();
+    let shown = &scenario.shown;
+    assert_eq!(
+        shown.methods(),
+        ["connect", "sessions.messages.subscribe", "agent"]
+    );
+    assert_eq!((shown.status(), shown.connects), (0, 1));
+    // From here on the run is searched for, and never requested again.
+    scenario.give(Input::Closed { code: 1013 });
+    scenario.out_of_reach();
+    let shown = &scenario.shown;
+    assert!(
+        shown.body.contains("gateway_connection_lost"),
+        "{}",
+        shown.body
+    );
+    let methods = shown.methods();
+    let agents = methods.iter().filter(|method| *method == "agent");
+    assert_eq!(agents.count(), 1);
+}
+
+#[test]
+fn a_permanent_failure_is_not_tried_again() {
+    for failure in [
+        Failure::GatewayUnreachable(Diagnosis::Tls),
+        Failure::NotAGateway {
+            status: 302,
+            diagnosis: Diagnosis::AccessLogin,
+        },
+    ] {
+        let (attempts, Scenario { shown, .. }) =
+            first_attempts(|scenario| scenario.give(Input::Failed(failure.clone())));
+        assert_eq!(
+            (attempts.as_slice(), shown.status()),
+            (&[][..], 502),
+            "{failure:?}"
+        );
+    }
+}
+
+#[test]
+fn attempts_have_growing_intervals_for_a_minute_and_the_client_gets_heartbeats() {
+    let mut scenario = Scenario::new(STREAM).lost();
+    let mut attempts = Vec::new();
+    while !scenario.shown.ended {
+        attempts.push(scenario.next_attempt());
+        if !scenario.shown.ended {
+            scenario.give(UNREACHABLE);
+        }
+    }
+    assert_eq!(
+        attempts,
+        [
+            100, 400, 1_300, 4_000, 9_000, 14_000, 19_000, 24_000, 29_000, 34_000, 39_000, 44_000,
+            49_000, 54_000, 59_000, 60_000
+        ]
+    );
+    let shown = &scenario.shown;
+    assert_eq!(shown.body.matches(": ping\n").count(), 3);
+    assert!(shown.body.contains("gateway_connection_lost") && shown.frames.is_empty());
+}
+
+#[test]
+fn a_gateway_that_forgot_the_run_is_asked_twice_and_never_to_run_it() {
+    let mut scenario = Scenario::new(STREAM).lost();
+    scenario.next_attempt();
+    let mut scenario = scenario.requested().with(UNKNOWN);
+    assert_eq!(
+        scenario.shown.methods(),
+        [
+            "connect",
+            "sessions.messages.subscribe",
+            "agent",
+            "agent.wait"
+        ]
+    );
+    scenario.frame(r#"{"type":"res","id":"4","ok":true,"payload":{"status":"timeout"}}"#);
+    scenario.frame(&UNKNOWN.replace(r#""3""#, r#""5""#));
+    let shown = &scenario.shown;
+    assert!(shown.body.contains("gateway_connection_lost") && shown.ended);
+    for frame in &shown.frames {
+        let frame: Value = serde_json::from_str(frame).unwrap();
+        assert!(frame["method"] != "agent" || frame["params"] == claim());
+    }
+}
+
+#[test]
+fn a_gateway_that_refuses_us_is_not_asked_again() {
+    let mut scenario = Scenario::new(STREAM).lost();
+    scenario.next_attempt();
+    scenario.frame(CHALLENGE);
+    scenario.frame(r#"{"type":"res","id":"1","ok":false,"error":{"code":"NOT_PAIRED"}}"#);
+    let shown = &scenario.shown;
+    assert!(shown.ended && shown.body.contains("gateway_connection_lost"));
+    assert_eq!(shown.connects, 1);
+}
+
+#[test]
+fn a_gateway_that_starts_or_is_silent_is_tried_again() {
+    let starting =
+        r#"{"type":"res","id":"1","ok":false,"error":{"code":"UNAVAILABLE","retryAfterMs":500}}"#;
+    for frames in [&[][..], &[CHALLENGE], &[CHALLENGE, starting]] {
+        let mut scenario = Scenario::new(STREAM).lost();
+        scenario.next_attempt();
+        for frame in frames {
+            scenario.frame(frame);
+        }
+        scenario.next_attempt();
+        let shown = &scenario.shown;
+        assert_eq!((shown.connects, shown.ended), (2, false), "{frames:?}");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_without_a_connection_has_its_run_stopped_on_the_next_one() {
+    let mut scenario = Scenario::new(STREAM).lost();
+    scenario.give(Input::HungUp);
+    assert_eq!((scenario.shown.connects, scenario.shown.ended), (1, false));
+    let Scenario { shown, .. } = scenario.requested();
+    assert_eq!(shown.methods(), ["connect", "chat.abort"]);
+    assert!(shown.ended && shown.body.is_empty());
+
+    let mut scenario = Scenario::new(STREAM).lost();
+    scenario.give(Input::HungUp);
+    scenario.out_of_reach();
+    let shown = &scenario.shown;
+    assert!(shown.ended && shown.body.is_empty() && shown.frames.is_empty());
+}
+
+#[test]
+fn connections_that_never_last_come_to_an_end() {
+    let mut scenario = Scenario::new(STREAM).lost();
+    while !scenario.shown.ended {
+        scenario.next_attempt();
+        for input in [
+            Input::Frame(CHALLENGE),
+            Input::Frame(HELLO),
+            Input::Closed { code: 1006 },
+        ] {
+            if !scenario.shown.ended {
+                scenario.give(input);
+            }
+        }
+    }
+    assert_eq!(scenario.shown.connects, 39);
+    assert!(scenario.shown.body.contains("gateway_connection_lost"));
+}
+
+/// An SDK's second attempt that overtakes the first on its way to the gateway starts the run. The
+/// first then finds the run already started.
+#[test]
+fn a_request_that_its_own_repetition_overtook_joins_the_run() {
+    let text = json!({ "type": "event", "event": "agent", "payload": { "runId": RUN_ID, "stream": "assistant", "data": { "text": "Hel", "delta": "Hel" } } });
+    let in_flight = ACCEPTED.replace("accepted", "in_flight");
+    for before in [None, Some(text.to_string())] {
+        let mut scenario = Scenario::new(STREAM).requested();
+        for frame in before.iter().chain([&in_flight]) {
+            scenario.frame(frame);
+        }
+        assert!(!scenario.shown.ended, "{}", scenario.shown.body);
+        assert_eq!(scenario.last_method(), "agent.wait");
+    }
+}
