@@ -10,4 +10,5 @@ mod faults;
 mod handshake;
 mod recorded;
 mod runs;
+mod shared_runs;
 mod sim;
