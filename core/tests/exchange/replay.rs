@@ -106,33 +106,42 @@ pub(crate) fn recording(name: &str, nth: usize) -> Vec<Recorded> {
         if row["dir"] != "in" {
             continue;
         }
-        // Events stay as the gateway wrote them, because the order of their members identifies
-        // them.
-        let mut text = line
-            .split_once(r#""frame":"#)
-            .and_then(|(_, rest)| rest.strip_suffix('}'))
-            .unwrap()
-            .to_owned();
-        let mut frame = row["frame"].clone();
-        if frame["type"] == "res" {
-            let id = frame["id"].as_str().unwrap();
-            let ours = if id == "connect-1" {
-                "1".to_owned()
-            } else if request.is_some_and(|request| request["id"] == id) {
-                our_agent_id.to_owned()
-            } else {
-                format!("other-{id}")
-            };
-            frame["id"] = ours.into();
-            text = frame.to_string();
-        }
-        if let Some(run) = request.and_then(|request| request["params"]["idempotencyKey"].as_str())
-        {
-            text = text.replace(run, RUN_ID);
-        }
-        recorded.push(Recorded::Frame(text));
+        recorded.push(Recorded::Frame(with_our_ids(
+            line,
+            &row["frame"],
+            request.copied(),
+            our_agent_id,
+        )));
     }
     recorded
+}
+
+/// Returns the frame in a line of a recording, with the ids of our requests and of our run in place
+/// of those of the recorded `request`.
+fn with_our_ids(line: &str, frame: &Value, request: Option<&Value>, our_agent_id: &str) -> String {
+    // Events stay as the gateway wrote them, because the order of their members identifies them.
+    let mut text = line
+        .split_once(r#""frame":"#)
+        .and_then(|(_, rest)| rest.strip_suffix('}'))
+        .unwrap()
+        .to_owned();
+    if frame["type"] == "res" {
+        let id = frame["id"].as_str().unwrap();
+        let ours = if id == "connect-1" {
+            "1".to_owned()
+        } else if request.is_some_and(|request| request["id"] == id) {
+            our_agent_id.to_owned()
+        } else {
+            format!("other-{id}")
+        };
+        let mut frame = frame.clone();
+        frame["id"] = ours.into();
+        text = frame.to_string();
+    }
+    match request.and_then(|request| request["params"]["idempotencyKey"].as_str()) {
+        Some(run) => text.replace(run, RUN_ID),
+        None => text,
+    }
 }
 
 pub(crate) fn gateway() -> &'static Gateway {

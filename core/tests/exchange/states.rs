@@ -251,105 +251,136 @@ fn every_state_meets_every_input() {
 
 fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) {
     let (name, id) = input.split_once(':').unwrap_or((input, awaited));
-    let ok =
-        |payload: &str| format!(r#"{{"type":"res","id":"{id}","ok":true,"payload":{payload}}}"#);
-    let refused =
-        |error: &str| format!(r#"{{"type":"res","id":"{id}","ok":false,"error":{error}}}"#);
-    let hello = |protocol: u8, scopes: &str| {
-        format!(
-            r#"{{"type":"res","id":"1","ok":true,"payload":{{"type":"hello-ok","protocol":{protocol},"auth":{{"scopes":[{scopes}]}}}}}}"#
-        )
+    let (input, now_ms) = match name {
+        "failed" => (
+            Input::Failed(Failure::GatewayUnreachable(Diagnosis::ConnectionFailed)),
+            START_MS,
+        ),
+        "time" => (Input::Tick, exchange.wake_at_ms().unwrap()),
+        "closed 1006" => (Input::Closed { code: 1006 }, START_MS),
+        "closed 1012" => (Input::Closed { code: 1012 }, START_MS),
+        "hung up" => (Input::HungUp, START_MS),
+        "deadline" => (Input::Tick, MUCH_LATER_MS),
+        _ => {
+            let frame = if input == CHALLENGE {
+                CHALLENGE.to_owned()
+            } else {
+                handshake(name)
+                    .or_else(|| response(name, id))
+                    .or_else(|| event(name))
+                    .unwrap_or_else(|| panic!("{name}"))
+            };
+            return feed(exchange, Input::Frame(&frame), START_MS, shown);
+        }
     };
-    let event = |run: &str, stream: &str, data: &str| {
+    feed(exchange, input, now_ms, shown);
+}
+
+/// Returns a frame of the handshake.
+fn handshake(name: &str) -> Option<String> {
+    let scopes = r#""operator.read","operator.write""#;
+    let (protocol, scopes) = match name {
+        "challenge" => return Some(CHALLENGE.to_owned()),
+        "hello3" => (3, scopes),
+        "hello4" => (4, scopes),
+        "hello5" => (5, scopes),
+        "hello admin" => (4, r#""operator.read","operator.write","operator.admin""#),
+        "hello read" => (4, r#""operator.read""#),
+        _ => return None,
+    };
+    Some(format!(
+        r#"{{"type":"res","id":"1","ok":true,"payload":{{"type":"hello-ok","protocol":{protocol},"auth":{{"scopes":[{scopes}]}}}}}}"#
+    ))
+}
+
+/// Returns the response to the request with this id.
+fn response(name: &str, id: &str) -> Option<String> {
+    let usage = r#""agentMeta":{"usage":{"input":1,"output":2}}"#;
+    let payload = match name {
+        "accepted" => r#"{"status":"accepted"}"#,
+        "in flight" => r#"{"status":"in_flight"}"#,
+        "final" => &format!(
+            r#"{{"status":"ok","result":{{"payloads":[{{"text":"x"}}],"meta":{{"stopReason":"stop",{usage}}}}}}}"#
+        ),
+        "final length" => {
+            &format!(r#"{{"status":"ok","result":{{"meta":{{"stopReason":"length",{usage}}}}}}}"#)
+        }
+        "final stopReason error" => &format!(
+            r#"{{"status":"ok","result":{{"payloads":[{{"text":"500 oops"}}],"meta":{{"stopReason":"error",{usage}}}}}}}"#
+        ),
+        "final aborted" => {
+            &format!(r#"{{"status":"ok","result":{{"meta":{{"aborted":true,{usage}}}}}}}"#)
+        }
+        "final error kind" => {
+            r#"{"status":"ok","result":{"payloads":[{"text":"too large"}],"meta":{"error":{"kind":"context_overflow"}}}}"#
+        }
+        "final odd figures" => {
+            r#"{"status":"ok","result":{"payloads":[{"text":"x"}],"meta":{"agentMeta":{"usage":{"input":1.5,"output":null}}}}}"#
+        }
+        "final timeout" => r#"{"status":"timeout","summary":"aborted"}"#,
+        "final unread" => r#"{"status":7}"#,
+        "listed" => r#"{"defaultId":"main","agents":[{"id":"main"}]}"#,
+        "listed without main" => r#"{"selectionRequired":true,"agents":[{"id":"beta"}]}"#,
+        "waited" => r#"{"status":"ok","startedAt":1,"endedAt":2}"#,
+        "waited in vain" => r#"{"status":"timeout"}"#,
+        _ => return rejection(name, id),
+    };
+    Some(format!(
+        r#"{{"type":"res","id":"{id}","ok":true,"payload":{payload}}}"#
+    ))
+}
+
+/// Returns the refusal of the request with this id.
+fn rejection(name: &str, id: &str) -> Option<String> {
+    let error = match name {
+        "invalid" => r#"{"code":"INVALID_REQUEST","message":"x"}"#,
+        "unavailable" => r#"{"code":"UNAVAILABLE","message":"x","retryAfterMs":1500}"#,
+        "not paired" => {
+            r#"{"code":"NOT_PAIRED","details":{"code":"PAIRING_REQUIRED","requestId":"r"}}"#
+        }
+        "forbidden" => r#"{"code":"FORBIDDEN","details":{"code":"MISSING_SCOPE"}}"#,
+        _ => return None,
+    };
+    Some(format!(
+        r#"{{"type":"res","id":"{id}","ok":false,"error":{error}}}"#
+    ))
+}
+
+/// Returns an event, or another frame that does not depend on the awaited response.
+fn event(name: &str) -> Option<String> {
+    let agent_event = |run: &str, stream: &str, data: &str| {
         format!(
             r#"{{"type":"event","event":"agent","payload":{{"runId":"{run}","stream":"{stream}","data":{data}}}}}"#
         )
     };
-    let usage = r#""agentMeta":{"usage":{"input":1,"output":2}}"#;
-    let scopes = r#""operator.read","operator.write""#;
-    let frame = match name {
-        CHALLENGE | "challenge" => CHALLENGE.to_owned(),
-        _ if input == CHALLENGE => CHALLENGE.to_owned(),
-        "hello3" => hello(3, scopes),
-        "hello4" => hello(4, scopes),
-        "hello5" => hello(5, scopes),
-        "hello admin" => hello(4, r#""operator.read","operator.write","operator.admin""#),
-        "hello read" => hello(4, r#""operator.read""#),
-        "accepted" => ok(r#"{"status":"accepted"}"#),
-        "in flight" => ok(r#"{"status":"in_flight"}"#),
-        "final" => ok(&format!(
-            r#"{{"status":"ok","result":{{"payloads":[{{"text":"x"}}],"meta":{{"stopReason":"stop",{usage}}}}}}}"#
-        )),
-        "final length" => ok(&format!(
-            r#"{{"status":"ok","result":{{"meta":{{"stopReason":"length",{usage}}}}}}}"#
-        )),
-        "final stopReason error" => ok(&format!(
-            r#"{{"status":"ok","result":{{"payloads":[{{"text":"500 oops"}}],"meta":{{"stopReason":"error",{usage}}}}}}}"#
-        )),
-        "final aborted" => ok(&format!(
-            r#"{{"status":"ok","result":{{"meta":{{"aborted":true,{usage}}}}}}}"#
-        )),
-        "final error kind" => ok(
-            r#"{"status":"ok","result":{"payloads":[{"text":"too large"}],"meta":{"error":{"kind":"context_overflow"}}}}"#,
-        ),
-        "final odd figures" => ok(
-            r#"{"status":"ok","result":{"payloads":[{"text":"x"}],"meta":{"agentMeta":{"usage":{"input":1.5,"output":null}}}}}"#,
-        ),
-        "final timeout" => ok(r#"{"status":"timeout","summary":"aborted"}"#),
-        "final unread" => ok(r#"{"status":7}"#),
-        "invalid" => refused(r#"{"code":"INVALID_REQUEST","message":"x"}"#),
-        "unavailable" => refused(r#"{"code":"UNAVAILABLE","message":"x","retryAfterMs":1500}"#),
-        "not paired" => refused(
-            r#"{"code":"NOT_PAIRED","details":{"code":"PAIRING_REQUIRED","requestId":"r"}}"#,
-        ),
-        "forbidden" => refused(r#"{"code":"FORBIDDEN","details":{"code":"MISSING_SCOPE"}}"#),
-        "listed" => ok(r#"{"defaultId":"main","agents":[{"id":"main"}]}"#),
-        "listed without main" => ok(r#"{"selectionRequired":true,"agents":[{"id":"beta"}]}"#),
-        "subscription refused" => {
-            r#"{"type":"res","id":"2","ok":false,"error":{"code":"FORBIDDEN"}}"#.to_owned()
-        }
-        "text" => event(
+    Some(match name {
+        "text" => agent_event(
             RUN_ID,
             "assistant",
             r#"{"text":"t","delta":"t","itemId":"i"}"#,
         ),
-        "lifecycle error" => event(RUN_ID, "lifecycle", r#"{"phase":"error","error":"x"}"#),
-        "chat final" => {
-            format!(
-                r#"{{"type":"event","event":"chat","payload":{{"runId":"{RUN_ID}","state":"final"}}}}"#
-            )
-        }
+        "lifecycle error" => agent_event(RUN_ID, "lifecycle", r#"{"phase":"error","error":"x"}"#),
+        "foreign" => agent_event("other", "assistant", r#"{"text":"t","delta":"t"}"#),
+        "unknown" => agent_event(RUN_ID, "brand-new", "[]"),
+        "chat final" => format!(
+            r#"{{"type":"event","event":"chat","payload":{{"runId":"{RUN_ID}","state":"final"}}}}"#
+        ),
         "chat" => format!(
             r#"{{"type":"event","event":"chat","payload":{{"runId":"{RUN_ID}","state":"delta","message":{{"content":[{{"type":"text","text":"whole"}}]}}}}}}"#
         ),
-        "waited" => ok(r#"{"status":"ok","startedAt":1,"endedAt":2}"#),
-        "waited in vain" => ok(r#"{"status":"timeout"}"#),
+        "subscription refused" => {
+            r#"{"type":"res","id":"2","ok":false,"error":{"code":"FORBIDDEN"}}"#.to_owned()
+        }
         "unsubscribed" => {
             r#"{"type":"res","id":"2","ok":true,"payload":{"subscribed":false}}"#.to_owned()
         }
-        "failed" => {
-            return feed(
-                exchange,
-                Input::Failed(Failure::GatewayUnreachable(Diagnosis::ConnectionFailed)),
-                START_MS,
-                shown,
-            );
-        }
-        "time" => return feed(exchange, Input::Tick, exchange.wake_at_ms().unwrap(), shown),
-        "foreign" => event("other", "assistant", r#"{"text":"t","delta":"t"}"#),
-        "unknown" => event(RUN_ID, "brand-new", "[]"),
         "tick event" => r#"{"type":"event","event":"tick","payload":{"ts":1}}"#.to_owned(),
         "stray response" => {
             r#"{"type":"res","id":"77","ok":true,"payload":{"status":"ok"}}"#.to_owned()
         }
         "garbage" => "{".to_owned(),
-        "closed 1006" => return feed(exchange, Input::Closed { code: 1006 }, START_MS, shown),
-        "closed 1012" => return feed(exchange, Input::Closed { code: 1012 }, START_MS, shown),
-        "hung up" => return feed(exchange, Input::HungUp, START_MS, shown),
-        "deadline" => return feed(exchange, Input::Tick, MUCH_LATER_MS, shown),
-        other => panic!("{other}"),
-    };
-    feed(exchange, Input::Frame(&frame), START_MS, shown);
+        _ => return None,
+    })
 }
 
 /// Describes an output: `→methods` that were sent, `status`, the new part of the body, `end`.

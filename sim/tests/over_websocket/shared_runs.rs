@@ -164,10 +164,7 @@ async fn protocol_3_sends_every_event_to_every_connection() {
     let sim = Sim::start(3, &[]);
     // Without a device: no scopes at all.
     let mut stranger = sim.open(&[]).await.unwrap();
-    stranger
-        .connect(Connect::backend())
-        .await
-        .unwrap();
+    stranger.connect(Connect::backend()).await.unwrap();
     sim.client(&[]).await.run("[[fake deltas=2 delay=0]]").await;
     let frames = stranger
         .until(|frame| frame["payload"]["state"] == "final")
