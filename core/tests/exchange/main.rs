@@ -27,4 +27,6 @@ mod scenario;
 #[cfg(test)]
 mod states;
 #[cfg(test)]
+mod texts;
+#[cfg(test)]
 mod transcripts;

@@ -3,7 +3,9 @@
 use clawfront_core::exchange::{Exchange, Input};
 use clawfront_core::openai::Delivery;
 
-use crate::replay::{START_MS, Shown, exchange_of, feed, out_of_reach};
+use serde_json::Value;
+
+use crate::replay::{START_MS, Shown, exchange_asked, exchange_of, feed, out_of_reach};
 
 pub(crate) const CHALLENGE: &str =
     r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#;
@@ -26,8 +28,22 @@ impl Scenario {
 
     /// Does the same for a key with these fields.
     pub(crate) fn of_key(delivery: Delivery, fields: &str) -> Self {
+        Self::of(exchange_of(delivery, fields))
+    }
+
+    /// Does the same for a request with this body and these headers, for a whole answer.
+    pub(crate) fn of_request(body: &str, headers: &[(&str, &str)]) -> Self {
+        Self::of(exchange_asked(
+            body,
+            headers,
+            Delivery::Whole,
+            "agents=main",
+        ))
+    }
+
+    fn of(exchange: Exchange) -> Self {
         Self {
-            exchange: exchange_of(delivery, fields),
+            exchange,
             shown: Shown::default(),
             now_ms: START_MS,
         }
@@ -39,9 +55,16 @@ impl Scenario {
         self
     }
 
-    /// The handshake is complete, and the run was requested.
+    /// The handshake is complete, and the run was requested, unless something else is requested
+    /// before.
     pub(crate) fn requested(self) -> Self {
         self.with(CHALLENGE).with(HELLO)
+    }
+
+    /// Does the same with a gateway of this protocol.
+    pub(crate) fn requested_of(self, protocol: u8) -> Self {
+        let hello = HELLO.replace(r#""protocol":4"#, &format!(r#""protocol":{protocol}"#));
+        self.with(CHALLENGE).with(&hello)
     }
 
     /// The gateway accepted the run.
@@ -113,6 +136,11 @@ impl Scenario {
     /// Lets time pass until the exchange gives up; no connection can be made.
     pub(crate) fn out_of_reach(&mut self) {
         out_of_reach(&mut self.exchange, &mut self.shown);
+    }
+
+    /// Returns the last request to the gateway.
+    pub(crate) fn last_request(&self) -> Value {
+        serde_json::from_str(self.shown.frames.last().unwrap()).unwrap()
     }
 
     /// Returns the method of the last request to the gateway.
