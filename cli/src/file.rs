@@ -250,27 +250,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-
-    /// A folder that is deleted at the end of the test.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new() -> Self {
-            let name = format!(
-                "clawfront-{:016x}",
-                u64::from_le_bytes(entropy().ok().unwrap())
-            );
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
-        }
-    }
+    use crate::test_folder::TestFolder;
 
     fn write(path: &Path, text: &str, others: Others) {
         stage(path, text, others)
@@ -285,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_link_is_followed_to_a_file_that_does_not_exist_yet() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let (link, second) = (folder.0.join("link"), folder.0.join("second"));
         symlink("target", &second).unwrap();
         symlink("second", &link).unwrap();
@@ -299,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_pipe_a_device_and_a_folder_are_refused_at_once() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let pipe = folder.0.join("pipe");
         assert!(
             Command::new("mkfifo")
@@ -316,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_file_that_everybody_could_read_is_tightened_where_that_is_wanted() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let path = folder.0.join("file");
         for (before, others, after) in [
             (0o644, Others::Removed, 0o640),
@@ -334,7 +314,7 @@ mod tests {
 
     #[test]
     fn what_a_killed_command_has_staged_is_removed_under_the_next_lock() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let path = folder.0.join("file");
         let staged = stage(&path, "secret", Others::Removed).ok().unwrap();
         std::mem::forget(staged);
@@ -348,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_lock_is_waited_for_and_given_back() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let path = folder.0.join("file");
         let held = Lock::take(&path).ok().unwrap();
         let second = std::thread::spawn({

@@ -22,6 +22,8 @@ mod settings;
 mod setup;
 mod socket;
 mod system;
+#[cfg(test)]
+mod test_folder;
 
 use std::io::Write as _;
 use std::process::ExitCode;

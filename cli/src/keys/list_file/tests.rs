@@ -1,46 +1,10 @@
 use std::fs;
 
 use super::*;
-use crate::system::entropy;
+use crate::test_folder::TestFolder;
 
 const ENTRY: &str =
     "phone sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab agents=main";
-
-/// A folder that is deleted at the end of the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let name = format!(
-            "clawfront-{:016x}",
-            u64::from_le_bytes(entropy().ok().unwrap())
-        );
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(&self.0)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-    }
-}
 
 fn read(path: &Path) -> ListFile {
     ListFile::read(path)
@@ -60,7 +24,7 @@ fn with_entry(file: &ListFile) -> String {
 
 #[test]
 fn a_list_is_found_in_files_of_either_form() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     for (name, before, after) in [
         (
             ".dev.vars",
@@ -94,7 +58,7 @@ fn a_list_is_found_in_files_of_either_form() {
 #[test]
 fn a_written_file_keeps_its_mode_and_a_new_one_is_private() {
     use std::os::unix::fs::PermissionsExt as _;
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let path = folder.file("keys", "");
     for mode in [0o640, 0o666] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -115,7 +79,7 @@ fn a_written_file_keeps_its_mode_and_a_new_one_is_private() {
 
 #[test]
 fn a_link_stays_one() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let link = folder.0.join("link");
     std::os::unix::fs::symlink(folder.file("keys", "old"), &link).unwrap();
     write(&read(&link), "new").unwrap();
@@ -125,7 +89,7 @@ fn a_link_stays_one() {
 
 #[test]
 fn a_file_that_changed_since_it_was_read_is_left_alone() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let path = folder.file("keys", "old");
     let file = read(&path);
     fs::write(&path, "theirs").unwrap();
@@ -139,7 +103,7 @@ fn a_file_that_changed_since_it_was_read_is_left_alone() {
 
 #[test]
 fn what_the_worker_would_read_otherwise_is_refused() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let twice = folder.file(".dev.vars", "CLIENT_KEYS=a\nCLIENT_KEYS=b\n");
     assert_eq!(
         read(&twice).list().err().map(|problem| problem.code),
@@ -156,7 +120,7 @@ fn what_the_worker_would_read_otherwise_is_refused() {
 
 #[test]
 fn only_what_changed_of_a_dotenv_file_is_shown() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let file = read(&folder.file(
         ".dev.vars",
         "DEVICE_KEY=s3cret\nCLIENT_KEYS=\nCLIENT_KEYS_2=\n",
