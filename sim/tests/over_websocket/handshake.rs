@@ -35,6 +35,33 @@ async fn from_afar(sim: &Sim, connect: Connect<'_>) -> Result<Value, Refused> {
         .await
 }
 
+/// Returns the connect of a device with its own token.
+fn with_token<'a>(key: &'a DeviceKey, token: &str) -> Connect<'a> {
+    Connect {
+        device: Some(key),
+        auth: json!({ "deviceToken": token }),
+        ..Connect::backend()
+    }
+}
+
+/// Approves a request for a pairing.
+fn approve(sim: &Sim, request_id: &Value) {
+    let order = json!({ "requestId": request_id }).to_string();
+    assert_eq!(sim.http("POST", "/sim/approve", &order).0, 200);
+}
+
+/// Pairs a remote device and returns its token.
+async fn pair(sim: &Sim, key: &DeviceKey) -> String {
+    let with_secret = Connect {
+        device: Some(key),
+        ..Connect::backend()
+    };
+    let refused = from_afar(sim, with_secret.clone()).await.unwrap_err();
+    approve(sim, &refused.error["details"]["requestId"]);
+    let hello = from_afar(sim, with_secret).await.unwrap();
+    hello["auth"]["deviceToken"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
     for protocol in [3, 4] {
@@ -48,19 +75,14 @@ async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
         let refused = from_afar(&sim, with_secret.clone()).await.unwrap_err();
         assert_eq!(refused.error["code"], "NOT_PAIRED");
         assert_eq!(refused.error["details"]["code"], "PAIRING_REQUIRED");
-        let request_id = refused.error["details"]["requestId"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let request_id = &refused.error["details"]["requestId"];
         let again = from_afar(&sim, with_secret.clone()).await.unwrap_err();
         assert_eq!(
-            again.error["details"]["requestId"],
-            json!(request_id),
+            again.error["details"]["requestId"], *request_id,
             "asking again makes no new request"
         );
 
-        let order = json!({ "requestId": request_id }).to_string();
-        assert_eq!(sim.http("POST", "/sim/approve", &order).0, 200);
+        approve(&sim, request_id);
         let hello = from_afar(&sim, with_secret).await.unwrap();
         let token = hello["auth"]["deviceToken"].as_str().unwrap().to_owned();
         assert_eq!(token.len(), 43);
@@ -80,22 +102,25 @@ async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
             );
             assert_eq!(hello["auth"]["deviceToken"], json!(token));
         }
+    }
+}
 
-        let wrong = Connect {
-            device: Some(&key),
-            auth: json!({ "deviceToken": "x".repeat(43) }),
-            ..Connect::backend()
-        };
+#[tokio::test]
+async fn a_device_token_is_bound_to_scopes_and_platform_until_it_is_revoked() {
+    for protocol in [3, 4] {
+        let sim = Sim::start(protocol, &[]);
+        let key = device(7);
+        let token = pair(&sim, &key).await;
+
+        let wrong = with_token(&key, &"x".repeat(43));
         assert_eq!(
             code(from_afar(&sim, wrong).await),
             "AUTH_DEVICE_TOKEN_MISMATCH"
         );
 
         let more = Connect {
-            device: Some(&key),
-            auth: json!({ "deviceToken": token }),
             scopes: ALL_SCOPES,
-            ..Connect::backend()
+            ..with_token(&key, &token)
         };
         let expected = if protocol == 4 {
             "AUTH_SCOPE_MISMATCH"
@@ -105,30 +130,16 @@ async fn a_remote_device_waits_for_its_approval_and_then_needs_no_secret() {
         assert_eq!(code(from_afar(&sim, more).await), expected);
 
         let moved = Connect {
-            device: Some(&key),
-            auth: json!({ "deviceToken": token }),
             platform: "elsewhere",
-            ..Connect::backend()
+            ..with_token(&key, &token)
         };
         let refused = from_afar(&sim, moved).await.unwrap_err();
         assert_eq!(refused.error["details"]["reason"], "metadata-upgrade");
 
+        let order = json!({ "deviceId": key.device_id() }).to_string();
+        assert_eq!(sim.http("POST", "/sim/revoke", &order).0, 200);
         assert_eq!(
-            sim.http(
-                "POST",
-                "/sim/revoke",
-                &json!({ "deviceId": key.device_id() }).to_string()
-            )
-            .0,
-            200
-        );
-        let revoked = Connect {
-            device: Some(&key),
-            auth: json!({ "deviceToken": token }),
-            ..Connect::backend()
-        };
-        assert_eq!(
-            code(from_afar(&sim, revoked).await),
+            code(from_afar(&sim, with_token(&key, &token)).await),
             "AUTH_DEVICE_TOKEN_MISMATCH"
         );
     }
@@ -315,11 +326,14 @@ async fn compare_rights(socket: &mut Socket, row: &Value) {
 
 type Headers = Vec<(&'static str, String)>;
 
-/// Returns the connect that the probe made under this name.
+/// Returns the headers and the connect that the probe sent under this name.
 fn situation<'a>(name: &str, key: &'a DeviceKey, address: &str) -> (Headers, Connect<'a>) {
+    (headers_of(name, address), connect_of(name, key))
+}
+
+fn headers_of(name: &str, address: &str) -> Headers {
     let has = |part: &str| name.contains(part);
     let mut headers = Headers::new();
-    let mut connect = Connect::backend();
     if has("Host: gw.example.com") {
         headers.push(("host", "gw.example.com".to_owned()));
     }
@@ -349,6 +363,12 @@ fn situation<'a>(name: &str, key: &'a DeviceKey, address: &str) -> (Headers, Con
             headers.push((header, value.to_owned()));
         }
     }
+    headers
+}
+
+fn connect_of<'a>(name: &str, key: &'a DeviceKey) -> Connect<'a> {
+    let has = |part: &str| name.contains(part);
+    let mut connect = Connect::backend();
     for (part, id, mode) in [
         ("cli/cli", "cli", "cli"),
         (", cli,", "cli", "cli"),
@@ -407,7 +427,7 @@ fn situation<'a>(name: &str, key: &'a DeviceKey, address: &str) -> (Headers, Con
     if let Some((_, alter)) = ALTERATIONS.iter().find(|(part, _)| has(part)) {
         connect.alter = *alter;
     }
-    (headers, connect)
+    connect
 }
 
 /// Changes of the parameters after they were signed.
