@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_command_has_staged_is_removed_under_the_next_lock() {
+    fn a_killed_commands_staged_file_is_removed_under_the_next_lock() {
         let folder = TestFolder::new();
         let path = folder.0.join("file");
         let staged = stage(&path, "secret", Others::Removed).ok().unwrap();

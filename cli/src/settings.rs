@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_worker_needs_of_the_runtime_is_missed() {
+    fn missing_settings_of_the_runtime_are_mistakes() {
         let settings = manifest("compatibility_date = \"2024-01-01\"", None);
         assert_eq!(
             settings.manifest().unwrap().mistakes(),

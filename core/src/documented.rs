@@ -127,7 +127,7 @@ fn the_workers_own_limits_are_those_that_are_documented() {
 }
 
 /// Asserts that a document has sentences, which are made from the constants of the code.
-fn says<const N: usize>(document: &str, sentences: [String; N]) {
+fn assert_sentences<const N: usize>(document: &str, sentences: [String; N]) {
     for sentence in sentences {
         assert!(document.contains(&sentence), "no document says: {sentence}");
     }
@@ -135,7 +135,7 @@ fn says<const N: usize>(document: &str, sentences: [String; N]) {
 
 #[test]
 fn sentences_of_reliability_with_numbers_are_the_codes() {
-    says(
+    assert_sentences(
         include_str!("../../docs/reliability.md"),
         [
             format!("`: ping` every {} s in a stream", s(HEARTBEAT_MS)),
@@ -157,7 +157,7 @@ fn sentences_of_reliability_with_numbers_are_the_codes() {
 
 #[test]
 fn sentences_of_errors_with_numbers_are_the_codes() {
-    says(
+    assert_sentences(
         include_str!("../../docs/errors.md"),
         [
             format!("the body is larger than {} MiB", mib(MAX_BODY_BYTES)),
@@ -186,7 +186,7 @@ fn sentences_of_errors_with_numbers_are_the_codes() {
 
 #[test]
 fn sentences_of_keys_with_numbers_are_the_codes() {
-    says(
+    assert_sentences(
         include_str!("../../docs/keys.md"),
         [
             format!("An isolate has {MAX_PLACES} places."),
@@ -212,7 +212,7 @@ fn sentences_of_keys_with_numbers_are_the_codes() {
 
 #[test]
 fn sentences_of_operating_with_numbers_are_the_codes() {
-    says(
+    assert_sentences(
         include_str!("../../docs/operating.md"),
         [format!(
             "at most {MAX_LOGGED_STRANGERS} lines a minute in one isolate"
@@ -222,7 +222,7 @@ fn sentences_of_operating_with_numbers_are_the_codes() {
 
 #[test]
 fn sentences_of_compatibility_with_numbers_are_the_codes() {
-    says(
+    assert_sentences(
         include_str!("../../docs/compatibility.md"),
         [
             format!(
@@ -240,7 +240,7 @@ fn sentences_of_compatibility_with_numbers_are_the_codes() {
 
 #[test]
 fn sentences_of_openapi_with_numbers_are_the_codes() {
-    says(
+    assert_sentences(
         include_str!("../../openapi.yaml"),
         [format!("const: \"{}\"", coding::ACCEPTED)],
     );

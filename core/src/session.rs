@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_could_mean_something_to_the_gateway_is_hashed() {
+    fn a_name_with_a_meaning_to_the_gateway_is_hashed() {
         for hostile in [
             "agent:main:main",
             "AGENT:beta:x",

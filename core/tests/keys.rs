@@ -133,7 +133,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn whatever_a_client_names_its_agent_and_session_are_its_own(
+    fn the_agent_and_session_of_any_request_are_its_clients_own(
         model in hostile_model(),
         user in hostile_name(),
         agent_header in prop::option::of(hostile_model()),

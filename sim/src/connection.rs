@@ -66,7 +66,9 @@ pub(crate) async fn serve(
         fault,
     };
     let (by, code) = match shake_hands(&mut socket, &mut wire, &opening).await {
-        Ok((client, outbox)) => talk(&mut socket, &mut wire, &gateway, &client, outbox).await,
+        Ok((client, outbox)) => {
+            exchange_frames(&mut socket, &mut wire, &gateway, &client, outbox).await
+        }
         Err(gone) => gone,
     };
     gateway.leave(connection, by, code, &wire);
@@ -201,7 +203,7 @@ fn join(
     (client, receiver)
 }
 
-async fn talk(
+async fn exchange_frames(
     socket: &mut WebSocket,
     wire: &mut Wire,
     gateway: &Arc<Gateway>,

@@ -154,7 +154,7 @@ impl Script {
     }
 
     /// Replaces the answer with `text`.
-    pub(crate) fn say(&mut self, text: &str) {
+    pub(crate) fn set_answer(&mut self, text: &str) {
         self.deltas = pieces(text, TEXT_PIECE_CODE_POINTS);
     }
 

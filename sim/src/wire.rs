@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_fault_of_the_wire_is_said() {
+    fn an_unknown_fault_of_the_wire_is_an_error() {
         assert!(WireFault::parse("startup").is_none());
         assert!(WireFault::parse("vanish@hello").unwrap().is_err());
         assert!(WireFault::parse("drop@text0").unwrap().is_err());

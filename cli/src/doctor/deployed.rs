@@ -181,8 +181,8 @@ fn ready(report: &mut Report, answer: &Result<Answered, Broken>) {
             "set it to a key with the scope status, or unset it",
         ),
         Ok(answered) if is_ours(answered) => {
-            let said: Ready<'_> = serde_json::from_slice(&answered.body).unwrap_or_default();
-            if said.status == "unknown" {
+            let ready: Ready<'_> = serde_json::from_slice(&answered.body).unwrap_or_default();
+            if ready.status == "unknown" {
                 report.wrong(
                     Subject::Ready,
                     State::Warning,
@@ -195,9 +195,9 @@ fn ready(report: &mut Report, answer: &Result<Answered, Broken>) {
                     State::Problem,
                     format!(
                         "the Worker cannot use its gateway: {}",
-                        said.cause.unwrap_or("no cause given")
+                        ready.cause.unwrap_or("no cause given")
                     ),
-                    said.hint.unwrap_or(
+                    ready.hint.unwrap_or(
                         "read its log (wrangler tail), or put a key with the scope status into \
                          CLAWFRONT_KEY",
                     ),

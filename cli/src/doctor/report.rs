@@ -99,8 +99,8 @@ impl Report {
             }
             return;
         };
-        let said = match (failure.cause().and_then(|cause| cause.detail), detail) {
-            (Some(said), _) => format!(" ({said})"),
+        let detail = match (failure.cause().and_then(|cause| cause.detail), detail) {
+            (Some(detail), _) => format!(" ({detail})"),
             (None, "") => String::new(),
             (None, detail) => format!(" ({detail})"),
         };
@@ -113,7 +113,7 @@ impl Report {
         if let Some(check) = self.add(
             subject,
             State::Problem,
-            format!("{}{said}", diagnosis.message()),
+            format!("{}{detail}", diagnosis.message()),
         ) {
             check.code = Some(diagnosis.code().into());
             check.fix = Some(match failure {
@@ -291,7 +291,7 @@ mod tests {
     use clawfront_core::failure::diagnosis::Diagnosis;
 
     #[test]
-    fn every_check_has_a_line_in_its_place_and_its_hint_below() {
+    fn every_check_has_a_line_in_its_place_and_its_fix_below() {
         let mut report = Report::default();
         report.ok(Subject::Sizes, "3 variables, each below 5000 bytes");
         report.failed(

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_that_says_nothing_is_late_and_no_client_that_left() {
+    fn a_silent_gateway_is_late_and_not_a_client_that_left() {
         let silent = |mut socket: WebSocket<std::net::TcpStream>| while socket.read().is_ok() {};
         let (is_in_time, _) = ask(Duration::from_millis(200), silent);
         assert!(!is_in_time);

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_file_holds_everything_else_stays() {
+    fn all_other_lines_of_any_file_stay() {
         const PARTS: [&str; 20] = [
             "A", "=", "=", "'", "\"", "`", "\n", "\n", "\r\n", "#", " ", "B", "x", "\\", "\\n",
             ":", "export ", ";", "é", "\r",

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bearer_of_a_key_is_admitted_as_its_entry_says() {
+    fn a_key_is_admitted_with_the_grant_of_its_entry() {
         let (phone, bot) = (key("phone", 7), key("bot", 8));
         let clients = clients(&format!(
             "# people\nphone {} agents=main,beta default=beta sessions=any\n\nbot {} agents=main;",

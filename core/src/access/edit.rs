@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_entry_is_read_back() {
         let id = KeyId::parse("phone").unwrap();
         let entry = write(
             &id,

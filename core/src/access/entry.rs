@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_key_is_none() {
+    fn words_that_look_like_a_key_are_allowed() {
         assert!(
             parse(&format!(
                 "phone {HASH} agents=openclaw_dev label=claw_team_x"

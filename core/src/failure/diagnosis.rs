@@ -139,10 +139,10 @@ impl Diagnosis {
 
     /// Diagnoses a response to the upgrade other than 101 with a WebSocket.
     pub fn of_response(response: &UpgradeResponse<'_>) -> Self {
-        let says = |words: &[u8]| contains(response.body, words);
+        let has = |words: &[u8]| contains(response.body, words);
         match response.status {
             // A proxy that drops `Upgrade` gets the gateway's own page.
-            200..=299 if says(GATEWAYS_PAGE) => Self::WebSocketDisabled,
+            200..=299 if has(GATEWAYS_PAGE) => Self::WebSocketDisabled,
             200..=299 if contains(response.content_type.as_bytes(), b"text/html") => Self::HtmlPage,
             300..=399 if contains(response.location.as_bytes(), ACCESS_HOST.as_bytes()) => {
                 Self::AccessLogin
@@ -151,18 +151,18 @@ impl Diagnosis {
                 Self::AccessLogin
             }
             300..=399 => Self::Redirected,
-            403 if says(PROXY_ATTRIBUTION) => Self::ProxyAttribution,
+            403 if has(PROXY_ATTRIBUTION) => Self::ProxyAttribution,
             401 | 403 | 407 => Self::Forbidden,
             // A 101 without a WebSocket, or a server that did not receive the headers of an
             // upgrade.
             101 | 400 => Self::WebSocketDisabled,
-            502 if says(WORKERD_BAD_HANDSHAKE) => Self::WebSocketDisabled,
+            502 if has(WORKERD_BAD_HANDSHAKE) => Self::WebSocketDisabled,
             521 => Self::ConnectionRefused,
             522 => Self::ConnectTimeout,
             525 | 526 => Self::Tls,
             // "Origin DNS error". Without the number it is a tunnel that is not connected (1033),
             // among others.
-            530 if says(b"1016") => Self::Dns,
+            530 if has(b"1016") => Self::Dns,
             429 | 502..=504 | 520..=530 => Self::OriginDown,
             _ => Self::NotAGateway,
         }

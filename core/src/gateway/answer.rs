@@ -275,13 +275,13 @@ impl AnswerText {
         let under_way = if turns == 1 { 0 } else { self.current.start };
         let items = self.items();
         let separator = if under_way == 0 { "" } else { SEPARATOR };
-        let said = self
+        let sent = self
             .sent
             .get(under_way..)
             .and_then(|tail| tail.strip_prefix(separator));
         let proven =
             turns == 1 || (!interruption.items_unknown && u64::try_from(items) == Ok(turns));
-        match said.and_then(|said| rest_after(text, said)) {
+        match sent.and_then(|sent| rest_after(text, sent)) {
             Some(fresh) if proven => self.sent.push_str(fresh),
             _ => return Err(Failure::AnswerLost),
         }
@@ -464,22 +464,22 @@ impl AnswerText {
     }
 }
 
-/// Returns the rest of `text` after `said`, if it begins with it, white space aside.
-fn rest_after<'a>(text: &'a str, said: &str) -> Option<&'a str> {
-    strip_prefix(text, said).or_else(|| after_words(text, said))
+/// Returns the rest of `text` after `before`, if it begins with it, white space aside.
+fn rest_after<'a>(text: &'a str, before: &str) -> Option<&'a str> {
+    strip_prefix(text, before).or_else(|| after_words(text, before))
 }
 
-/// Returns the rest of `text` after the words of `said`, if it begins with them. White space
+/// Returns the rest of `text` after the words of `before`, if it begins with them. White space
 /// between characters is ignored.
-fn after_words<'a>(text: &'a str, said: &str) -> Option<&'a str> {
+fn after_words<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     let mut rest = text.chars();
-    for wanted in said.chars().filter(|c| !c.is_whitespace()) {
+    for wanted in before.chars().filter(|c| !c.is_whitespace()) {
         if rest.by_ref().find(|c| !c.is_whitespace()) != Some(wanted) {
             return None;
         }
     }
     let rest = rest.as_str();
-    Some(if said.ends_with(char::is_whitespace) {
+    Some(if before.ends_with(char::is_whitespace) {
         rest.trim_start()
     } else {
         rest

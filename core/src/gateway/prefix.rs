@@ -19,9 +19,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_what_the_standard_library_says() {
+    fn it_equals_strip_prefix_of_the_standard_library() {
         let text = "0123456789 äöü 0123456789";
-        for said in [
+        for prefix in [
             "",
             "0",
             "01234567",
@@ -33,7 +33,11 @@ mod tests {
             text,
             "0123456789 äöü 0123456789!",
         ] {
-            assert_eq!(strip_prefix(text, said), text.strip_prefix(said), "{said}");
+            assert_eq!(
+                strip_prefix(text, prefix),
+                text.strip_prefix(prefix),
+                "{prefix}"
+            );
         }
         // A prefix that ends within a character of the text.
         assert_eq!(strip_prefix("aä", "ab"), None);

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_or_not_the_operators_is_refused_without_its_value() {
+    fn a_bad_or_reserved_header_is_refused_without_its_value() {
         for (text, what) in [
             (
                 "s3cret",

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_refused() {
+    fn a_broken_body_is_refused() {
         for end in 0..GZIP.len() {
             let file = GZIP.get(..end).unwrap();
             // The length field may have more than the limit.

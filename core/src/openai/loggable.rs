@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_secret_or_a_prompt_is_not_logged() {
+    fn a_name_that_may_be_a_secret_or_a_prompt_is_not_logged() {
         assert_eq!(loggable(" openclaw/notes "), "openclaw/notes");
         for name in [
             "claw_phone_0123456789abcdef0123456789abcdef",

@@ -42,8 +42,8 @@ const BEGINNINGS: [&str; 5] = [
 /// Returns true for a request that a chat UI made on its own.
 pub(super) fn is_ui_task(messages: &[Message<'_>]) -> bool {
     let is_system = |message: &&Message<'_>| matches!(&*message.role, "system" | "developer");
-    let mut spoken = messages.iter().filter(|message| !is_system(message));
-    let (Some(message), None) = (spoken.next(), spoken.next()) else {
+    let mut others = messages.iter().filter(|message| !is_system(message));
+    let (Some(message), None) = (others.next(), others.next()) else {
         return false;
     };
     if message.role != "user" {

@@ -181,7 +181,7 @@ fn one_keys_flood_drives_out_nobody_elses_memory() {
 }
 
 #[test]
-fn what_makes_a_request_another_one_is_in_its_fingerprint() {
+fn a_fingerprint_has_everything_that_identifies_a_request() {
     let of = |headers: &[(&str, &str)], body: &str| {
         let headers = headers
             .iter()

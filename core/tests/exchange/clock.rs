@@ -139,7 +139,7 @@ fn a_whole_answer_that_fails_has_its_status_at_first_and_is_an_error_object_late
 }
 
 #[test]
-fn a_gateway_that_says_it_tries_again_is_not_silent_and_its_run_has_not_ended() {
+fn notices_of_retries_end_no_run_and_are_not_silence() {
     let retrying = r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"run_status","data":{"phase":"retrying","retryAttempt":1,"maxRetries":8}}}"#;
     let failed = r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"lifecycle","data":{"phase":"error","error":"x"}}}"#;
     let mut run = Scenario::new(STREAM).accepted();

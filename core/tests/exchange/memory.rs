@@ -51,7 +51,7 @@ fn a_session_is_asked_for_its_last_rows_before_the_run() {
 }
 
 #[test]
-fn the_agent_is_sent_what_its_session_lacks() {
+fn the_agent_gets_the_messages_that_its_session_lacks() {
     for protocol in [3, 4] {
         let held = json!([{ "role": "user", "content": "q1" }, { "role": "assistant", "content": "a1", "stopReason": "stop" }]);
         assert_eq!(message(protocol, &rows(&held)), "q2");
@@ -62,7 +62,7 @@ fn the_agent_is_sent_what_its_session_lacks() {
 }
 
 #[test]
-fn what_cannot_be_learned_of_a_session_is_sent_again() {
+fn an_unreadable_session_gets_the_whole_conversation() {
     for result in [
         json!({ "ok": false, "error": { "code": "FORBIDDEN" } }),
         json!({ "ok": false, "error": { "code": "INVALID_REQUEST" } }),

@@ -75,7 +75,7 @@ fn every_recorded_run_yields_exactly_the_expected_bytes() {
 }
 
 #[test]
-fn what_is_skipped_changes_nothing() {
+fn skipped_frames_change_nothing() {
     let mut skipped = 0;
     for (name, nth, _) in RUNS {
         let recorded = recording(name, nth);
@@ -244,7 +244,7 @@ fn runs_of_others_change_nothing() {
 }
 
 #[test]
-fn what_nobody_knows_changes_nothing() {
+fn unknown_frames_change_nothing() {
     let unknown = [
         r#"{"type":"event","event":"brand.new","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","text":7}}"#,
         r#"{"type":"event","event":"agent","payload":{"runId":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","stream":"brand-new","data":[]}}"#,

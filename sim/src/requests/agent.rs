@@ -68,7 +68,7 @@ pub(super) fn agent(
         if let Some(json) =
             json_answer::asked_for(params.extra_system_prompt.as_deref(), &params.message)
         {
-            script.say(&json.to_string());
+            script.set_answer(&json.to_string());
         }
     }
     if script.echo {

@@ -107,7 +107,7 @@ async fn scopes_can_be_more_or_less_than_was_asked_for() {
 }
 
 #[tokio::test]
-async fn silence_and_an_early_close_are_what_they_say() {
+async fn silence_and_an_early_close_end_the_connection() {
     let sim = Sim::start(4, &["--fault", "close-before-challenge"]);
     let mut socket = sim.open(&[]).await.unwrap();
     assert!(socket.next().await.is_none());

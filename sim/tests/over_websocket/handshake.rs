@@ -213,7 +213,7 @@ async fn hello_ok_has_the_size_of_the_real_one() {
 }
 
 #[tokio::test]
-async fn what_is_no_connect_ends_the_connection() {
+async fn a_first_frame_that_is_not_connect_ends_the_connection() {
     for protocol in [3, 4] {
         let sim = Sim::start(protocol, &[]);
         for (first, answered, close) in [

@@ -171,7 +171,7 @@ async fn the_demo_answer_names_the_way_to_a_real_gateway() {
 }
 
 #[tokio::test]
-async fn a_retraction_contradicts_what_was_said() {
+async fn a_retraction_contradicts_the_sent_text() {
     for protocol in [3, 4] {
         let sim = Sim::start(protocol, &["--pacing-ms", "0"]);
         let frames = sim
@@ -195,7 +195,7 @@ async fn a_retraction_contradicts_what_was_said() {
 }
 
 #[tokio::test]
-async fn what_happens_to_the_starters_socket_does_not_end_the_run() {
+async fn a_lost_socket_of_the_starter_does_not_end_the_run() {
     for protocol in [3, 4] {
         let sim = Sim::start(protocol, &["--pacing-ms", "0"]);
         for (message, close) in [
@@ -298,7 +298,7 @@ async fn a_draining_gateway_takes_no_run() {
 }
 
 #[tokio::test]
-async fn a_run_that_takes_too_long_ends_as_each_version_says_it() {
+async fn a_run_that_takes_too_long_ends_as_in_each_version() {
     for (protocol, status) in [(3, "ok"), (4, "timeout")] {
         let sim = Sim::start(protocol, &[]);
         let last = sim

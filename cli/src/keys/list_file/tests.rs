@@ -102,7 +102,7 @@ fn a_file_that_changed_since_it_was_read_is_left_alone() {
 }
 
 #[test]
-fn what_the_worker_would_read_otherwise_is_refused() {
+fn a_file_that_the_worker_would_read_differently_is_refused() {
     let folder = TestFolder::new();
     let twice = folder.file(".dev.vars", "CLIENT_KEYS=a\nCLIENT_KEYS=b\n");
     assert_eq!(

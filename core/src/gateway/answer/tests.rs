@@ -159,7 +159,7 @@ fn blanks_do_not_make_up_for_words_that_were_taken_back() {
 }
 
 #[test]
-fn what_was_sent_of_random_versions_is_the_last_one_or_not_called_settled() {
+fn the_sent_text_is_the_last_of_random_versions_or_is_not_settled() {
     let words = |text: &str| text.split_whitespace().collect::<String>();
     let mut seed = 1_u64;
     let mut random = move |below: u64| {

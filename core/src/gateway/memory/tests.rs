@@ -72,7 +72,7 @@ fn a_short_answer_is_the_same_only_as_a_whole() {
 
 #[test]
 fn an_answer_may_be_all_texts_of_its_turn() {
-    let rows = format!("[{USER},{CALL},{RESULT},{SAID}]");
+    let rows = format!("[{USER},{CALL},{RESULT},{DONE}]");
     for (shown, is_held) in [
         ("Let me look.\n\nDone.", true),
         ("Done.", true),
@@ -81,7 +81,7 @@ fn an_answer_may_be_all_texts_of_its_turn() {
     ] {
         assert_eq!(held(&rows, Some(shown)), Some(is_held), "{shown}");
     }
-    let earlier = format!("[{CALL},{USER},{SAID}]");
+    let earlier = format!("[{CALL},{USER},{DONE}]");
     assert_eq!(held(&earlier, Some("Let me look.\n\nDone.")), Some(false));
 }
 
@@ -138,7 +138,7 @@ fn answered(text: &str, finish: Finish, usage: Usage) -> Recorded {
 
 const CALL: &str = r#"{"role":"assistant","content":[{"type":"text","text":"Let me look."},{"type":"toolCall","name":"exec"}],"stopReason":"toolUse","usage":{"input":1,"output":2,"cacheRead":3,"cacheWrite":4}}"#;
 const RESULT: &str = r#"{"role":"toolResult","content":[{"type":"text","text":"secret"}]}"#;
-const SAID: &str = r#"{"role":"assistant","content":"Done.","stopReason":"stop","usage":{"input":10,"output":20}}"#;
+const DONE: &str = r#"{"role":"assistant","content":"Done.","stopReason":"stop","usage":{"input":10,"output":20}}"#;
 const FAILED: &str = r#"{"role":"assistant","content":[],"stopReason":"error"}"#;
 const RECOVERY: &str = r#"{"role":"user","content":"[System] …","idempotencyKey":"x:user","provenance":{"kind":"internal_system","sourceTool":"main_session_restart_recovery"}}"#;
 
@@ -157,22 +157,22 @@ fn a_run_is_found_by_its_message_and_its_answer_ends_with_its_turn() {
         ..Usage::default()
     };
     assert_eq!(
-        found(&[&ours, CALL, RESULT, SAID]),
+        found(&[&ours, CALL, RESULT, DONE]),
         Ok(Some(answered("Let me look.\n\nDone.", Finish::Stop, usage)))
     );
     assert_eq!(
-        found(&[USER, ANSWER, &ours, SAID, USER, ANSWER]),
+        found(&[USER, ANSWER, &ours, DONE, USER, ANSWER]),
         Ok(Some(answered("Done.", Finish::Stop, one)))
     );
     assert_eq!(
-        found(&[&ours, FAILED, SAID]),
+        found(&[&ours, FAILED, DONE]),
         Ok(Some(answered("Done.", Finish::Stop, one)))
     );
     assert_eq!(
-        found(&[&ours, CALL, RECOVERY, SAID]),
+        found(&[&ours, CALL, RECOVERY, DONE]),
         Ok(Some(answered("Let me look.\n\nDone.", Finish::Stop, usage)))
     );
-    let long = SAID.replace(r#""stop""#, r#""length""#);
+    let long = DONE.replace(r#""stop""#, r#""length""#);
     assert_eq!(
         found(&[&ours, &long]),
         Ok(Some(answered("Done.", Finish::Length, one)))
@@ -183,7 +183,7 @@ fn a_run_is_found_by_its_message_and_its_answer_ends_with_its_turn() {
 fn each_text_of_a_run_is_without_directives_of_its_own() {
     let ours = user(&RunId::named(&[1; 16], &[2; 16]));
     let open = r#"{"role":"assistant","content":"<think>Hm.</think>Look:\n```\nunfinished","stopReason":"toolUse"}"#;
-    let last = SAID.replace(
+    let last = DONE.replace(
         "Done.",
         r"[[reply_to_current]]Done.\nMEDIA:/srv/secret/host.png",
     );
@@ -204,16 +204,16 @@ fn a_run_with_a_row_that_cannot_be_read_has_no_whole_answer() {
         r#"{"role":"assistant","content":7,"stopReason":"toolUse"}"#,
     ] {
         assert_eq!(
-            found(&[&ours, unread, SAID]),
+            found(&[&ours, unread, DONE]),
             Ok(Some(Recorded::Unreadable)),
             "{unread}"
         );
         assert!(
-            matches!(found(&[&ours, SAID, USER, unread]), Ok(Some(_))),
+            matches!(found(&[&ours, DONE, USER, unread]), Ok(Some(_))),
             "{unread}"
         );
     }
-    let last = SAID.replace(r#""Done.""#, r#""\ud83d""#);
+    let last = DONE.replace(r#""Done.""#, r#""\ud83d""#);
     assert_eq!(found(&[&ours, &last]), Ok(Some(Recorded::Unreadable)));
 }
 
@@ -225,7 +225,7 @@ fn a_run_without_an_end_differs_from_one_that_failed_or_was_stopped() {
         (vec![&ours, CALL, RESULT], Recorded::Unfinished),
         (vec![&ours, RECOVERY], Recorded::Unfinished),
         // The next message's answer does not belong to this one.
-        (vec![&ours, USER, SAID], Recorded::Unfinished),
+        (vec![&ours, USER, DONE], Recorded::Unfinished),
         (vec![&ours, FAILED], Recorded::Failed),
         (
             vec![
@@ -289,7 +289,7 @@ fn turns_that_failed_or_were_stopped_are_no_answers() {
 }
 
 #[test]
-fn what_cannot_be_read_says_nothing() {
+fn rows_that_cannot_be_read_prove_nothing() {
     assert_eq!(holds(None, None), None);
     assert_eq!(
         holds(Some(&RawValue::from_string("7".into()).unwrap()), None),

@@ -105,7 +105,7 @@ fn base64_is_read_as_browsers_read_it() {
 }
 
 #[test]
-fn what_cannot_be_an_attachment_is_refused_in_words() {
+fn an_image_that_cannot_be_attached_is_refused_with_the_reason() {
     for url in [
         "https://example.com/a.png",
         "http://a",

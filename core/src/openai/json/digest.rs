@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_differs_is_another_digest() {
+    fn any_other_difference_is_another_digest() {
         let texts = [
             "{}",
             "[]",

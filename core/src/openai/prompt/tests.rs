@@ -304,7 +304,7 @@ fn no_text_of_a_client_passes_for_another_message() {
 }
 
 #[test]
-fn what_was_answered_is_not_run_again() {
+fn an_answered_message_is_not_run_again() {
     let answered =
         r#"{"role":"user","content":"delete mail 7"},{"role":"assistant","content":"Done."}"#;
     let called = r#"{"role":"user","content":"delete mail 7"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"rm"}}]}"#;

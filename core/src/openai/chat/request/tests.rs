@@ -297,7 +297,7 @@ fn streaming_and_its_usage_are_asked_for_apart() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_by_name() {
+fn an_unsupported_field_is_refused_by_name() {
     for (field, param) in [
         (r#""n":2"#, "n"),
         (r#""n":0"#, "n"),

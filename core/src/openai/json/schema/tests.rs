@@ -140,7 +140,7 @@ fn alternatives_and_parts_are_checked() {
 }
 
 #[test]
-fn what_is_no_schema_checks_nothing_and_what_does_not_end_is_ended() {
+fn an_invalid_schema_checks_nothing_and_an_endless_one_ends() {
     for schema in [
         "true",
         "{}",

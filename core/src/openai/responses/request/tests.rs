@@ -219,7 +219,7 @@ fn images_are_attached() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_by_name_and_what_has_no_effect_is_named() {
+fn an_unsupported_field_is_refused_by_name_and_one_without_effect_is_listed() {
     for (field, param) in [
         (r#""background":true"#, "background"),
         (r#""conversation":"conv_1""#, "conversation"),
