@@ -44,16 +44,7 @@ fn main() -> ExitCode {
     let keys: Vec<NewKey> = (0..ENTRIES)
         .map(|n| NewKey::from_entropy(&id(n), &[n.wrapping_add(1); SECRET_BYTES]))
         .collect();
-    let mut clients = Grants::default();
-    let mut problems = Vec::new();
-    for (n, key) in (0..ENTRIES).zip(&keys) {
-        clients.extend(
-            &format!("{} {} agents=main", id(n), key.hash),
-            &mut problems,
-        );
-    }
-    assert!(problems.is_empty(), "{problems:?}");
-
+    let clients = grants(&keys);
     let middle = ENTRIES / 2;
     let right = keys[usize::from(middle)].plaintext.to_string();
     let wrong = NewKey::from_entropy(&id(middle), &[0xA5; SECRET_BYTES])
@@ -104,6 +95,20 @@ fn main() -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// Returns the entries of these keys.
+fn grants(keys: &[NewKey]) -> Grants {
+    let mut clients = Grants::default();
+    let mut problems = Vec::new();
+    for (n, key) in (0..ENTRIES).zip(keys) {
+        clients.extend(
+            &format!("{} {} agents=main", id(n), key.hash),
+            &mut problems,
+        );
+    }
+    assert!(problems.is_empty(), "{problems:?}");
+    clients
 }
 
 fn id(n: u8) -> KeyId {

@@ -399,11 +399,10 @@ fn connect_of<'a>(name: &str, key: &'a DeviceKey) -> Connect<'a> {
     if has("ALL scopes") {
         connect.scopes = ALL_SCOPES;
     }
-    if has("role banana") {
-        connect.role = "banana";
-    }
-    if has("role worker") {
-        connect.role = "worker";
+    for (part, role) in [("role banana", "banana"), ("role worker", "worker")] {
+        if has(part) {
+            connect.role = role;
+        }
     }
     if has("role node") {
         (connect.role, connect.scopes) = ("node", &[]);
@@ -418,11 +417,10 @@ fn connect_of<'a>(name: &str, key: &'a DeviceKey) -> Connect<'a> {
             connect.protocols = protocols;
         }
     }
-    if has("signedAt -10min") {
-        connect.skew_ms = -600_000;
-    }
-    if has("signedAt +119s") {
-        connect.skew_ms = 119_000;
+    for (part, skew_ms) in [("signedAt -10min", -600_000), ("signedAt +119s", 119_000)] {
+        if has(part) {
+            connect.skew_ms = skew_ms;
+        }
     }
     if let Some((_, alter)) = ALTERATIONS.iter().find(|(part, _)| has(part)) {
         connect.alter = *alter;
