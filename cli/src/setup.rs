@@ -63,7 +63,7 @@ pub(crate) fn run(setup: &Setup) -> Result<Output, Problem> {
     }
     // Mistakes of the other settings are reported first, because another address would not correct
     // them.
-    values.stranger(ANY_URL)?;
+    values.without_credential(ANY_URL)?;
     gateway::gateway(setup, &mut values, &trust)?;
     values.keep(setup, &[GATEWAY_URL, DEVICE_KEY])?;
     progress(&format!(

@@ -124,7 +124,7 @@ fn pair(
     wait: Duration,
 ) -> Result<(pairing::Kind, Option<Secret>), NotPaired> {
     let url = values.get(GATEWAY_URL).unwrap_or_default();
-    let gateway = values.stranger(&url).map_err(NotPaired::Other)?;
+    let gateway = values.without_credential(&url).map_err(NotPaired::Other)?;
     let until = Instant::now().checked_add(wait);
     let mut shown = String::new();
     loop {

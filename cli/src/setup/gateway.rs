@@ -52,7 +52,7 @@ pub(super) fn gateway(setup: &Setup, values: &mut Values, trust: &Trust) -> Resu
 /// Checks that a gateway answers at this address. Asks before it pushes an address that Cloudflare
 /// cannot reach.
 fn reach(setup: &Setup, values: &Values, trust: &Trust, url: &str) -> Result<(), Problem> {
-    let gateway = values.stranger(url)?;
+    let gateway = values.without_credential(url)?;
     if setup.apply == Apply::Both
         && !setup.allow_private
         && !values.settings.is_bound()

@@ -58,7 +58,7 @@ impl Values {
     }
 
     /// Returns the gateway without a credential; one is presented to it later.
-    pub(super) fn stranger(&self, url: &str) -> Result<Gateway, Problem> {
+    pub(super) fn without_credential(&self, url: &str) -> Result<Gateway, Problem> {
         parse(|name| match name {
             GATEWAY_URL => Some(url.to_owned()),
             GATEWAY_TOKEN => Some(UNKNOWN.to_owned()),

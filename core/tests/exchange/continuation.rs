@@ -31,9 +31,9 @@ const CASES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// An exchange in the middle of a recording.
+/// An exchange in the middle of a recording, whose run waits for its sub-agents.
 #[derive(Clone)]
-struct Scene {
+struct YieldedRun {
     exchange: Exchange,
     shown: Shown,
     rest: Vec<Recorded>,
@@ -41,32 +41,31 @@ struct Scene {
     answer: &'static str,
 }
 
-impl Scene {
+impl YieldedRun {
     /// Begins with the frame after the final response of the run that yielded.
-    fn yielded(nth: usize, delivery: Delivery, fields: &str) -> Self {
+    fn new(nth: usize, delivery: Delivery, fields: &str) -> Self {
         let (name, session, answer) = CASES[nth];
-        let mut scene = Self {
+        let mut run = Self {
             exchange: exchange_of(delivery, fields),
             shown: Shown::default(),
             rest: recording(name, 0),
             now_ms: START_MS,
             answer,
         };
-        scene.play_until(|scene| scene.exchange.session().is_some());
-        let ours = scene.exchange.session().unwrap().as_str().to_owned();
-        for item in &mut scene.rest {
+        run.play_until(|run| run.exchange.session().is_some());
+        let ours = run.exchange.session().unwrap().as_str().to_owned();
+        for item in &mut run.rest {
             if let Recorded::Frame(frame) = item {
                 *frame = frame.replace(session, &ours);
             }
         }
-        scene.play_until(|scene| {
-            scene
-                .shown
+        run.play_until(|run| {
+            run.shown
                 .methods()
                 .last()
                 .is_some_and(|method| method == "chat.history")
         });
-        scene
+        run
     }
 
     fn play_until(&mut self, is_there: impl Fn(&Self) -> bool) {
@@ -93,12 +92,11 @@ impl Scene {
         assert_eq!(asked, method);
         let frame = format!(r#"{{"type":"res","id":"{id}","ok":true,"payload":{payload}}}"#);
         self.now_ms += 1;
-        feed(
-            &mut self.exchange,
-            Input::Frame(&frame),
-            self.now_ms,
-            &mut self.shown,
-        );
+        self.give(Input::Frame(&frame));
+    }
+
+    fn give(&mut self, input: Input<'_>) {
+        feed(&mut self.exchange, input, self.now_ms, &mut self.shown);
     }
 
     fn finish(&mut self) {
@@ -133,45 +131,45 @@ impl Scene {
 #[test]
 fn the_answer_is_the_continuations_and_usage_adds_up() {
     for nth in 0..CASES.len() {
-        let mut scene = Scene::yielded(nth, STREAM, "agents=main");
+        let mut run = YieldedRun::new(nth, STREAM, "agents=main");
         assert!(
-            !scene.shown.ended && scene.text().is_empty(),
+            !run.shown.ended && run.text().is_empty(),
             "{}",
-            scene.shown.body
+            run.shown.body
         );
         assert!(
-            scene.shown.body.contains(": waiting for sub-agents\n"),
+            run.shown.body.contains(": waiting for sub-agents\n"),
             "{}",
-            scene.shown.body
+            run.shown.body
         );
-        scene.answer("chat.history", r#"{"messages":[]}"#);
-        let rest = scene.rest.len();
-        scene.play_until(|scene| scene.rest.is_empty() || scene.text().len() > 3);
+        run.answer("chat.history", r#"{"messages":[]}"#);
+        let rest = run.rest.len();
+        run.play_until(|run| run.rest.is_empty() || run.text().len() > 3);
         assert!(
-            scene.rest.len() < rest && !scene.rest.is_empty(),
+            run.rest.len() < rest && !run.rest.is_empty(),
             "streamed as it comes"
         );
-        scene.play_until(|scene| scene.rest.is_empty());
-        assert!(!scene.shown.ended);
-        let (_, _, wait) = scene.asked();
+        run.play_until(|run| run.rest.is_empty());
+        assert!(!run.shown.ended);
+        let (_, _, wait) = run.asked();
         assert!(
             wait["runId"].as_str().unwrap().starts_with("announce:"),
             "{wait}"
         );
-        scene.finish();
+        run.finish();
         assert!(
-            scene.shown.ended && scene.text() == scene.answer,
+            run.shown.ended && run.text() == run.answer,
             "{}",
-            scene.shown.body
+            run.shown.body
         );
-        assert!(scene.shown.body.contains(r#""finish_reason":"stop""#));
+        assert!(run.shown.body.contains(r#""finish_reason":"stop""#));
         // 10 tokens of the run that yielded, 5 of its continuation.
         assert!(
-            scene.shown.body.contains(r#""completion_tokens":15"#),
+            run.shown.body.contains(r#""completion_tokens":15"#),
             "{}",
-            scene.shown.body
+            run.shown.body
         );
-        let asked = scene
+        let asked = run
             .shown
             .frames
             .iter()
@@ -183,22 +181,22 @@ fn the_answer_is_the_continuations_and_usage_adds_up() {
 #[test]
 fn a_whole_answer_waits_for_the_continuation() {
     for nth in 0..CASES.len() {
-        let mut scene = Scene::yielded(nth, Delivery::Whole, "agents=main");
-        scene.answer("chat.history", r#"{"messages":[]}"#);
-        scene.play_until(|scene| scene.rest.is_empty());
-        scene.finish();
-        assert_eq!(scene.shown.status(), 200);
-        let answer = format!(r#""content":"{}""#, scene.answer);
-        assert!(scene.shown.body.contains(&answer), "{}", scene.shown.body);
+        let mut run = YieldedRun::new(nth, Delivery::Whole, "agents=main");
+        run.answer("chat.history", r#"{"messages":[]}"#);
+        run.play_until(|run| run.rest.is_empty());
+        run.finish();
+        assert_eq!(run.shown.status(), 200);
+        let answer = format!(r#""content":"{}""#, run.answer);
+        assert!(run.shown.body.contains(&answer), "{}", run.shown.body);
     }
 }
 
 #[test]
 fn a_continuation_that_ran_while_there_was_no_connection_is_found_again() {
     for (nth, (recorded, ..)) in CASES.iter().enumerate() {
-        let mut scene = Scene::yielded(nth, STREAM, "agents=main");
-        scene.answer("chat.history", r#"{"messages":[]}"#);
-        let name = scene
+        let mut run = YieldedRun::new(nth, STREAM, "agents=main");
+        run.answer("chat.history", r#"{"messages":[]}"#);
+        let name = run
             .rest
             .iter()
             .find_map(|item| match item {
@@ -211,43 +209,38 @@ fn a_continuation_that_ran_while_there_was_no_connection_is_found_again() {
             .unwrap()
             .to_owned();
         let handshake: Vec<Recorded> = recording(recorded, 0).into_iter().take(2).collect();
-        feed(
-            &mut scene.exchange,
-            Input::Closed { code: 1006 },
-            scene.now_ms,
-            &mut scene.shown,
-        );
-        let wake_ms = scene.exchange.wake_at_ms().unwrap();
-        feed(&mut scene.exchange, Input::Tick, wake_ms, &mut scene.shown);
-        scene.now_ms = wake_ms;
+        run.give(Input::Closed { code: 1006 });
+        let wake_ms = run.exchange.wake_at_ms().unwrap();
+        feed(&mut run.exchange, Input::Tick, wake_ms, &mut run.shown);
+        run.now_ms = wake_ms;
         for item in &handshake {
-            step(&mut scene.exchange, item, wake_ms, &mut scene.shown);
+            step(&mut run.exchange, item, wake_ms, &mut run.shown);
         }
-        let (child, run) = name.rsplit_once(':').unwrap();
+        let (child, run_id) = name.rsplit_once(':').unwrap();
         let child = child.strip_prefix("v1:").unwrap_or_default();
         let spawned = format!(
-            r#"{{\"status\":\"accepted\",\"childSessionKey\":\"{child}\",\"runId\":\"{run}\"}}"#
+            r#"{{\"status\":\"accepted\",\"childSessionKey\":\"{child}\",\"runId\":\"{run_id}\"}}"#
         );
         let rows = format!(
             r#"{{"messages":[{{"role":"user","content":"hi"}},{{"role":"toolResult","content":[{{"type":"text","text":"{spawned}"}}],"__openclaw":{{"runId":"{}"}}}},{{"role":"user","content":"OpenClaw runtime context (internal):"}},{{"role":"assistant","__openclaw":{{"runId":"announce:{name}"}}}}]}}"#,
             crate::replay::RUN_ID
         );
-        scene.answer("chat.history", &rows);
-        let (_, method, claim) = scene.asked();
+        run.answer("chat.history", &rows);
+        let (_, method, claim) = run.asked();
         assert_eq!(
             (method.as_str(), claim["idempotencyKey"].as_str().unwrap()),
             ("agent", &*format!("announce:{name}"))
         );
         assert_eq!(claim["agentId"], "clawfront-nobody");
-        let text = scene.answer;
-        scene.answer(
+        let text = run.answer;
+        run.answer(
             "agent",
             &format!(r#"{{"status":"ok","result":{{"payloads":[{{"text":"{text}"}}],"meta":{{"agentMeta":{{"assistantTurns":1}}}}}}}}"#),
         );
         assert!(
-            scene.shown.ended && scene.text() == scene.answer,
+            run.shown.ended && run.text() == run.answer,
             "{}",
-            scene.shown.body
+            run.shown.body
         );
     }
 }
@@ -255,16 +248,11 @@ fn a_continuation_that_ran_while_there_was_no_connection_is_found_again() {
 #[test]
 fn a_client_that_leaves_stops_the_continuation() {
     for nth in 0..2 {
-        let mut scene = Scene::yielded(nth, STREAM, "agents=main");
-        scene.answer("chat.history", r#"{"messages":[]}"#);
-        scene.play_until(|scene| scene.text().len() > 3);
-        feed(
-            &mut scene.exchange,
-            Input::HungUp,
-            scene.now_ms,
-            &mut scene.shown,
-        );
-        let (_, method, abort) = scene.asked();
+        let mut run = YieldedRun::new(nth, STREAM, "agents=main");
+        run.answer("chat.history", r#"{"messages":[]}"#);
+        run.play_until(|run| run.text().len() > 3);
+        run.give(Input::HungUp);
+        let (_, method, abort) = run.asked();
         assert_eq!(method, "chat.abort");
         assert!(
             abort["runId"]
@@ -279,85 +267,60 @@ fn a_client_that_leaves_stops_the_continuation() {
 #[test]
 fn a_continuation_that_never_comes_is_an_error_in_time() {
     for (nth, limit_s) in [(0, 200), (2, 900)] {
-        let mut scene = Scene::yielded(nth, STREAM, "agents=main");
-        let yielded_ms = scene.now_ms;
+        let mut run = YieldedRun::new(nth, STREAM, "agents=main");
+        let yielded_ms = run.now_ms;
         let tick = r#"{"type":"event","event":"tick","payload":{}}"#;
-        while !scene.shown.ended {
-            if scene.asked().1 == "chat.history" {
-                scene.answer("chat.history", r#"{"messages":[]}"#);
+        while !run.shown.ended {
+            if run.asked().1 == "chat.history" {
+                run.answer("chat.history", r#"{"messages":[]}"#);
             }
-            if scene.shown.ended {
+            if run.shown.ended {
                 break;
             }
-            feed(
-                &mut scene.exchange,
-                Input::Frame(tick),
-                scene.now_ms,
-                &mut scene.shown,
-            );
-            scene.now_ms = scene.exchange.wake_at_ms().unwrap();
-            let frames = scene.shown.frames.len();
-            feed(
-                &mut scene.exchange,
-                Input::Tick,
-                scene.now_ms,
-                &mut scene.shown,
-            );
-            if scene.shown.frames.len() == frames {
+            run.give(Input::Frame(tick));
+            run.now_ms = run.exchange.wake_at_ms().unwrap();
+            let frames = run.shown.frames.len();
+            run.give(Input::Tick);
+            if run.shown.frames.len() == frames {
                 continue;
             }
-            assert_eq!(scene.asked().1, "chat.history");
+            assert_eq!(run.asked().1, "chat.history");
         }
-        let waited_s = (scene.now_ms - yielded_ms) / 1000;
+        let waited_s = (run.now_ms - yielded_ms) / 1000;
         assert!((limit_s..limit_s + 30).contains(&waited_s), "{waited_s}");
         assert!(
-            scene.shown.body.contains(r#""code":"answer_lost""#),
+            run.shown.body.contains(r#""code":"answer_lost""#),
             "{}",
-            scene.shown.body
+            run.shown.body
         );
     }
 }
 
 #[test]
 fn a_sub_agent_that_runs_is_waited_for() {
-    let mut scene = Scene::yielded(0, STREAM, "agents=main");
-    let end_ms = scene.now_ms + 3_600_000;
+    let mut run = YieldedRun::new(0, STREAM, "agents=main");
+    let end_ms = run.now_ms + 3_600_000;
     let tick = r#"{"type":"event","event":"tick","payload":{}}"#;
-    while scene.now_ms < end_ms {
-        if scene.asked().1 == "chat.history" && !scene.shown.ended {
-            let (id, _, _) = scene.asked();
+    while run.now_ms < end_ms {
+        if run.asked().1 == "chat.history" && !run.shown.ended {
+            let (id, _, _) = run.asked();
             let frame = format!(
                 r#"{{"type":"res","id":"{id}","ok":true,"payload":{{"messages":[],"sessionInfo":{{"hasActiveSubagentRun":true}}}}}}"#
             );
-            feed(
-                &mut scene.exchange,
-                Input::Frame(&frame),
-                scene.now_ms,
-                &mut scene.shown,
-            );
+            run.give(Input::Frame(&frame));
         }
-        feed(
-            &mut scene.exchange,
-            Input::Frame(tick),
-            scene.now_ms,
-            &mut scene.shown,
-        );
-        scene.now_ms = scene.exchange.wake_at_ms().unwrap();
-        feed(
-            &mut scene.exchange,
-            Input::Tick,
-            scene.now_ms,
-            &mut scene.shown,
-        );
+        run.give(Input::Frame(tick));
+        run.now_ms = run.exchange.wake_at_ms().unwrap();
+        run.give(Input::Tick);
     }
-    assert!(!scene.shown.ended, "{}", scene.shown.body);
+    assert!(!run.shown.ended, "{}", run.shown.body);
 }
 
 #[test]
 fn the_continuation_of_another_session_or_another_turn_is_not_followed() {
-    let mut scene = Scene::yielded(0, STREAM, "agents=main");
-    scene.answer("chat.history", r#"{"messages":[]}"#);
-    let session = scene.exchange.session().unwrap().as_str().to_owned();
+    let mut run = YieldedRun::new(0, STREAM, "agents=main");
+    run.answer("chat.history", r#"{"messages":[]}"#);
+    let session = run.exchange.session().unwrap().as_str().to_owned();
     for id in [
         "announce:requester-settle:main:agent:main:other:1b062021-3040-4abb-b3d0-ad178a487cfb:\
          yield-1"
@@ -370,15 +333,10 @@ fn the_continuation_of_another_session_or_another_turn_is_not_followed() {
         let frame = format!(
             r#"{{"type":"event","event":"agent","payload":{{"runId":"{id}","stream":"assistant","data":{{"text":"wrong","delta":"wrong","itemId":"i"}},"sessionKey":"{session}"}}}}"#
         );
-        let frames = scene.shown.frames.len();
-        feed(
-            &mut scene.exchange,
-            Input::Frame(&frame),
-            scene.now_ms,
-            &mut scene.shown,
-        );
+        let frames = run.shown.frames.len();
+        run.give(Input::Frame(&frame));
         assert_eq!(
-            (scene.shown.frames.len(), scene.text()),
+            (run.shown.frames.len(), run.text()),
             (frames, String::new()),
             "{id}"
         );
@@ -387,24 +345,15 @@ fn the_continuation_of_another_session_or_another_turn_is_not_followed() {
 
 #[test]
 fn heartbeats_go_on_during_the_wait_and_words_of_ours_need_leave() {
-    let quiet = Scene::yielded(0, STREAM, "agents=main heartbeat=off");
+    let quiet = YieldedRun::new(0, STREAM, "agents=main heartbeat=off");
     assert!(
         !quiet.shown.body.contains("waiting"),
         "{}",
         quiet.shown.body
     );
-    let mut scene = Scene::yielded(0, STREAM, "agents=main");
-    scene.answer("chat.history", r#"{"messages":[]}"#);
-    scene.now_ms = scene.exchange.wake_at_ms().unwrap();
-    feed(
-        &mut scene.exchange,
-        Input::Tick,
-        scene.now_ms,
-        &mut scene.shown,
-    );
-    assert!(
-        scene.shown.body.ends_with(": ping\n"),
-        "{}",
-        scene.shown.body
-    );
+    let mut run = YieldedRun::new(0, STREAM, "agents=main");
+    run.answer("chat.history", r#"{"messages":[]}"#);
+    run.now_ms = run.exchange.wake_at_ms().unwrap();
+    run.give(Input::Tick);
+    assert!(run.shown.body.ends_with(": ping\n"), "{}", run.shown.body);
 }

@@ -15,7 +15,7 @@ use crate::replay::{
 };
 use crate::transcripts::{RUNS, check_broken_off};
 
-const FORMS: [Delivery; 2] = [
+const DELIVERIES: [Delivery; 2] = [
     Delivery::Stream {
         include_usage: true,
     },
@@ -73,7 +73,7 @@ fn at_every_frame(
 fn over_all(mut cell: impl FnMut(Middle<'_>, &Shown)) -> usize {
     let mut cells = 0;
     for (name, nth, _) in RUNS {
-        for delivery in FORMS {
+        for delivery in DELIVERIES {
             let undisturbed = replay(delivery, &recording(name, nth));
             cells += at_every_frame(name, nth, delivery, "agents=main", |middle| {
                 cell(middle, &undisturbed);
@@ -175,7 +175,7 @@ fn silence_from_any_frame_on_ends_in_time_with_one_clean_error() {
 fn a_gateway_that_only_ticks_is_left_when_the_run_may_take_no_longer() {
     let mut cells = 0;
     for name in ["latest-basic", "march-basic"] {
-        for delivery in FORMS {
+        for delivery in DELIVERIES {
             cells += at_every_frame(
                 name,
                 0,
@@ -327,7 +327,7 @@ fn check_never_wrong(shown: &Shown, undisturbed: &Shown, place: &str) -> bool {
 
 #[test]
 fn an_exchange_without_any_frame_ends() {
-    for delivery in FORMS {
+    for delivery in DELIVERIES {
         let (mut exchange, mut shown) = (exchange(delivery), Shown::default());
         out_of_reach(&mut exchange, &mut shown);
         assert_eq!(outcome(&shown), Err("gateway_handshake_timeout".to_owned()));

@@ -163,10 +163,10 @@ async fn a_scoped_client_sees_only_what_it_subscribed_to_but_every_task() {
 async fn protocol_3_sends_every_event_to_every_connection() {
     let sim = Sim::start(3, &[]);
     // Without a device: no scopes at all.
-    let mut stranger = sim.open(&[]).await.unwrap();
-    stranger.connect(Connect::backend()).await.unwrap();
+    let mut client = sim.open(&[]).await.unwrap();
+    client.connect(Connect::backend()).await.unwrap();
     sim.client(&[]).await.run("[[fake deltas=2 delay=0]]").await;
-    let frames = stranger
+    let frames = client
         .until(|frame| frame["payload"]["state"] == "final")
         .await;
     assert_eq!(chat_text(&frames), "w0 w1");
