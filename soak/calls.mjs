@@ -1,6 +1,8 @@
 // Makes the calls of a soak: the request and key of each, its client's behaviour, and the ends that
 // it may have.
 
+import { words } from "../tests/support/prompts.mjs";
+
 /** Client keys, by name: further options of `clawfront keys new`. All reach the agent main. */
 export const KEYS = {
   plain: [],
@@ -27,8 +29,6 @@ export function randomness(seed) {
     chance: (share) => next() < share,
   };
 }
-
-const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
 
 /** A call whose run is delivered to its end. */
 const answered = (deltas, directive, more = {}) => ({

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { newKey, sdk, startFront, unframed } from "./support/front.mjs";
+import { spoken } from "./support/prompts.mjs";
 
 const PARAMETERS = {
   type: "object",
@@ -13,9 +14,6 @@ const PARAMETERS = {
 };
 const FUNCTION = { name: "User", description: "A person.", parameters: PARAMETERS };
 const ARGUMENTS = '{"name":"Ada","age":36}';
-
-/** A message after which the agent says this text, in pieces. */
-const spoken = (text) => `Who? [[fake text=${Buffer.from(text).toString("base64url")} delay=2]]`;
 
 for (const protocol of [4, 3]) {
   describe(`a function that must be called, protocol ${protocol}`, () => {

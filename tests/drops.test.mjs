@@ -5,8 +5,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import OpenAI from "openai";
 import { collect, lines, says, sdk, startFront, until } from "./support/front.mjs";
-
-const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
+import { words } from "./support/prompts.mjs";
 
 for (const protocol of [4, 3]) {
   describe(`lost connections, protocol ${protocol}`, () => {

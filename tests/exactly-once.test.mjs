@@ -6,9 +6,10 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { openaiAdapter } from "./clients/openai-adapter.mjs";
-import { pythonAdapter, startClientFront, words } from "./support/clients.mjs";
+import { pythonAdapter, startClientFront } from "./support/clients.mjs";
 import { lines, post, says, until } from "./support/front.mjs";
 import { startLossyNetwork } from "./support/lossy.mjs";
+import { words } from "./support/prompts.mjs";
 
 const SDKS = ["openai-node", "openai-python"];
 const FORMS = ["stream", "whole"];

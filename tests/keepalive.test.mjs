@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { post, says, sdk, startFront, until } from "./support/front.mjs";
+import { words } from "./support/prompts.mjs";
 import { openUpload } from "./support/upload.mjs";
 
 /** When the head is sent, and how long after that a client that left is noticed at the latest. */
@@ -11,7 +12,6 @@ const HEAD_MS = 30_000;
 const BEAT_MS = 15_000;
 /** How long a body is waited for. */
 const BODY_MS = 30_000;
-const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
 
 // Each waits for half a minute: all at once.
 describe("whole answers that take long", { concurrency: true }, () => {

@@ -5,10 +5,11 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { lines, post, says, startFront, until } from "./support/front.mjs";
+import { words } from "./support/prompts.mjs";
 
 const DELTAS = 8;
 const DIRECTIVE = `hi [[fake deltas=${DELTAS} delay=2]]`;
-const ANSWER = Array.from({ length: DELTAS }, (_, index) => `w${index}`).join(" ");
+const ANSWER = words(DELTAS);
 
 /** Where a fault comes: in front of this frame; at `end`, behind the last. */
 const POINTS = ["challenge", "hello", "accepted", "text1", "text5", "final", "end"];

@@ -4,8 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { post, says, sdk, startFront, until } from "./support/front.mjs";
-
-const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
+import { words } from "./support/prompts.mjs";
 
 /** So often a request's first connection is tried. */
 const CONNECTION_ATTEMPTS = 4;

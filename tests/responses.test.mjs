@@ -5,10 +5,9 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import OpenAI from "openai";
 import { newKey, sdk, startFront, unframed, until } from "./support/front.mjs";
+import { PIXEL, words } from "./support/prompts.mjs";
 
-const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
-const PIXEL =
-  "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+const IMAGE = `data:image/png;base64,${PIXEL}`;
 
 /** `POST /v1/responses` without an SDK. */
 const post = (worker, { key }, body, headers = {}) =>
@@ -138,7 +137,7 @@ for (const protocol of [4, 3]) {
             role: "user",
             content: [
               { type: "input_text", text: "and here? [[fake echo=1]]" },
-              { type: "input_image", detail: "auto", image_url: PIXEL },
+              { type: "input_image", detail: "auto", image_url: IMAGE },
             ],
           },
         ],

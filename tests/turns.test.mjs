@@ -3,9 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { newKey, post, says, startFront, unframed } from "./support/front.mjs";
-
-const PNG =
-  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+import { PIXEL } from "./support/prompts.mjs";
 
 for (const protocol of [4, 3]) {
   describe(`turns, protocol ${protocol}`, () => {
@@ -329,14 +327,14 @@ for (const protocol of [4, 3]) {
             role: "user",
             content: [
               { type: "text", text: "what is this? [[fake echo=1]]" },
-              { type: "image_url", image_url: { url: `data:image/png;base64,${PNG}` } },
+              { type: "image_url", image_url: { url: `data:image/png;base64,${PIXEL}` } },
             ],
           },
         ],
       });
       assert.equal(given.attachmentCount, 1);
       assert.equal(given.attachments[0].mimeType ?? given.attachments[0].mime, "image/png");
-      assert.equal(given.attachments[0].bytes, Buffer.from(PNG, "base64").length);
+      assert.equal(given.attachments[0].bytes, Buffer.from(PIXEL, "base64").length);
     });
   });
 }

@@ -3,8 +3,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { contract, pythonAdapter, spoken, startClientFront } from "../support/clients.mjs";
+import { contract, pythonAdapter, startClientFront } from "../support/clients.mjs";
 import { unframed } from "../support/front.mjs";
+import { spoken } from "../support/prompts.mjs";
 
 const python = pythonAdapter("agents_sdk");
 const names = { 401: "AuthenticationError", 404: "NotFoundError", 429: "RateLimitError" };

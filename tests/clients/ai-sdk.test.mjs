@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { createOpenAI } from "@ai-sdk/openai";
 import { generateText } from "ai";
-import { contract, startClientFront, words } from "../support/clients.mjs";
+import { contract, startClientFront } from "../support/clients.mjs";
+import { words } from "../support/prompts.mjs";
 import { compatibleAdapter, defaultAdapter, providerAdapter } from "./ai-sdk-adapter.mjs";
 
 const names = { 401: "APICallError", 404: "APICallError", 429: "APICallError" };

@@ -5,8 +5,9 @@ import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { createParser } from "eventsource-parser";
-import { pythonAdapter, spoken, startClientFront, words } from "../support/clients.mjs";
+import { pythonAdapter, startClientFront } from "../support/clients.mjs";
 import { post, says } from "../support/front.mjs";
+import { spoken, words } from "../support/prompts.mjs";
 
 /** Ways in which each stream is cut, by each parser. */
 const TIMES = 200;

@@ -8,10 +8,11 @@ import { curlAdapter } from "../clients/curl-adapter.mjs";
 import { langchainAdapter } from "../clients/langchain-adapter.mjs";
 import { openaiAdapter } from "../clients/openai-adapter.mjs";
 import { responsesAdapter } from "../clients/openai-responses-adapter.mjs";
-import { PIXEL, pythonAdapter, spoken, words } from "../support/clients.mjs";
+import { pythonAdapter } from "../support/clients.mjs";
 import { newKey, until } from "../support/front.mjs";
 import { protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
 import { servePage } from "../support/page.mjs";
+import { PIXEL, spoken, words } from "../support/prompts.mjs";
 
 describe(`clients, OpenClaw ${version}`, () => {
   const phone = newKey("phone", "main,beta", "--default", "main");

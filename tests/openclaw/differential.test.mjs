@@ -4,22 +4,23 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { PIXEL, words } from "../support/clients.mjs";
 import { newKey, unframed } from "../support/front.mjs";
 import { protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
+import { PIXEL, spoken, words } from "../support/prompts.mjs";
 
 const say = (content, fields = {}) => ({
   model: "openclaw/main",
   messages: [{ role: "user", content }],
   ...fields,
 });
-const text = (said) => `say it [[fake text=${Buffer.from(said).toString("base64url")} delay=5]]`;
 
 /** The requests, each streaming and whole. */
 const REQUESTS = {
   "a plain answer": say("hi [[fake deltas=12 delay=10]]"),
   "an answer of one word": say("hi [[fake deltas=1]]"),
-  "text of many scripts": say(text('Grüße, 世界! 👩‍🚀\n\n```js\nlet a = "b\\n";\n```\n\u2028end.')),
+  "text of many scripts": say(
+    spoken('Grüße, 世界! 👩‍🚀\n\n```js\nlet a = "b\\n";\n```\n\u2028end.', 5),
+  ),
   "an answer cut at the model's limit": say("hi [[fake deltas=3 finish=length]]"),
   "a system prompt and a history": {
     model: "openclaw/main",

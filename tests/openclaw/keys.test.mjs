@@ -5,8 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { collect, lines, newKey, post, says, sdk, until } from "../support/front.mjs";
 import { protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
-
-const text = (words) => `[[fake text=${Buffer.from(words).toString("base64url")} delay=20]]`;
+import { spoken } from "../support/prompts.mjs";
 
 describe(`keys, OpenClaw ${version}`, () => {
   const anna = newKey("anna", "main,beta", "--default", "main");
@@ -120,7 +119,7 @@ describe(`keys, OpenClaw ${version}`, () => {
       (
         await collect(
           await sdk(front.worker, key).chat.completions.create(
-            says(text(words), { model: "openclaw/beta", stream: true }),
+            says(spoken(words, 20), { model: "openclaw/beta", stream: true }),
           ),
         )
       ).text;
@@ -136,7 +135,7 @@ describe(`keys, OpenClaw ${version}`, () => {
   test("a key that leaves stops its own run and no other, not even one whose id it knows", async () => {
     const story = "a long story that goes on and on, ".repeat(6).concat("to its end");
     const slow = sdk(front.worker, anna).chat.completions.create(
-      says(text(story), { model: "openclaw/beta", stream: true }),
+      says(spoken(story, 20), { model: "openclaw/beta", stream: true }),
     );
     const hers = collect(await slow);
     const line = () => lines(front.worker).findLast(({ key }) => key === "anna");

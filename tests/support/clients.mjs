@@ -9,6 +9,7 @@ import { CLIENTS } from "../../scripts/clients.mjs";
 import { collect, start, stop } from "../../scripts/processes.mjs";
 import { PYTHON, pythonEnvironment } from "../../scripts/python.mjs";
 import { newDevice, newKey, until } from "./front.mjs";
+import { PIXEL, PIXEL_BYTES, spoken, words } from "./prompts.mjs";
 import { startSim } from "./sim.mjs";
 import { thrown } from "./thrown.mjs";
 import { startWorker } from "./worker.mjs";
@@ -55,15 +56,6 @@ export async function startClientFront({ protocol = 4, origin, gatewayUrl } = {}
     },
   };
 }
-
-/** A picture of one pixel. */
-export const PIXEL =
-  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
-export const PIXEL_BYTES = Buffer.from(PIXEL, "base64").length;
-
-export const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
-export const spoken = (text, delayMs = 1) =>
-  `say it [[fake text=${Buffer.from(text).toString("base64url")} delay=${delayMs}]]`;
 
 /**
  * Tests one client. `adapter` gets `{ baseURL, key }` and returns

@@ -9,8 +9,7 @@ import { CACHE } from "../../../scripts/paths.mjs";
 import { collect, start, stop } from "../../../scripts/processes.mjs";
 import { lines, startFront, until } from "../../support/front.mjs";
 import { startLossyNetwork } from "../../support/lossy.mjs";
-
-const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
+import { words } from "../../support/prompts.mjs";
 
 const DELTAS = 6;
 /** The text at which an answer is cut. */
