@@ -3,15 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { collect, newKey, post, says, sdk, until } from "../support/front.mjs";
-import { protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
-
-/** Returns a prompt that scripts each call of the model. */
-const steps = (...list) =>
-  `go [[steps ${Buffer.from(JSON.stringify(list)).toString("base64url")}]]`;
-
-/** Tools beyond the first few are called by this one on 2026.9. */
-const call = (name, args) =>
-  protocol === 4 ? { name: "tool_call", args: { id: name, args } } : { name, args };
+import { call, protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
+import { steps } from "../support/prompts.mjs";
 
 /** The maximum of runs at a time. Commands need an operator's consent, which nobody gives here. */
 const RUNS = 2;

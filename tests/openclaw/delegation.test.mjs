@@ -5,15 +5,12 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { collect, newKey, post, says, sdk, until } from "../support/front.mjs";
-import { protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
+import { call, protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
+import { steps } from "../support/prompts.mjs";
 
-const encode = (list) => Buffer.from(JSON.stringify(list)).toString("base64url");
-const steps = (...list) => `delegate [[steps ${encode(list)}]]`;
-const call = (name, args) =>
-  protocol === 4 ? { name: "tool_call", args: { id: name, args } } : { name, args };
 /** A sub-agent that says this, a piece of 7 characters at a time. */
 const spawn = (text, delay, label) =>
-  call("sessions_spawn", { task: `CHILD [[steps ${encode([{ text, delay }])}]]`, label });
+  call("sessions_spawn", { task: steps({ text, delay }), label });
 const wait = { tools: [{ name: "sessions_yield", args: { message: "waiting" } }] };
 
 describe(`agents of OpenClaw ${version} that delegate`, () => {

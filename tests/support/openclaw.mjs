@@ -19,14 +19,29 @@ export const version = process.env.OPENCLAW_VERSION ?? "2026.9.6";
 /** OpenClaw 2026.3 has protocol 3, 2026.9 protocol 4. */
 export const protocol = version.startsWith("2026.3.") ? 3 : 4;
 
+/** Returns a step's tool call. On 2026.9 `tool_call` calls all tools but the first few. */
+export const call = (name, args) =>
+  protocol === 4 ? { name: "tool_call", args: { id: name, args } } : { name, args };
+
+/**
+ * 2026.9 refuses forwarded requests of a proxy that it does not trust; 2026.3 would take its own
+ * command line for remote.
+ */
+const TRUSTED = protocol === 4 ? ["127.0.0.1", "::1"] : undefined;
+
 /**
  * Starts a gateway behind a tunnel, without a Worker: for the gateway every client through the
- * tunnel is remote. `auth` is the kind of its shared secret, a token or a password.
- * @returns `{ gateway, tunnel, token, dir, stop }`
+ * tunnel is remote. `auth` is the kind of its shared secret, a token or a password. The gateway has
+ * the agents main and beta, and these further `settings`; `onCall` is called with the messages that
+ * the model receives.
+ * @returns `{ gateway, provider, tunnel, token, dir, restart, stop }`. After `restart`, `gateway` is
+ *   another one at the same port, with the same files.
  */
 export async function startOpenClawTunnel({
-  trustedProxies = trusted().trustedProxies,
+  trustedProxies = TRUSTED,
   auth = "token",
+  settings,
+  onCall,
 } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
   const token = randomBytes(24).toString("hex");
@@ -40,20 +55,23 @@ export async function startOpenClawTunnel({
   try {
     const node = findNode();
     const { entry } = await installOpenClaw(version, { node, log: () => {} });
-    started.provider = await startProvider({});
-    const settings =
-      auth === "password" ? { gateway: { auth: { mode: auth, password: token } } } : undefined;
-    started.gateway = await startGateway({
-      settings,
-      trustedProxies,
+    started.provider = await startProvider({ onCall });
+    const options = {
       version,
       entry,
       node,
       dir,
       providerUrl: started.provider.url,
       token,
+      settings:
+        auth === "password" ? { gateway: { auth: { mode: auth, password: token } } } : settings,
+      trustedProxies,
       log: () => {},
-    });
+    };
+    started.gateway = await startGateway(options);
+    started.restart = async () => {
+      started.gateway = await startGateway({ ...options, port: started.gateway.port });
+    };
     await warmUp(started.gateway);
     started.tunnel = await startTunnel(started.gateway.port);
     return started;
@@ -64,46 +82,19 @@ export async function startOpenClawTunnel({
 }
 
 /**
- * 2026.9 refuses forwarded requests of a proxy that it does not trust; 2026.3 would take its own
- * command line for remote.
- */
-const trusted = () => (protocol === 4 ? { trustedProxies: ["127.0.0.1", "::1"] } : {});
-
-/**
- * Starts all of it. `entries` are the client keys' entries; the gateway has the agents main and
- * beta, and these further `settings`; `onCall` is called with the messages that the model
- * receives.
- * @returns `{ worker, gateway, provider, tunnel, device, token, stop }`
+ * Starts the same with a paired device and a Worker. `entries` are the client keys' entries, `vars`
+ * are further settings of the Worker.
+ * @returns `{ worker, device }` and the fields of `startOpenClawTunnel`
  */
 export async function startOpenClawFront({ entries, vars = {}, settings, onCall }) {
-  const dir = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
-  const token = randomBytes(24).toString("hex");
-  const front = { token };
+  const front = await startOpenClawTunnel({ settings, onCall });
+  const stopGateway = front.stop;
   front.stop = async () => {
     await front.worker?.stop();
-    await front.tunnel?.close();
-    await front.gateway?.stop();
-    await front.provider?.close();
-    rmSync(dir, { recursive: true, force: true });
+    await stopGateway();
   };
   try {
-    const node = findNode();
-    const { entry } = await installOpenClaw(version, { node, log: () => {} });
-    front.provider = await startProvider({ onCall });
-    front.gateway = await startGateway({
-      version,
-      entry,
-      node,
-      dir,
-      providerUrl: front.provider.url,
-      token,
-      settings,
-      ...trusted(),
-      log: () => {},
-    });
-    await warmUp(front.gateway);
-    front.device = pairDevice(front.gateway.url, token);
-    front.tunnel = await startTunnel(front.gateway.port);
+    front.device = pairDevice(front.gateway.url, front.token);
     front.worker = await startWorker({
       vars: {
         GATEWAY_URL: front.tunnel.url,

@@ -1,48 +1,16 @@
-// The main job in front of a real OpenClaw gateway; only the model behind it is scripted.
-// OPENCLAW_VERSION names the release.
-//
-// The Worker has a device key and its token and no shared secret, and reaches the gateway through a
-// tunnel of its own that adds the headers real ones add: to the gateway it is a stranger from
-// another host.
+// Tests chat completions in front of a real OpenClaw gateway; only the model behind it is scripted.
+// Lost connections and restarts are in losses.test.mjs.
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
-import { startGateway, warmUp } from "../../openclaw/gateway.mjs";
-import { installOpenClaw } from "../../openclaw/install.mjs";
-import { startProvider } from "../../openclaw/provider.mjs";
-import { findNode } from "../../scripts/setup.mjs";
-import {
-  collect,
-  lines,
-  newDevice,
-  newKey,
-  pairDevice,
-  post,
-  says,
-  sdk,
-  until,
-} from "../support/front.mjs";
-import { resetSession, startTunnel } from "../support/openclaw.mjs";
+import { collect, lines, newDevice, newKey, post, says, sdk, until } from "../support/front.mjs";
+import { protocol, resetSession, startOpenClawFront, version } from "../support/openclaw.mjs";
+import { PIXEL, spoken, words } from "../support/prompts.mjs";
 import { startWorker } from "../support/worker.mjs";
-
-const version = process.env.OPENCLAW_VERSION ?? "2026.9.6";
-/** OpenClaw 2026.3 has protocol 3, 2026.9 protocol 4. */
-const protocol = version.startsWith("2026.3.") ? 3 : 4;
-const PNG =
-  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
-const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
 
 /** The gateway tries for minutes: longer than is worth waiting for here. */
 const PROVIDER_LIMIT_MS = 45_000;
-
-/** A Worker tries to reach a lost gateway for 60 s, and then asks it for the run. */
-const BACK_IN_TIME_MS = 45_000;
 
 /** A heartbeat comes after 15 s of silence; a busy gateway takes some seconds to say anything. */
 const HEARTBEAT_LIMIT_MS = 25_000;
@@ -58,49 +26,15 @@ async function readFor(response, limitMs) {
 }
 
 describe(`OpenClaw ${version}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
-  const token = randomBytes(24).toString("hex");
   const key = newKey("phone", "main,beta", "--default", "main");
   const boss = newKey("boss", "*");
-  let provider, gateway, options, tunnel, worker, device;
+  let front, gateway, provider, tunnel, worker, device, token;
 
   before(async () => {
-    const node = findNode();
-    const { entry } = await installOpenClaw(version, { node, log: () => {} });
-    provider = await startProvider({});
-    options = {
-      version,
-      entry,
-      node,
-      dir: folder,
-      providerUrl: provider.url,
-      token,
-      // 2026.9 refuses forwarded requests of a proxy that it does not trust; 2026.3 would take its
-      // own command line for remote.
-      ...(protocol === 4 && { trustedProxies: ["127.0.0.1", "::1"] }),
-      log: () => {},
-    };
-    gateway = await startGateway(options);
-    await warmUp(gateway);
-    device = pairDevice(gateway.url, token);
-    tunnel = await startTunnel(gateway.port);
-    worker = await startWorker({
-      vars: {
-        GATEWAY_URL: tunnel.url,
-        DEVICE_KEY: device.device_key,
-        DEVICE_TOKEN: device.device_token,
-        CLIENT_KEYS: `${key.entry}\n${boss.entry}`,
-      },
-    });
+    front = await startOpenClawFront({ entries: [key.entry, boss.entry] });
+    ({ gateway, provider, tunnel, worker, device, token } = front);
   });
-
-  after(async () => {
-    await worker?.stop();
-    await tunnel?.close();
-    await gateway?.stop();
-    await provider?.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  after(() => front?.stop());
 
   test("the SDK streams an answer, and its usage is the provider's", async () => {
     const stream = await sdk(worker, key).chat.completions.create(
@@ -132,7 +66,7 @@ describe(`OpenClaw ${version}`, () => {
 
   test("multi-byte text arrives unchanged", async () => {
     const text = 'Grüße, 世界! 👩‍🚀\n\n```rust\nfn main() { println!("\\u{1f980}"); }\n```\nend.';
-    const directive = `say [[fake text=${Buffer.from(text).toString("base64url")} delay=10]]`;
+    const directive = spoken(text, 10);
     const seen = await collect(
       await sdk(worker, key).chat.completions.create(says(directive, { stream: true })),
     );
@@ -271,7 +205,7 @@ describe(`OpenClaw ${version}`, () => {
   test("an image reaches the model", async () => {
     const content = [
       { type: "text", text: "look [[fake echo=1]]" },
-      { type: "image_url", image_url: { url: `data:image/png;base64,${PNG}` } },
+      { type: "image_url", image_url: { url: `data:image/png;base64,${PIXEL}` } },
     ];
     const completion = await sdk(worker, key).chat.completions.create(says(content));
     assert.match(completion.choices[0].message.content, /"images":1/);
@@ -522,196 +456,5 @@ describe(`OpenClaw ${version}`, () => {
     } finally {
       await wrong.stop();
     }
-  });
-
-  test("a connection that is cut in mid-run costs no word and no second run", async () => {
-    for (const [directive, expected] of [
-      ["[[fake deltas=40 delay=75]]", words(40)],
-      [
-        '[[fake deltas=30 delay=75 tool=exec tooltext=1 args={"command":"sleep 1"}]]',
-        `Let me check.\n\n${words(30)}`,
-      ],
-    ]) {
-      const calls = provider.requests.length;
-      const stream = await sdk(worker, key).chat.completions.create(
-        says(directive, { stream: true, stream_options: { include_usage: true } }),
-      );
-      let text = "";
-      let usage;
-      let cut = false;
-      for await (const { choices, usage: told } of stream) {
-        text += choices[0]?.delta.content ?? "";
-        usage ??= told;
-        if (text.length > 4 && !cut) {
-          cut = true;
-          tunnel.cut();
-        }
-      }
-      assert.equal(text, expected);
-      assert.ok(usage.completion_tokens >= 30);
-      assert.equal(provider.requests.length - calls, directive.includes("tool") ? 2 : 1);
-    }
-    const whole = sdk(worker, key).chat.completions.create(says("[[fake deltas=40 delay=50]]"));
-    const calls = provider.requests.length;
-    await until(
-      "the model is asked",
-      () => provider.requests.length > calls && provider.requests.at(-1).deltas > 5,
-    );
-    tunnel.cut();
-    assert.equal((await whole).choices[0].message.content, words(40));
-    assert.equal(provider.requests.length - calls, 1);
-  });
-
-  test("the text of an attempt that failed while the connection was lost is never taken for the answer", async () => {
-    // The attempt says three words and fails; the next one says all. The way is shut from the
-    // second word on, until the run is over or only until its second attempt.
-    for (const [delayMs, openAgain] of [
-      [
-        300,
-        () =>
-          until("the run is over", () => provider.requests.at(-1).finished).then(() =>
-            sleep(1_000),
-          ),
-      ],
-      [301, () => {}],
-    ]) {
-      const calls = provider.requests.length;
-      const prompt = `[[fake deltas=12 delay=${delayMs} retry=1 cut=3]]`;
-      const stream = await sdk(worker, key).chat.completions.create(says(prompt, { stream: true }));
-      let text = "";
-      let opened;
-      const reopen = async () => {
-        await until("the second attempt is made", () => provider.requests.length - calls === 2);
-        await openAgain();
-        tunnel.open();
-      };
-      let failure;
-      try {
-        for await (const { choices } of stream) {
-          text += choices[0]?.delta.content ?? "";
-          if (opened || !text.includes("w1")) continue;
-          tunnel.shut();
-          opened = reopen();
-        }
-      } catch (error) {
-        failure = error;
-      }
-      await opened;
-      // Protocol 3 repeats the text of both attempts, and reports the failure only while it
-      // happens.
-      if (protocol === 3) assert.equal(failure?.code, "answer_lost", prompt);
-      assert.equal(text, failure ? "w0 w1" : words(12), prompt);
-      assert.equal(provider.requests.length - calls, 2);
-    }
-  });
-
-  /**
-   * Streams a slow answer, does `what` to the gateway in the middle of it, starts it again, and
-   * returns how the stream ended.
-   */
-  async function interruptedBy(what) {
-    const calls = provider.requests.length;
-    const stream = await sdk(worker, key).chat.completions.create(
-      says("slow [[fake deltas=100 delay=50]]", { stream: true }),
-    );
-    const seen = { text: "", error: undefined, calls: () => provider.requests.length - calls };
-    let restarted;
-    try {
-      for await (const { choices } of stream) {
-        seen.text += choices[0]?.delta.content ?? "";
-        if (seen.text.length > 10) {
-          restarted ??= what().then(async () => {
-            const begunMs = performance.now();
-            await restart();
-            seen.backAfterMs = performance.now() - begunMs;
-          });
-        }
-      }
-    } catch (error) {
-      seen.error = error;
-    }
-    await restarted;
-    return seen;
-  }
-  async function restart() {
-    gateway = await startGateway({ ...options, port: gateway.port });
-  }
-
-  test("a gateway that is asked to end in mid-run gives its answer before, or is an error, and runs nothing twice", async () => {
-    const seen = await interruptedBy(() => gateway.stop({ graceMs: 60_000 }));
-    // 2026.9 lets the run finish, 2026.3 does not.
-    if (protocol === 4) assert.deepEqual([seen.error, seen.text], [undefined, words(100)]);
-    else assert.equal(seen.error?.code, "gateway_connection_lost");
-    assert.equal(seen.calls(), 1);
-    const answer = await sdk(worker, key).chat.completions.create(says("hi [[fake deltas=2]]"));
-    assert.equal(answer.choices[0].message.content, words(2));
-  });
-
-  test("a gateway that dies in mid-run and comes back is an error, never an end, and is asked to run nothing", async () => {
-    const seen = await interruptedBy(() => gateway.kill());
-    assert.equal(seen.error?.code, "gateway_connection_lost");
-    // Measured, with no client connected at all: 2026.9 itself goes on with the session as a run of
-    // its own after a crash.
-    if (protocol === 4) assert.ok(seen.calls() <= 2);
-    else assert.equal(seen.calls(), 1);
-    const line = await until("the line is there", () =>
-      lines(worker).findLast(({ end }) => end === "gateway_connection_lost"),
-    );
-    // A gateway that takes longer to come back than a minute is not waited for.
-    if (seen.backAfterMs < BACK_IN_TIME_MS) assert.equal(line.cause, "run_unknown");
-    else assert.match(line.cause, /^(run_unknown|connection_failed)$/);
-  });
-
-  test("a key whose run the gateway forgot in a restart is answered from its session, and runs nothing twice", async () => {
-    const ask = (name, content) =>
-      post(worker, key, says(content), { headers: { "idempotency-key": name } });
-    const [said, cut] = ["hello [[fake deltas=3]]", "slow [[fake deltas=100 delay=50]]"];
-    const first = await ask("outlives", said);
-    assert.equal((await first.json()).choices[0].message.content, words(3));
-    const before = provider.requests.length;
-    const slow = ask("is-cut", cut);
-    await until("the model is at work", () => provider.requests.at(before)?.deltas > 3);
-    await gateway.kill();
-    await restart();
-    // After 30 s the status was sent, and the body says it.
-    const cutShort = await slow;
-    assert.ok([200, 400].includes(cutShort.status));
-    assert.match((await cutShort.json()).error.code, /^(gateway_connection_lost|run_failed)$/);
-    const again = await (await ask("outlives", said)).json();
-    if (protocol === 3) {
-      // Its sessions do not say which run a row is of: the key names a new one.
-      assert.equal(again.choices[0].message.content, words(3));
-      assert.equal(provider.requests.length, before + 2);
-      return;
-    }
-    assert.equal(again.choices[0].message.content, words(3));
-    assert.ok(
-      again.usage.prompt_tokens > 1000 && again.usage.completion_tokens === 3,
-      JSON.stringify(again.usage),
-    );
-    // The gateway goes on with the session of the other by itself: then the key has the answer of
-    // that.
-    const heard = await until(
-      "the other has an end",
-      async () => {
-        const response = await ask("is-cut", cut);
-        const { error, choices } = await response.json();
-        if (error) assert.deepEqual([response.status, error.code], [400, "run_interrupted"]);
-        return choices?.[0].message.content;
-      },
-      60_000,
-    );
-    assert.ok(heard.length > 0);
-    assert.ok(
-      provider.requests.length <= before + 2,
-      "the run that was cut off, and the gateway's own",
-    );
-  });
-
-  test("a gateway that is gone is an error", async () => {
-    await gateway.kill();
-    await assert.rejects(sdk(worker, key).chat.completions.create(says("hi")), (error) =>
-      [502, 503].includes(error.status),
-    );
   });
 });
