@@ -1,72 +1,13 @@
-// `clawfront deploy` from an empty account to an answer, with the real wrangler, a stand-in of
-// Cloudflare's API, and the uploaded Worker in workerd.
+// Tests `clawfront deploy` from an empty account to an answer, and the calls after the first one.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { BUILD, CLI, ROOT } from "../scripts/paths.mjs";
-import { startCloudflare, wranglerFor } from "./support/cloudflare.mjs";
-import { startDeployed } from "./support/deployed.mjs";
-import { startSim } from "./support/sim.mjs";
-
-const TOKEN = "s3cret-token";
-
-let folder;
-before(() => (folder = mkdtempSync(join(tmpdir(), "clawfront-deploy-"))));
-after(() => rmSync(folder, { recursive: true, force: true }));
-
-/**
- * Runs the command in a folder; `{ code, stdout, stderr, steps }`, the steps as `["done",
- * "upload"]`.
- */
-function clawfront(args, { cwd, env }) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(CLI, args, {
-      cwd,
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const seen = { stdout: "", stderr: "" };
-    for (const name of ["stdout", "stderr"])
-      child[name].setEncoding("utf8").on("data", (text) => (seen[name] += text));
-    child.on("error", reject).on("close", (code) =>
-      resolve({
-        code,
-        ...seen,
-        steps: [...seen.stderr.matchAll(/^(done|skipped) +(\S+)/gm)].map(([, ...step]) => step),
-      }),
-    );
-  });
-}
-
-/**
- * Makes a project: the built Worker with a configuration whose build does nothing, and a wrangler
- * that sends its requests to `api`.
- */
-function project(name, api) {
-  const cwd = mkdtempSync(join(folder, `${name}-`));
-  const toml = readFileSync(join(ROOT, "wrangler.toml"), "utf8");
-  writeFileSync(
-    join(cwd, "wrangler.toml"),
-    toml
-      .replace(/^main = .*$/m, `main = ${JSON.stringify(join(BUILD, "index.js"))}`)
-      .replace(/^command = .*$/m, 'command = "echo built > built"')
-      .replace(/^watch_dir.*$/m, ""),
-  );
-  return { cwd, env: wranglerFor(cwd, api) };
-}
-
-const variables = ({ cwd }) =>
-  Object.fromEntries(
-    [
-      ...readFileSync(join(cwd, ".dev.vars"), "utf8").matchAll(
-        /^([A-Z_0-9]+)=(['"`]?)([\s\S]*?)\2$/gm,
-      ),
-    ].map(([, name, , value]) => [name, value]),
-  );
+import { startCloudflare } from "../support/cloudflare.mjs";
+import { assertUnseen, clawfront, project, TOKEN, variables } from "../support/deploy-command.mjs";
+import { startDeployed } from "../support/deployed.mjs";
+import { startSim } from "../support/sim.mjs";
 
 describe("from an empty account", () => {
   let api, sim, deployed, place, phone;
@@ -223,92 +164,8 @@ describe("from an empty account", () => {
     );
   });
 
-  test("a step that fails is named, and the next call goes on from there", async () => {
-    const toml = join(place.cwd, "wrangler.toml");
-    const good = readFileSync(toml, "utf8");
-    writeFileSync(toml, good.replace('command = "echo built > built"', 'command = "exit 3"'));
-    const build = await deploy();
-    assert.equal(build.code, 1);
-    assert.match(build.stderr, /deploy stopped at `build`: `exit 3` failed \(exit status: 3\)/);
-    writeFileSync(toml, `${good}# third\n`);
-    api.refuse = true;
-    const upload = await deploy();
-    api.refuse = false;
-    assert.equal(upload.code, 1);
-    assert.match(upload.stderr, /deploy stopped at `upload`: `wrangler deploy` failed/);
-    assert.ok(!/s3cret|sha256:|\u001b/.test(upload.stderr), upload.stderr);
-
-    const changed = api.changed;
-    api.changed = undefined;
-    place.env.CLAWFRONT_WAIT_S = "1";
-    const late = await deploy();
-    delete place.env.CLAWFRONT_WAIT_S;
-    api.changed = changed;
-    assert.equal(late.code, 9, late.stderr);
-    assert.match(
-      late.stderr,
-      /deploy stopped at `live`: .* does not answer with the new version yet/,
-    );
-    const good2 = await deploy();
-    assert.deepEqual([good2.code, good2.steps[3]], [0, ["skipped", "upload"]], good2.stderr);
-  });
-
-  test("a gateway that is down is found after the deployment, and named", async () => {
-    await sim.stop();
-    const { code, stdout, steps } = await deploy();
-    assert.equal(code, 1);
-    assert.equal(steps.at(-1)[1], "live");
-    assert.match(stdout, /^problem +readyz +the Worker cannot use its gateway/m);
-    assert.match(stdout, /^problem +chat /m);
-    assert.match(stdout, /something is wrong: fix the first problem above/);
-  });
-
   test("nothing secret was an argument, in the environment, or in wrangler's logs", () => {
     const { DEVICE_KEY, DEVICE_TOKEN } = variables(place);
-    const logs = readdirSync(join(place.cwd, "logs")).map((name) =>
-      readFileSync(join(place.cwd, "logs", name), "utf8"),
-    );
-    for (const text of [
-      readFileSync(join(place.cwd, "argv"), "utf8"),
-      readFileSync(join(place.cwd, "env"), "utf8"),
-      ...logs,
-    ]) {
-      for (const secret of [DEVICE_KEY, DEVICE_TOKEN, TOKEN, phone])
-        assert.ok(!text.includes(secret));
-      assert.ok(!/sha256:[0-9a-f]{64}/.test(text));
-    }
+    assertUnseen([DEVICE_KEY, DEVICE_TOKEN, TOKEN, phone], place);
   });
-});
-
-test("without a way to Cloudflare it ends at the account, and the address is learnt from wrangler", async () => {
-  const [api, sim] = await Promise.all([
-    startCloudflare({ empty: true }),
-    startSim({ token: TOKEN }),
-  ]);
-  const place = project("learnt", api);
-  try {
-    const made = await clawfront(
-      ["setup", "--gateway", sim.url, "--key", "phone", "--agents", "main"],
-      { ...place, env: { ...place.env, GATEWAY_TOKEN: TOKEN } },
-    );
-    assert.equal(made.code, 0, made.stderr);
-    const stranger = await clawfront(["deploy", "--allow-private"], {
-      ...place,
-      env: { ...place.env, CLOUDFLARE_API_TOKEN: "wrong" },
-    });
-    assert.equal(stranger.code, 1);
-    assert.match(stranger.stderr, /deploy stopped at `account`/);
-    const { code, stderr } = await clawfront(["deploy", "--allow-private"], {
-      ...place,
-      env: { ...place.env, CLAWFRONT_WAIT_S: "0" },
-    });
-    assert.equal(code, 9, "there is no such host here");
-    assert.match(
-      stderr,
-      /deploy stopped at `live`: https:\/\/clawfront\.sub\.workers\.dev does not answer/,
-    );
-    assert.equal(variables(place).CLAWFRONT_URL, "https://clawfront.sub.workers.dev");
-  } finally {
-    await Promise.all([api.stop(), sim.stop()]);
-  }
 });
