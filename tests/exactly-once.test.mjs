@@ -9,6 +9,7 @@ import { openaiAdapter } from "./clients/openai-adapter.mjs";
 import { pythonAdapter, startClientFront } from "./support/clients.mjs";
 import { lines, post, says, until } from "./support/front.mjs";
 import { startLossyNetwork } from "./support/lossy.mjs";
+import { freePort } from "./support/ports.mjs";
 import { words } from "./support/prompts.mjs";
 
 const SDKS = ["openai-node", "openai-python"];
@@ -397,10 +398,7 @@ function classOf(error) {
 /** Returns a port without a listener until `begin`, and with a gateway from then on. */
 async function startLateGateway() {
   const sockets = new Set();
-  const reserve = createServer().listen(0, "127.0.0.1");
-  await once(reserve, "listening");
-  const { port } = reserve.address();
-  await new Promise((resolve) => reserve.close(resolve));
+  const port = await freePort();
   let to;
   const server = createServer((worker) => {
     const gateway = connect(to, "127.0.0.1");

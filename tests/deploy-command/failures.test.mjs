@@ -6,8 +6,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { startCloudflare } from "../support/cloudflare.mjs";
-import { assertUnseen, clawfront, project, TOKEN, variables } from "../support/deploy-command.mjs";
+import { assertUnseen, clawfront, project, TOKEN } from "../support/deploy-command.mjs";
 import { startDeployed } from "../support/deployed.mjs";
+import { variables } from "../support/dev-vars.mjs";
 import { startSim } from "../support/sim.mjs";
 
 describe("a deployment that stops", () => {
@@ -47,7 +48,7 @@ describe("a deployment that stops", () => {
       stderr,
       /deploy stopped at `live`: https:\/\/clawfront\.sub\.workers\.dev does not answer/,
     );
-    assert.equal(variables(place).CLAWFRONT_URL, "https://clawfront.sub.workers.dev");
+    assert.equal(variables(place.cwd).CLAWFRONT_URL, "https://clawfront.sub.workers.dev");
   });
 
   test("a step that fails is named, and the next call goes on from there", async () => {
@@ -91,7 +92,7 @@ describe("a deployment that stops", () => {
   });
 
   test("nothing secret was an argument, in the environment, or in wrangler's logs", () => {
-    const { DEVICE_KEY, DEVICE_TOKEN } = variables(place);
+    const { DEVICE_KEY, DEVICE_TOKEN } = variables(place.cwd);
     assertUnseen([DEVICE_KEY, DEVICE_TOKEN, TOKEN, phone], place);
   });
 });

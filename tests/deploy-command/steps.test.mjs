@@ -5,8 +5,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { startCloudflare } from "../support/cloudflare.mjs";
-import { assertUnseen, clawfront, project, TOKEN, variables } from "../support/deploy-command.mjs";
+import { assertUnseen, clawfront, project, TOKEN } from "../support/deploy-command.mjs";
 import { startDeployed } from "../support/deployed.mjs";
+import { variables } from "../support/dev-vars.mjs";
 import { startSim } from "../support/sim.mjs";
 
 describe("from an empty account", () => {
@@ -72,7 +73,7 @@ describe("from an empty account", () => {
       CLAWFRONT_URL,
       CLAWFRONT_PUSHED,
       CLAWFRONT_DEPLOYED,
-    } = variables(place);
+    } = variables(place.cwd);
     const { CLIENT_KEYS: pushed, ...secrets } = api.secrets;
     assert.deepEqual(secrets, { GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN });
     assert.ok(
@@ -134,7 +135,7 @@ describe("from an empty account", () => {
     writeFileSync(path, text.replace(/^CLAWFRONT_URL=.*$/m, `CLAWFRONT_URL=${other}`));
     const { code, stderr, steps } = await deploy();
     assert.deepEqual([code, steps[3]], [0, ["skipped", "upload"]], stderr);
-    assert.equal(variables(place).CLAWFRONT_URL, deployed.url);
+    assert.equal(variables(place.cwd).CLAWFRONT_URL, deployed.url);
   });
 
   test("a changed setting is pushed alone, and code that is not the served one is uploaded", async () => {
@@ -165,7 +166,7 @@ describe("from an empty account", () => {
   });
 
   test("nothing secret was an argument, in the environment, or in wrangler's logs", () => {
-    const { DEVICE_KEY, DEVICE_TOKEN } = variables(place);
+    const { DEVICE_KEY, DEVICE_TOKEN } = variables(place.cwd);
     assertUnseen([DEVICE_KEY, DEVICE_TOKEN, TOKEN, phone], place);
   });
 });

@@ -2,13 +2,13 @@
 // servers instead of one.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer as createHttpsServer } from "node:https";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ROOT } from "../../scripts/paths.mjs";
+import { makeCertificate } from "../support/certificate.mjs";
 import { doctor, folder, SECRETS, told } from "../support/doctor.mjs";
 import { startSim } from "../support/sim.mjs";
 import { answering, CASES, listen, speaking } from "../support/stand-ins.mjs";
@@ -153,35 +153,7 @@ describe("a server that is not a gateway, or one that refuses", () => {
 describe("TLS", () => {
   let key, cert;
   before(() => {
-    const args = [
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:prime256v1",
-      "-nodes",
-      "-days",
-      "2",
-      "-subj",
-      "/CN=localhost",
-    ];
-    [key, cert] = ["tls-key.pem", "tls-cert.pem"].map((name) => join(folder, name));
-    execFileSync(
-      "openssl",
-      [
-        ...args,
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-        "-keyout",
-        key,
-        "-out",
-        cert,
-      ],
-      { stdio: "ignore" },
-    );
+    ({ key, cert } = makeCertificate(folder));
   });
 
   test("an untrusted certificate and a missing host are distinguished, and a certificate of a named authority is good", async () => {

@@ -2,12 +2,11 @@
 // deployed Worker.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { CLI } from "../../scripts/paths.mjs";
+import { checksOf, clawfront } from "../support/command.mjs";
 import { doctor, folder, operator, phone, SECRETS } from "../support/doctor.mjs";
 import { newKey } from "../support/front.mjs";
 import { startSim } from "../support/sim.mjs";
@@ -118,12 +117,8 @@ describe("settings", () => {
     );
     const file = join(folder, "x.vars");
     writeFileSync(file, "");
-    const old = await new Promise((resolve) =>
-      execFile(CLI, ["doctor", "--json", "--file", file, "--config", config], (_, stdout) =>
-        resolve(JSON.parse(stdout)),
-      ),
-    );
-    const check = old.checks.find(({ name }) => name === "compatibility");
+    const old = await clawfront(["doctor", "--json", "--file", file, "--config", config]);
+    const check = checksOf(old.stdout).compatibility;
     assert.match(check.words, /enable_request_signal.*2026-11-01/);
   });
 });

@@ -1,11 +1,10 @@
 // Tests `clawfront keys` with a Worker that has the written list: make, rotate, revoke and show keys.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { CLI } from "../../scripts/paths.mjs";
+import { clawfront } from "../support/command.mjs";
 import { parseAsWrangler } from "../support/dotenv.mjs";
 import { post, says } from "../support/front.mjs";
 import { json, KEY, keys, LABEL, own } from "../support/keys-command.mjs";
@@ -209,10 +208,8 @@ describe("the life of a key", () => {
 
 test("every shell can complete the command", async () => {
   for (const shell of ["bash", "zsh", "fish", "powershell", "elvish"]) {
-    const child = spawn(CLI, ["completions", shell]);
-    let script = "";
-    child.stdout.setEncoding("utf8").on("data", (text) => (script += text));
-    assert.equal(await new Promise((resolve) => child.on("close", resolve)), 0);
-    assert.match(script, /not-before/, shell);
+    const { code, stdout } = await clawfront(["completions", shell]);
+    assert.equal(code, 0);
+    assert.match(stdout, /not-before/, shell);
   }
 });

@@ -2,13 +2,12 @@
 // rotated, revoked, paired again.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
-import { CLI } from "../../scripts/paths.mjs";
-import { collect } from "../../scripts/processes.mjs";
+import { checksOf, startClawfront } from "../support/command.mjs";
+import { variables } from "../support/dev-vars.mjs";
 import { lines, pairDevice, post, says, until } from "../support/front.mjs";
 import { protocol, startOpenClawTunnel, version } from "../support/openclaw.mjs";
 import { startWorker } from "../support/worker.mjs";
@@ -24,33 +23,14 @@ describe(`a device's life at OpenClaw ${version}`, () => {
   });
   after(() => front?.stop());
 
-  /** Runs `clawfront` with the gateway's shared token at hand, or without. */
-  function clawfront(args, env = {}) {
-    const child = spawn(CLI, args, {
-      cwd,
-      env: { PATH: process.env.PATH, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const [stdout, said] = [[], []];
-    collect(child.stdout, (line) => stdout.push(line));
-    collect(child.stderr, (line) => said.push(line));
-    const ended = new Promise((resolve) =>
-      child.on("close", (code) =>
-        resolve({ code, stdout: stdout.join("\n"), stderr: said.join("\n") }),
-      ),
-    );
-    return { said, ended };
-  }
+  /** Starts `clawfront` with these variables only. */
+  const clawfront = (args, env = {}) =>
+    startClawfront(args, { cwd, env: { PATH: process.env.PATH, ...env } });
   const setup = () =>
     clawfront(["setup", "--gateway", front.tunnel.url, "--key", "phone", "--agents", "main"], {
       GATEWAY_TOKEN: front.token,
     });
-  const vars = () =>
-    Object.fromEntries(
-      [...readFileSync(join(cwd, ".dev.vars"), "utf8").matchAll(/^([A-Z_]+)='(.*)'$/gm)].map(
-        ([, name, value]) => [name, value],
-      ),
-    );
+  const vars = () => variables(cwd);
 
   /** The checks of `clawfront doctor`, and its exit code. */
   async function doctor() {
@@ -58,10 +38,7 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     assert.ok(stdout, stderr);
     for (const secret of [front.token, vars().DEVICE_KEY, vars().DEVICE_TOKEN].filter(Boolean))
       assert.ok(!stdout.includes(secret));
-    return {
-      code,
-      checks: Object.fromEntries(JSON.parse(stdout).checks.map((check) => [check.name, check])),
-    };
+    return { code, checks: checksOf(stdout) };
   }
 
   /** Returns the output of the gateway's own command about devices, which must succeed. */
@@ -86,7 +63,7 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     const running = setup();
     let result;
     running.ended.then((ended) => (result = ended));
-    const request = () => running.said.join("\n").match(APPROVE);
+    const request = () => running.said().match(APPROVE);
     await until("it names the command, or ends", () => request() ?? result, 60_000);
     if (request()) await openclaw("approve", request()[1]);
     return { asked: Boolean(request()), ...(await running.ended) };

@@ -2,9 +2,8 @@
 // never says that a token is wrong.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { after, before, describe, test } from "node:test";
-import { CLI } from "../../scripts/paths.mjs";
+import { clawfront } from "../support/command.mjs";
 import { startOpenClawTunnel, version } from "../support/openclaw.mjs";
 
 describe(`a password at OpenClaw ${version}`, () => {
@@ -12,18 +11,11 @@ describe(`a password at OpenClaw ${version}`, () => {
   before(async () => (front = await startOpenClawTunnel({ auth: "password" })));
   after(() => front?.stop());
 
-  function pair({ input = "", ...env }) {
-    return new Promise((resolve) => {
-      const child = spawn(CLI, ["device", "pair", "--url", front.gateway.url, "--json"], {
-        env: { PATH: process.env.PATH, ...env },
-      });
-      const seen = { stdout: "", stderr: "" };
-      for (const name of ["stdout", "stderr"])
-        child[name].setEncoding("utf8").on("data", (text) => (seen[name] += text));
-      child.on("close", (code) => resolve({ code, ...seen }));
-      child.stdin.on("error", () => {}).end(input);
+  const pair = ({ input = "", ...env }) =>
+    clawfront(["device", "pair", "--url", front.gateway.url, "--json"], {
+      env: { PATH: process.env.PATH, ...env },
+      input,
     });
-  }
 
   test("pairs a device with it, from the environment and from a pipe", async () => {
     for (const given of [{ GATEWAY_PASSWORD: front.token }, { input: `${front.token}\n` }]) {

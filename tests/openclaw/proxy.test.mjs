@@ -1,11 +1,12 @@
 // A real gateway behind a real reverse proxy, set up as docs/deploy.md says, and not.
 
 import assert from "node:assert/strict";
-import { execFile, execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { CLI } from "../../scripts/paths.mjs";
+import { makeCertificate } from "../support/certificate.mjs";
+import { checksOf, clawfront } from "../support/command.mjs";
+import { writeVariables } from "../support/dev-vars.mjs";
 import { lines, newKey, pairDevice, post, says, until } from "../support/front.mjs";
 import { startNginx } from "../support/nginx.mjs";
 import { protocol, startOpenClawTunnel, version } from "../support/openclaw.mjs";
@@ -21,28 +22,7 @@ async function startProxied(options) {
   const started = await startOpenClawTunnel(options);
   const dir = join(started.dir, "proxy");
   mkdirSync(dir);
-  const tls = { key: join(dir, "key.pem"), cert: join(dir, "cert.pem") };
-  const names = [
-    "-subj",
-    "/CN=localhost",
-    "-addext",
-    "subjectAltName=DNS:localhost",
-    "-addext",
-    "basicConstraints=critical,CA:FALSE",
-  ];
-  const kind = [
-    "-x509",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-    "-days",
-    "2",
-  ];
-  execFileSync("openssl", ["req", ...kind, ...names, "-keyout", tls.key, "-out", tls.cert], {
-    stdio: "ignore",
-  });
+  const tls = makeCertificate(dir);
   const nginx = await startNginx({ port: started.gateway.port, dir, tls });
   const { device_key, device_token } = pairDevice(started.gateway.url, started.token);
   const device = { DEVICE_KEY: device_key, DEVICE_TOKEN: device_token };
@@ -53,23 +33,19 @@ async function startProxied(options) {
     bare,
     async doctor(url, credential, args = []) {
       const file = join(dir, "edge.vars");
-      const vars = { GATEWAY_URL: url, CLIENT_KEYS: phone.entry, ...credential };
-      writeFileSync(
+      writeVariables(file, { GATEWAY_URL: url, CLIENT_KEYS: phone.entry, ...credential });
+      const { stdout } = await clawfront([
+        "doctor",
+        "--json",
+        "--file",
         file,
-        Object.entries(vars)
-          .map(([name, value]) => `${name}='${value}'\n`)
-          .join(""),
-      );
-      const output = await new Promise((resolve) =>
-        execFile(
-          CLI,
-          ["doctor", "--json", "--file", file, "--ca", tls.cert, ...args],
-          (_, stdout) => resolve(stdout),
-        ),
-      );
+        "--ca",
+        tls.cert,
+        ...args,
+      ]);
       for (const secret of [started.token, device_key, device_token])
-        assert.ok(!output.includes(secret));
-      return Object.fromEntries(JSON.parse(output).checks.map((check) => [check.name, check]));
+        assert.ok(!stdout.includes(secret));
+      return checksOf(stdout);
     },
     /**
      * Returns a client's response from a Worker that goes this way, and the cause in the Worker's

@@ -2,12 +2,13 @@
 // agent read, before and after docs/keys.md's settings.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { merged } from "../../openclaw/config.mjs";
-import { CLI, ROOT } from "../../scripts/paths.mjs";
+import { ROOT } from "../../scripts/paths.mjs";
+import { clawfront } from "../support/command.mjs";
+import { writeVariables } from "../support/dev-vars.mjs";
 import { newKey, post, says, until } from "../support/front.mjs";
 import { protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
 
@@ -52,19 +53,15 @@ describe(`two keys of one agent, OpenClaw ${version}`, {
   /** Returns the report of `clawfront doctor` about the agent, and the check itself. */
   async function exposure() {
     const file = join(dirname(front.gateway.configPath), "doctor.vars");
-    const vars = {
+    writeVariables(file, {
       GATEWAY_URL: front.tunnel.url,
       DEVICE_KEY: front.device.device_key,
       DEVICE_TOKEN: front.device.device_token,
       CLIENT_KEYS: `${alice.entry};${bob.entry}`,
-    };
-    const text = Object.entries(vars).map(([name, value]) => `${name}='${value}'\n`);
-    writeFileSync(file, text.join(""), { mode: 0o600 });
+    });
     // Not synchronously: the tunnel is served by this process.
     const args = ["doctor", "--json", "--file", file, "--config", join(ROOT, "wrangler.toml")];
-    const { stdout, stderr } = await new Promise((resolve) =>
-      execFile(CLI, args, (_, stdout, stderr) => resolve({ stdout, stderr })),
-    );
+    const { stdout, stderr } = await clawfront(args);
     assert.ok(stdout, stderr);
     const report = JSON.parse(stdout);
     return {

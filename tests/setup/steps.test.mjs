@@ -6,8 +6,9 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { startCloudflare, wranglerFor } from "../support/cloudflare.mjs";
+import { variables } from "../support/dev-vars.mjs";
 import { post, says, until } from "../support/front.mjs";
-import { FIRST_KEY, KEY, own, run, setup, TOKEN, variables } from "../support/setup.mjs";
+import { FIRST_KEY, KEY, own, run, setup, TOKEN } from "../support/setup.mjs";
 import { startSim } from "../support/sim.mjs";
 import { startWorker } from "../support/worker.mjs";
 
@@ -104,7 +105,7 @@ describe("a gateway on another host", () => {
 
       const { said, ended } = setup(cwd, args, { GATEWAY_TOKEN: TOKEN });
       const [, id] = await until("it names the request", () =>
-        said.join("\n").match(/devices approve (\S+)/),
+        said().match(/devices approve (\S+)/),
       );
       assert.ok(early.stderr.includes(id), "it is the same request");
       assert.equal((await approve(id)).status, 200);
@@ -126,9 +127,7 @@ describe("an interruption", () => {
       const cwd = own("interrupted", "GATEWAY_HEADERS='X-Forwarded-For: 203.0.113.7'\n");
       const args = ["--gateway", sim.url, ...FIRST_KEY];
       const request = async (said) =>
-        (
-          await until("it names the request", () => said.join("\n").match(/devices approve (\S+)/))
-        )[1];
+        (await until("it names the request", () => said().match(/devices approve (\S+)/)))[1];
       try {
         const first = setup(cwd, args, { GATEWAY_TOKEN: TOKEN });
         const id = await request(first.said);

@@ -1,12 +1,13 @@
 // Tests the questions of `clawfront setup` at a terminal, and `clawfront device pair`.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { CLI } from "../../scripts/paths.mjs";
-import { clean, FIRST_KEY, folder, own, TOKEN, variables } from "../support/setup.mjs";
+import { clawfront } from "../support/command.mjs";
+import { variables } from "../support/dev-vars.mjs";
+import { clean, FIRST_KEY, folder, own, TOKEN } from "../support/setup.mjs";
 import { startSim } from "../support/sim.mjs";
 import { atTerminal } from "../support/terminal.mjs";
 
@@ -98,16 +99,7 @@ describe("at a terminal", () => {
 
 describe("device pair", () => {
   const pair = (url, { input = "", env = {} } = {}) =>
-    new Promise((resolve) => {
-      const child = spawn(CLI, ["device", "pair", "--url", url, "--json"], {
-        env: { ...clean(), ...env },
-      });
-      const seen = { stdout: "", stderr: "" };
-      for (const name of ["stdout", "stderr"])
-        child[name].setEncoding("utf8").on("data", (text) => (seen[name] += text));
-      child.on("close", (code) => resolve({ code, ...seen }));
-      child.stdin.on("error", () => {}).end(input);
-    });
+    clawfront(["device", "pair", "--url", url, "--json"], { env: { ...clean(), ...env }, input });
 
   for (const protocol of [4, 3]) {
     test(`protocol ${protocol}: takes the secret from the environment, a pipe or a person, as the gateway wants it`, async () => {

@@ -2,42 +2,22 @@
 // Worker in workerd.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before } from "node:test";
-import { BUILD, CLI, ROOT } from "../../scripts/paths.mjs";
+import { BUILD, ROOT } from "../../scripts/paths.mjs";
 import { wranglerFor } from "./cloudflare.mjs";
+import { clawfront as run } from "./command.mjs";
+import { temporaryFolder } from "./folder.mjs";
 
 export const TOKEN = "s3cret-token";
 
-let folder;
-before(() => (folder = mkdtempSync(join(tmpdir(), "clawfront-deploy-"))));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("deploy");
 
-/**
- * Runs the command in a folder; `{ code, stdout, stderr, steps }`, the steps as `["done",
- * "upload"]`.
- */
-export function clawfront(args, { cwd, env }) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(CLI, args, {
-      cwd,
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const seen = { stdout: "", stderr: "" };
-    for (const name of ["stdout", "stderr"])
-      child[name].setEncoding("utf8").on("data", (text) => (seen[name] += text));
-    child.on("error", reject).on("close", (code) =>
-      resolve({
-        code,
-        ...seen,
-        steps: [...seen.stderr.matchAll(/^(done|skipped) +(\S+)/gm)].map(([, ...step]) => step),
-      }),
-    );
-  });
+/** Runs the command in a folder; the result has `steps`, such as `["done", "upload"]`. */
+export async function clawfront(args, { cwd, env }) {
+  const ended = await run(args, { cwd, env: { ...process.env, ...env } });
+  const lines = ended.stderr.matchAll(/^(done|skipped) +(\S+)/gm);
+  return { ...ended, steps: [...lines].map(([, ...step]) => step) };
 }
 
 /**
@@ -56,15 +36,6 @@ export function project(name, api) {
   );
   return { cwd, env: wranglerFor(cwd, api) };
 }
-
-export const variables = ({ cwd }) =>
-  Object.fromEntries(
-    [
-      ...readFileSync(join(cwd, ".dev.vars"), "utf8").matchAll(
-        /^([A-Z_0-9]+)=(['"`]?)([\s\S]*?)\2$/gm,
-      ),
-    ].map(([, name, , value]) => [name, value]),
-  );
 
 /** Fails if one of these was an argument, in the environment, or in wrangler's logs. */
 export function assertUnseen(secrets, { cwd }) {

@@ -1,21 +1,18 @@
 // Runs `clawfront doctor` on settings of a test.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before } from "node:test";
-import { CLI, ROOT } from "../../scripts/paths.mjs";
+import { ROOT } from "../../scripts/paths.mjs";
+import { checksOf, clawfront } from "./command.mjs";
+import { writeVariables } from "./dev-vars.mjs";
+import { temporaryFolder } from "./folder.mjs";
 import { newDevice, newKey } from "./front.mjs";
 
 export const SECRETS = { GATEWAY_TOKEN: "s3cret-token", DEVICE_KEY: newDevice().device_key };
 export const phone = newKey("phone", "main,beta");
 export const operator = newKey("operator", "main", "--scopes", "status");
 
-export let folder;
-before(() => (folder = mkdtempSync(join(tmpdir(), "clawfront-doctor-"))));
-after(() => rmSync(folder, { recursive: true, force: true }));
+export const folder = temporaryFolder("doctor");
 
 /** Every code that a test of this file has seen, with the checks that reported it. */
 export const told = new Map();
@@ -27,20 +24,10 @@ let files = 0;
 export async function doctor(vars, args = [], env = {}) {
   files += 1;
   const file = join(folder, `${files}.vars`);
-  const text = Object.entries({ CLIENT_KEYS: phone.entry, ...SECRETS, ...vars })
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}='${value}'\n`);
-  writeFileSync(file, text.join(""));
+  writeVariables(file, { CLIENT_KEYS: phone.entry, ...SECRETS, ...vars });
   const all = ["doctor", "--file", file, "--config", join(ROOT, "wrangler.toml"), ...args];
   const run = (more) =>
-    new Promise((resolve) => {
-      execFile(
-        CLI,
-        [...all, ...more],
-        { encoding: "utf8", cwd: folder, env: { ...process.env, ...env } },
-        (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr }),
-      );
-    });
+    clawfront([...all, ...more], { cwd: folder, env: { ...process.env, ...env } });
   const result = await run(["--json"]);
   for (const secret of [
     ...Object.values(SECRETS),
@@ -52,9 +39,7 @@ export async function doctor(vars, args = [], env = {}) {
   ].filter(Boolean)) {
     assert.ok(!(result.stdout + result.stderr).includes(secret), `${secret} in ${result.stdout}`);
   }
-  const checks = result.stdout
-    ? Object.fromEntries(JSON.parse(result.stdout).checks.map((check) => [check.name, check]))
-    : {};
+  const checks = result.stdout ? checksOf(result.stdout) : {};
   for (const { name, code } of Object.values(checks))
     if (code) told.set(code, (told.get(code) ?? new Set()).add(name));
   return { ...result, checks, text: () => run([]) };

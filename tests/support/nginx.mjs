@@ -3,11 +3,11 @@
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { ROOT } from "../../scripts/paths.mjs";
 import { start, stop } from "../../scripts/processes.mjs";
 import { until } from "./front.mjs";
+import { freePorts } from "./ports.mjs";
 
 /**
  * The header in which a proxy should name its client. Not `$remote_addr`: a test's client is on
@@ -77,26 +77,4 @@ export function nginx() {
   for (const name of readdirSync(folder).filter((name) => name.endsWith(".deb")))
     execFileSync("dpkg", ["-x", name, "."], { cwd: folder });
   return binary;
-}
-
-/** Returns ports of this host without a listener. */
-export async function freePorts(count) {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise((resolve) => {
-          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  return Promise.all(
-    servers.map(
-      (server) =>
-        new Promise((resolve) => {
-          const { port } = server.address();
-          server.close(() => resolve(port));
-        }),
-    ),
-  );
 }

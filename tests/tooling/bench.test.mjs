@@ -2,14 +2,14 @@
 // nothing here.
 
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 import { bench } from "../../bench/bench.mjs";
 import { BUILDS } from "../../bench/builds.mjs";
 import { median, percentile } from "../../bench/statistics.mjs";
 import { ROOT, SIM } from "../../scripts/paths.mjs";
+import { temporaryFolder } from "../support/folder.mjs";
 
 /**
  * The measurements that need only the tools of every test: `ttft` and `peers` need a real
@@ -23,7 +23,7 @@ const COUNTS = [
 ];
 
 describe("the bench", () => {
-  const outdir = mkdtempSync(join(tmpdir(), "clawfront-bench-"));
+  const outdir = temporaryFolder("bench");
   let results;
   before(async () => {
     mkdirSync(join(outdir, "docs"));
@@ -39,7 +39,6 @@ describe("the bench", () => {
       outdir,
     });
   });
-  after(() => rmSync(outdir, { recursive: true, force: true }));
 
   test("every measurement has figures, each with a unit and a label of its own", () => {
     assert.deepEqual(Object.keys(results.measurements), MEASURED);

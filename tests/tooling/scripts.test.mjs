@@ -3,11 +3,10 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { cargoBuild, nativeEnvironment, wasmEnvironment } from "../../scripts/cargo.mjs";
 import { readGateway } from "../../scripts/dev-vars.mjs";
 import { exclusively } from "../../scripts/locks.mjs";
@@ -15,15 +14,14 @@ import { ROOT } from "../../scripts/paths.mjs";
 import { run } from "../../scripts/processes.mjs";
 import { environment } from "../../scripts/setup.mjs";
 import { ensure, hashOfPackages } from "../../scripts/stamps.mjs";
+import { temporaryFolder } from "../support/folder.mjs";
 import { until } from "../support/front.mjs";
 
 const MACHINE = join(ROOT, "scripts/machine.cjs");
 const { MIN_GLIBC, MIN_NODE, problemOf } = createRequire(import.meta.url)(MACHINE);
 const read = (path) => readFileSync(join(ROOT, path), "utf8");
 
-let folder;
-before(() => (folder = mkdtempSync(join(tmpdir(), "clawfront-scripts-"))));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("scripts");
 
 /** Runs a module that has `exclusively`, `folder` and file functions; resolves when it ends. */
 function holder(code) {

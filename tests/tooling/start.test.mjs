@@ -2,20 +2,22 @@
 // nothing left behind.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { homedir, tmpdir } from "node:os";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { CACHE, CLI, ROOT } from "../../scripts/paths.mjs";
 import { errorOfListening } from "../../scripts/ports.mjs";
 import { collect as collectLines, run, start, stop } from "../../scripts/processes.mjs";
+import { temporaryFolder } from "../support/folder.mjs";
 import { collect, says, sdk, until } from "../support/front.mjs";
+import { freePort } from "../support/ports.mjs";
 import { startSim } from "../support/sim.mjs";
 
 /** Everything is built when tests run: wrangler and the simulated gateway take seconds. */
 const READY_MS = 90_000;
 
+const folder = temporaryFolder("start");
 let port, child, ready, stdout;
 
 /**
@@ -126,7 +128,6 @@ test("an interrupt ends all that it started", async () => {
 
 test("a key that is revoked in the file is refused by the Worker that runs", async () => {
   const sim = await startSim();
-  const folder = mkdtempSync(join(tmpdir(), "clawfront-start-"));
   const file = join(folder, ".dev.vars");
   writeFileSync(file, `GATEWAY_URL=${sim.url}\nGATEWAY_TOKEN=${sim.token}\n`, { mode: 0o600 });
   const keys = (...args) =>
@@ -153,18 +154,8 @@ test("a key that is revoked in the file is refused by the Worker that runs", asy
   } finally {
     if (running) await stop(running.child);
     await sim.stop();
-    rmSync(folder, { recursive: true, force: true });
   }
 });
 
 /** wrangler takes a second or two; a busy machine takes longer. */
 const RELOAD_MS = 60_000;
-
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}

@@ -3,15 +3,13 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { ROOT } from "../../scripts/paths.mjs";
+import { temporaryFolder } from "../support/folder.mjs";
 
-let folder;
-before(() => (folder = mkdtempSync(join(tmpdir(), "clawfront-suites-"))));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("suites");
 
 /** Runs one suite of files with these contents; `{ code, output }`. */
 function suite(contents) {

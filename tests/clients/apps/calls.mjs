@@ -1,14 +1,13 @@
 // One call of a user with one program, in front of a simulated gateway where things go wrong: how
 // it ended for the user, how many runs the gateway started, and how many requests the Worker had.
 
-import { once } from "node:events";
 import { mkdirSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { CACHE } from "../../../scripts/paths.mjs";
 import { collect, start, stop } from "../../../scripts/processes.mjs";
 import { lines, startFront, until } from "../../support/front.mjs";
 import { startLossyNetwork } from "../../support/lossy.mjs";
+import { freePort } from "../../support/ports.mjs";
 import { words } from "../../support/prompts.mjs";
 
 const DELTAS = 6;
@@ -50,7 +49,7 @@ const SHOWN_CHARS = 110;
 /** Starts a gateway, a Worker in front of it, and a Worker whose gateway does not exist. */
 export async function startFronts() {
   const front = await startFront();
-  const alone = await startFront({ vars: { GATEWAY_URL: `ws://127.0.0.1:${await closedPort()}` } });
+  const alone = await startFront({ vars: { GATEWAY_URL: `ws://127.0.0.1:${await freePort()}` } });
   return { front, alone, stop: () => Promise.all([front.stop(), alone.stop()]) };
 }
 
@@ -154,11 +153,3 @@ const cutting =
     client.resetAndDestroy();
     if (far === "both") server.destroy();
   };
-
-async function closedPort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
