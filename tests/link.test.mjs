@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import { describe, test } from "node:test";
 import { lines, newKey, post, says, startFront, until } from "./support/front.mjs";
 import { startSim } from "./support/sim.mjs";
-import { answering, CASES, LOGIN, listen, speaking } from "./support/stand-ins.mjs";
+import { answering, CASES, LOGIN, listen, webSocketServer } from "./support/stand-ins.mjs";
 import { startWorker } from "./support/worker.mjs";
 
 const phone = newKey("phone", "main");
@@ -88,7 +88,7 @@ describe("the servers in a gateway's place are distinguished", () => {
 
   test("a server that never answers is given up after the time to connect, and a gateway that never sends a frame after the time of the handshake", async () => {
     const dumb = await listen(createServer(() => {}));
-    const silent = await listen(speaking(() => {}));
+    const silent = await listen(webSocketServer(() => {}));
     const workers = await Promise.all(
       [dumb, silent].map(({ port }) => workerFor(`ws://127.0.0.1:${port}`)),
     );

@@ -28,9 +28,9 @@ async function work() {
     if (response.status === 204) continue;
     const { number, method, fields } = await response.json();
     methods[method](fields).then(
-      (answer) => tell({ number, answer }),
+      (answer) => report({ number, answer }),
       (error) =>
-        tell({
+        report({
           number,
           error: { name: error.constructor.name, status: error.status, message: error.message },
         }),
@@ -38,6 +38,6 @@ async function work() {
   }
 }
 
-const tell = (said) => fetch("/said", { method: "POST", body: JSON.stringify(said) });
+const report = (result) => fetch("/done", { method: "POST", body: JSON.stringify(result) });
 
 work();

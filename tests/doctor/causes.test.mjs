@@ -9,9 +9,9 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ROOT } from "../../scripts/paths.mjs";
 import { makeCertificate } from "../support/certificate.mjs";
-import { doctor, folder, SECRETS, told } from "../support/doctor.mjs";
+import { doctor, folder, reported, SECRETS } from "../support/doctor.mjs";
 import { startSim } from "../support/sim.mjs";
-import { answering, CASES, listen, speaking } from "../support/stand-ins.mjs";
+import { answering, CASES, listen, webSocketServer } from "../support/stand-ins.mjs";
 
 /** Faults of the simulated gateway: the check that fails, its code, the fix, and the exit code. */
 const FAULTS = [
@@ -127,7 +127,7 @@ describe("a server that is not a gateway, or one that refuses", () => {
   });
 
   test("a server that never answers, and one that opens a WebSocket and never sends a frame", async () => {
-    const mute = [createServer(() => {}), speaking(() => {})];
+    const mute = [createServer(() => {}), webSocketServer(() => {})];
     const hosts = await Promise.all(mute.map(listen));
     try {
       const [connect, handshake] = await Promise.all(
@@ -200,11 +200,11 @@ test("every code of the table has been reported, here or in another test", () =>
   ].map(([, code]) => code);
   assert.ok(codes.length >= 39, `${codes.length} codes`);
   assert.deepEqual(
-    codes.filter((code) => !told.has(code) && !ELSEWHERE[code]),
+    codes.filter((code) => !reported.has(code) && !ELSEWHERE[code]),
     [],
   );
   assert.deepEqual(
-    Object.keys(ELSEWHERE).filter((code) => told.has(code) || !codes.includes(code)),
+    Object.keys(ELSEWHERE).filter((code) => reported.has(code) || !codes.includes(code)),
     [],
   );
 });
@@ -219,8 +219,8 @@ test("docs/deploy.md names checks and codes as doctor reports them", () => {
       // A host that drops packets is not to be had here.
       if (name === "tcp" && code === "connect_timeout") continue;
       assert.ok(
-        told.get(code)?.has(name),
-        `${code} for ${name}: it is reported for ${[...(told.get(code) ?? [])].join(", ") || "nothing"}`,
+        reported.get(code)?.has(name),
+        `${code} for ${name}: it is reported for ${[...(reported.get(code) ?? [])].join(", ") || "nothing"}`,
       );
     }
   }

@@ -63,7 +63,7 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     const running = setup();
     let result;
     running.ended.then((ended) => (result = ended));
-    const request = () => running.said().match(APPROVE);
+    const request = () => running.printed().match(APPROVE);
     await until("it names the command, or ends", () => request() ?? result, 60_000);
     if (request()) await openclaw("approve", request()[1]);
     return { asked: Boolean(request()), ...(await running.ended) };

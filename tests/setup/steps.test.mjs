@@ -103,9 +103,9 @@ describe("a gateway on another host", () => {
       const { DEVICE_KEY, ...rest } = variables(cwd);
       assert.deepEqual(Object.keys(rest), ["GATEWAY_HEADERS", "GATEWAY_URL"]);
 
-      const { said, ended } = setup(cwd, args, { GATEWAY_TOKEN: TOKEN });
+      const { printed, ended } = setup(cwd, args, { GATEWAY_TOKEN: TOKEN });
       const [, id] = await until("it names the request", () =>
-        said().match(/devices approve (\S+)/),
+        printed().match(/devices approve (\S+)/),
       );
       assert.ok(early.stderr.includes(id), "it is the same request");
       assert.equal((await approve(id)).status, 200);
@@ -126,11 +126,11 @@ describe("an interruption", () => {
       // The headers that a tunnel would add.
       const cwd = own("interrupted", "GATEWAY_HEADERS='X-Forwarded-For: 203.0.113.7'\n");
       const args = ["--gateway", sim.url, ...FIRST_KEY];
-      const request = async (said) =>
-        (await until("it names the request", () => said().match(/devices approve (\S+)/)))[1];
+      const request = async (printed) =>
+        (await until("it names the request", () => printed().match(/devices approve (\S+)/)))[1];
       try {
         const first = setup(cwd, args, { GATEWAY_TOKEN: TOKEN });
-        const id = await request(first.said);
+        const id = await request(first.printed);
         first.child.kill(signal);
         assert.equal((await first.ended).code, null, "the signal ended it");
         const { DEVICE_KEY, ...rest } = variables(cwd);
@@ -138,7 +138,7 @@ describe("an interruption", () => {
         assert.deepEqual(readdirSync(cwd), [".dev.vars"], "nothing half written is left");
 
         const second = setup(cwd, args, { GATEWAY_TOKEN: TOKEN });
-        assert.equal(await request(second.said), id, "it is the same device's request");
+        assert.equal(await request(second.printed), id, "it is the same device's request");
         await fetch(`${sim.http}/sim/approve`, {
           method: "POST",
           body: JSON.stringify({ requestId: id }),

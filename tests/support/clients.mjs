@@ -1,6 +1,4 @@
-// Tests the contract of every client in front of an agent, and starts a Worker for it. A client is
-// an adapter: one function per task of its users, written as its own documentation writes it, and
-// nothing that its users would not need.
+// Tests that clients behave alike in front of an agent.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -15,8 +13,8 @@ import { thrown } from "./thrown.mjs";
 import { startWorker } from "./worker.mjs";
 
 /**
- * A simulated gateway and a Worker, and the keys that clients are given. `gatewayUrl` is where the
- * Worker looks for the gateway.
+ * Starts a simulated gateway and a Worker, and makes keys for clients. `gatewayUrl` is the address
+ * under which the Worker reaches the gateway, by default the gateway's own.
  * @returns `phone` may reach main (its default) and beta; `once` only one request a minute,
  *   `single` one at a time; `page` only from pages of `origin`, if there is one.
  */
@@ -58,7 +56,8 @@ export async function startClientFront({ protocol = 4, origin, gatewayUrl } = {}
 }
 
 /**
- * Tests one client. `adapter` gets `{ baseURL, key }` and returns
+ * Tests one client. `adapter` has one function per task of the client's users, written as the
+ * client's own documentation writes it. It gets `{ baseURL, key }` and returns
  *
  * - `models()`: the ids of the models, where the client can list them,
  * - `ask({ content, stream, model, image, user, session, leaveAfter })`: `{ text, finish, usage: {
@@ -100,9 +99,9 @@ export function contract(
         (error) => error,
       );
       const { kind: name = error.constructor.name, status, message } = error;
-      const told = `${name} ${status}: ${message}`;
-      assert.deepEqual([name, status], [expected.name, expected.status], told);
-      assert.match(message, expected.says, told);
+      const shown = `${name} ${status}: ${message}`;
+      assert.deepEqual([name, status], [expected.name, expected.status], shown);
+      assert.match(message, expected.says, shown);
     };
 
     if (lists) {
@@ -139,15 +138,15 @@ export function contract(
 
     test("sends an image", async () => {
       for (const stream of [true, false]) {
-        const told = JSON.parse(
+        const echo = JSON.parse(
           (await phone.ask({ content: "what is this? [[fake echo=1]]", image: PIXEL, stream }))
             .text,
         );
         assert.deepEqual(
-          told.attachments.map(({ mimeType, bytes }) => [mimeType, bytes]),
+          echo.attachments.map(({ mimeType, bytes }) => [mimeType, bytes]),
           [["image/png", PIXEL_BYTES]],
         );
-        assert.match(told.message, /what is this\?/);
+        assert.match(echo.message, /what is this\?/);
       }
     });
 
@@ -190,11 +189,11 @@ export function contract(
       ]) {
         for (const stream of [true, false]) {
           const answer = phone.ask({ content: `hi [[fake ${directive} delay=3]]`, stream });
-          const told = `${directive}, stream ${stream}`;
+          const label = `${directive}, stream ${stream}`;
           await assert.rejects(
             answer,
-            (error) => says.test(error.message) || assert.fail(`${told}: ${error.message}`),
-            told,
+            (error) => says.test(error.message) || assert.fail(`${label}: ${error.message}`),
+            label,
           );
         }
       }

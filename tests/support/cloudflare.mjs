@@ -1,4 +1,4 @@
-// A stand-in of Cloudflare's API, and the real wrangler that asks it.
+// Imitates Cloudflare's API for the real wrangler.
 
 import { randomUUID } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { findNode } from "../../scripts/setup.mjs";
 
 export const WRANGLER = join(ROOT, "node_modules/wrangler");
 
-/** wrangler as it runs here: nothing of it in this user's folders, no reports, no look-ups. */
+/** Returns wrangler's environment: it writes below `home` only, and sends no reports. */
 export function wranglerEnv(home) {
   return {
     HOME: home,
@@ -161,7 +161,7 @@ export async function startCloudflare({ empty = false } = {}) {
   return api;
 }
 
-/** The modules of an upload, by name; the first one is where the Worker begins. */
+/** Returns the modules of an upload by name, the main one first. */
 async function modulesIn(bytes, type) {
   const form = await new Response(bytes, { headers: { "content-type": type } }).formData();
   const main = JSON.parse(form.get("metadata")).main_module;

@@ -4,9 +4,9 @@ import { spawn } from "node:child_process";
 import { CLI } from "../../scripts/paths.mjs";
 
 /**
- * Starts it with these arguments. `env` has all of its variables, `input` is its standard input, and
- * without `input` there is none.
- * @returns `{ child, said, ended }`: `said()` is what it has printed as errors so far, in whole
+ * Starts it with these arguments. `env` has all of its variables, `input` is its standard input,
+ * and without `input` there is none.
+ * @returns `{ child, printed, ended }`: `printed()` returns its standard error so far, in whole
  *   lines, and `ended` resolves to `{ code, stdout, stderr }`
  */
 export function startClawfront(args, { cwd, env = process.env, input } = {}) {
@@ -18,7 +18,7 @@ export function startClawfront(args, { cwd, env = process.env, input } = {}) {
   child.stdin?.on("error", () => {}).end(input);
   return {
     child,
-    said: () => seen.stderr.slice(0, seen.stderr.lastIndexOf("\n") + 1),
+    printed: () => seen.stderr.slice(0, seen.stderr.lastIndexOf("\n") + 1),
     ended: new Promise((resolve, reject) =>
       child.on("error", reject).on("close", (code) => resolve({ code, ...seen })),
     ),

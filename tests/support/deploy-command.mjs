@@ -1,5 +1,4 @@
-// Runs `clawfront deploy` with the real wrangler, a stand-in of Cloudflare's API, and the uploaded
-// Worker in workerd.
+// Runs `clawfront deploy` against a stand-in of Cloudflare's API.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";

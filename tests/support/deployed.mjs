@@ -1,5 +1,4 @@
-// Imitates a Worker deployed at Cloudflare: the real Worker in workerd, restarted with the secrets
-// that the stand-in of Cloudflare's API received, some time after it received them.
+// Imitates a Worker that is deployed at Cloudflare.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -8,15 +7,16 @@ import { join } from "node:path";
 import { startWorker } from "./worker.mjs";
 
 /**
- * Serves the Worker of `api` at `url`. A change of its secrets is in force after `delayMs`; until
- * there are any, nothing is deployed.
+ * Serves the Worker of `api`, the stand-in of Cloudflare's API, at `url`: the real Worker in
+ * workerd. A change of its code or secrets starts it again after `delayMs`. Until the first change,
+ * nothing is deployed.
  */
 export async function startDeployed(api, { delayMs = 600 } = {}) {
   let worker;
   let changes = Promise.resolve();
   const timers = new Set();
   const folder = mkdtempSync(join(tmpdir(), "clawfront-deployed-"));
-  /** The code that was uploaded, where it was; else it is the one that is built. */
+  /** Returns the code that was uploaded. Without an upload the built code is served. */
   const uploaded = () => {
     for (const [name, bytes] of api.modules) writeFileSync(join(folder, name), bytes);
     return { build: folder, modules: [...api.modules.keys()] };

@@ -14,12 +14,12 @@ export const operator = newKey("operator", "main", "--scopes", "status");
 
 export const folder = temporaryFolder("doctor");
 
-/** Every code that a test of this file has seen, with the checks that reported it. */
-export const told = new Map();
+/** The codes that have been reported so far, each with the names of its checks. */
+export const reported = new Map();
 let files = 0;
 /**
- * Runs it on these variables; `{ code, stdout, stderr, checks }`. Whatever it says, it says no
- * secret.
+ * Runs it with these settings: `{ code, stdout, stderr, checks, text }`, where `text` runs it again
+ * without `--json`. Fails if a secret is in the output.
  */
 export async function doctor(vars, args = [], env = {}) {
   files += 1;
@@ -41,6 +41,6 @@ export async function doctor(vars, args = [], env = {}) {
   }
   const checks = result.stdout ? checksOf(result.stdout) : {};
   for (const { name, code } of Object.values(checks))
-    if (code) told.set(code, (told.get(code) ?? new Set()).add(name));
+    if (code) reported.set(code, (reported.get(code) ?? new Set()).add(name));
   return { ...result, checks, text: () => run([]) };
 }

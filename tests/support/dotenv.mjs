@@ -1,11 +1,11 @@
-// Takes wrangler's own reader of dotenv files out of its bundle: it decides how `.dev.vars` is read.
+// Takes the reader of dotenv files out of wrangler's bundle.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { WRANGLER } from "./cloudflare.mjs";
 
-/** dotenv's `parse`, as wrangler bundles it. */
+/** The `parse` of dotenv in wrangler's bundle, which decides how `.dev.vars` is read. */
 export const parseAsWrangler = (() => {
   const source = readFileSync(join(WRANGLER, "wrangler-dist/cli.js"), "utf8");
   const from = source.indexOf("var LINE = /(?:^|^)\\s*(?:export");

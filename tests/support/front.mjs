@@ -1,4 +1,4 @@
-// A Worker in front of a gateway, with keys made by the command that users have.
+// Starts a Worker in front of the simulated gateway and sends it requests.
 
 import { execFileSync } from "node:child_process";
 import OpenAI from "openai";
@@ -7,14 +7,14 @@ import { startSim } from "./sim.mjs";
 import { startWorker } from "./worker.mjs";
 
 /**
- * A fresh client key: `{ id, key, entry }`. `fields` are further options of `clawfront keys new`.
- * It goes into no file.
+ * Makes a client key, which is in no file: `{ id, key, entry }`. `fields` are further options of
+ * `clawfront keys new`.
  */
 export function newKey(id, agents, ...fields) {
   return clawfront(["keys", "new", "--file", "-", "--id", id, "--agents", agents, ...fields]);
 }
 
-/** A fresh device: `{ device_id, device_key }`. */
+/** Makes a device: `{ device_id, device_key }`. */
 export const newDevice = () => clawfront(["device", "new"]);
 
 /** Pairs a device with the gateway on this host: `{ device_id, device_key, device_token }`. */
@@ -69,7 +69,7 @@ export async function startFront({
     sim,
     worker,
     ...keys,
-    /** A Worker with the same settings that remembers nothing of this one: as another isolate. */
+    /** Starts another Worker with these settings, which shares no memory with this one. */
     another: () => startWorker(start),
     stop: async () => {
       await worker.stop();
@@ -78,7 +78,7 @@ export async function startFront({
   };
 }
 
-/** The official SDK, at its default settings but for retries, which tests count themselves. */
+/** Returns the official SDK at its default settings, but without retries: tests count them. */
 export function sdk(worker, { key }, options = {}) {
   return new OpenAI({ baseURL: `${worker.url}/v1`, apiKey: key, maxRetries: 0, ...options });
 }
@@ -96,7 +96,7 @@ export function post(worker, { key }, body, { headers = {}, ...init } = {}) {
   });
 }
 
-/** A request's body for one user message. */
+/** Returns a request's body with one user message. */
 export const says = (content, fields = {}) => ({
   model: "openclaw",
   messages: [{ role: "user", content }],
@@ -139,9 +139,9 @@ const logged = (worker) =>
  */
 export const lines = (worker) => logged(worker).filter(({ event }) => event !== "begin");
 
-/** The same of runs that began. */
+/** Returns the lines about runs that began. */
 export const beginnings = (worker) => logged(worker).filter(({ event }) => event === "begin");
 
-/** The client's instructions in a system prompt, out of their frame. */
+/** Returns the client's instructions in a system prompt without their frame. */
 export const unframed = (text) =>
   text.match(/<client-instructions (\w{16})>\n([\s\S]*)\n<\/client-instructions \1>/)?.[2];

@@ -1,14 +1,14 @@
-// Makes keys with further fields, and Workers that have them.
+// Makes keys with further fields for a Worker.
 
 import { lines, newKey, startFront, until } from "./front.mjs";
 
-/** Makes a key whose entry has further fields, written by hand as an operator may. */
+/** Makes a key and adds fields to its entry, as an operator may by hand. */
 export function keyWith(id, agents, fields) {
   const made = newKey(id, agents);
   return { ...made, entry: `${made.entry} ${fields}` };
 }
 
-/** A Worker with these keys in front of a gateway. */
+/** Starts a Worker with these keys in front of the simulated gateway. */
 export const frontWith = (keys, options = {}) =>
   startFront({
     ...options,
@@ -18,7 +18,7 @@ export const frontWith = (keys, options = {}) =>
 export const get = (worker, { key }, path, headers = {}) =>
   fetch(`${worker.url}${path}`, { headers: { authorization: `Bearer ${key}`, ...headers } });
 
-/** Status and code of an error; whatever else it says is compared by its text. */
+/** Returns an error response: `{ status, code, text, headers }`. */
 export async function refused(response) {
   const text = await response.text();
   return {
@@ -29,7 +29,7 @@ export async function refused(response) {
   };
 }
 
-/** The line that a response left in the log. */
+/** Waits for the line of the log about a response. */
 export const lineOf = (worker, response) =>
   until("the line is there", () =>
     lines(worker).find(({ request_id }) => request_id === response.headers.get("x-request-id")),

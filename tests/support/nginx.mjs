@@ -1,5 +1,4 @@
-// A real reverse proxy: nginx from the PATH, else Debian's package, unpacked where nothing is
-// installed.
+// Runs nginx in front of a gateway.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
@@ -26,8 +25,8 @@ const UPGRADE = [
 
 /**
  * Starts nginx in front of `port` of this host, with three servers: `good`, as docs/deploy.md has
- * it; `stripping`, which does not say for whom it forwards; `plain`, which does not pass the
- * upgrade on. `tls` is `{ key, cert }`, files of a certificate for localhost.
+ * it; `stripping`, which does not name its client; `plain`, which does not pass the upgrade on.
+ * `tls` is `{ key, cert }`, files of a certificate for localhost.
  */
 export async function startNginx({ port, dir, tls }) {
   const ports = await freePorts(3);
@@ -58,7 +57,7 @@ export async function startNginx({ port, dir, tls }) {
   return { good, stripping, plain, stop: () => stop(child) };
 }
 
-/** Its program. */
+/** Returns its program: the one on the PATH, else Debian's package, unpacked in the cache. */
 export function nginx() {
   try {
     execFileSync("nginx", ["-v"], { stdio: "ignore" });

@@ -1,4 +1,4 @@
-// openapi.yaml, and whether a response is one of those that it declares.
+// Compares responses with openapi.yaml.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -25,7 +25,7 @@ const PLATFORM = new Set([
 const ajv = new Ajv({ strict: false, allErrors: true });
 ajv.addSchema({ $id: "api", components: api.components });
 
-/** The schema or other component that a `$ref` leads to. */
+/** Returns the schema or other component that a `$ref` names. */
 export function resolve(node) {
   if (!node?.$ref) return node;
   return node.$ref
@@ -105,7 +105,7 @@ export async function assertDeclared(response, method, path) {
   return text;
 }
 
-/** The events of a stream that arrives in these pieces of text. */
+/** Returns the events of a stream that arrives in these pieces of text. */
 export function decode(pieces) {
   const events = [];
   const parser = createParser({

@@ -1,6 +1,4 @@
-// A real OpenClaw gateway with a scripted model, and a Worker in front of it as it would be
-// deployed: with a device key and its token and no shared secret, through a tunnel that adds the
-// headers real ones add. To the gateway the Worker is a stranger from another host.
+// Starts a real OpenClaw gateway with a scripted model.
 
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -34,8 +32,8 @@ const TRUSTED = protocol === 4 ? ["127.0.0.1", "::1"] : undefined;
  * tunnel is remote. `auth` is the kind of its shared secret, a token or a password. The gateway has
  * the agents main and beta, and these further `settings`; `onCall` is called with the messages that
  * the model receives.
- * @returns `{ gateway, provider, tunnel, token, dir, restart, stop }`. After `restart`, `gateway` is
- *   another one at the same port, with the same files.
+ * @returns `{ gateway, provider, tunnel, token, dir, restart, stop }`. After `restart`, `gateway`
+ *   is another one at the same port, with the same files.
  */
 export async function startOpenClawTunnel({
   trustedProxies = TRUSTED,
@@ -82,8 +80,9 @@ export async function startOpenClawTunnel({
 }
 
 /**
- * Starts the same with a paired device and a Worker. `entries` are the client keys' entries, `vars`
- * are further settings of the Worker.
+ * Starts the same with a Worker as it would be deployed: with a paired device and without the
+ * shared secret, through the tunnel. For the gateway the Worker is a remote client. `entries` are
+ * the client keys' entries, `vars` are further settings of the Worker.
  * @returns `{ worker, device }` and the fields of `startOpenClawTunnel`
  */
 export async function startOpenClawFront({ entries, vars = {}, settings, onCall }) {
@@ -112,7 +111,8 @@ export async function startOpenClawFront({ entries, vars = {}, settings, onCall 
 }
 
 /**
- * Starts a tunnel as its gateway sees one: a connection from this host with a forwarding header.
+ * Starts a tunnel to a port of this host. It adds the headers that real tunnels add, so that the
+ * gateway receives a connection from this host with a forwarding header.
  */
 export async function startTunnel(port) {
   const sockets = new Set();

@@ -1,4 +1,4 @@
-// A page on an origin of its own, and a headless Chromium to show it.
+// Shows a page on an origin of its own in a headless Chromium.
 
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -36,7 +36,7 @@ export async function servePage() {
       idle = response;
       return hand();
     }
-    if (request.url === "/said") {
+    if (request.url === "/done") {
       let body = "";
       for await (const bytes of request.setEncoding("utf8")) body += bytes;
       const { number, answer, error } = JSON.parse(body);

@@ -11,7 +11,7 @@ export const KEY = /claw_[a-z0-9-]+_[a-z2-7]{32}/g;
 
 export const folder = temporaryFolder("setup");
 
-/** A folder of a test's own, with these lines in its `.dev.vars`. */
+/** Makes a folder for one test, with this text in its `.dev.vars` if there is one. */
 export function own(name, text) {
   const cwd = mkdtempSync(join(folder, `${name}-`));
   if (text !== undefined) writeFileSync(join(cwd, ".dev.vars"), text);
@@ -27,18 +27,18 @@ export function clean() {
 }
 
 /**
- * Starts it without a terminal: `{ child, said, ended }`, as startClawfront does. The output that
- * `ended` has ends without a line end.
+ * Starts it without a terminal: `{ child, printed, ended }`, as startClawfront does. The output
+ * that `ended` has ends without a line end.
  */
 export function setup(cwd, args, env = {}) {
   const options = { cwd, env: { ...clean(), ...env } };
-  const { child, said, ended } = startClawfront(["setup", ...args], options);
+  const { child, printed, ended } = startClawfront(["setup", ...args], options);
   const trimmed = ({ code, stdout, stderr }) => ({
     code,
     stdout: stdout.trimEnd(),
     stderr: stderr.trimEnd(),
   });
-  return { child, said, ended: ended.then(trimmed) };
+  return { child, printed, ended: ended.then(trimmed) };
 }
 
 export const run = (...args) => setup(...args).ended;

@@ -1,5 +1,4 @@
-// Starts the simulated gateway for tests: its WebSocket address, its journal of received frames,
-// and its faults.
+// Starts the simulated gateway.
 
 import { SIM } from "../../scripts/paths.mjs";
 import { collect, start, stop } from "../../scripts/processes.mjs";
@@ -7,8 +6,8 @@ import { collect, start, stop } from "../../scripts/processes.mjs";
 /**
  * Starts a simulated gateway on free ports. It has a shared token, or a `password` instead;
  * `protocol` is its gateway protocol, `args` are further options of the program.
- * @returns `url` is the address for a Worker, `http` the address for the functions below, `log`
- *   the program's output.
+ * @returns `url` is the address for a Worker, `http` the address for the functions below, which
+ *   read its journal of received frames and cause faults, and `log` is the program's output.
  */
 export async function startSim({
   password,

@@ -1,5 +1,4 @@
-// Starts servers that may be in a gateway's place, and gateways that refuse, for the tests of their
-// diagnosis.
+// Starts servers that answer instead of a gateway.
 
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -27,10 +26,9 @@ export const answering = (status, headers = {}, body = "") =>
   createHttpServer((_, response) => response.writeHead(status, headers).end(body));
 
 /**
- * Returns a server that opens a WebSocket, and then does what `talk` does, which can send text
- * and close.
+ * Returns a server that opens a WebSocket, and then calls `act` with `{ send, received, close }`.
  */
-export function speaking(talk) {
+export function webSocketServer(act) {
   const server = createHttpServer();
   server.on("upgrade", (request, socket) => {
     const accept = createHash("sha1")
@@ -40,16 +38,16 @@ export function speaking(talk) {
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
     );
-    talk({
-      say: (value) => socket.write(frame(0x1, Buffer.from(JSON.stringify(value)))),
+    act({
+      send: (value) => socket.write(frame(0x1, Buffer.from(JSON.stringify(value)))),
       close: (code) => socket.end(frame(0x8, Buffer.from([code >> 8, code & 0xff]))),
-      heard: () => once(socket, "data"),
+      received: () => once(socket, "data"),
     });
   });
   return server;
 }
 
-/** RFC 6455 section 5.2, from a server. */
+/** Returns a frame of a server. Source: RFC 6455, section 5.2. */
 function frame(opcode, payload) {
   const length =
     payload.length < 126 ? [payload.length] : [126, payload.length >> 8, payload.length & 0xff];
@@ -64,18 +62,18 @@ const CHALLENGE = {
 
 /** Returns a gateway that refuses every connection. */
 const refusing = (error, closeCode = 1008) =>
-  speaking(async ({ say, close, heard }) => {
-    say(CHALLENGE);
-    await heard();
-    say({ type: "res", id: "1", ok: false, error: { message: "s3cret detail", ...error } });
+  webSocketServer(async ({ send, close, received }) => {
+    send(CHALLENGE);
+    await received();
+    send({ type: "res", id: "1", ok: false, error: { message: "s3cret detail", ...error } });
     close(closeCode);
   });
 
-/** A gateway that closes once it knows who we are. */
+/** Returns a gateway that closes the connection after `connect`. */
 const closing = (closeCode) =>
-  speaking(async ({ say, close, heard }) => {
-    say(CHALLENGE);
-    await heard();
+  webSocketServer(async ({ send, close, received }) => {
+    send(CHALLENGE);
+    await received();
     close(closeCode);
   });
 
@@ -220,7 +218,7 @@ export const CASES = [
   ],
   [
     "a server that closes before the challenge",
-    () => speaking(({ close }) => close(1000)),
+    () => webSocketServer(({ close }) => close(1000)),
     502,
     "gateway_closed",
     "closed_before_challenge",
@@ -265,7 +263,7 @@ export const CASES = [
   ],
   [
     "a challenge without a nonce",
-    () => speaking(({ say }) => say({ ...CHALLENGE, payload: {} })),
+    () => webSocketServer(({ send }) => send({ ...CHALLENGE, payload: {} })),
     ...[
       502,
       "gateway_protocol_error",

@@ -1,5 +1,4 @@
-// Test suites of strangers, written in Python: a Worker in front of the simulated gateway for them,
-// and how they are run.
+// Runs the test suites of others that are written in Python.
 
 import { collect, start } from "../../scripts/processes.mjs";
 import { PYTHON, pythonEnvironment } from "../../scripts/python.mjs";
@@ -7,12 +6,12 @@ import { newDevice, newKey } from "./front.mjs";
 import { startSim } from "./sim.mjs";
 import { startWorker } from "./worker.mjs";
 
-/** A model that suites take for one that thinks. */
+/** A model name from which suites conclude that the model reasons. */
 export const THINKING_MODEL = "gpt-5";
 
 /**
- * Starts both; a message without a directive is answered at once. `key` may reach main (its
- * default, and `THINKING_MODEL`) and beta.
+ * Starts a simulated gateway with a Worker in front of it; a message without a directive is
+ * answered at once. `key` may reach main (its default, and `THINKING_MODEL`) and beta.
  */
 export async function startSuiteFront() {
   const sim = await startSim({
@@ -38,8 +37,8 @@ export async function startSuiteFront() {
 }
 
 /**
- * Runs the clients' Python: `{ code, output }`, where `output` is both streams, and `stdout` the
- * one.
+ * Runs the clients' Python: `{ code, output, stdout }`. `output` is standard output and standard
+ * error in the order of their lines.
  */
 export async function runSuite(args, { cwd, env = {} } = {}) {
   const child = start(PYTHON, args, {

@@ -1,4 +1,4 @@
-// A command at a terminal of its own, and somebody who answers its questions.
+// Runs a command at a terminal and answers its questions.
 
 import { join } from "node:path";
 import { ROOT } from "../../scripts/paths.mjs";
@@ -7,7 +7,7 @@ import { PYTHON, pythonEnvironment } from "../../scripts/python.mjs";
 
 const TERMINAL = join(ROOT, "tests/support/terminal.py");
 
-/** How long a command may think before its next question. */
+/** The longest time between an answer and the next question. */
 const LIMIT_MS = 60_000;
 
 /**

@@ -1,5 +1,5 @@
-// Errors that adapters of clients throw.
+// Makes the errors that adapters of clients throw.
 
-/** An error that has another name in its client's world than in ours. */
-export const thrown = ({ name, message, ...told }) =>
-  Object.assign(new Error(message), { kind: name, ...told });
+/** Makes an error with the name that its client gives it. */
+export const thrown = ({ name, message, ...fields }) =>
+  Object.assign(new Error(message), { kind: name, ...fields });

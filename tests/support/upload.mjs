@@ -1,4 +1,4 @@
-// Sends a request whose body arrives slowly, or never.
+// Sends a request whose body arrives slowly or never.
 
 import { once } from "node:events";
 import { connect } from "node:net";

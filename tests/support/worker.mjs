@@ -1,5 +1,4 @@
-// Runs the built Worker in workerd itself, without a development server in between, so that a test
-// sees the runtime's bytes on the wire.
+// Runs the built Worker in workerd.
 
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -9,12 +8,13 @@ import { BUILD, ROOT } from "../../scripts/paths.mjs";
 import { collect, start, stop } from "../../scripts/processes.mjs";
 
 /**
- * Starts the Worker with `vars` as its text bindings, and for each of `rateLimits` (`{ RPM_3: 3
- * }`) a counter of that number of requests, like the platform's rate-limit binding; `services`
- * (`{ GATEWAY: "127.0.0.1:18789" }`) are service bindings with their addresses. `modules` are the
- * files of another Worker's `build`, the main one first, and `authorities` are certificates (PEM)
- * that it trusts beside the public ones. Resolves once it listens. `inspector` is the port of the
- * DevTools protocol where the Worker is `inspected`.
+ * Starts the Worker in workerd itself. A development server in between would change the runtime's
+ * bytes on the wire. The Worker has `vars` as its text bindings, and for each of `rateLimits` (`{
+ * RPM_3: 3 }`) a counter of that number of requests, like the platform's rate-limit binding;
+ * `services` (`{ GATEWAY: "127.0.0.1:18789" }`) are service bindings with their addresses.
+ * `modules` are the files of another Worker's `build`, the main one first, and `authorities` are
+ * certificates (PEM) that it trusts beside the public ones. Resolves once it listens. `inspector`
+ * is the port of the DevTools protocol where the Worker is `inspected`.
  * @returns {Promise<{url: string, port: number, inspector?: number, pid: number, log: string[],
  *   stop: () => Promise<void>}>} `log` is the output of the Worker and workerd so far, line by
  *   line.
