@@ -216,9 +216,17 @@ async function installAll(versions) {
   for (const version of versions) await installOpenClaw(version);
 }
 
+/** Files that take minutes, because they wait for wrangler, programs of others or gateways. */
+const SLOW = [
+  "tests/clients/runs-for-one-call.test.mjs",
+  "tests/deploy-command/failures.test.mjs",
+  "tests/deploy-command/steps.test.mjs",
+  "tests/openclaw/losses.test.mjs",
+];
+
 /**
- * The longest files first: node's runner begins them in this order, and one that begins last should
- * be short.
+ * Returns slow files first, then the longer ones: node's runner begins them in this order, and one
+ * that begins last should be short.
  */
 function testFiles(folder, { except } = {}) {
   if (!existsSync(join(ROOT, folder))) return [];
@@ -233,9 +241,12 @@ function testFiles(folder, { except } = {}) {
       )
       .map((entry) => relative(ROOT, join(entry.parentPath ?? entry.path, entry.name)))
       .filter((path) => !except || !path.startsWith(`${except}/`))
-      .sort((a, b) => statSync(join(ROOT, b)).size - statSync(join(ROOT, a)).size)
+      .sort((a, b) => weight(b) - weight(a))
   );
 }
+
+const weight = (path) =>
+  SLOW.includes(path) ? Number.MAX_SAFE_INTEGER : statSync(join(ROOT, path)).size;
 
 const USAGE =
   "`npm test`, `npm test -- --fast`, `npm test -- --only native|e2e|openclaw`, `npm test -- --openclaw=VERSION,…`";

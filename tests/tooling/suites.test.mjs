@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ROOT } from "../../scripts/paths.mjs";
@@ -80,4 +80,14 @@ test("a file that ends its process fails", async () => {
   const { code, output } = await suite({ a: "process.exit(3);", b: PASSES });
   assert.equal(code, 1, output);
   assert.ok(existsSync(join(folder, "results")));
+});
+
+test("the files that `npm test` begins first are there", () => {
+  const source = readFileSync(join(ROOT, "scripts/test.mjs"), "utf8");
+  const files = [...source.matchAll(/"(tests\/\S+\.test\.mjs)"/g)].map(([, path]) => path);
+  assert.ok(files.length > 0);
+  assert.deepEqual(
+    files.filter((path) => !existsSync(join(ROOT, path))),
+    [],
+  );
 });
