@@ -1,7 +1,7 @@
 // Installs the real OpenClaw from a committed lockfile into a cache folder. A cache folder, not a
-// devDependency: each version is about 600 MB and most checkouts never need it.
+// devDependency: each version is about 500 MB and most checkouts never need it.
 
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, unlinkSync } from "node:fs";
 import { cp, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -34,7 +34,7 @@ export async function installOpenClaw(
     inputs: hashOf(HERE, [version]),
     outputs: () => (existsSync(entry) ? hashOfPackages(join(target, "node_modules")) : undefined),
     make: async () => {
-      log(`installing OpenClaw ${version} into ${target} (about 600 MB, a minute)`);
+      log(`installing OpenClaw ${version} into ${target} (about 500 MB, a minute)`);
       await mkdir(target, { recursive: true });
       await cp(source, target, { recursive: true });
       await run(
@@ -43,6 +43,7 @@ export async function installOpenClaw(
         target,
         `could not install OpenClaw ${version}: check that the npm registry answers and ${target} has 2 GB free, then try again`,
       );
+      removeUnused(join(target, "node_modules"));
       await run(
         node,
         [entry, "--version"],
@@ -70,6 +71,21 @@ const NPM_CI = [
 ];
 
 const INSTALL_TIMEOUT_MS = 15 * 60_000;
+
+/**
+ * Removes declarations and source maps, which only editors and debuggers read: a quarter of the
+ * space, and 13,000 files of the newest version.
+ */
+function removeUnused(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isFile() && UNUSED.test(entry.name)) unlinkSync(path);
+    // The compiler reads its declarations when it runs.
+    else if (entry.isDirectory() && entry.name !== "typescript") removeUnused(path);
+  }
+}
+
+const UNUSED = /\.(map|d\.[cm]?ts)$/;
 
 /**
  * Runs a command quietly; when it fails, the error is one line and `cause` holds the end of its
