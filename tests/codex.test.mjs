@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { startFront, until } from "./support/front.mjs";
+import { eventsOf, startFront, until } from "./support/front.mjs";
 
 const [FIRST, REPEATED, NEXT, NEXT_TURN] = JSON.parse(
   readFileSync(new URL("recorded/codex.json", import.meta.url), "utf8"),
@@ -42,10 +42,7 @@ for (const protocol of [4, 3]) {
     /** The text of a response, or the code of its failure. */
     async function heard(response) {
       if (response.status !== 200) return (await response.json()).error.code;
-      const events = (await response.text())
-        .split("\n")
-        .filter((line) => line.startsWith("data: "));
-      const last = JSON.parse(events.at(-1).slice("data: ".length));
+      const last = eventsOf(await response.text()).at(-1);
       return last.type === "response.completed"
         ? last.response.output[0].content[0].text
         : last.type;

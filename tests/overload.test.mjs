@@ -5,7 +5,18 @@ import { spawn } from "node:child_process";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
-import { collect, lines, newKey, post, says, sdk, startFront, until } from "./support/front.mjs";
+import {
+  collect,
+  eventsOf,
+  lines,
+  newKey,
+  post,
+  says,
+  sdk,
+  startFront,
+  until,
+} from "./support/front.mjs";
+import { words } from "./support/prompts.mjs";
 import { openUpload } from "./support/upload.mjs";
 
 /**
@@ -133,15 +144,10 @@ for (const protocol of [4, 3]) {
           "its run is stopped",
           async () => (await front.sim.journal()).runs.at(-1).ended === "aborted",
         );
-      assert.equal(
-        (await reading).text,
-        Array.from({ length: 60 }, (_, index) => `w${index}`).join(" "),
-      );
-      const events = (await unread.rest())
-        .split("\n\n")
-        .filter((event) => event.startsWith("data: "));
-      assert.equal(events.at(-1), "data: [DONE]");
-      const data = events.slice(0, -1).map((event) => JSON.parse(event.slice("data: ".length)));
+      assert.equal((await reading).text, words(60));
+      const stream = await unread.rest();
+      assert.ok(stream.endsWith("data: [DONE]\n\n"), stream.slice(-100));
+      const data = eventsOf(stream);
       assert.equal(data.at(-1).error.code, "client_too_slow");
       const said = data.slice(0, -1).map(({ choices }) => choices[0].delta.content ?? "");
       assert.ok(data.slice(0, -1).every(({ choices }) => choices[0].finish_reason === null));

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { post, says, sdk, startFront, until } from "./support/front.mjs";
+import { eventsOf, post, says, sdk, startFront, textOf, until } from "./support/front.mjs";
 import { words } from "./support/prompts.mjs";
 
 /** So often a request's first connection is tried. */
@@ -25,12 +25,9 @@ for (const protocol of [4, 3]) {
       assert.equal(response.status, 200, await response.clone().text());
       if (!response.headers.get("content-type").startsWith("text/event-stream"))
         return (await response.json()).choices[0].message.content;
-      const events = (await response.text())
-        .split("\n\n")
-        .filter((event) => event.startsWith("data: {"));
-      const chunks = events.map((event) => JSON.parse(event.slice("data: ".length)));
-      assert.ok(!chunks.some(({ error }) => error), JSON.stringify(chunks.at(-1)));
-      return chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join("");
+      const events = eventsOf(await response.text());
+      assert.ok(!events.some(({ error }) => error), JSON.stringify(events.at(-1)));
+      return textOf(events);
     }
 
     for (const stream of [true, false]) {

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { collect, post, says, sdk, startFront } from "../support/front.mjs";
+import { collect, eventsOf, post, says, sdk, startFront } from "../support/front.mjs";
 import { spoken, words } from "../support/prompts.mjs";
 
 for (const protocol of [4, 3]) {
@@ -181,10 +181,7 @@ for (const protocol of [4, 3]) {
       const streamed = await (
         await post(front.worker, front.phone, body(true), { headers })
       ).text();
-      const deltas = streamed
-        .split("\n\n")
-        .filter((event) => event.startsWith("data: {"))
-        .map((event) => JSON.parse(event.slice("data: ".length)).choices[0].delta);
+      const deltas = eventsOf(streamed).map(({ choices }) => choices[0].delta);
       const told = (field) => deltas.map((delta) => delta[field] ?? "").join("");
       assert.equal(told("content"), words(3));
       assert.equal((await whole({})).reasoning_content, undefined);

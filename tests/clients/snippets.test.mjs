@@ -10,7 +10,7 @@ import { ROOT } from "../../scripts/paths.mjs";
 import { run } from "../../scripts/processes.mjs";
 import { PYTHON, pythonEnvironment } from "../../scripts/python.mjs";
 import { startClientFront } from "../support/clients.mjs";
-import { post, says } from "../support/front.mjs";
+import { eventsOf, post, says, textOf } from "../support/front.mjs";
 import { servePage } from "../support/page.mjs";
 
 const DOCUMENT = readFileSync(join(ROOT, "docs/clients.md"), "utf8");
@@ -82,7 +82,7 @@ describe("docs/clients.md", { concurrency: 2 }, () => {
       } else if (language === "python") {
         output = await run(PYTHON, [file("py")], { env });
       } else {
-        output = textOf(await run("bash", ["-euo", "pipefail", file("sh")], { env }));
+        output = textOf(eventsOf(await run("bash", ["-euo", "pipefail", file("sh")], { env })));
       }
       assert.equal(output.trim(), answer.trim());
     });
@@ -130,11 +130,3 @@ describe("docs/clients.md", { concurrency: 2 }, () => {
     );
   });
 });
-
-/** The text of a stream as curl prints it. */
-const textOf = (stream) =>
-  stream
-    .split("\n")
-    .filter((line) => line.startsWith("data: {"))
-    .map((line) => JSON.parse(line.slice("data: ".length)).choices[0]?.delta.content ?? "")
-    .join("");

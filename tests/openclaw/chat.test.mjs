@@ -4,7 +4,18 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import OpenAI from "openai";
-import { collect, lines, newDevice, newKey, post, says, sdk, until } from "../support/front.mjs";
+import {
+  collect,
+  eventsOf,
+  lines,
+  newDevice,
+  newKey,
+  post,
+  says,
+  sdk,
+  textOf,
+  until,
+} from "../support/front.mjs";
 import { protocol, resetSession, startOpenClawFront, version } from "../support/openclaw.mjs";
 import { PIXEL, spoken, words } from "../support/prompts.mjs";
 import { startWorker } from "../support/worker.mjs";
@@ -394,10 +405,7 @@ describe(`OpenClaw ${version}`, () => {
       const response = await post(worker, key, says(content, { stream: true }), { headers });
       const text = await response.text();
       assert.ok(response.status === 200 && !text.includes('"error"'), text.slice(-300));
-      const chunks = text.split("\n\n").filter((event) => event.startsWith("data: {"));
-      return chunks
-        .map((event) => JSON.parse(event.slice("data: ".length)).choices[0]?.delta.content ?? "")
-        .join("");
+      return textOf(eventsOf(text));
     };
     const before = provider.requests.length;
     const named = { "idempotency-key": "asked-twice" };

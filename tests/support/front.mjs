@@ -118,6 +118,17 @@ export async function collect(stream) {
   return seen;
 }
 
+/** Returns the events of a stream that was read without an SDK, parsed, without `[DONE]`. */
+export const eventsOf = (stream) =>
+  stream
+    .split("\n")
+    .filter((line) => line.startsWith("data: ") && line !== "data: [DONE]")
+    .map((line) => JSON.parse(line.slice("data: ".length)));
+
+/** Returns the text of these events of a completion. */
+export const textOf = (events) =>
+  events.map(({ choices }) => choices[0]?.delta.content ?? "").join("");
+
 /** Polls until `probe` returns something, or fails with the name of the awaited thing. */
 export async function until(what, probe, limitMs = 30_000) {
   const giveUpAt = performance.now() + limitMs;
