@@ -59,8 +59,8 @@ const CARGO_HOME = process.env.CARGO_HOME ?? join(homedir(), ".cargo");
  * The things that are installed and built: `{ name, made, megabytes }`. Each needs room until the
  * file or folder `made` exists. Measured with `du -sm` in a first `npm test` on Linux, x86-64.
  */
-const PROGRAMS = { name: "native programs", made: join(TARGET, "debug"), megabytes: 400 };
-const CHECKS = { name: "Rust tests and lints", made: join(TARGET, "debug"), megabytes: 600 };
+const PROGRAMS = { name: "native programs", made: join(TARGET, "debug"), megabytes: 350 };
+const CHECKS = { name: "Rust tests and lints", made: join(TARGET, "debug"), megabytes: 700 };
 const TO_RUN = [
   { name: "Rust packages", made: join(CARGO_HOME, "registry"), megabytes: 330 },
   PROGRAMS,
