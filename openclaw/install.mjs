@@ -5,6 +5,7 @@ import { existsSync, readdirSync, unlinkSync } from "node:fs";
 import { cp, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { CACHE } from "../scripts/paths.mjs";
 import { run as runToItsEnd } from "../scripts/processes.mjs";
 import { npmEnvironment } from "../scripts/setup.mjs";
 import { ensure, hashOf, hashOfPackages } from "../scripts/stamps.mjs";
@@ -12,21 +13,18 @@ import { ensure, hashOf, hashOfPackages } from "../scripts/stamps.mjs";
 export const VERSIONS = ["2026.9.6", "2026.3.13"];
 
 /**
- * Makes `version` available under `<cacheDir>/openclaw/<version>/` and says where it starts.
+ * Makes `version` available under `.cache/openclaw/<version>/` and says where it starts.
  *
  * An installation of exactly this manifest and lockfile is used as it is; anything else there is
  * replaced. `node` is the binary that will run the gateway; the new installation is tried with it
  * once.
  */
-export async function installOpenClaw(
-  version,
-  { cacheDir = DEFAULT_CACHE_DIR, node = process.execPath, log = () => {} } = {},
-) {
+export async function installOpenClaw(version, { node = process.execPath, log = () => {} } = {}) {
   if (!VERSIONS.includes(version)) {
     throw new Error(`OpenClaw ${version} is not set up here; choose one of ${VERSIONS.join(", ")}`);
   }
   const source = join(HERE, version);
-  const target = join(cacheDir, "openclaw", version);
+  const target = join(CACHE, "openclaw", version);
   const entry = join(target, "node_modules", "openclaw", "openclaw.mjs");
   await ensure({
     name: `openclaw-${version}`,
@@ -56,7 +54,6 @@ export async function installOpenClaw(
 }
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const DEFAULT_CACHE_DIR = join(HERE, "..", "..", ".cache");
 
 const STAMP_FILE = ".installed";
 

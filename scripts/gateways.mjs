@@ -5,7 +5,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { CACHE } from "./paths.mjs";
 import { collect, reasonOf, run, start } from "./processes.mjs";
 import { ensureNodePackages, findNode } from "./setup.mjs";
 import { Failure, step } from "./steps.mjs";
@@ -44,7 +43,7 @@ export async function installOpenClaw(version) {
   await ensureNodePackages();
   const { installOpenClaw: install } = await import("../openclaw/install.mjs");
   return step(`OpenClaw ${version}`, (onLine) =>
-    install(version, { cacheDir: CACHE, node: findNode(), log: onLine }),
+    install(version, { node: findNode(), log: onLine }),
   );
 }
 
