@@ -9,9 +9,9 @@ export const IDIOMATIC = join(ROOT, "bench/baselines/idiomatic/build");
 
 export const BUILDS = {
   ours: { build: BUILD },
-  idiomatic: { build: IDIOMATIC },
-  floor: { build: JS, modules: ["floor.js", "gateway.js"] },
-  js: { build: JS, modules: ["translate.js", "gateway.js"] },
-  jsPass: { build: JS, modules: ["pass.js"] },
-  empty: { build: JS, modules: ["empty.js"] },
+  idiomatic: { build: IDIOMATIC, objects: {} },
+  floor: { build: JS, objects: {}, modules: ["floor.js", "gateway.js"] },
+  js: { build: JS, objects: {}, modules: ["translate.js", "gateway.js"] },
+  jsPass: { build: JS, objects: {}, modules: ["pass.js"] },
+  empty: { build: JS, objects: {}, modules: ["empty.js"] },
 };

@@ -82,13 +82,16 @@ const profileVariables = () =>
  * After a panic the next call makes a new WebAssembly instance. wasm-bindgen's closures check that
  * they belong to the current instance before they make that call, so the first one would be called
  * in the new instance with an address in the old one. This moves the check after the call.
- * `tests/panic.test.mjs` shows the failure without it.
+ * `tests/panic.test.mjs` shows the failure without it. Minified names may have a `$`, which `\\w`
+ * does not match.
  */
 function renewFirst(path) {
   const text = readFileSync(path, "utf8");
-  const renew = text.match(/function (\w+)\(\)\{if\(\w+\?\?=\w+\.__instance_terminated\b/)?.[1];
+  const renew = text.match(
+    /function ([\w$]+)\(\)\{if\([\w$]+\?\?=[\w$]+\.__instance_terminated\b/,
+  )?.[1];
   const closure =
-    /(\(\.\.\.\w+\)=>\{)(if\(\w+\.instance!==\w+\)throw new Error\("Cannot invoke closure from previous WASM instance"\))/g;
+    /(\(\.\.\.[\w$]+\)=>\{)(if\([\w$]+\.instance!==[\w$]+\)throw new Error\("Cannot invoke closure from previous WASM instance"\))/g;
   if (!renew || !closure.test(text)) {
     throw new Failure(`${path} is not as wasm-bindgen used to write it.`, {
       fix: "compare its closures with `renewFirst`, and check that `renewFirst` is still needed.",

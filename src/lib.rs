@@ -1,17 +1,19 @@
 //! The Worker: the only crate that names the runtime. It moves bytes; `clawfront-core` decides.
 //!
-//! `edge` takes a request through its steps, `relay` carries out an exchange, and `runtime` wraps
-//! what the platform offers.
+//! `edge` takes a request through its first steps and hands it on. `hub` is the Durable Object that
+//! answers it. `runtime` wraps what the platform offers.
 
+mod context;
 mod edge;
-mod limits;
-mod relay;
+mod hub;
 mod runtime;
 
 use worker::{Context, Env, Request, event};
 
+pub use crate::hub::Hub;
+
 /// Serves one request.
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    edge::serve(request, env, context).await
+async fn fetch(request: Request, env: Env, _: Context) -> worker::Result<web_sys::Response> {
+    edge::serve(request, env).await
 }

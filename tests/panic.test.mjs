@@ -1,6 +1,6 @@
 // Tests the effect of a panic. The lints keep panics out of the Worker; a build with the feature
-// `panics` has one at a request's command. A panic ends every request of its isolate, each with an
-// error and at once, stops their runs, and the next request gets a new instance.
+// `panics` has one at a request's command. A panic in the hub ends every request, each with an error
+// and at once, stops their runs, and the next request gets a new instance.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -46,12 +46,12 @@ for (const protocol of [4, 3]) {
     const runs = async () => (await front.sim.journal()).runs;
 
     /**
-     * Begins requests that have nothing to do with the panic. Resolves once their streams have
-     * heads; `ends` is how a client sees them end.
+     * Begins requests that have nothing to do with the panic, through an edge in another isolate
+     * than the hub's. Resolves once their streams have heads; `ends` is how a client sees them end.
      */
     async function bystanders() {
       const begun = (await runs()).length;
-      const ask = (key, content, stream) => post(front.worker, key, says(content, { stream }));
+      const ask = (key, content, stream) => post(front.worker.edge, key, says(content, { stream }));
       const streams = [
         ask(front.phone, "hi [[fake deltas=500 delay=40]]", true),
         ask(front.phone, "hi [[fake stall=1]]", true),
@@ -63,16 +63,21 @@ for (const protocol of [4, 3]) {
       return { ends: Promise.all([...streams, whole].map(ending)) };
     }
 
-    /** Returns how a response ended: `broken`, or its text. */
+    /** Returns how a response ended: a stream by its last events, an object by its error. */
     async function ending(answer) {
       const response = await answer;
-      const kind = response.headers.get("content-type") ?? "";
-      try {
-        return `${response.status} ${kind.startsWith("text/event-stream") ? "stream " : ""}${await response.text()}`;
-      } catch {
-        return "broken";
-      }
+      const text = await response.text();
+      if (!response.headers.get("content-type").startsWith("text/event-stream"))
+        return [response.status, JSON.parse(text).error?.code];
+      assert.doesNotMatch(text, /"finish_reason":"/);
+      const events = text.split("\n\n").filter((event) => event.startsWith("data: {"));
+      // Every byte of it is ours: the events that are complete can be read.
+      const codes = events.map((event) => JSON.parse(event.slice("data: ".length)).error?.code);
+      return ["stream", codes.at(-1), text.endsWith("\n\ndata: [DONE]\n\n")];
     }
+
+    const LOST_STREAM = ["stream", "hub_lost", true];
+    const LOST = [400, "hub_lost"];
 
     /**
      * Checks that everything has ended at once, no client received a complete answer, nothing is
@@ -81,8 +86,7 @@ for (const protocol of [4, 3]) {
     async function afterThePanic(ends, started) {
       const expired = new Promise((resolve) => setTimeout(resolve, AT_ONCE_MS, "still open"));
       const seen = await Promise.race([ends, expired]);
-      // The runtime's own response to a request that no code answers any more.
-      assert.deepEqual(seen, ["broken", "broken", "broken", "500 Internal Server Error"]);
+      assert.deepEqual(seen, [LOST_STREAM, LOST_STREAM, LOST_STREAM, LOST]);
       await until(
         "no socket is left",
         async () => (await front.sim.journal()).open_connections === 0,
@@ -95,9 +99,9 @@ for (const protocol of [4, 3]) {
         assert.deepEqual(ended.sort(), [...Array(started - 1).fill("aborted"), "running"]);
       const cut = lines(front.worker).filter(({ cause }) => cause === "panic");
       assert.equal(new Set(cut.map(({ request_id }) => request_id)).size, cut.length);
-      for (let turn = 0; turn < 3; turn += 1) {
+      for (const edge of [front.worker, front.worker.edge, front.worker]) {
         const next = await collect(
-          await sdk(front.worker, front.phone).chat.completions.create(
+          await sdk(edge, front.phone).chat.completions.create(
             says("hi [[fake deltas=3]]", { stream: true }),
           ),
         );
@@ -111,41 +115,41 @@ for (const protocol of [4, 3]) {
       );
     }
 
-    test("at a stream's frame: the stream breaks, and nothing says that it is complete", async () => {
+    test("at a stream's frame: the stream ends in an error, and nothing says that it is complete", async () => {
       const { ends } = await bystanders();
-      const response = await post(
-        front.worker,
-        front.phone,
-        says(`hi ${markedAnswer(protocol === 4 ? 500 : 5)}`, { stream: true }),
-      );
-      let text = "";
-      await assert.rejects(async () => {
-        for await (const piece of response.body.pipeThrough(new TextDecoderStream())) text += piece;
-      });
-      assert.match(text, /"content":"Some te/);
-      assert.doesNotMatch(text, /\[DONE\]|"finish_reason":"/);
+      const marked = says(`hi ${markedAnswer(protocol === 4 ? 500 : 5)}`, { stream: true });
+      const response = await post(front.worker.edge, front.phone, marked);
+      assert.deepEqual(await ending(response), LOST_STREAM);
       // Protocol 3 sends every run's events to every connection: the next run would receive the
       // mark as well.
       await until("the run is over", async () => (await runs())[4].ended !== "running");
       await afterThePanic(ends, 5);
     });
 
-    test("in a request's handler: a 500, and no run was started for it", async () => {
+    test("in a request's handler: an error, and no run was started for it", async () => {
       const { ends } = await bystanders();
-      const response = await post(
-        front.worker,
-        front.phone,
-        says(`hi ${MARK}body`, { stream: true }),
-      );
-      assert.deepEqual([response.status, await response.text()], [500, "Internal Server Error"]);
+      const body = says(`hi ${MARK}body`, { stream: true });
+      const response = await post(front.worker.edge, front.phone, body);
+      assert.deepEqual(await ending(response), LOST);
       await afterThePanic(ends, 4);
     });
 
-    test("before a request's handler has waited for anything: the same", async () => {
+    test("of an edge in the hub's isolate, whose instance is the hub's: the same", async () => {
       const { ends } = await bystanders();
       const response = await fetch(`${front.worker.url}/${MARK}path`);
       assert.deepEqual([response.status, await response.text()], [500, "Internal Server Error"]);
       await afterThePanic(ends, 4);
+    });
+
+    test("of an edge in another isolate: nothing but its request", async () => {
+      const begun = (await runs()).length;
+      const stream = await sdk(front.worker.edge, front.phone).chat.completions.create(
+        says("hi [[fake deltas=40 delay=40]]", { stream: true }),
+      );
+      const panicked = await fetch(`${front.worker.edge.url}/${MARK}path`);
+      assert.deepEqual([panicked.status, await panicked.text()], [500, "Internal Server Error"]);
+      assert.deepEqual((await collect(stream)).finish, ["stop"]);
+      assert.equal((await runs()).length, begun + 1);
     });
 
     test("again and again: each leaves a Worker that works", async () => {

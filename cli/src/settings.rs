@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clawfront_core::config::{
     BOUND, CLIENT_KEYS, Config, DEVICE_TOKEN, GATEWAY, GATEWAY_PASSWORD, GATEWAY_TOKEN, Gateway,
-    TEXTS,
+    HUB, TEXTS,
 };
 use toml::{Table, Value};
 
@@ -58,8 +58,8 @@ pub(crate) struct Manifest {
     flags: Vec<String>,
     /// `None` if the configuration leaves it to wrangler, which enables them with `workers_dev`.
     preview_urls: Option<bool>,
-    /// The limits that a rate-limit binding counts.
-    counted: Vec<u32>,
+    /// The Durable Object is bound, and its class is made by a migration.
+    has_hub: bool,
     /// The Worker's name.
     pub(crate) name: String,
     /// The module that wrangler uploads, from the configuration's folder.
@@ -68,8 +68,8 @@ pub(crate) struct Manifest {
     pub(crate) build: Option<String>,
 }
 
-/// The name of a rate-limit binding, before its limit.
-const COUNTER: &str = "RPM_";
+/// The Worker's class that is bound as `HUB`.
+const HUB_CLASS: &str = "Hub";
 
 impl Settings {
     pub(crate) fn read(source: &Source) -> Result<Self, Problem> {
@@ -193,7 +193,6 @@ impl Manifest {
         };
         let has_own_name = !std::ptr::eq(own, table) && own.contains_key("name");
         let flags = inherited("compatibility_flags").and_then(Value::as_array);
-        let counters = own.get("ratelimits").and_then(Value::as_array);
         let build = inherited("build").and_then(|build| build.get("command")?.as_str());
         Self {
             name: match env {
@@ -203,11 +202,8 @@ impl Manifest {
             main: text("main"),
             build: build.map(str::to_owned),
             preview_urls: inherited("preview_urls").and_then(Value::as_bool),
-            counted: counters
-                .into_iter()
-                .flatten()
-                .filter_map(counted_limit)
-                .collect(),
+            // Bindings are not inherited, migrations are.
+            has_hub: binds_hub(own) && inherited("migrations").is_some_and(makes_hub),
             date: text("compatibility_date"),
             flags: flags
                 .into_iter()
@@ -223,6 +219,13 @@ impl Manifest {
         if !self.flags.iter().any(|flag| flag == FLAG) {
             mistakes.push(format!("compatibility_flags lacks {FLAG}"));
         }
+        if !self.has_hub {
+            mistakes.push(
+                "the Durable Object HUB is missing: copy [[durable_objects.bindings]] and \
+                 [[migrations]] from the project's wrangler.toml"
+                    .to_owned(),
+            );
+        }
         // Dates of this form sort as text.
         if self.date.as_str() < MIN_DATE {
             mistakes.push(format!("compatibility_date is before {MIN_DATE}"));
@@ -235,23 +238,31 @@ impl Manifest {
         }
         mistakes
     }
-
-    /// Returns true if a rate-limit binding counts this limit.
-    pub(crate) fn counts(&self, limit: u32) -> bool {
-        self.counted.contains(&limit)
-    }
-
-    /// Lists the limits that are counted, for a message.
-    pub(crate) fn counters(&self) -> String {
-        let counted: Vec<_> = self.counted.iter().map(ToString::to_string).collect();
-        counted.join(", ")
-    }
 }
 
-/// Returns the limit in the name of a rate-limit binding.
-fn counted_limit(binding: &Value) -> Option<u32> {
-    let name = binding.get("name")?.as_str()?;
-    name.strip_prefix(COUNTER)?.parse().ok()
+/// Returns true if the table binds the Durable Object.
+fn binds_hub(own: &Table) -> bool {
+    let bindings = own
+        .get("durable_objects")
+        .and_then(|objects| objects.get("bindings")?.as_array());
+    bindings.into_iter().flatten().any(|binding| {
+        let is = |name, value| binding.get(name).and_then(Value::as_str) == Some(value);
+        is("name", HUB) && is("class_name", HUB_CLASS)
+    })
+}
+
+/// Returns true if one of the migrations makes the Durable Object's class.
+fn makes_hub(migrations: &Value) -> bool {
+    let classes = |migration: &'_ Value| {
+        let classes = migration.get("new_sqlite_classes")?.as_array()?;
+        Some(
+            classes
+                .iter()
+                .any(|class| class.as_str() == Some(HUB_CLASS)),
+        )
+    };
+    let migrations = migrations.as_array().into_iter().flatten();
+    migrations.filter_map(classes).any(|makes| makes)
 }
 
 #[cfg(test)]
@@ -280,6 +291,8 @@ mod tests {
             settings.manifest().unwrap().mistakes(),
             [
                 "compatibility_flags lacks enable_request_signal",
+                "the Durable Object HUB is missing: copy [[durable_objects.bindings]] and \
+                 [[migrations]] from the project's wrangler.toml",
                 "compatibility_date is before 2026-11-01",
                 "preview_urls is not false: each version keeps a public address and its old keys"
             ]

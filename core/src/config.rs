@@ -28,11 +28,17 @@ pub const GATEWAY_PLAINTEXT: &str = "GATEWAY_PLAINTEXT";
 /// its owner returns [`BOUND`] as its value.
 pub const GATEWAY: &str = "GATEWAY";
 pub const BOUND: &str = "<bound>";
+/// The binding of the Durable Object that holds all runs. It has no text either.
+pub const HUB: &str = "HUB";
+/// The problem of a deployment without that binding.
+pub const HUB_UNBOUND: &str = "HUB: is not bound to the Durable Object: wrangler.toml needs its \
+                               [[durable_objects.bindings]] and [[migrations]]";
+pub const LOCATION_HINT: &str = "LOCATION_HINT";
 pub const CLIENT_KEYS: &str = "CLIENT_KEYS";
 pub const MODEL_ALIASES: &str = "MODEL_ALIASES";
 
 /// The settings that are text, besides the client keys.
-pub const TEXTS: [&str; 11] = [
+pub const TEXTS: [&str; 12] = [
     GATEWAY_URL,
     GATEWAY_TOKEN,
     GATEWAY_PASSWORD,
@@ -43,16 +49,26 @@ pub const TEXTS: [&str; 11] = [
     GATEWAY_HEADERS,
     GATEWAY_SCOPES,
     GATEWAY_PLAINTEXT,
+    LOCATION_HINT,
     MODEL_ALIASES,
 ];
 
 /// `CLIENT_KEYS_2` to `CLIENT_KEYS_9`: one secret holds 5 kB, some 40 keys.
 const MORE_CLIENT_KEYS: std::ops::RangeInclusive<u8> = 2..=9;
 
+/// The places where Cloudflare can put a Durable Object. Source: its documentation, "Data
+/// location".
+pub const LOCATIONS: [&str; 9] = [
+    "wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me",
+];
+
 /// A deployment's settings.
 #[derive(Debug)]
 pub struct Config {
     pub gateway: Gateway,
+    /// The place near which the hub is made: one of [`LOCATIONS`]. It counts once, for the first
+    /// request of a deployment.
+    pub location: Option<&'static str>,
     pub clients: Grants,
     pub aliases: Aliases,
     pub log_key: LogKey,
@@ -99,6 +115,8 @@ impl Config {
         let aliases = Aliases::parse(&get(MODEL_ALIASES).unwrap_or_default())
             .map_err(|what| problem(MODEL_ALIASES, what));
         let aliases = take(aliases, &mut problems).unwrap_or_default();
+        let location = take(location(&get), &mut problems).flatten();
+
         match (url, credential) {
             (Some(url), Some(credential)) if problems.is_empty() => Ok(Self {
                 log_key: LogKey::of(&credential),
@@ -107,6 +125,7 @@ impl Config {
                     headers,
                     credential,
                 },
+                location,
                 clients,
                 aliases,
             }),
@@ -216,6 +235,21 @@ fn take_word(
         Some(value) if value == word => Ok(true),
         Some(_) => Err(problem(name, ["takes nothing but ", word].concat())),
     }
+}
+
+/// Returns the place near which the hub is made.
+fn location(get: &impl Fn(&str) -> Option<String>) -> Result<Option<&'static str>, Problem> {
+    let Some(value) = get(LOCATION_HINT) else {
+        return Ok(None);
+    };
+    LOCATIONS
+        .into_iter()
+        .find(|location| *location == value)
+        .map(Some)
+        .ok_or_else(|| {
+            let known = LOCATIONS.join(", ");
+            problem(LOCATION_HINT, ["takes one of ", &known].concat())
+        })
 }
 
 /// Returns the headers that a proxy in front of the gateway requires.

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::access::limit::{MAX_FAILED_ATTEMPTS, MAX_LOGGED_STRANGERS};
 use crate::access::places::{
     MAX_BODIES_BYTES, MAX_BODIES_BYTES_OF_KEY, MAX_PLACES, UNCOUNTED_BODY_BYTES,
 };
 use crate::access::policy::DEFAULT_KEEP_ALIVE_S;
+use crate::access::throttle::{MAX_FAILED_ATTEMPTS, MAX_LOGGED_STRANGERS};
 use crate::config;
 use crate::exchange::{
     ACCEPTANCE_MS, HANDSHAKE_MS, HEARTBEAT_MS, LEAVE_MS, MAX_CONNECTIONS, RECONNECT_MS, RUN_MS,
@@ -65,12 +65,12 @@ fn the_table_of_limits_is_the_codes() {
         format!("an answer | {} MiB", mib(MAX_ANSWER_BYTES)),
         format!("unread bytes of one client | {UNREAD_MIB} MiB"),
         format!(
-            "requests for a run at a time | {MAX_PLACES} in one isolate, from before their bodies \
+            "requests for a run at a time | {MAX_PLACES} in the hub, from before their bodies \
              are read"
         ),
         "requests of a key at a time | its `runs=`, and never more than it leaves free".to_owned(),
         format!(
-            "bytes of request bodies at a time | {} MiB in one isolate; of one key no more than it \
+            "bytes of request bodies at a time | {} MiB in the hub; of one key no more than it \
              leaves free, {} MiB at most",
             mib(MAX_BODIES_BYTES),
             mib(MAX_BODIES_BYTES_OF_KEY)
@@ -114,7 +114,7 @@ fn the_table_of_limits_is_the_codes() {
 fn the_workers_own_limits_are_those_that_are_documented() {
     for (source, line) in [
         (
-            include_str!("../../src/relay.rs"),
+            include_str!("../../src/hub/relay.rs"),
             "const MAX_BUFFERED_BYTES: u32 = 1024 * 1024;".to_owned(),
         ),
         (
@@ -170,7 +170,7 @@ fn sentences_of_errors_with_numbers_are_the_codes() {
                 "large request bodies of this key: more than it leaves free of {} MiB",
                 mib(MAX_BODIES_BYTES)
             ),
-            format!("{MAX_PLACES} answers are under way in this isolate"),
+            format!("{MAX_PLACES} answers are under way"),
             format!("the answer is larger than {} MiB", mib(MAX_ANSWER_BYTES)),
             format!("did not take the connection within {CONNECT_S} s"),
             format!("did not finish the handshake within {} s", s(HANDSHAKE_MS)),
@@ -189,14 +189,14 @@ fn sentences_of_keys_with_numbers_are_the_codes() {
     assert_sentences(
         include_str!("../../docs/keys.md"),
         [
-            format!("An isolate has {MAX_PLACES} places."),
+            format!("The hub has {MAX_PLACES} places."),
             format!(
                 "{} if it is the only one, {}",
                 MAX_PLACES / 2,
                 MAX_PLACES / 4
             ),
             format!(
-                "of all request bodies together an isolate holds {} MiB.",
+                "of all request bodies together the hub holds {} MiB.",
                 mib(MAX_BODIES_BYTES)
             ),
             format!(
@@ -307,7 +307,7 @@ fn every_setting_is_documented_and_no_other() {
         config::CLIENT_KEYS,
         "CLIENT_KEYS_2",
         "CLIENT_KEYS_9",
-        "RPM_<n>",
+        config::HUB,
     ];
     assert_eq!(
         documented,

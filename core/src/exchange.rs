@@ -32,7 +32,7 @@ use crate::gateway::client_identity::ClientIdentity;
 use crate::gateway::link::{Incoming, Link};
 use crate::gateway::run::Run;
 use crate::gateway::run::io::Io;
-use crate::http::head::{Head, ResponseMeta};
+use crate::http::head::{Head, RESPONSE_ID_HEADER, ResponseMeta};
 use crate::openai::Writer;
 use crate::openai::error::{ErrorResponse, Phase};
 use crate::session::SessionKey;
@@ -748,7 +748,12 @@ impl Reply {
     /// Sends the head of a stream and its first event, once.
     fn begin_stream(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
         if self.answer.is_stream() && !self.head_sent {
-            self.send_head(self.meta.stream(), head);
+            let mut stream = self.meta.stream();
+            if let Some(id) = self.answer.response_id() {
+                // For the edge, if the stream breaks.
+                stream.headers.push((RESPONSE_ID_HEADER, id.to_owned()));
+            }
+            self.send_head(stream, head);
             self.answer.begin(body);
         }
     }

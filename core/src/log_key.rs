@@ -7,7 +7,7 @@ use base16ct::lower as hex;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::access::limit::network_of;
+use crate::access::throttle::network_of;
 use crate::gateway::credential::{Auth, Credential};
 
 /// Hex digits of a hash in the log: enough to find all lines of one session.

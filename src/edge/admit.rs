@@ -10,8 +10,8 @@ use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
 use worker::Request;
 
-use crate::edge::context::{Rejection, RequestContext};
-use crate::limits;
+use crate::context::{Rejection, RequestContext};
+use crate::edge::strangers;
 use crate::runtime::clock::now_ms;
 
 /// The client's address. Source: Cloudflare sets it on every request, and overwrites the value that
@@ -28,7 +28,6 @@ pub(crate) fn admit<'c>(
     let address = address_of(request)?;
     match bearer::admit(&config.clients, &presented, now_ms(), address) {
         Ok(client) => {
-            context.is_admitted = true;
             context.line.key = Some(client.id.to_string());
             check_origin(request, client, context)?;
             Ok(client)
@@ -38,7 +37,10 @@ pub(crate) fn admit<'c>(
                 .token()
                 .and_then(key::loggable_id_of)
                 .map(str::to_owned);
-            Err(limits::with(|counts| counts.failed_attempt(address, denied, now_ms())).into())
+            Err(
+                strangers::with(|throttle| throttle.failed_attempt(address, denied, now_ms()))
+                    .into(),
+            )
         }
     }
 }

@@ -1,10 +1,9 @@
-//! The edge: the steps of a request, in order. Keeps no state that matters.
+//! The edge: the first steps of a request. It keeps no state that matters, and reads no body and no
+//! stream.
 
 mod admit;
-mod agents;
-mod context;
-mod models;
-mod run;
+mod forward;
 mod serve;
+mod strangers;
 
 pub(crate) use serve::serve;

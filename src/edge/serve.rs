@@ -1,52 +1,52 @@
-//! The numbered steps of a request, from its headers to the room that answers it.
+//! The numbered steps of a request at the edge, from its headers to the hub.
 
 use clawfront_core::access::origin::Origin;
 use clawfront_core::access::policy::Scope;
-use clawfront_core::access::status;
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
-use clawfront_core::http::head::Detail;
 use clawfront_core::http::route::Api;
 use clawfront_core::http::route::{Endpoint, Route};
-use clawfront_core::openai::models::Names;
-use worker::{Context, Env, Request};
+use worker::{Env, Request};
 
+use crate::context::{Rejection, RequestContext};
 use crate::edge::admit::{address_of, admit, key_headers, require};
-use crate::edge::context::{Platform, Rejection, RequestContext};
-use crate::edge::{agents, models, run};
-use crate::limits;
+use crate::edge::forward::{forward, seen_readiness};
+use crate::edge::strangers;
 use crate::runtime::clock::now_ms;
 #[cfg(feature = "panics")]
 use crate::runtime::panics;
 use crate::runtime::{bindings, response};
 
 /// Serves one request: every rejection becomes its response here.
-pub(crate) async fn serve(
-    request: Request,
-    env: Env,
-    worker: Context,
-) -> worker::Result<web_sys::Response> {
+pub(crate) async fn serve(request: Request, env: Env) -> worker::Result<web_sys::Response> {
     let mut context = RequestContext::begin(&request)?;
-    let platform = Platform {
-        env: &env,
-        worker: &worker,
+    let mut is_admitted = false;
+    let rejection = match respond(request, &env, &mut context, &mut is_admitted).await {
+        Ok(response) => return Ok(response),
+        Err(rejection) => rejection,
     };
-    match respond(request, &platform, &mut context).await {
-        Ok(response) => Ok(response),
-        Err(rejection) => context.reject(rejection),
-    }
+    // Requests without a valid key get only a few lines a minute.
+    context.reject(rejection, |line| {
+        if is_admitted {
+            return true;
+        }
+        let unlogged = strangers::with(|throttle| throttle.log_stranger(now_ms()));
+        line.unlogged = unlogged.unwrap_or_default();
+        unlogged.is_some()
+    })
 }
 
 async fn respond(
     request: Request,
-    platform: &Platform<'_>,
+    env: &Env,
     context: &mut RequestContext,
+    is_admitted: &mut bool,
 ) -> Result<web_sys::Response, Rejection> {
     #[cfg(feature = "panics")]
     panics::look(panics::AT_PATH, request.path().as_bytes());
 
     // 1. Origin: a page may read a refusal too, if any key may be used on it.
-    let config = bindings::config(platform.env);
+    let config = bindings::config(env);
     if let Ok(config) = &config {
         note_caller(&request, config, context)?;
     }
@@ -79,44 +79,35 @@ async fn respond(
         Failure::Misconfigured
     })?;
     let Some(endpoint) = endpoint else {
-        return ready(&request, &config, context).await;
+        if key_headers(&request)?.is_empty() {
+            // No request reaches the hub or the gateway without a key.
+            let (head, body) = context.meta.ready_status(seen_readiness());
+            return Ok(context.whole(head, &body)?);
+        }
+        let client = admit(&request, &config, context)?;
+        *is_admitted = true;
+        return forward(&request, env, &config, client, context).await;
     };
     if is_preflight(&request)? {
         return preflight(&request, context);
     }
     let endpoint = endpoint?;
 
-    // 4. Key. Nothing before this line reaches the gateway or reads the body.
+    // 4. Key. Nothing before this line reaches the hub or reads the body.
     let client = admit(&request, &config, context)?;
+    *is_admitted = true;
+    require(
+        client,
+        match endpoint {
+            Endpoint::ChatCompletions => Scope::Chat,
+            Endpoint::Responses => Scope::Responses,
+            Endpoint::Models | Endpoint::Model(_) => Scope::Models,
+            Endpoint::Key => return forward(&request, env, &config, client, context).await,
+        },
+    )?;
 
-    // 5. Endpoint.
-    match endpoint {
-        Endpoint::ChatCompletions => {
-            require(client, Scope::Chat)?;
-            run::answer(request, platform, &config, client, context).await
-        }
-        Endpoint::Responses => {
-            require(client, Scope::Responses)?;
-            run::answer(request, platform, &config, client, context).await
-        }
-        Endpoint::Models => {
-            require(client, Scope::Models)?;
-            // `Request::url` parses the whole address, and its tables for host names are as large
-            // as half the Worker.
-            let url = request.inner().url();
-            let names = Names::of(url.split_once('?').map(|(_, query)| query), client);
-            Ok(models::list(names, &config, client, context).await?)
-        }
-        Endpoint::Model(id) => {
-            require(client, Scope::Models)?;
-            models::one(&id, &config, client, context).await
-        }
-        Endpoint::Key => {
-            let mut body = Vec::new();
-            limits::with(|counts| status::write(client, counts, now_ms(), &mut body));
-            Ok(context.answer(context.meta.json(), &body)?)
-        }
-    }
+    // 5. The hub answers.
+    forward(&request, env, &config, client, context).await
 }
 
 /// Notes the client's address for the log, and the page that may read the response.
@@ -132,28 +123,6 @@ fn note_caller(
         .and_then(Origin::parse)
         .filter(|origin| config.clients.any_allows(origin));
     Ok(())
-}
-
-/// Reports whether the gateway can be used. Only a key with the scope `status` makes us connect to
-/// the gateway, and gets more than yes or no. A client without it gets the last known state, so
-/// that no request reaches the gateway without a key.
-async fn ready(
-    request: &Request,
-    config: &Config,
-    context: &mut RequestContext,
-) -> Result<web_sys::Response, Rejection> {
-    let mut detail = Detail::Status;
-    if !key_headers(request)?.is_empty() {
-        let client = admit(request, config, context)?;
-        if client.may(Scope::Status) {
-            detail = Detail::Full;
-        }
-    }
-    if detail == Detail::Full {
-        agents::check(&config.gateway).await;
-    }
-    let (head, body) = context.meta.ready(&agents::readiness(), detail);
-    Ok(context.whole(head, &body)?)
 }
 
 fn is_preflight(request: &Request) -> worker::Result<bool> {

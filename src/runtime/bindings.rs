@@ -3,7 +3,8 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use clawfront_core::config::{BOUND, Config, GATEWAY};
+use clawfront_core::config::{BOUND, Config, GATEWAY, HUB, HUB_UNBOUND};
+use js_sys::Reflect;
 use worker::{Env, Fetcher};
 
 /// The settings, or a list of all errors in them, by name.
@@ -40,5 +41,13 @@ fn parse(env: &Env) -> Settings {
     .map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         problems.join("; ")
+    })
+    .and_then(|config| {
+        // `Env::durable_object` recognises the binding by its class name, which is different in
+        // `wrangler dev`.
+        let is_bound = Reflect::get(env, &HUB.into()).is_ok_and(|hub| hub.is_object());
+        is_bound
+            .then_some(config)
+            .ok_or_else(|| HUB_UNBOUND.to_owned())
     })
 }

@@ -2,7 +2,6 @@
 //! does not know the steps of a request.
 
 pub(crate) mod bindings;
-pub(crate) mod body;
 pub(crate) mod clock;
 pub(crate) mod entropy;
 pub(crate) mod frames;

@@ -1,5 +1,7 @@
 //! The end of a request whose instance panicked: `panic_guard.js`, which outlives it.
 
+use std::ops::Deref;
+
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -7,26 +9,57 @@ use web_sys::ReadableStreamDefaultController;
 
 #[wasm_bindgen(module = "/src/runtime/panic_guard.js")]
 extern "C" {
-    /// Holds the data that is needed to end a request after its instance has panicked.
-    pub(crate) type PanicGuard;
+    /// Resets this Durable Object after a panic. Its requests would wait in silence otherwise.
+    pub(crate) fn watch(state: &JsValue, probe: &JsValue);
 
-    #[wasm_bindgen(constructor)]
-    pub(crate) fn new(request_id: &str) -> PanicGuard;
+    /// Holds the data that is needed to end a request after its instance has panicked.
+    #[wasm_bindgen(js_name = PanicGuard)]
+    pub(crate) type Source;
+
+    #[wasm_bindgen(constructor, js_class = "PanicGuard")]
+    fn new(request_id: &str) -> Source;
 
     /// Returns the handler of an event, which ends the request if it panics or its instance is
     /// gone.
     #[wasm_bindgen(method)]
-    pub(crate) fn guard(this: &PanicGuard, handler: &JsValue) -> Function;
+    pub(crate) fn guard(this: &Source, handler: &JsValue) -> Function;
+
+    /// Forgets the request, which has ended, and drops its later events.
+    #[wasm_bindgen(method)]
+    pub(crate) fn release(this: &Source);
 
     #[wasm_bindgen(method, setter, js_name = socket)]
-    pub(crate) fn set_socket(this: &PanicGuard, socket: &JsValue);
+    pub(crate) fn set_socket(this: &Source, socket: &JsValue);
 
     #[wasm_bindgen(method, setter, js_name = body)]
-    pub(crate) fn set_body(this: &PanicGuard, body: &ReadableStreamDefaultController);
+    pub(crate) fn set_body(this: &Source, body: &ReadableStreamDefaultController);
 
     #[wasm_bindgen(method, setter, js_name = timer)]
-    pub(crate) fn set_timer(this: &PanicGuard, id: i32);
+    pub(crate) fn set_timer(this: &Source, id: i32);
 
     #[wasm_bindgen(method, setter, js_name = abortFrames)]
-    pub(crate) fn set_abort_frames(this: &PanicGuard, frames: Vec<String>);
+    pub(crate) fn set_abort_frames(this: &Source, frames: Vec<String>);
+}
+
+/// The guard of one request, until it is dropped.
+pub(crate) struct PanicGuard(Source);
+
+impl PanicGuard {
+    pub(crate) fn new(request_id: &str) -> Self {
+        Self(Source::new(request_id))
+    }
+}
+
+impl Deref for PanicGuard {
+    type Target = Source;
+
+    fn deref(&self) -> &Source {
+        &self.0
+    }
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        self.0.release();
+    }
 }

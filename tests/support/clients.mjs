@@ -41,7 +41,6 @@ export async function startClientFront({ protocol = 4, origin, gatewayUrl } = {}
       DEVICE_KEY: newDevice().device_key,
       CLIENT_KEYS: entries.join("\n"),
     },
-    rateLimits: { RPM_1: 1 },
   });
   return {
     sim,

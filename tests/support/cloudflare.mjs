@@ -80,8 +80,14 @@ export async function startCloudflare({ empty = false } = {}) {
     if (kind === "subdomain") return answer(200, { subdomain: "sub" });
     if (api.refuse && request.method !== "GET")
       return answer(403, null, [{ code: 10000, message: "Authentication error" }]);
+    if (kind === "scripts" && !name)
+      return answer(
+        200,
+        api.version === undefined ? [] : [{ id: WORKER, migration_tag: api.migration }],
+      );
     if (kind === "scripts" && !part && request.method === "PUT") {
       api.modules = await modulesIn(bytes, type);
+      api.migration = (await metadataIn(bytes, type)).migrations?.new_tag ?? api.migration;
       change();
       return answer(200, {
         id: name,
@@ -161,9 +167,17 @@ export async function startCloudflare({ empty = false } = {}) {
   return api;
 }
 
+/** The Worker's name in wrangler.toml. */
+const WORKER = "clawfront";
+
+const formIn = (bytes, type) =>
+  new Response(bytes, { headers: { "content-type": type } }).formData();
+
+const metadataIn = async (bytes, type) => JSON.parse((await formIn(bytes, type)).get("metadata"));
+
 /** Returns the modules of an upload by name, the main one first. */
 async function modulesIn(bytes, type) {
-  const form = await new Response(bytes, { headers: { "content-type": type } }).formData();
+  const form = await formIn(bytes, type);
   const main = JSON.parse(form.get("metadata")).main_module;
   const parts = [...form].filter(
     ([name, part]) => typeof part !== "string" && !name.endsWith(".map"),

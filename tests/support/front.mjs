@@ -34,7 +34,7 @@ function clawfront(args, env = {}) {
 /**
  * Starts a simulated gateway and a Worker in front of it, known to it as a device. Both are stopped
  * by `stop`. `entries` are further client keys, `build` is where another Worker than the deployed
- * one is.
+ * one is, `storage` is a folder for its Durable Objects.
  * @returns `phone` may reach main (its default) and beta, `boss` every agent and every session,
  *   `guest` beta alone.
  */
@@ -44,6 +44,7 @@ export async function startFront({
   vars = {},
   entries = [],
   build,
+  storage,
 } = {}) {
   const sim = await startSim({
     protocol,
@@ -56,6 +57,7 @@ export async function startFront({
   };
   const start = {
     build,
+    storage,
     vars: {
       GATEWAY_URL: sim.url,
       GATEWAY_TOKEN: sim.token,

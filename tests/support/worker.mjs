@@ -1,6 +1,6 @@
 // Runs the built Worker in workerd.
 
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -9,20 +9,22 @@ import { collect, start, stop } from "../../scripts/processes.mjs";
 
 /**
  * Starts the Worker in workerd itself. A development server in between would change the runtime's
- * bytes on the wire. The Worker has `vars` as its text bindings, and for each of `rateLimits` (`{
- * RPM_3: 3 }`) a counter of that number of requests, like the platform's rate-limit binding;
- * `services` (`{ GATEWAY: "127.0.0.1:18789" }`) are service bindings with their addresses.
- * `modules` are the files of another Worker's `build`, the main one first, and `authorities` are
- * certificates (PEM) that it trusts beside the public ones. Resolves once it listens. `inspector`
- * is the port of the DevTools protocol where the Worker is `inspected`.
- * @returns {Promise<{url: string, port: number, inspector?: number, pid: number, log: string[],
- *   stop: () => Promise<void>}>} `log` is the output of the Worker and workerd so far, line by
- *   line.
+ * bytes on the wire. The Worker has `vars` as its text bindings; `services` (`{ GATEWAY:
+ * "127.0.0.1:18789" }`) are service bindings with their addresses. `objects` are the bindings of
+ * its Durable Objects with their classes; they are stored in the folder `storage`, or in one of the
+ * Worker's own. `modules` are the files of another Worker's `build`, the main one first, and
+ * `authorities` are certificates (PEM) that it trusts beside the public ones. Resolves once it
+ * listens. `inspector` is the port of the DevTools protocol where the Worker is `inspected`.
+ * @returns {Promise<{url: string, port: number, edge: {url: string, log: string[]}, inspector?:
+ *   number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is the output of the
+ *   Worker and workerd so far, line by line. `edge` is the same Worker in another isolate, as at
+ *   another place, with the objects of the first.
  */
 export async function startWorker({
   vars = {},
-  rateLimits = {},
   services = {},
+  objects = { HUB: "Hub" },
+  storage,
   port = 0,
   build = BUILD,
   modules = MODULES,
@@ -32,9 +34,11 @@ export async function startWorker({
   const folder = mkdtempSync(join(tmpdir(), "clawfront-worker-"));
   // Copied, not referred to: a build during a test run must not change the Worker under test.
   for (const name of modules) cpSync(join(build, name), join(folder, name));
+  const stored = storage ?? join(folder, "objects");
+  mkdirSync(stored, { recursive: true });
   writeFileSync(
     join(folder, "config.capnp"),
-    config({ vars, rateLimits, services, port, modules, authorities }),
+    config({ vars, services, objects, storage: stored, port, modules, authorities }),
     { mode: 0o600 },
   );
 
@@ -62,10 +66,21 @@ export async function startWorker({
   };
 
   try {
-    const listening = await Promise.race([ports(child, inspected), child.ended, expiry()]);
-    const { http: port, inspector } = listening ?? {};
+    const wanted = ["http", ...(Object.keys(objects).length > 0 ? ["edge"] : [])];
+    const listening = await Promise.race([ports(child, wanted, inspected), child.ended, expiry()]);
+    const { http: port, edge, inspector } = listening ?? {};
     if (port === undefined) throw new Error(`workerd did not start:\n${log.join("\n")}`);
-    return { url: `http://127.0.0.1:${port}`, port, inspector, pid: child.pid, log, stop: end };
+    const at = (port) => `http://127.0.0.1:${port}`;
+    return {
+      url: at(port),
+      port,
+      /** The Worker in another isolate, with the same objects. */
+      edge: { url: at(edge), log },
+      inspector,
+      pid: child.pid,
+      log,
+      stop: end,
+    };
   } catch (error) {
     await end();
     throw error;
@@ -77,54 +92,49 @@ const MODULES = ["index.js", "index_bg.wasm"];
 /** It takes a tenth of a second; a busy machine takes longer. */
 const START_LIMIT_MS = 20_000;
 
-function config({ vars, rateLimits, services, port, modules, authorities }) {
+function config({ vars, services, objects, storage, port, modules, authorities }) {
   const { date, flags } = compatibility();
-  const bindings = [
-    ...Object.entries(vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
-    ...Object.entries(rateLimits).map(
-      ([name, limit]) =>
-        `(name = ${text(name)}, wrapped = (moduleName = "clawfront-tests:rate-limit", innerBindings = [(name = "limit", json = "${limit}")]))`,
-    ),
-    ...Object.keys(services).map(
-      (name) => `(name = ${text(name)}, service = ${text(`to ${name}`)})`,
-    ),
-  ];
   const paths = Object.entries(services).map(
     ([name, address]) =>
       `, (name = ${text(`to ${name}`)}, external = (address = ${text(address)}, http = ()))`,
   );
-  return `using Workerd = import "/workerd/workerd.capnp";
-const config :Workerd.Config = (
-  services = [(name = "main", worker = .worker), (name = "internet", network = .loopback)${paths.join("")}],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
-  extensions = [(modules = [(name = "clawfront-tests:rate-limit", internal = true, esModule = ${text(RATE_LIMIT)})])],
-);
-const worker :Workerd.Worker = (
+  /** A Worker whose objects are its own, or those of the service `owner`. */
+  const worker = (owner) => {
+    const bindings = [
+      ...Object.entries(vars).map(
+        ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
+      ),
+      ...Object.keys(services).map(
+        (name) => `(name = ${text(name)}, service = ${text(`to ${name}`)})`,
+      ),
+      ...Object.entries(objects).map(
+        ([name, kind]) =>
+          `(name = ${text(name)}, durableObjectNamespace = (className = ${text(kind)}${owner ? `, serviceName = ${text(owner)}` : ""}))`,
+      ),
+    ];
+    const namespaces = Object.values(objects).map(
+      (kind) => `(className = ${text(kind)}, uniqueKey = ${text(kind)}, enableSql = true)`,
+    );
+    return `(
   modules = [${modules.map((name) => `(name = ${text(name)}, ${name.endsWith(".wasm") ? "wasm" : "esModule"} = embed ${text(name)})`).join(", ")}],
   compatibilityDate = ${text(date)},
   compatibilityFlags = [${flags.map(text).join(", ")}],
   bindings = [${bindings.join(", ")}],
+  ${owner ? "" : `durableObjectNamespaces = [${namespaces.join(", ")}], durableObjectStorage = (localDisk = "objects"),`}
+)`;
+  };
+  const edge = Object.keys(objects).length > 0;
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "main", worker = .worker),${edge ? ' (name = "edge", worker = .edge),' : ""} (name = "internet", network = .loopback), (name = "objects", disk = (path = ${text(storage)}, writable = true))${paths.join("")}],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")${edge ? ', (name = "edge", address = "127.0.0.1:0", http = (), service = "edge")' : ""}],
 );
+const worker :Workerd.Worker = ${worker()};
+${edge ? `# The same Worker in another isolate, as at another place of the edge, with the objects of the first.\nconst edge :Workerd.Worker = ${worker("main")};` : ""}
 # Tests connect to programs on this machine and to nothing else; by default workerd allows the opposite.
 const loopback :Workerd.Network = (allow = ["local"], tlsOptions = (trustBrowserCas = true, trustedCertificates = [${authorities.map(text).join(", ")}]));
 `;
 }
-
-/**
- * Imitates the platform's counter, as `wrangler dev` does: `limit({ key })` returns whether one
- * more passes. It never forgets, so a test need not wait.
- */
-const RATE_LIMIT = `
-export default function ({ limit }) {
-  const seen = new Map();
-  return {
-    async limit({ key }) {
-      seen.set(key, (seen.get(key) ?? 0) + 1);
-      return { success: seen.get(key) <= limit };
-    },
-  };
-}
-`;
 
 /** The runtime the Worker is deployed with, read where it is written down. */
 function compatibility() {
@@ -160,14 +170,17 @@ function workerdPath() {
 }
 
 /** workerd reports the ports that "any free one" became on the control descriptor. */
-function ports(child, inspected) {
+function ports(child, wanted, inspected) {
   const known = {};
+  const isComplete = () =>
+    wanted.every((name) => known[name] !== undefined) &&
+    (known.inspector !== undefined || !inspected);
   return new Promise((resolve) =>
     collect(child.stdio[3], (line) => {
       const message = JSON.parse(line);
-      if (message.event === "listen" && message.socket === "http") known.http = message.port;
+      if (message.event === "listen") known[message.socket] = message.port;
       if (message.event === "listen-inspector") known.inspector = message.port;
-      if (known.http !== undefined && (known.inspector !== undefined || !inspected)) resolve(known);
+      if (isComplete()) resolve(known);
     }),
   );
 }

@@ -30,15 +30,6 @@ pub(super) fn of(client: &Grant, change: &Change, now_ms: u64) -> Result<String,
     // A list from standard input has no settings; `doctor` reports settings that cannot be read.
     let settings = settings.unwrap_or_default();
     let mut warnings = Vec::new();
-    if let (Some(limit), Some(manifest)) = (client.limits.requests_per_minute, settings.manifest())
-        && !manifest.counts(limit)
-    {
-        warnings.push(format!(
-            "wrangler.toml has no counter RPM_{limit}, so each isolate counts rpm={limit} alone. \
-             Fix: Choose {}, or add the counter",
-            manifest.counters()
-        ));
-    }
     match settings.gateway() {
         Some(gateway) if !change.is_rehearsal() => match ask(&gateway, &Trust::new(None)?) {
             Ok(known) => warnings.extend(about_agents(client, &known)),

@@ -6,9 +6,9 @@ use serde::{Serialize, Serializer};
 
 use crate::access::field::FIELDS;
 use crate::access::grant::Grant;
-use crate::access::limit::Counts;
+use crate::access::quota::Counts;
 
-/// Writes the status of the key of `grant`, as this isolate has counted it.
+/// Writes the status of the key of `grant`, as the hub has counted it.
 pub fn write(grant: &Grant, counts: &Counts, now_ms: u64, out: &mut Vec<u8>) {
     let status = Status {
         grant,

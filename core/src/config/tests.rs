@@ -276,3 +276,20 @@ fn an_address_that_cannot_be_a_gateway_is_refused() {
         );
     }
 }
+
+#[test]
+fn the_hub_is_made_near_a_place_that_exists() {
+    let keys = keys();
+    let bindings = [
+        ("GATEWAY_URL", "wss://gw.example.com"),
+        ("GATEWAY_TOKEN", "shared"),
+        ("CLIENT_KEYS", keys.as_str()),
+    ];
+    let with = |location| parse(&[&bindings[..], &[("LOCATION_HINT", location)]].concat());
+    assert_eq!(with("").unwrap().location, None);
+    assert_eq!(with("weur").unwrap().location, Some("weur"));
+    assert_eq!(
+        with("Europe").unwrap_err(),
+        ["LOCATION_HINT: takes one of wnam, enam, sam, weur, eeur, apac, oc, afr, me"]
+    );
+}

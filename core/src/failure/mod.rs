@@ -86,10 +86,14 @@ pub enum Failure {
 
     // Faults of the operator.
     Misconfigured,
-    /// One isolate has as many streams as its limit allows.
+    /// The hub has as many streams as its limit allows.
     TooManyStreams,
     /// The bodies of this key, or of all keys, take as many bytes as their limit allows.
     TooManyLargeBodies,
+    /// The hub could not take the request: it is overloaded, or being reset.
+    HubUnavailable,
+    /// The hub was reset while it had the request. A run may have been started for it.
+    HubLost,
     /// The runtime failed; the log has its message.
     InternalError,
     /// A bug of ours, named by the state that must not occur. Its code is `internal_error`, too.
@@ -181,6 +185,8 @@ impl Failure {
             Self::Misconfigured => "misconfigured",
             Self::TooManyStreams => "too_many_streams",
             Self::TooManyLargeBodies => "too_many_large_bodies",
+            Self::HubUnavailable => "hub_unavailable",
+            Self::HubLost => "hub_lost",
             Self::InternalError | Self::Bug(_) => "internal_error",
             Self::GatewayUnreachable(_) => "gateway_unreachable",
             Self::NotAGateway { .. } | Self::GatewayRefused(_) => "gateway_refused",
@@ -202,7 +208,8 @@ impl Failure {
     /// Returns true if it can only occur after a run may have started.
     pub fn is_of_run(&self) -> bool {
         match self {
-            Self::GatewayConnectionLost { .. }
+            Self::HubLost
+            | Self::GatewayConnectionLost { .. }
             | Self::Provider(_)
             | Self::RunAborted
             | Self::RunInterrupted
@@ -284,8 +291,8 @@ impl Failure {
             Self::RateLimitExceeded(_) | Self::ConcurrentRunsExceeded { .. } => {
                 return Some(Cause::new(
                     "key_limit",
-                    "the key's entry in CLIENT_KEYS sets rpm and runs; no key takes more of an \
-                     isolate's places than it leaves free",
+                    "the key's entry in CLIENT_KEYS sets rpm and runs; no key takes more of the \
+                     hub's places than it leaves free",
                 ));
             }
             Self::GatewayConnectionLost {

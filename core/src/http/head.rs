@@ -100,6 +100,61 @@ pub enum Readiness {
     },
 }
 
+/// The hub sends the gateway's state to the edge with this header, which no client receives. Its
+/// value is a [`Readiness::name`].
+pub const READINESS_HEADER: &str = "x-clawfront-readiness";
+
+/// The hub sends the id of a streamed response to the edge with this header, which no client
+/// receives.
+pub const RESPONSE_ID_HEADER: &str = "x-clawfront-response-id";
+
+/// The edge sends the id of the client's key to the hub with this header. It overwrites the value
+/// that a client sends.
+pub const KEY_HEADER: &str = "x-clawfront-key";
+
+/// The edge sends its own id of the request to the hub with this header, because the client's may
+/// repeat. It overwrites the value that a client sends.
+pub const ID_HEADER: &str = "x-clawfront-id";
+
+impl Readiness {
+    /// Returns the state as `GET /readyz` shows it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unknown => UNKNOWN,
+            Self::Ready { .. } => READY,
+            Self::NotReady { .. } => NOT_READY,
+        }
+    }
+}
+
+const UNKNOWN: &str = "unknown";
+pub const READY: &str = "ready";
+pub const NOT_READY: &str = "not_ready";
+
+/// Time for which a client without a key receives a state of the gateway that somebody else has
+/// learned, in milliseconds.
+pub const KNOWN_MS: u64 = 60_000;
+
+/// The gateway's state as one isolate of the edge last saw it in a response of the hub.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SeenReadiness(Option<(&'static str, u64)>);
+
+impl SeenReadiness {
+    /// Notes the state that a response of the hub has.
+    pub fn note(&mut self, state: &str, now_ms: u64) {
+        if let Some(known) = [READY, NOT_READY].into_iter().find(|known| *known == state) {
+            self.0 = Some((known, now_ms));
+        }
+    }
+
+    /// Returns the state, if it was seen within [`KNOWN_MS`].
+    pub fn state(&self, now_ms: u64) -> &'static str {
+        self.0
+            .filter(|(_, at_ms)| now_ms < at_ms.saturating_add(KNOWN_MS))
+            .map_or(UNKNOWN, |(state, _)| state)
+    }
+}
+
 #[derive(Default, Serialize)]
 struct Shown<'a> {
     status: &'static str,
@@ -172,43 +227,52 @@ impl ResponseMeta {
 
     /// Returns the response with the gateway's readiness.
     pub fn ready(&self, readiness: &Readiness, detail: Detail) -> (Head, Vec<u8>) {
-        let mut head = self.json();
-        if !matches!(readiness, Readiness::Ready { .. }) {
-            head.status = NOT_READY_STATUS;
-            head.headers
-                .push(("retry-after", RETRY_AFTER_S.to_string()));
+        if detail == Detail::Status {
+            return self.ready_status(readiness.name());
         }
         let mut shown = Shown {
-            status: match readiness {
-                Readiness::Unknown => "unknown",
-                Readiness::Ready { .. } => "ready",
-                Readiness::NotReady { .. } => "not_ready",
-            },
+            status: readiness.name(),
             ..Shown::default()
         };
         let cause = match readiness {
             Readiness::NotReady { failure, .. } => failure.cause(),
             _ => None,
         };
-        if detail == Detail::Full {
-            match readiness {
-                Readiness::Ready { agents, age_ms } => {
-                    shown.agents = Some(*agents);
-                    shown.checked_s_ago = Some(age_ms.saturating_div(1000));
-                }
-                Readiness::NotReady { age_ms, .. } => {
-                    shown.checked_s_ago = Some(age_ms.saturating_div(1000));
-                }
-                Readiness::Unknown => {}
+        match readiness {
+            Readiness::Ready { agents, age_ms } => {
+                shown.agents = Some(*agents);
+                shown.checked_s_ago = Some(age_ms.saturating_div(1000));
             }
-            if let Some(cause) = &cause {
-                shown.cause = Some(&cause.code);
-                shown.hint = Some(&cause.fix);
+            Readiness::NotReady { age_ms, .. } => {
+                shown.checked_s_ago = Some(age_ms.saturating_div(1000));
             }
+            Readiness::Unknown => {}
+        }
+        if let Some(cause) = &cause {
+            shown.cause = Some(&cause.code);
+            shown.hint = Some(&cause.fix);
+        }
+        self.readiness(&shown)
+    }
+
+    /// Returns the response with the gateway's state, and nothing more.
+    pub fn ready_status(&self, status: &'static str) -> (Head, Vec<u8>) {
+        self.readiness(&Shown {
+            status,
+            ..Shown::default()
+        })
+    }
+
+    fn readiness(&self, shown: &Shown<'_>) -> (Head, Vec<u8>) {
+        let mut head = self.json();
+        if shown.status != READY {
+            head.status = NOT_READY_STATUS;
+            head.headers
+                .push(("retry-after", RETRY_AFTER_S.to_string()));
         }
         let mut body = Vec::new();
         // Writing to memory a type whose serialisation cannot fail.
-        let written = serde_json::to_writer(&mut body, &shown);
+        let written = serde_json::to_writer(&mut body, shown);
         debug_assert!(written.is_ok());
         (head, body)
     }
@@ -406,5 +470,17 @@ mod tests {
         ] {
             assert!(headers(&head).contains(&pair), "{head:?}");
         }
+    }
+
+    #[test]
+    fn a_state_that_was_seen_is_known_for_a_minute() {
+        let mut seen = SeenReadiness::default();
+        assert_eq!(seen.state(0), UNKNOWN);
+        seen.note(READY, 1000);
+        seen.note(UNKNOWN, 2000);
+        assert_eq!(seen.state(60_999), READY);
+        assert_eq!(seen.state(61_000), UNKNOWN);
+        seen.note(NOT_READY, 62_000);
+        assert_eq!(seen.state(62_000), NOT_READY);
     }
 }

@@ -34,6 +34,14 @@ impl Writer {
         }
     }
 
+    /// Returns the id of a response of the Responses API.
+    pub fn response_id(&self) -> Option<&str> {
+        match self {
+            Self::Chat(_) => None,
+            Self::Responses(responses) => Some(responses.id()),
+        }
+    }
+
     /// Begins a stream.
     pub fn begin(&mut self, out: &mut Vec<u8>) {
         match self {

@@ -154,9 +154,14 @@ impl ErrorBody {
     }
 }
 
-/// Returns the response to a request that failed before there was a run.
+/// Returns the response to a request that failed before its run is known to have started.
 pub fn refuse(meta: &ResponseMeta, failure: &Failure) -> (Head, Vec<u8>) {
-    let response = ErrorResponse::on(failure, meta.api, Phase::BeforeRun);
+    let phase = if failure.is_of_run() {
+        Phase::RunMayHaveStarted
+    } else {
+        Phase::BeforeRun
+    };
+    let response = ErrorResponse::on(failure, meta.api, phase);
     let mut body = Vec::new();
     response.body.write(&mut body);
     let head = match failure {

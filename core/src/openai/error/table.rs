@@ -37,7 +37,7 @@ const fn row(code: &'static str, status: u16, kind: &'static str, message: &'sta
 /// Stands in a message for the value that the failure carries.
 const VALUE: &str = "{}";
 
-const BEFORE_RUN: [Row; 30] = [
+const BEFORE_RUN: [Row; 31] = [
     row(
         "invalid_api_key",
         401,
@@ -169,6 +169,12 @@ const BEFORE_RUN: [Row; 30] = [
         "Too many large request bodies are under way here; nothing was started. Try again shortly.",
     ),
     row(
+        "hub_unavailable",
+        503,
+        API,
+        "The service is restarting or overloaded; nothing was started. Try again shortly.",
+    ),
+    row(
         "internal_error",
         500,
         API,
@@ -219,7 +225,11 @@ const BEFORE_RUN: [Row; 30] = [
 ];
 
 /// Code and message of the failures of a run.
-const OF_RUN: [(&str, &str); 19] = [
+const OF_RUN: [(&str, &str); 20] = [
+    (
+        "hub_lost",
+        "The service was restarted while it had this request; the agent's run may still be going.",
+    ),
     (
         "gateway_acceptance_timeout",
         "The gateway did not say in time whether it accepted the run; it may have started.",

@@ -42,7 +42,9 @@ fn next(failure: &Failure) -> Option<Failure> {
         F::ClientClosedRequest => F::Misconfigured,
         F::Misconfigured => F::TooManyStreams,
         F::TooManyStreams => F::TooManyLargeBodies,
-        F::TooManyLargeBodies => F::InternalError,
+        F::TooManyLargeBodies => F::HubUnavailable,
+        F::HubUnavailable => F::HubLost,
+        F::HubLost => F::InternalError,
         F::InternalError => F::Bug("x"),
         F::Bug(_) => F::GatewayUnreachable(Diagnosis::Dns),
         F::GatewayUnreachable(_) => F::NotAGateway {

@@ -19,6 +19,10 @@ use crate::turn::{Finish, RunSummary};
 /// Begins a stream, and is repeated while it is silent.
 const PROGRESS_EVENT: &str = "response.in_progress";
 
+/// The number of the event that ends a lost stream: numbers only rise, and no stream has as many
+/// events.
+const LOST_SEQUENCE: u64 = 1_000_000_000;
+
 /// The fields of a response that are known when its request is accepted.
 #[derive(Debug, Clone)]
 pub struct ResponseFields {
@@ -66,6 +70,36 @@ impl ResponsesWriter {
             items: Vec::new(),
             call: None,
         }
+    }
+
+    /// Makes a writer for the end of a stream that another writer began, and whose other fields are
+    /// not known.
+    pub(crate) fn lost(id: &str, created_s: u64) -> Self {
+        let ids = Ids {
+            response: id.to_owned(),
+            items: String::new(),
+        };
+        let fields = ResponseFields {
+            unnamed_ids: ids.clone(),
+            ids,
+            previous: None,
+            model: String::new(),
+            created_s,
+            echo: Echo::default(),
+        };
+        let mut writer = Self::new(
+            Delivery::Stream {
+                include_usage: false,
+            },
+            fields,
+        );
+        writer.sequence = LOST_SEQUENCE;
+        writer
+    }
+
+    /// Returns the response's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.fields.ids.response
     }
 
     /// Makes the answer a call.

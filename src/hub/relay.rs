@@ -26,7 +26,7 @@ use web_sys::{
 use worker::WebSocket;
 use worker::js_sys::futures::{JsFuture, spawn_local};
 
-use crate::limits::Slot;
+use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
 use crate::runtime::frames::Frames;
 use crate::runtime::listener::{Deferred, Listener};
@@ -58,7 +58,7 @@ struct Inner {
     /// Released at the end.
     slot: Option<Slot>,
     /// This exchange's share in the run. Other exchanges may also have one.
-    hearing: Option<Receiver>,
+    receiver: Option<Receiver>,
     output: Output,
     socket: Option<Socket>,
     /// Counts the connections: events of all but the last are dropped.
@@ -74,10 +74,11 @@ struct Inner {
     flush: Option<Flush>,
     response: Deferred,
     responded: bool,
-    ended: Deferred,
     timer: Option<Timer>,
     /// Listeners for the client's events.
     listeners: Vec<Listener>,
+    /// The body's own event of a hang-up: it comes with a write, as a rule before the signal's.
+    cancelled: Option<Callback>,
     /// Ends the request after a panic.
     panic_guard: PanicGuard,
     /// The guard has the frames that stop the run.
@@ -94,10 +95,10 @@ enum Rest {
     Nothing,
 }
 
-/// The shares of an exchange in the isolate's counts, released at its end.
+/// The shares of an exchange in the hub's counts, released at its end.
 pub(crate) struct Shares {
     pub(crate) slot: Slot,
-    pub(crate) hearing: Receiver,
+    pub(crate) receiver: Receiver,
 }
 
 /// The reason why bytes could not be written to the client.
@@ -119,6 +120,12 @@ impl From<JsValue> for WriteError {
     }
 }
 
+/// A function that the runtime calls.
+struct Callback {
+    function: Function,
+    _closure: Closure<dyn FnMut()>,
+}
+
 /// A timer of 0 ms that is set repeatedly.
 struct Flush {
     id: Option<i32>,
@@ -137,7 +144,7 @@ impl Relay {
         exchange: Exchange,
         config: Rc<Config>,
         line: LogLine,
-        Shares { slot, hearing }: Shares,
+        Shares { slot, receiver }: Shares,
     ) -> Self {
         Self(Rc::new(RefCell::new(Inner {
             exchange,
@@ -146,7 +153,7 @@ impl Relay {
             has_abort_frames: false,
             line,
             slot: Some(slot),
-            hearing: Some(hearing),
+            receiver: Some(receiver),
             output: Output::default(),
             socket: None,
             connection: 0,
@@ -156,9 +163,9 @@ impl Relay {
             flush: None,
             response: Deferred::new(),
             responded: false,
-            ended: Deferred::new(),
             timer: None,
             listeners: Vec::new(),
+            cancelled: None,
             connects: false,
             over: false,
         })))
@@ -173,16 +180,6 @@ impl Relay {
         async move { Ok(response.await?.dyn_into()?) }
     }
 
-    /// Resolves when all work is done: the body is complete or given up, and the gateway's socket
-    /// is closed.
-    pub(crate) fn ended(&self) -> impl Future<Output = ()> + 'static {
-        let ended = JsFuture::from(self.0.borrow().ended.promise.clone());
-        async move {
-            // The promise is never rejected.
-            let _ = ended.await;
-        }
-    }
-
     /// Watches for a hang-up of the client. The runtime signals it only with the compatibility flag
     /// `enable_request_signal`.
     pub(crate) fn watch(&self, signal: &AbortSignal) {
@@ -191,7 +188,13 @@ impl Relay {
             return;
         }
         let relay = self.clone();
+        let closure: Closure<dyn FnMut()> = Closure::new(move || relay.handle(Input::HungUp));
+        let relay = self.clone();
         let mut inner = self.0.borrow_mut();
+        inner.cancelled = Some(Callback {
+            function: inner.panic_guard.guard(closure.as_ref()),
+            _closure: closure,
+        });
         let listener = Listener::new(signal, "abort", &inner.panic_guard, move |_: Event| {
             relay.handle(Input::HungUp);
         });
@@ -303,7 +306,7 @@ impl Relay {
             let _ = inner.perform(now_ms);
         }
         if inner.over {
-            let listeners = std::mem::take(&mut inner.listeners);
+            let listeners = (std::mem::take(&mut inner.listeners), inner.cancelled.take());
             let timers = (inner.timer.take(), inner.flush.take());
             let socket = inner.socket.take();
             drop(inner);
@@ -392,16 +395,16 @@ impl Inner {
         if let Some(slot) = &self.slot {
             slot.touch(now_ms);
         }
-        if let Some(hearing) = &self.hearing {
-            self.exchange.share(hearing.is_shared());
-            if !hearing.may_name_session() {
+        if let Some(receiver) = &self.receiver {
+            self.exchange.share(receiver.is_shared());
+            if !receiver.may_name_session() {
                 self.exchange.withhold_session();
             }
         }
         self.exchange
             .handle(input, &self.config.gateway, now_ms, &mut self.output);
-        if let (Some(hearing), Some(_)) = (&self.hearing, &self.output.head) {
-            hearing.named_session();
+        if let (Some(receiver), Some(_)) = (&self.receiver, &self.output.head) {
+            receiver.named_session();
         }
         // Once the message was sent to the gateway, the exchange no longer holds it.
         if let Some(slot) = self
@@ -501,7 +504,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Begins a response whose body follows.
+    /// Begins a response whose body follows. Its client's hang-up ends the exchange.
     fn begin(&mut self, head: &Head) -> Result<web_sys::Response, JsValue> {
         // `start` is called before the constructor returns.
         let controller = Rc::new(RefCell::new(None));
@@ -510,6 +513,9 @@ impl Inner {
             Closure::new(move |started| *slot.borrow_mut() = Some(started));
         let source = Object::new();
         Reflect::set(&source, &"start".into(), start.as_ref())?;
+        if let Some(cancelled) = &self.cancelled {
+            Reflect::set(&source, &"cancel".into(), &cancelled.function)?;
+        }
         // Counts bytes rather than chunks.
         let strategy = ByteLengthQueuingStrategy::new(&QueuingStrategyInit::new(f64::from(
             MAX_BUFFERED_BYTES,
@@ -529,12 +535,12 @@ impl Inner {
         self.over = true;
         self.body = None;
         self.slot = None;
-        if let Some(hearing) = self.hearing.take() {
+        if let Some(receiver) = self.receiver.take() {
             let has_left = matches!(
                 self.exchange.outcome(),
                 Outcome::Failed(Failure::ClientClosedRequest)
             );
-            hearing.end(self.exchange.may_have_started(), has_left, now_ms());
+            receiver.end(self.exchange.may_have_started(), has_left, now_ms());
         }
         if !self.responded {
             // The promise must not stay open: the runtime would take that for a Worker that hangs.
@@ -543,10 +549,10 @@ impl Inner {
                 self.response.resolve(&response);
             }
         }
+        self.panic_guard.release();
         self.line.exchanged(&self.exchange, &self.config.log_key);
         self.line.duration_ms = now_ms().saturating_sub(self.line.time_ms);
         worker::console_log!("{}", self.line.to_json());
-        self.ended.resolve(&JsValue::UNDEFINED);
     }
 }
 

@@ -13,7 +13,7 @@ use web_sys::{ReadableStream, ReadableStreamByobReader};
 use worker::js_sys::futures::JsFuture;
 use worker::{Delay, Request};
 
-use crate::limits::Slot;
+use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
 
 /// Limit for the part of a refused body that is read and dropped, as a multiple of the body limit.

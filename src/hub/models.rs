@@ -6,17 +6,19 @@ use clawfront_core::failure::Failure;
 use clawfront_core::openai::loggable;
 use clawfront_core::openai::models::{self, Names, SOURCE_HEADER};
 
-use crate::edge::agents;
-use crate::edge::context::{Rejection, RequestContext};
+use crate::context::{Rejection, RequestContext};
+use crate::hub::agents;
+use crate::hub::books::Shared;
 
 /// Answers with the models that the key may use.
 pub(crate) async fn list(
     names: Names,
     config: &Config,
     client: &Grant,
+    books: &Shared,
     context: &mut RequestContext,
 ) -> worker::Result<web_sys::Response> {
-    let known = agents::known(&config.gateway).await;
+    let known = agents::known(&config.gateway, books).await;
     note(context, known.failure.as_ref());
     let mut body = Vec::new();
     let models = models::list(client, &config.aliases, known.list.as_deref(), names);
@@ -32,9 +34,10 @@ pub(crate) async fn one(
     id: &str,
     config: &Config,
     client: &Grant,
+    books: &Shared,
     context: &mut RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
-    let known = agents::known(&config.gateway).await;
+    let known = agents::known(&config.gateway, books).await;
     note(context, known.failure.as_ref());
     context.line.asked = Some(loggable(id));
     let model = models::find(id, client, &config.aliases, known.list.as_deref())?;

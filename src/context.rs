@@ -1,22 +1,15 @@
 //! The context of one request: its response's common headers, and its line in the log.
 
 use clawfront_core::failure::Failure;
-use clawfront_core::http::head::{Head, REQUEST_ID_HEADER, ResponseMeta, request_id};
+use clawfront_core::http::head::{Head, ID_HEADER, REQUEST_ID_HEADER, ResponseMeta, request_id};
 use clawfront_core::log::{self, LogLine};
 use clawfront_core::openai::error::refuse;
 use clawfront_core::turn::RunId;
-use worker::{Context, Env, Request};
+use worker::Request;
 
-use crate::limits;
 use crate::runtime::clock::now_ms;
 use crate::runtime::entropy::entropy;
 use crate::runtime::response;
-
-/// The platform's handles for one request.
-pub(crate) struct Platform<'a> {
-    pub(crate) env: &'a Env,
-    pub(crate) worker: &'a Context,
-}
 
 /// The state that the steps of a request share.
 pub(crate) struct RequestContext {
@@ -24,8 +17,6 @@ pub(crate) struct RequestContext {
     pub(crate) id: String,
     pub(crate) meta: ResponseMeta,
     pub(crate) line: LogLine,
-    /// The client's key is valid.
-    pub(crate) is_admitted: bool,
 }
 
 /// The reason why a request ends before its run.
@@ -47,9 +38,21 @@ impl From<worker::Error> for Rejection {
 }
 
 impl RequestContext {
-    /// Begins the context of a request that has just arrived.
+    /// Begins the context of a request that has just arrived from a client.
     pub(crate) fn begin(request: &Request) -> worker::Result<Self> {
-        let id = RunId::from_entropy(&entropy()?).as_str().to_owned();
+        Self::of(
+            request,
+            RunId::from_entropy(&entropy()?).as_str().to_owned(),
+        )
+    }
+
+    /// Begins the context of a request that has just arrived from the edge.
+    pub(crate) fn handed_on(request: &Request) -> worker::Result<Self> {
+        let id = request.headers().get(ID_HEADER)?;
+        Self::of(request, id.unwrap_or_default())
+    }
+
+    fn of(request: &Request, id: String) -> worker::Result<Self> {
         let request_id =
             request_id(request.headers().get(REQUEST_ID_HEADER)?).unwrap_or_else(|| id.clone());
         Ok(Self {
@@ -60,7 +63,6 @@ impl RequestContext {
                 method: Some(log::method(request.method().as_ref())),
                 ..LogLine::default()
             },
-            is_admitted: false,
             meta: ResponseMeta {
                 request_id,
                 ..ResponseMeta::default()
@@ -82,8 +84,12 @@ impl RequestContext {
         response::whole(&head, body)
     }
 
-    /// Makes the response to a request that was rejected, and logs it where that is due.
-    pub(crate) fn reject(&mut self, rejection: Rejection) -> worker::Result<web_sys::Response> {
+    /// Makes the response to a request that was rejected, and logs it if `may_log` lets it.
+    pub(crate) fn reject(
+        &mut self,
+        rejection: Rejection,
+        may_log: impl FnOnce(&mut LogLine) -> bool,
+    ) -> worker::Result<web_sys::Response> {
         let failure = match rejection {
             Rejection::Failure(failure) => failure,
             Rejection::Runtime(error) => {
@@ -94,7 +100,7 @@ impl RequestContext {
         let (head, body) = refuse(&self.meta, &failure);
         let response = self.whole(head, &body);
         self.line.failed(&failure);
-        if failure.is_logged() && self.admit_line() {
+        if failure.is_logged() && may_log(&mut self.line) {
             self.log();
         }
         response
@@ -103,17 +109,6 @@ impl RequestContext {
     /// Puts the time that the request took so far into its response's head.
     pub(crate) fn time(&self, head: &mut Head) {
         head.after_ms(now_ms().saturating_sub(self.line.time_ms));
-    }
-
-    /// Counts the request's line in the log, and returns true if there is room for it. Requests
-    /// without a valid key get only a few lines a minute.
-    fn admit_line(&mut self) -> bool {
-        if self.is_admitted {
-            return true;
-        }
-        let unlogged = limits::with(|counts| counts.log_stranger(now_ms()));
-        self.line.unlogged = unlogged.unwrap_or_default();
-        unlogged.is_some()
     }
 
     fn log(&mut self) {

@@ -1,4 +1,4 @@
-//! The gateway's agents: fetches the list when the isolate's cache requires it.
+//! The gateway's agents: fetches the list when the hub's cache requires it.
 
 use std::cell::RefCell;
 use std::pin::pin;
@@ -6,62 +6,52 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clawfront_core::agent::AgentList;
-use clawfront_core::agent_cache::{AgentCache, FETCH_MS, Known, POLL_MS, Step};
+use clawfront_core::agent_cache::{FETCH_MS, Known, POLL_MS, Step};
 use clawfront_core::config::Gateway;
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::failure::{Deadline, Failure};
 use clawfront_core::gateway::agent_list::Question;
-use clawfront_core::http::head::Readiness;
 use futures_util::future::{Either, select};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CloseEvent, EventTarget, MessageEvent};
 use worker::Delay;
 use worker::js_sys::futures::JsFuture;
 
+use crate::hub::books::Books;
 use crate::runtime::clock::now_ms;
 use crate::runtime::listener::{Deferred, Listener};
 use crate::runtime::panic_guard::PanicGuard;
 use crate::runtime::socket::Socket;
 use crate::runtime::upgrade;
 
-thread_local! {
-    /// Source: the gateway's `agents.list`. Each isolate has its own.
-    static CACHE: RefCell<AgentCache> = RefCell::new(AgentCache::default());
-}
-
 /// Returns the gateway's agents, and fetches the list if that is due.
-pub(crate) async fn known(gateway: &Gateway) -> Known {
+pub(crate) async fn known(gateway: &Gateway, books: &Books) -> Known {
     loop {
-        match CACHE.with_borrow_mut(|cache| cache.next(now_ms())) {
+        match books.agents(|cache| cache.next(now_ms())) {
             Step::Use(known) => return known,
             Step::Poll => Delay::from(Duration::from_millis(POLL_MS)).await,
-            Step::Fetch => return fetch(gateway).await,
+            Step::Fetch => return fetch(gateway, books).await,
         }
     }
 }
 
 /// Fetches the gateway's list to learn its state, unless the last fetch was a moment ago.
-pub(crate) async fn check(gateway: &Gateway) {
+pub(crate) async fn check(gateway: &Gateway, books: &Books) {
     loop {
-        match CACHE.with_borrow_mut(|cache| cache.next_check(now_ms())) {
+        match books.agents(|cache| cache.next_check(now_ms())) {
             Step::Use(()) => return,
             Step::Poll => Delay::from(Duration::from_millis(POLL_MS)).await,
             Step::Fetch => {
-                fetch(gateway).await;
+                fetch(gateway, books).await;
                 return;
             }
         }
     }
 }
 
-/// Returns the gateway's state as this isolate last saw it.
-pub(crate) fn readiness() -> Readiness {
-    CACHE.with_borrow(|cache| cache.readiness(now_ms()))
-}
-
-async fn fetch(gateway: &Gateway) -> Known {
+async fn fetch(gateway: &Gateway, books: &Books) -> Known {
     let result = ask(gateway).await;
-    CACHE.with_borrow_mut(|cache| cache.record(result, now_ms()))
+    books.agents(|cache| cache.record(result, now_ms()))
 }
 
 /// Connects to the gateway and requests the list, within the limit of a fetch.

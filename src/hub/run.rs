@@ -1,6 +1,5 @@
 //! The endpoints that run an agent: `POST /v1/chat/completions` and `POST /v1/responses`.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use clawfront_core::access::grant::Grant;
@@ -15,13 +14,14 @@ use clawfront_core::openai::responses::{self, Ids, ResponseFields, ResponsesWrit
 use clawfront_core::openai::{
     self, Accepted, Entropy, Request as Asked, Writer, asked_model, loggable,
 };
-use clawfront_core::repeat::{Fingerprint, Requests};
-use worker::{Context, Request};
+use clawfront_core::repeat::Fingerprint;
+use worker::Request;
 
-use crate::edge::context::{Platform, Rejection, RequestContext};
-use crate::limits::{self, Slot};
-use crate::relay::{Relay, Shares};
-use crate::runtime::body;
+use crate::context::{Rejection, RequestContext};
+use crate::hub::body;
+use crate::hub::books::Shared;
+use crate::hub::relay::{Relay, Shares};
+use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
 use crate::runtime::entropy::entropy;
 
@@ -31,16 +31,10 @@ const SECOND_MS: u64 = 1000;
 /// The number of earlier attempts, as the official SDKs count them.
 const ATTEMPT_HEADER: &str = "x-stainless-retry-count";
 
-thread_local! {
-    /// Source: this isolate's requests of the last minutes. It ends with the isolate: a repetition
-    /// that reaches another isolate is not recognised.
-    static REQUESTS: RefCell<Requests> = RefCell::new(Requests::default());
-}
-
 /// Answers a request with a run.
 pub(crate) async fn answer(
     request: Request,
-    platform: &Platform<'_>,
+    books: &Shared,
     config: &Rc<Config>,
     client: &Grant,
     context: &mut RequestContext,
@@ -51,15 +45,14 @@ pub(crate) async fn answer(
         .get(ATTEMPT_HEADER)?
         .and_then(|count| count.parse().ok())
         .unwrap_or(0);
-    let refused =
-        |_: &_| REQUESTS.with_borrow_mut(|requests| requests.refused(&client.id, attempt));
-    context.meta.allowance = limits::request(client, platform.env)
-        .await
+    let refused = |_: &_| books.requests(|requests| requests.refused(&client.id, attempt));
+    context.meta.allowance = books
+        .counts(|counts| counts.request(client, now_ms()))
         .inspect_err(refused)?;
 
     // 2. Body, if there is room for it. From here on the request counts for its key, also if the
     //   body is invalid.
-    let slot = Slot::take(client).inspect_err(refused)?;
+    let slot = Slot::take(client, books).inspect_err(refused)?;
     let body = body::read(&request, &slot, openai::MAX_BODY_BYTES)
         .await
         .inspect_err(refused)?;
@@ -70,10 +63,10 @@ pub(crate) async fn answer(
 
     // 3. Repetition: an SDK may send the request again on its own.
     let fingerprint = Fingerprint::of(&client.conversations, headers.entries(), &body);
-    let earlier = REQUESTS
-        .with_borrow_mut(|requests| requests.recall(&client.id, &fingerprint, attempt, now_ms()))?;
+    let earlier =
+        books.requests(|requests| requests.recall(&client.id, &fingerprint, attempt, now_ms()))?;
     let (entropy, earlier) = match earlier {
-        Some((entropy, hearing)) => (entropy, Some(hearing)),
+        Some((entropy, receiver)) => (entropy, Some(receiver)),
         None => (
             Entropy {
                 run: entropy()?,
@@ -94,7 +87,7 @@ pub(crate) async fn answer(
             context.line.asked = Some(asked_model(&body, &header));
         }
     })?;
-    let hearing = REQUESTS.with_borrow_mut(|requests| match earlier {
+    let receiver = books.requests(|requests| match earlier {
         _ if accepted.is_keyed => {
             let name = accepted.turn.run.name().unwrap_or_default();
             requests.remember_keyed(
@@ -105,7 +98,7 @@ pub(crate) async fn answer(
                 now_ms(),
             )
         }
-        Some(hearing) => Ok(hearing),
+        Some(receiver) => Ok(receiver),
         None => Ok(requests.remember(&client.id, fingerprint, attempt, entropy, now_ms())),
     })?;
     drop(body);
@@ -117,7 +110,7 @@ pub(crate) async fn answer(
         .expires_ms()
         .is_some_and(|expires_ms| now_ms() >= expires_ms)
     {
-        hearing.end(false, false, now_ms());
+        receiver.end(false, false, now_ms());
         return Err(Failure::ApiKeyExpired.into());
     }
     let start = Start {
@@ -125,9 +118,9 @@ pub(crate) async fn answer(
         client,
         accepted,
         writer,
-        shares: Shares { slot, hearing },
+        shares: Shares { slot, receiver },
     };
-    Ok(run(&request, platform.worker, start, context).await?)
+    Ok(run(&request, start, context).await?)
 }
 
 /// Reads the request, and begins its response.
@@ -186,7 +179,6 @@ struct Start<'a> {
 /// Starts the run, and returns the response once it begins.
 async fn run(
     request: &Request,
-    worker: &Context,
     start: Start<'_>,
     context: &RequestContext,
 ) -> worker::Result<web_sys::Response> {
@@ -211,9 +203,6 @@ async fn run(
     let relay = Relay::new(exchange, Rc::clone(config), line, shares);
     let response = relay.response();
     relay.watch(&request.inner().signal());
-    // The runtime must wait beyond the response and the client, because the gateway must still
-    // receive the abort after a hang-up.
-    worker.wait_until(relay.ended());
     relay.connect().await;
     response.await
 }

@@ -1,0 +1,120 @@
+//! The steps of a request in the hub: which endpoint answers which client.
+
+use clawfront_core::access::grant::Grant;
+use clawfront_core::access::origin::Origin;
+use clawfront_core::access::policy::Scope;
+use clawfront_core::access::status;
+use clawfront_core::config::Config;
+use clawfront_core::failure::Failure;
+use clawfront_core::http::head::{Detail, KEY_HEADER, READINESS_HEADER};
+use clawfront_core::http::route::{Api, Endpoint, Route};
+use clawfront_core::openai::models::Names;
+use worker::{Env, Request};
+
+use crate::context::{Rejection, RequestContext};
+use crate::hub::books::Shared;
+use crate::hub::{agents, models, run};
+use crate::runtime::bindings;
+use crate::runtime::clock::now_ms;
+use crate::runtime::panic_guard::PanicGuard;
+
+/// Serves one request of the edge: every rejection becomes its response here.
+pub(crate) async fn serve(
+    request: Request,
+    env: &Env,
+    books: &Shared,
+) -> worker::Result<web_sys::Response> {
+    // Until there is a response, the edge waits for this future.
+    let _panic_guard = PanicGuard::new("");
+    let mut context = RequestContext::handed_on(&request)?;
+    match respond(request, env, books, &mut context).await {
+        Ok(response) => Ok(response),
+        Err(rejection) => context.reject(rejection, |_| true),
+    }
+}
+
+async fn respond(
+    request: Request,
+    env: &Env,
+    books: &Shared,
+    context: &mut RequestContext,
+) -> Result<web_sys::Response, Rejection> {
+    let config = bindings::config(env).map_err(|problems| {
+        context.line.hint = Some(problems);
+        Failure::Misconfigured
+    })?;
+    let route = Route::of(request.method().as_ref(), &request.path())?;
+    context.line.route = Some(route.path());
+    if route == Route::Api(Endpoint::Responses) {
+        context.meta.api = Api::Responses;
+    }
+    let client = client_of(&request, &config, context)?;
+    let Route::Api(endpoint) = route else {
+        return ready(&config, client, books, context).await;
+    };
+    match endpoint {
+        Endpoint::ChatCompletions | Endpoint::Responses => {
+            run::answer(request, books, &config, client, context).await
+        }
+        Endpoint::Models => {
+            // `Request::url` parses the whole address, and its tables for host names are as large
+            // as half the Worker.
+            let url = request.inner().url();
+            let names = Names::of(url.split_once('?').map(|(_, query)| query), client);
+            Ok(models::list(names, &config, client, books, context).await?)
+        }
+        Endpoint::Model(id) => models::one(&id, &config, client, books, context).await,
+        Endpoint::Key => {
+            let mut body = Vec::new();
+            books.counts(|counts| status::write(client, counts, now_ms(), &mut body));
+            Ok(context.answer(context.meta.json(), &body)?)
+        }
+    }
+}
+
+/// Returns the client that the edge has admitted. While a new version is deployed, the edge may
+/// know a key that the hub does not know yet.
+fn client_of<'c>(
+    request: &Request,
+    config: &'c Config,
+    context: &mut RequestContext,
+) -> Result<&'c Grant, Rejection> {
+    let headers = request.headers();
+    let id = headers.get(KEY_HEADER)?.unwrap_or_default();
+    let client = config
+        .clients
+        .iter()
+        .find(|client| client.id.as_str() == id)
+        .ok_or(Failure::HubUnavailable)?;
+    context.line.key = Some(id);
+    context.meta.origin = headers
+        .get("origin")?
+        .as_deref()
+        .and_then(Origin::parse)
+        .filter(|origin| client.origins.contains(origin));
+    let address = headers.get("cf-connecting-ip")?;
+    context.line.address = address
+        .and_then(|address| address.parse().ok())
+        .map(|address| config.log_key.of_address(address));
+    Ok(client)
+}
+
+/// Reports whether the gateway can be used. Only a key with the scope `status` makes us connect to
+/// the gateway, and gets more than yes or no. A client without it gets the last known state.
+async fn ready(
+    config: &Config,
+    client: &Grant,
+    books: &Shared,
+    context: &RequestContext,
+) -> Result<web_sys::Response, Rejection> {
+    let mut detail = Detail::Status;
+    if client.may(Scope::Status) {
+        detail = Detail::Full;
+        agents::check(&config.gateway, books).await;
+    }
+    let readiness = books.agents(|agents| agents.readiness(now_ms()));
+    let (mut head, body) = context.meta.ready(&readiness, detail);
+    head.headers
+        .push((READINESS_HEADER, readiness.name().to_owned()));
+    Ok(context.whole(head, &body)?)
+}

@@ -1,0 +1,71 @@
+//! The right to one request for a run.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use clawfront_core::access::grant::Grant;
+use clawfront_core::access::places::Ticket;
+use clawfront_core::failure::Failure;
+
+use crate::hub::books::Shared;
+use crate::runtime::clock::now_ms;
+
+/// Interval between two marks that a slot is in use, in milliseconds. A mark for every frame would
+/// cost more than it helps.
+const TOUCH_MS: u64 = 10_000;
+
+/// The right to one request for a run, until it is dropped.
+pub(crate) struct Slot {
+    books: Shared,
+    ticket: Ticket,
+    touched_ms: Cell<u64>,
+    holds_body: Cell<bool>,
+}
+
+impl Slot {
+    pub(crate) fn take(client: &Grant, books: &Shared) -> Result<Self, Failure> {
+        let now_ms = now_ms();
+        let ticket = books.counts(|counts| counts.places.enter(client, now_ms))?;
+        Ok(Self {
+            books: Rc::clone(books),
+            ticket,
+            touched_ms: Cell::new(now_ms),
+            holds_body: Cell::new(true),
+        })
+    }
+
+    /// Counts `bytes` of the request's body.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<(), Failure> {
+        self.books
+            .counts(|counts| counts.places.reserve(self.ticket, bytes, now_ms()))
+    }
+
+    /// Records that the body is no longer held.
+    pub(crate) fn release_body(&self) {
+        if self.holds_body.replace(false) {
+            self.books
+                .counts(|counts| counts.places.release_body(self.ticket));
+        }
+    }
+
+    /// Records that the body was read and that the run is about to be requested.
+    pub(crate) fn begin_run(&self) {
+        self.books
+            .counts(|counts| counts.places.begin_run(self.ticket, now_ms()));
+    }
+
+    /// Records that the slot is still in use.
+    pub(crate) fn touch(&self, now_ms: u64) {
+        if now_ms >= self.touched_ms.get().saturating_add(TOUCH_MS) {
+            self.touched_ms.set(now_ms);
+            self.books
+                .counts(|counts| counts.places.touch(self.ticket, now_ms));
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.books.counts(|counts| counts.places.leave(self.ticket));
+    }
+}
