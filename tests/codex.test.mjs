@@ -58,7 +58,7 @@ for (const protocol of [4, 3]) {
       assert.equal((await runs()).length, 1);
     });
 
-    test("a repetition after the end gets the recorded end, in another isolate, too", async () => {
+    test("a repetition after the end gets the recorded end, from another hub, too", async () => {
       await front.sim.reset();
       assert.equal(await heard(await send(FIRST)), "w0 w1 w2");
       assert.equal(await heard(await send(REPEATED)), "w0 w1 w2");

@@ -1,4 +1,5 @@
-// More than one isolate takes, or one key may take of it: a clear error, and other keys are served.
+// Tests more requests than the hub takes, or one key may take of it: a clear error, and other keys
+// are served.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -20,7 +21,7 @@ import { words } from "./support/prompts.mjs";
 import { openUpload } from "./support/upload.mjs";
 
 /**
- * The share of one key in an isolate's 256 places, and the share of each further key in the rest.
+ * The share of one key in the hub's 256 places, and the share of each further key in the rest.
  */
 const SHARES = [128, 64, 32, 16, 8, 4, 2, 1, 1];
 const MAX_STREAMS = 256;

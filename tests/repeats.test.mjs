@@ -249,7 +249,7 @@ for (const protocol of [4, 3]) {
         }
       });
 
-      test("another isolate refuses a key with another request where the client names the session", async () => {
+      test("another hub refuses a key with another request where the client names the session", async () => {
         const other = await front.another();
         try {
           await front.sim.reset();
@@ -306,7 +306,7 @@ for (const protocol of [4, 3]) {
       assert.equal(await runs(), 1);
     });
 
-    test("another isolate answers a key with the first one's result for the same body alone", async () => {
+    test("another hub answers a key with the first one's result for the same body alone", async () => {
       const others = [await front.another(), await front.another()];
       try {
         await front.sim.reset();

@@ -1,9 +1,9 @@
-//! The gateway's agents, cached in one isolate: how long a list is used, and which request fetches
-//! the next one.
+//! The gateway's agents, cached in the hub: how long a list is used, and which request fetches the
+//! next one.
 //!
 //! A list is fresh for a minute. An older list is used, and marked as old, while another request
 //! fetches the next one and while the gateway does not respond. One request fetches at a time, so
-//! an isolate has at most one connection to the gateway for this. The caller owns the clock and the
+//! the hub has at most one connection to the gateway for this. The caller owns the clock and the
 //! connection: it asks for the next [`Step`], and records the result of each fetch.
 
 use std::rc::Rc;

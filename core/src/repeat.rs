@@ -117,7 +117,7 @@ impl Fingerprint {
     }
 }
 
-/// The requests of one isolate. Source: the isolate's own requests; gone with the isolate.
+/// The requests of the hub. Source: the hub's own requests; gone with the object.
 #[derive(Debug, Default)]
 pub struct Requests(Vec<Request>);
 

@@ -14,7 +14,8 @@ use crate::access::grant::Grant;
 use crate::access::value::{self, Mistake};
 use crate::agent::{AgentId, Agents};
 
-/// Highest `rpm`: one isolate cannot answer more than a thousand requests a second.
+/// Highest `rpm`: one Durable Object answers about a thousand requests a second. Source:
+/// Cloudflare's documentation, "Limits" of Durable Objects.
 const MAX_REQUESTS_PER_MINUTE: u32 = 60_000;
 
 /// Highest `runs`: a gateway runs far fewer at once.

@@ -1,9 +1,9 @@
-//! The requests for a run that one isolate has accepted: their number, and the bytes of their
-//! bodies that are held.
+//! The requests for a run that the hub has accepted: their number, and the bytes of their bodies
+//! that are held.
 //!
 //! A request takes its place before its body is read, because a client that sends no body must
 //! count too. Each place belongs to a key, and a key gets no more than its share: one key alone
-//! cannot fill the isolate.
+//! cannot fill the hub.
 //!
 //! ```text
 //!   enter ──▶ Reading ──────────▶ Running ──▶ leave
@@ -14,7 +14,7 @@ use crate::access::grant::Grant;
 use crate::access::key::KeyId;
 use crate::failure::Failure;
 
-/// Requests for a run that one isolate accepts at a time. Each takes about 100 kB, and 1 MiB more
+/// Requests for a run that the hub accepts at a time. Each takes about 100 kB, and 1 MiB more
 /// if its client does not read; all of them share 128 MB of memory.
 pub const MAX_PLACES: usize = 256;
 
@@ -22,7 +22,7 @@ pub const MAX_PLACES: usize = 256;
 /// together hold 16 MiB of them, so large bodies never keep small ones out.
 pub const UNCOUNTED_BODY_BYTES: usize = 64 * 1024;
 
-/// Bytes of all bodies beyond [`UNCOUNTED_BODY_BYTES`] that one isolate holds. A body is held as
+/// Bytes of all bodies beyond [`UNCOUNTED_BODY_BYTES`] that the hub holds. A body is held as
 /// bytes, as text and as a frame for the gateway; all of these share 128 MB of memory.
 pub const MAX_BODIES_BYTES: usize = 32 * 1024 * 1024;
 
@@ -39,8 +39,7 @@ const STALE_MS: u64 = 90_000;
 /// Seconds after which a client may try again when its key has no place left.
 const RETRY_AFTER_S: u32 = 5;
 
-/// The places of one isolate. Source: the isolate's own requests; never stale, and gone with the
-/// isolate.
+/// The places of the hub. Source: the hub's own requests; never stale, and gone with the object.
 #[derive(Debug, Default)]
 pub struct Places {
     // A list and not a map, because the code of a map is larger than the data.
@@ -311,7 +310,7 @@ mod tests {
         assert_eq!(places.running(&one.id, 100_002), 1);
         places.leave(vanished);
         assert_eq!(places.running(&one.id, 100_002), 0);
-        // The same in a full isolate.
+        // The same in a full hub.
         let mut full = Places::default();
         for number in 0..9 {
             fill(&mut full, &client(&format!("key-{number}"), ""));

@@ -1,7 +1,7 @@
 //! A request as it arrives, before its body is read, for both endpoints.
 
-/// Largest request body, in bytes. It takes two images of the largest size and the text. An
-/// isolate's 128 MB hold it in each of its forms: bytes, text and frame.
+/// Largest request body, in bytes. It takes two images of the largest size and the text. The
+/// hub's 128 MB hold it in each of its forms: bytes, text and frame.
 pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Names the agent of a request.

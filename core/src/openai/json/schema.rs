@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 const MAX_STEPS: usize = 20_000;
 
 /// Largest amount of JSON that is read for one value, in bytes: each schema reads its own text and
-/// the value's again. The isolate serves no other request meanwhile. An answer of the largest size
+/// the value's again. The hub serves no other request meanwhile. An answer of the largest size
 /// fits if it is read at most four times.
 const MAX_READ_BYTES: usize = 32 * 1024 * 1024;
 
