@@ -88,7 +88,7 @@ impl RequestContext {
     pub(crate) fn reject(
         &mut self,
         rejection: Rejection,
-        may_log: impl FnOnce(&mut LogLine) -> bool,
+        may_log: &dyn Fn(&mut LogLine) -> bool,
     ) -> worker::Result<web_sys::Response> {
         let failure = match rejection {
             Rejection::Failure(failure) => failure,

@@ -26,7 +26,7 @@ pub(crate) async fn serve(request: Request, env: Env) -> worker::Result<web_sys:
         Err(rejection) => rejection,
     };
     // Requests without a valid key get only a few lines a minute.
-    context.reject(rejection, |line| {
+    context.reject(rejection, &|line| {
         if is_admitted {
             return true;
         }

@@ -56,9 +56,14 @@ async fn fetch(gateway: &Gateway, books: &Books) -> Known {
 
 /// Connects to the gateway and requests the list, within the limit of a fetch.
 async fn ask(gateway: &Gateway) -> Result<AgentList, Failure> {
-    let answer =
-        pin!(async { question(Socket::new(upgrade::open(gateway).await?), gateway).await });
-    match select(answer, Delay::from(Duration::from_millis(FETCH_MS))).await {
+    let until_ms = now_ms().saturating_add(FETCH_MS);
+    let opened = upgrade::open(gateway, Duration::from_millis(FETCH_MS)).await;
+    let socket = Socket::new(opened.map_err(|failure| match failure {
+        Failure::TimedOut(_) => Failure::TimedOut(Deadline::Handshake),
+        other => other,
+    })?);
+    let left = Duration::from_millis(until_ms.saturating_sub(now_ms()));
+    match select(pin!(question(socket, gateway)), Delay::from(left)).await {
         Either::Left((result, _)) => result,
         Either::Right(_) => Err(Failure::TimedOut(Deadline::Handshake)),
     }

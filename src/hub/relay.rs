@@ -211,7 +211,7 @@ impl Relay {
             inner.connection = inner.connection.wrapping_add(1);
             (Rc::clone(&inner.config), inner.connection)
         };
-        let opened = upgrade::open(&config.gateway).await;
+        let opened = upgrade::open(&config.gateway, upgrade::CONNECT_TIMEOUT).await;
         if self.0.borrow().is_awaited(connection) {
             match opened {
                 Ok(socket) => self.attach(socket),

@@ -29,7 +29,7 @@ pub(crate) async fn serve(
     let mut context = RequestContext::handed_on(&request)?;
     match respond(request, env, books, &mut context).await {
         Ok(response) => Ok(response),
-        Err(rejection) => context.reject(rejection, |_| true),
+        Err(rejection) => context.reject(rejection, &|_| true),
     }
 }
 
