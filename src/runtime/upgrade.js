@@ -43,7 +43,7 @@ async function beginning({ body }, maxBytes) {
     if (done) break;
     bytes.push(...value.subarray(0, maxBytes - bytes.length));
   }
-  // What follows is of no use.
+  // The rest of the body is not needed.
   reader?.cancel().catch(() => {});
   return new Uint8Array(bytes);
 }
