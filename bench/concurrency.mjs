@@ -9,7 +9,7 @@ import { atMost, median, percentile, round } from "./statistics.mjs";
 export const name = "concurrency";
 
 /**
- * One key gets 128 of an isolate's 256 places, so eight isolates have room for a thousand streams
+ * One key gets 128 of a hub's 256 places, so eight hubs have room for a thousand streams
  * and the probes.
  */
 const RUNTIMES = 8;
@@ -98,7 +98,7 @@ export async function measure({ quick, say, ...context }) {
           figure("time to first token of a further one, p99", percentile(probes, 0.99), "ms"),
         ],
         notes: [
-          `${RUNTIMES} runtimes with ${each} streams each, as one key gets 128 places of an isolate. Memory is workerd's resident size at its most, beyond what it had at rest, so garbage not yet collected and the buffers of two sockets are in it.`,
+          `${RUNTIMES} runtimes with ${each} streams each, as one key gets 128 places of a hub. Memory is workerd's resident size at its most, beyond what it had at rest, so garbage not yet collected and the buffers of two sockets are in it.`,
           "The gateway of protocol 4 tells each connection that may read of every run's task, once a second: with a thousand runs a million events a second, which no gateway gets out. This one is told not to.",
           `All opened at once waits for ${texts.length} handshakes with a device proof on both sides, on the same cores as the gateway and the clients. A further one is opened beside the others, each of which gets a delta every ${delayMs} ms.`,
         ],
