@@ -12,10 +12,10 @@ use crate::access::places::{
 use crate::access::policy::DEFAULT_KEEP_ALIVE_S;
 use crate::access::throttle::{MAX_FAILED_ATTEMPTS, MAX_LOGGED_STRANGERS};
 use crate::config;
-use crate::exchange::{
-    ACCEPTANCE_MS, HANDSHAKE_MS, HEARTBEAT_MS, LEAVE_MS, MAX_CONNECTIONS, RECONNECT_MS, RUN_MS,
-    SILENCE_MS,
-};
+use crate::exchange::connection::{MAX_CONNECTIONS, RECONNECT_MS};
+use crate::exchange::heartbeat::HEARTBEAT_MS;
+use crate::exchange::leave::LEAVE_MS;
+use crate::exchange::{ACCEPTANCE_MS, HANDSHAKE_MS, RUN_MS, SILENCE_MS};
 use crate::failure::Failure;
 use crate::failure::diagnosis::Diagnosis;
 use crate::gateway::answer::MAX_ANSWER_BYTES;

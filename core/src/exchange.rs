@@ -20,26 +20,33 @@
 //! A run that was requested continues without us. So another connection is made and the run is
 //! found again ([`Run`]); until then the client's stream stays open, with heartbeats. No run is
 //! ever requested twice.
+//!
+//! The attempts to connect are in `connection`, the writes that are due by the clock in
+//! `heartbeat`, the end for a client that left in `leave`, and its response in `reply`.
+
+pub(crate) mod connection;
+pub(crate) mod heartbeat;
+pub(crate) mod leave;
+mod reply;
 
 use std::mem;
 
 use crate::access::policy::{OnDisconnect, StreamPolicy};
 use crate::agent::AgentId;
 use crate::config::Gateway;
-use crate::failure::diagnosis::Diagnosis;
 use crate::failure::{Cause, Deadline, Failure};
 use crate::gateway::client_identity::ClientIdentity;
 use crate::gateway::link::{Incoming, Link};
 use crate::gateway::run::Run;
 use crate::gateway::run::io::Io;
-use crate::http::head::{Head, RESPONSE_ID_HEADER, ResponseMeta};
+use crate::http::head::{Head, ResponseMeta};
 use crate::openai::Writer;
-use crate::openai::error::{ErrorResponse, Phase};
+use crate::openai::error::Phase;
 use crate::session::SessionKey;
-use crate::turn::{Progress, RunEvent, RunSummary, Turn, Wait};
+use crate::turn::{RunEvent, Turn};
 
-/// Milliseconds in a second.
-const SECOND_MS: u64 = 1000;
+pub use reply::Outcome;
+use reply::Reply;
 
 /// Time from the client's request until the run is requested. It includes connecting, which may
 /// take 10 s: the gateway itself gives a client 3 s (2026.3) or 15 s (2026.9) for the handshake.
@@ -54,42 +61,6 @@ pub(crate) const RUN_MS: u64 = 172_800_000;
 
 /// Time between two frames of any kind: a gateway sends a tick every 30 s, so two are missing.
 pub(crate) const SILENCE_MS: u64 = 75_000;
-
-/// Time between two writes to a client: proxies give up after 100 s and more, and only a write
-/// reveals that the client left.
-pub(crate) const HEARTBEAT_MS: u64 = 15_000;
-
-/// Time for which the head of a stream is held after the run was accepted, unless the answer begins
-/// before. A failure within it has a status, which more clients accept as final than an error
-/// event. Most failures of a provider come sooner, and a client waits no longer for the first
-/// words.
-const HEAD_HOLD_MS: u64 = 2_000;
-
-/// Time from a run's acceptance until a comment that the run waits for its start. A gateway runs a
-/// few at a time, and does not announce a queue. A run that starts at once was seen to take up to
-/// 3.4 s until its first event.
-const START_PATIENCE_MS: u64 = 5_000;
-
-/// Time from a lost connection until there is another: a gateway that is restarted takes 10 to 40
-/// s, a tunnel less.
-pub(crate) const RECONNECT_MS: u64 = 60_000;
-
-/// Pauses before the attempts to connect again, from the first on; the last value repeats.
-const PAUSES_MS: [u64; 5] = [100, 300, 900, 2_700, 5_000];
-
-/// Pauses before further attempts at the first connection, if the failure may pass. A gateway that
-/// is starting reports that for up to 6 s, and a short wait serves the client better than its own
-/// retry. All of them fit in the time for the handshake.
-const FIRST_PAUSES_MS: [u64; 3] = [250, 750, 2_000];
-
-/// Time for which a connection must hold so that its loss counts as a new one.
-const STABLE_MS: u64 = 10_000;
-
-/// Connections of one request: the platform allows 50 subrequests on its free plan.
-pub(crate) const MAX_CONNECTIONS: u32 = 40;
-
-/// Time for a connection whose only purpose is to stop the run of a client that left.
-pub(crate) const LEAVE_MS: u64 = 10_000;
 
 /// One request and its run.
 #[derive(Debug, Clone)]
@@ -196,29 +167,6 @@ impl Output {
     }
 }
 
-/// The end of a request, for the log.
-#[derive(Debug, Clone, Default)]
-pub enum Outcome {
-    #[default]
-    Pending,
-    Answered(RunSummary),
-    Failed(Failure),
-}
-
-/// The client's side of the exchange.
-#[derive(Debug, Clone)]
-struct Reply {
-    meta: ResponseMeta,
-    answer: Writer,
-    head_sent: bool,
-    /// The time at which the run was accepted.
-    accepted_ms: Option<u64>,
-    /// The comments among the bytes of the present input.
-    comment_bytes: usize,
-    status: u16,
-    outcome: Outcome,
-}
-
 impl Exchange {
     pub fn new(
         turn: Turn,
@@ -237,15 +185,7 @@ impl Exchange {
             has_shown_start_wait: false,
             run: Run::new(turn),
             policy,
-            reply: Reply {
-                meta,
-                answer,
-                head_sent: false,
-                accepted_ms: None,
-                comment_bytes: 0,
-                status: 0,
-                outcome: Outcome::Pending,
-            },
+            reply: Reply::new(meta, answer),
             phase_began_ms: now_ms,
             asked_ms: None,
             last_frame_ms: now_ms,
@@ -331,11 +271,8 @@ impl Exchange {
             return None;
         }
         let (deadline, _) = self.deadline();
-        let beat = self.heartbeat_at_ms();
         let wakes = [
-            beat,
-            self.head_at_ms(),
-            self.start_wait_at_ms(),
+            self.write_at_ms(),
             self.run.wake_at_ms(),
             self.run_ends_ms(),
             self.leave_by_ms,
@@ -485,119 +422,6 @@ impl Exchange {
         out.ended = true;
     }
 
-    /// Schedules another attempt at the first connection if this failure may pass, and returns true
-    /// then. Nothing is repeated, because no run was requested before the gateway's hello.
-    fn schedule_retry(&mut self, failure: &Failure, now_ms: u64) -> bool {
-        let may_pass = failure.diagnosis().is_some_and(Diagnosis::is_passing);
-        let again_at_ms = FIRST_PAUSES_MS
-            .get(self.first_attempts)
-            .map(|pause_ms| now_ms.saturating_add(*pause_ms))
-            .filter(|at_ms| {
-                may_pass
-                    && !self.link.is_ready()
-                    && *at_ms < self.phase_began_ms.saturating_add(HANDSHAKE_MS)
-            });
-        self.again_at_ms = again_at_ms;
-        if again_at_ms.is_some() {
-            self.first_attempts = self.first_attempts.saturating_add(1);
-        }
-        again_at_ms.is_some()
-    }
-
-    /// Handles a lost connection. The run is not lost: it is searched for on another connection.
-    fn lose(&mut self, lost: Failure, now_ms: u64, out: &mut Output) {
-        self.run.detach(lost);
-        if now_ms >= self.connected_ms.saturating_add(STABLE_MS) {
-            self.failed_attempts = 0;
-        }
-        self.loss = Some(Loss {
-            since_ms: now_ms,
-            step: Step::Attempt { since_ms: now_ms },
-            cause: None,
-        });
-        self.pause(None, now_ms, out);
-    }
-
-    /// Handles a failed attempt to connect again.
-    fn retry(&mut self, failure: &Failure, now_ms: u64, out: &mut Output) {
-        if failure.is_permanent() {
-            self.stay_lost(failure.cause(), out);
-        } else {
-            self.pause(failure.cause(), now_ms, out);
-        }
-    }
-
-    fn pause(&mut self, cause: Option<Cause>, now_ms: u64, out: &mut Output) {
-        let pause_ms = PAUSES_MS.get(self.failed_attempts).or(PAUSES_MS.last());
-        self.failed_attempts = self.failed_attempts.saturating_add(1);
-        if self.connections >= MAX_CONNECTIONS {
-            self.stay_lost(cause, out);
-        } else if let Some(loss) = &mut self.loss {
-            loss.cause = cause;
-            loss.step = Step::Pause {
-                until_ms: now_ms.saturating_add(pause_ms.copied().unwrap_or_default()),
-            };
-        }
-    }
-
-    fn connect(&mut self, now_ms: u64, out: &mut Output) {
-        if let Some(loss) = &mut self.loss {
-            loss.step = Step::Attempt { since_ms: now_ms };
-        }
-        self.again_at_ms = None;
-        self.link = Link::new(ClientIdentity::BACKEND);
-        self.connections = self.connections.saturating_add(1);
-        out.connect = true;
-    }
-
-    /// Handles the end of all attempts: there will be no other connection.
-    fn stay_lost(&mut self, cause: Option<Cause>, out: &mut Output) {
-        if self.leave_by_ms.is_some() {
-            self.leave(out);
-        } else {
-            self.fail(self.run.lost(cause), out);
-        }
-    }
-
-    /// Handles a client that left. A run that cannot be reached at the moment is stopped on another
-    /// connection, if there is one soon.
-    fn hang_up(&mut self, now_ms: u64, out: &mut Output) {
-        if self.leave_by_ms.is_some() {
-            return;
-        }
-        if !self.run.is_detached()
-            || !self.run.can_be_aborted()
-            || self.policy.on_disconnect == OnDisconnect::Finish
-        {
-            self.leave(out);
-            return;
-        }
-        self.leave_by_ms = Some(now_ms.saturating_add(LEAVE_MS));
-        if self.is_pausing() {
-            self.connect(now_ms, out);
-        }
-    }
-
-    fn leave(&mut self, out: &mut Output) {
-        if self.loss.is_none() && self.policy.on_disconnect == OnDisconnect::Abort {
-            self.run.abort(&mut self.link, &mut out.frames);
-        }
-        if self.has_expired {
-            self.fail(Failure::ApiKeyExpired, out);
-        } else {
-            self.reply.outcome = Outcome::Failed(Failure::ClientClosedRequest);
-            out.ended = true;
-        }
-    }
-
-    /// Ends the exchange because the client's key has expired.
-    fn expire(&mut self, now_ms: u64, out: &mut Output) {
-        self.expires_ms = None;
-        // A client that left does not receive the reason.
-        self.has_expired = self.leave_by_ms.is_none();
-        self.hang_up(now_ms, out);
-    }
-
     fn tick(&mut self, now_ms: u64, out: &mut Output) {
         let (deadline, which) = self.deadline();
         if self
@@ -621,19 +445,8 @@ impl Exchange {
         }) {
             self.give_up(failure, out);
         }
-        if out.ended {
-            return;
-        }
-        if self.start_wait_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
-            self.has_shown_start_wait = true;
-            self.reply.begin_stream(&mut out.head, &mut out.body);
-            self.reply
-                .answer
-                .progress(&Progress::Waiting(Wait::Start), &mut out.body);
-        } else if self.head_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
-            self.reply.begin_stream(&mut out.head, &mut out.body);
-        } else if self.heartbeat_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
-            self.reply.beat(&mut out.head, &mut out.body);
+        if !out.ended {
+            self.write_due(now_ms, out);
         }
     }
 
@@ -660,16 +473,8 @@ impl Exchange {
     }
 
     fn deadline(&self) -> (u64, Due) {
-        if let Some(loss) = &self.loss {
-            let end = (loss.since_ms.saturating_add(RECONNECT_MS), Due::Recovery);
-            let step = match loss.step {
-                Step::Pause { until_ms } => (until_ms, Due::Connection),
-                Step::Attempt { since_ms } => (since_ms.saturating_add(HANDSHAKE_MS), Due::Attempt),
-            };
-            return if end.0 <= step.0 { end } else { step };
-        }
-        if let Some(again_at_ms) = self.again_at_ms {
-            return (again_at_ms, Due::Connection);
+        if let Some(deadline) = self.attempt_deadline() {
+            return deadline;
         }
         let (since_ms, limit_ms, which) = if self.run.is_going() {
             (self.last_frame_ms, SILENCE_MS, Deadline::Silence)
@@ -686,121 +491,11 @@ impl Exchange {
         Some(self.asked_ms?.saturating_add(RUN_MS))
     }
 
-    fn is_pausing(&self) -> bool {
-        matches!(
-            self.loss,
-            Some(Loss {
-                step: Step::Pause { .. },
-                ..
-            })
-        )
-    }
-
-    /// Returns the time at which the head of a stream is due even if the answer has not begun.
-    fn head_at_ms(&self) -> Option<u64> {
-        let is_held =
-            self.reply.answer.is_stream() && !self.reply.head_sent && self.leave_by_ms.is_none();
-        let accepted_ms = self.reply.accepted_ms.filter(|_| is_held)?;
-        Some(accepted_ms.saturating_add(HEAD_HOLD_MS))
-    }
-
-    /// Returns true if comments are written without being requested.
-    fn shows_waits(&self) -> bool {
-        self.policy.heartbeat || self.shows_progress
-    }
-
-    /// Returns the time at which the comment about a run that waits for its start is due.
-    fn start_wait_at_ms(&self) -> Option<u64> {
-        let is_due =
-            self.reply.answer.is_stream() && self.shows_waits() && !self.has_shown_start_wait;
-        let is_waiting = is_due && self.leave_by_ms.is_none() && self.run.waits_to_start();
-        let accepted_ms = self.reply.accepted_ms.filter(|_| is_waiting)?;
-        Some(accepted_ms.saturating_add(START_PATIENCE_MS))
-    }
-
-    fn heartbeat_at_ms(&self) -> Option<u64> {
-        let is_stream = self.reply.answer.is_stream();
-        if self.leave_by_ms.is_some() || (is_stream && !self.policy.heartbeat) {
-            None
-        } else if self.reply.head_sent {
-            Some(self.last_write_ms.saturating_add(HEARTBEAT_MS))
-        } else if is_stream {
-            None
-        } else {
-            let accepted_ms = self.reply.accepted_ms?;
-            Some(
-                accepted_ms
-                    .saturating_add(u64::from(self.policy.keep_alive_s).saturating_mul(1000)),
-            )
-        }
-    }
-
     /// Returns the failure for a socket that closed before a run was started.
     fn closed(&self, close_code: u16) -> Failure {
         if let Some(refused) = self.run.refused() {
             return refused.clone();
         }
         self.link.closed(close_code)
-    }
-}
-
-impl Reply {
-    /// Sends the head of a stream and its first event, once.
-    fn begin_stream(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
-        if self.answer.is_stream() && !self.head_sent {
-            let mut stream = self.meta.stream();
-            if let Some(id) = self.answer.response_id() {
-                // For the edge, if the stream breaks.
-                stream.headers.push((RESPONSE_ID_HEADER, id.to_owned()));
-            }
-            self.send_head(stream, head);
-            self.answer.begin(body);
-        }
-    }
-
-    /// Writes bytes that keep the response alive and have no meaning.
-    fn beat(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
-        if !self.head_sent {
-            self.send_head(self.meta.awaited_json(), head);
-        }
-        self.answer.beat(body);
-    }
-
-    fn finish(
-        &mut self,
-        summary: RunSummary,
-        now_ms: u64,
-        head: &mut Option<Head>,
-        body: &mut Vec<u8>,
-    ) {
-        self.begin_stream(head, body);
-        if !self.head_sent {
-            self.send_head(self.meta.json(), head);
-        }
-        self.answer.finish(&summary, now_ms / SECOND_MS, body);
-        self.outcome = Outcome::Answered(summary);
-    }
-
-    fn fail(
-        &mut self,
-        failure: Failure,
-        phase: Phase,
-        head: &mut Option<Head>,
-        body: &mut Vec<u8>,
-    ) {
-        let reply = ErrorResponse::on(&failure, self.meta.api, phase);
-        if self.head_sent {
-            self.answer.fail(&reply.body.in_body(), body);
-        } else {
-            self.send_head(reply.head(&self.meta), head);
-            reply.body.write(body);
-        }
-        self.outcome = Outcome::Failed(failure);
-    }
-
-    fn send_head(&mut self, new: Head, head: &mut Option<Head>) {
-        self.head_sent = true;
-        self.status = new.status;
-        *head = Some(new);
     }
 }

@@ -1,0 +1,125 @@
+//! Attempts to connect: again at the first connection, and after the loss of one with a run.
+
+use crate::failure::diagnosis::Diagnosis;
+use crate::failure::{Cause, Failure};
+use crate::gateway::client_identity::ClientIdentity;
+use crate::gateway::link::Link;
+
+use super::{Due, Exchange, HANDSHAKE_MS, Loss, Output, Step};
+
+/// Time from a lost connection until there is another: a gateway that is restarted takes 10 to 40
+/// s, a tunnel less.
+pub(crate) const RECONNECT_MS: u64 = 60_000;
+
+/// Pauses before the attempts to connect again, from the first on; the last value repeats.
+const PAUSES_MS: [u64; 5] = [100, 300, 900, 2_700, 5_000];
+
+/// Pauses before further attempts at the first connection, if the failure may pass. A gateway that
+/// is starting reports that for up to 6 s, and a short wait serves the client better than its own
+/// retry. All of them fit in the time for the handshake.
+const FIRST_PAUSES_MS: [u64; 3] = [250, 750, 2_000];
+
+/// Time for which a connection must hold so that its loss counts as a new one.
+const STABLE_MS: u64 = 10_000;
+
+/// Connections of one request: the platform allows 50 subrequests on its free plan.
+pub(crate) const MAX_CONNECTIONS: u32 = 40;
+
+impl Exchange {
+    /// Schedules another attempt at the first connection if this failure may pass, and returns true
+    /// then. Nothing is repeated, because no run was requested before the gateway's hello.
+    pub(super) fn schedule_retry(&mut self, failure: &Failure, now_ms: u64) -> bool {
+        let may_pass = failure.diagnosis().is_some_and(Diagnosis::is_passing);
+        let again_at_ms = FIRST_PAUSES_MS
+            .get(self.first_attempts)
+            .map(|pause_ms| now_ms.saturating_add(*pause_ms))
+            .filter(|at_ms| {
+                may_pass
+                    && !self.link.is_ready()
+                    && *at_ms < self.phase_began_ms.saturating_add(HANDSHAKE_MS)
+            });
+        self.again_at_ms = again_at_ms;
+        if again_at_ms.is_some() {
+            self.first_attempts = self.first_attempts.saturating_add(1);
+        }
+        again_at_ms.is_some()
+    }
+
+    /// Handles a lost connection. The run is not lost: it is searched for on another connection.
+    pub(super) fn lose(&mut self, lost: Failure, now_ms: u64, out: &mut Output) {
+        self.run.detach(lost);
+        if now_ms >= self.connected_ms.saturating_add(STABLE_MS) {
+            self.failed_attempts = 0;
+        }
+        self.loss = Some(Loss {
+            since_ms: now_ms,
+            step: Step::Attempt { since_ms: now_ms },
+            cause: None,
+        });
+        self.pause(None, now_ms, out);
+    }
+
+    /// Handles a failed attempt to connect again.
+    pub(super) fn retry(&mut self, failure: &Failure, now_ms: u64, out: &mut Output) {
+        if failure.is_permanent() {
+            self.stay_lost(failure.cause(), out);
+        } else {
+            self.pause(failure.cause(), now_ms, out);
+        }
+    }
+
+    fn pause(&mut self, cause: Option<Cause>, now_ms: u64, out: &mut Output) {
+        let pause_ms = PAUSES_MS.get(self.failed_attempts).or(PAUSES_MS.last());
+        self.failed_attempts = self.failed_attempts.saturating_add(1);
+        if self.connections >= MAX_CONNECTIONS {
+            self.stay_lost(cause, out);
+        } else if let Some(loss) = &mut self.loss {
+            loss.cause = cause;
+            loss.step = Step::Pause {
+                until_ms: now_ms.saturating_add(pause_ms.copied().unwrap_or_default()),
+            };
+        }
+    }
+
+    pub(super) fn connect(&mut self, now_ms: u64, out: &mut Output) {
+        if let Some(loss) = &mut self.loss {
+            loss.step = Step::Attempt { since_ms: now_ms };
+        }
+        self.again_at_ms = None;
+        self.link = Link::new(ClientIdentity::BACKEND);
+        self.connections = self.connections.saturating_add(1);
+        out.connect = true;
+    }
+
+    /// Handles the end of all attempts: there will be no other connection.
+    pub(super) fn stay_lost(&mut self, cause: Option<Cause>, out: &mut Output) {
+        if self.leave_by_ms.is_some() {
+            self.leave(out);
+        } else {
+            self.fail(self.run.lost(cause), out);
+        }
+    }
+
+    pub(super) fn is_pausing(&self) -> bool {
+        matches!(
+            self.loss,
+            Some(Loss {
+                step: Step::Pause { .. },
+                ..
+            })
+        )
+    }
+
+    /// Returns the next deadline of the attempts, while there are any.
+    pub(super) fn attempt_deadline(&self) -> Option<(u64, Due)> {
+        let Some(loss) = &self.loss else {
+            return Some((self.again_at_ms?, Due::Connection));
+        };
+        let end = (loss.since_ms.saturating_add(RECONNECT_MS), Due::Recovery);
+        let step = match loss.step {
+            Step::Pause { until_ms } => (until_ms, Due::Connection),
+            Step::Attempt { since_ms } => (since_ms.saturating_add(HANDSHAKE_MS), Due::Attempt),
+        };
+        Some(if end.0 <= step.0 { end } else { step })
+    }
+}
