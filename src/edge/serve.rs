@@ -1,11 +1,10 @@
 //! The numbered steps of a request at the edge, from its headers to the hub.
 
 use clawfront_core::access::origin::Origin;
-use clawfront_core::access::policy::Scope;
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
-use clawfront_core::http::route::Api;
-use clawfront_core::http::route::{Endpoint, Route};
+use clawfront_core::http::head::Head;
+use clawfront_core::http::route::{Api, Endpoint, Route};
 use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
@@ -56,14 +55,10 @@ async fn respond(
     let route = Route::of(request.method().as_ref(), &request.path());
     context.line.route = route.as_ref().ok().map(Route::path);
     let endpoint = match route {
-        Ok(Route::Health) => {
-            let (head, body) = context.meta.health();
-            return Ok(context.whole(head, &body)?);
-        }
+        Ok(Route::Health) => return page(context.meta.health(), context),
         Ok(Route::About) => {
             let accept = request.headers().get("accept")?.unwrap_or_default();
-            let (head, body) = context.meta.about(&accept);
-            return Ok(context.whole(head, &body)?);
+            return page(context.meta.about(&accept), context);
         }
         Ok(Route::Ready) => None,
         Ok(Route::Api(endpoint)) => Some(Ok(endpoint)),
@@ -78,36 +73,32 @@ async fn respond(
         context.line.hint = Some(problems);
         Failure::Misconfigured
     })?;
-    let Some(endpoint) = endpoint else {
-        if key_headers(&request)?.is_empty() {
-            // No request reaches the hub or the gateway without a key.
-            let (head, body) = context.meta.ready_status(seen_readiness());
-            return Ok(context.whole(head, &body)?);
-        }
-        let client = admit(&request, &config, context)?;
-        *is_admitted = true;
-        return forward(&request, env, &config, client, context).await;
-    };
-    if is_preflight(&request)? {
+    if endpoint.is_none() && key_headers(&request)?.is_empty() {
+        // No request reaches the hub or the gateway without a key.
+        return page(context.meta.ready_status(seen_readiness()), context);
+    }
+    if endpoint.is_some() && is_preflight(&request)? {
         return preflight(&request, context);
     }
-    let endpoint = endpoint?;
+    let scope = endpoint.transpose()?.and_then(|endpoint| endpoint.scope());
 
     // 4. Key. Nothing before this line reaches the hub or reads the body.
     let client = admit(&request, &config, context)?;
     *is_admitted = true;
-    require(
-        client,
-        match endpoint {
-            Endpoint::ChatCompletions => Scope::Chat,
-            Endpoint::Responses => Scope::Responses,
-            Endpoint::Models | Endpoint::Model(_) => Scope::Models,
-            Endpoint::Key => return forward(&request, env, &config, client, context).await,
-        },
-    )?;
+    if let Some(scope) = scope {
+        require(client, scope)?;
+    }
 
     // 5. The hub answers.
     forward(&request, env, &config, client, context).await
+}
+
+/// Answers without the hub.
+fn page(
+    (head, body): (Head, Vec<u8>),
+    context: &RequestContext,
+) -> Result<web_sys::Response, Rejection> {
+    Ok(context.whole(head, &body)?)
 }
 
 /// Notes the client's address for the log, and the page that may read the response.

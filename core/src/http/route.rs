@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::access::policy::Scope;
 use crate::failure::Failure;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,18 @@ impl Route {
             Self::Api(Endpoint::Models) => "/v1/models",
             Self::Api(Endpoint::Model(_)) => "/v1/models/{id}",
             Self::Api(Endpoint::Key) => "/v1/key",
+        }
+    }
+}
+
+impl Endpoint {
+    /// Returns the scope that a key needs, if any.
+    pub fn scope(&self) -> Option<Scope> {
+        match self {
+            Self::ChatCompletions => Some(Scope::Chat),
+            Self::Responses => Some(Scope::Responses),
+            Self::Models | Self::Model(_) => Some(Scope::Models),
+            Self::Key => None,
         }
     }
 }
