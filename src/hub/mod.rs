@@ -2,6 +2,7 @@
 //! counts are exact and a repeated request is recognised, wherever it arrives.
 
 mod agents;
+mod attempt;
 mod body;
 mod books;
 mod models;

@@ -18,18 +18,15 @@ use clawfront_core::repeat::Fingerprint;
 use worker::Request;
 
 use crate::context::{Rejection, RequestContext};
+use crate::hub::attempt::{self, Attempt};
 use crate::hub::body;
 use crate::hub::books::Shared;
 use crate::hub::relay::{Relay, Shares};
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
-use crate::runtime::entropy::entropy;
 
 /// Milliseconds in a second.
 const SECOND_MS: u64 = 1000;
-
-/// The number of earlier attempts, as the official SDKs count them.
-const ATTEMPT_HEADER: &str = "x-stainless-retry-count";
 
 /// Answers a request with a run.
 pub(crate) async fn answer(
@@ -40,11 +37,7 @@ pub(crate) async fn answer(
     context: &mut RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
     // 1. Rate. Checked before the body, because reading one is work too.
-    let attempt: u32 = request
-        .headers()
-        .get(ATTEMPT_HEADER)?
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(0);
+    let attempt = attempt::number_of(&request)?;
     let refused = |_: &_| books.requests(|requests| requests.refused(&client.id, attempt));
     context.meta.allowance = books
         .counts(|counts| counts.request(client, now_ms()))
@@ -63,53 +56,27 @@ pub(crate) async fn answer(
 
     // 3. Repetition: an SDK may send the request again on its own.
     let fingerprint = Fingerprint::of(&client.conversations, headers.entries(), &body);
-    let earlier =
-        books.requests(|requests| requests.recall(&client.id, &fingerprint, attempt, now_ms()))?;
-    let (entropy, earlier) = match earlier {
-        Some((entropy, receiver)) => (entropy, Some(receiver)),
-        None => (
-            Entropy {
-                run: entropy()?,
-                session: entropy()?,
-            },
-            None,
-        ),
-    };
+    let attempt = Attempt::recall(attempt, fingerprint, client, books)?;
     let asked = Asked {
         body: &body,
         header: &header,
         caller: Fingerprint::of_caller(&client.conversations, headers.entries()),
-        is_repeated: earlier.is_some(),
+        is_repeated: attempt.is_repeated(),
     };
-    let accepted = accept(&asked, config, client, &entropy, context);
+    let accepted = accept(&asked, config, client, attempt.entropy(), context);
     let (accepted, writer) = accepted.inspect_err(|failure| {
         if *failure == Failure::ModelNotFound {
             context.line.asked = Some(asked_model(&body, &header));
         }
     })?;
-    let receiver = books.requests(|requests| match earlier {
-        _ if accepted.is_keyed => {
-            let name = accepted.turn.run.name().unwrap_or_default();
-            requests.remember_keyed(
-                &client.id,
-                name,
-                Fingerprint::of_run(&accepted.turn.run),
-                entropy,
-                now_ms(),
-            )
-        }
-        Some(receiver) => Ok(receiver),
-        None => Ok(requests.remember(&client.id, fingerprint, attempt, entropy, now_ms())),
-    })?;
+    let receiver = attempt.remember(&accepted, client, books)?;
     drop(body);
     context.line.is_ui_task = accepted.is_ui_task;
 
     // 4. The run, until its response begins.
     slot.begin_run();
-    if client
-        .expires_ms()
-        .is_some_and(|expires_ms| now_ms() >= expires_ms)
-    {
+    let is_past = |time_ms| now_ms() >= time_ms;
+    if client.expires_ms().is_some_and(is_past) {
         receiver.end(false, false, now_ms());
         return Err(Failure::ApiKeyExpired.into());
     }
