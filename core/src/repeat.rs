@@ -279,7 +279,15 @@ impl Requests {
                 || request.keyed_run.is_some()
                 || !request.receivers.is_sent()
         });
-        self.push(key_id, fingerprint, attempt, entropy, None, now_ms)
+        self.push(Request {
+            key_id: key_id.clone(),
+            fingerprint,
+            attempt,
+            entropy,
+            keyed_run: None,
+            first_ms: now_ms,
+            receivers: Rc::default(),
+        })
     }
 
     /// Remembers a request whose run the client named. The same name with another body is refused.
@@ -299,45 +307,32 @@ impl Requests {
         {
             Some(earlier) if earlier.fingerprint != body => Err(Failure::IdempotencyKeyReused),
             Some(earlier) => earlier.join(now_ms),
-            None => Ok(self.push(key_id, body, 0, entropy, Some(run.to_owned()), now_ms)),
+            None => Ok(self.push(Request {
+                key_id: key_id.clone(),
+                fingerprint: body,
+                attempt: 0,
+                entropy,
+                keyed_run: Some(run.to_owned()),
+                first_ms: now_ms,
+                receivers: Rc::new(Receivers {
+                    is_keyed: true,
+                    ..Receivers::default()
+                }),
+            })),
         }
     }
 
-    fn push(
-        &mut self,
-        key_id: &KeyId,
-        fingerprint: Fingerprint,
-        attempt: u32,
-        entropy: Entropy,
-        keyed_run: Option<String>,
-        now_ms: u64,
-    ) -> Receiver {
-        self.forget(now_ms);
-        if self
-            .0
-            .iter()
-            .filter(|request| request.key_id == *key_id)
-            .count()
-            >= MAX_REQUESTS_OF_KEY
-        {
-            self.drop_first(|request| request.key_id == *key_id);
+    /// Adds a request, which takes the place of the oldest one if there are too many.
+    fn push(&mut self, new: Request) -> Receiver {
+        self.forget(new.first_ms);
+        let is_of_key = |request: &Request| request.key_id == new.key_id;
+        if self.0.iter().filter(|request| is_of_key(request)).count() >= MAX_REQUESTS_OF_KEY {
+            self.drop_first(is_of_key);
         } else if self.0.len() >= MAX_REQUESTS {
             self.drop_first(|_| true);
         }
-        let receivers = Rc::new(Receivers {
-            is_keyed: keyed_run.is_some(),
-            ..Receivers::default()
-        });
-        let receiver = Receiver::new(&receivers);
-        self.0.push(Request {
-            key_id: key_id.clone(),
-            fingerprint,
-            attempt,
-            entropy,
-            keyed_run,
-            first_ms: now_ms,
-            receivers,
-        });
+        let receiver = Receiver::new(&new.receivers);
+        self.0.push(new);
         receiver
     }
 
