@@ -231,7 +231,8 @@ proptest! {
         prop_assert!(clients.admit(&text, 0, None).is_err());
         let mut changed = phone.plaintext.to_string();
         changed.replace_range(flip..=flip, &to);
-        prop_assert_eq!(clients.admit(&changed, 0, None).is_ok(), changed == phone.plaintext.as_str());
+        let is_admitted = clients.admit(&changed, 0, None).is_ok();
+        prop_assert_eq!(is_admitted, changed == phone.plaintext.as_str());
     }
 
     #[test]
@@ -253,7 +254,10 @@ proptest! {
     }
 
     #[test]
-    fn a_listed_model_is_the_keys(agents in prop::collection::hash_set("(main|beta|secret|[a-z]{1,4})", 1..4), there in prop::collection::hash_set("(main|beta|secret|[a-z]{1,4})", 0..5)) {
+    fn a_listed_model_is_the_keys(
+        agents in prop::collection::hash_set("(main|beta|secret|[a-z]{1,4})", 1..4),
+        there in prop::collection::hash_set("(main|beta|secret|[a-z]{1,4})", 0..5),
+    ) {
         let list: Vec<&str> = agents.iter().map(String::as_str).collect();
         let client = client(&format!("agents={}", list.join(",")));
         let aliases = Aliases::parse("gpt-4o=main private=secret").unwrap();
@@ -279,7 +283,8 @@ proptest! {
             }
             if names == Names::One {
                 named.sort_unstable();
-                let mut there: Vec<_> = known.agents.iter().map(ToString::to_string).filter(|id| agents.contains(id)).collect();
+                let there = known.agents.iter().map(ToString::to_string);
+                let mut there: Vec<_> = there.filter(|id| agents.contains(id)).collect();
                 there.sort_unstable();
                 prop_assert_eq!(named, there);
             }

@@ -106,8 +106,10 @@ pub(crate) fn list(options: &Options) -> Value {
         .map(|id| match options.protocol {
             Protocol::V3 => json!({ "id": id, "name": title(id) }),
             Protocol::V4 => {
-                let levels: Vec<Value> =
-                    thinking_levels(options, id).iter().map(|level| json!({ "id": level, "label": level })).collect();
+                let levels: Vec<Value> = thinking_levels(options, id)
+                    .iter()
+                    .map(|level| json!({ "id": level, "label": level }))
+                    .collect();
                 json!({
                     "id": id,
                     "name": title(id),

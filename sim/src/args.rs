@@ -55,7 +55,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) startup_ms: Option<u64>,
     /// Milliseconds between two `tick` events.
-    #[arg(long, default_value_t = frames::TICK_INTERVAL_MS, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        default_value_t = frames::TICK_INTERVAL_MS,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     pub(crate) tick_ms: u64,
     /// Milliseconds for which protocol 4 gathers text before it sends it; 0 sends every delta.
     #[arg(long, default_value_t = LIVE_TEXT_PACING_MS)]

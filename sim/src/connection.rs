@@ -234,7 +234,9 @@ async fn exchange_frames(
                     drain(socket).await;
                     return ("client", frame.map(|frame| frame.code));
                 }
-                Some(Err(error)) if is_too_big(&error) => return close(socket, Close::new(close_code::TOO_BIG, "")).await,
+                Some(Err(error)) if is_too_big(&error) => {
+                    return close(socket, Close::new(close_code::TOO_BIG, "")).await;
+                }
                 Some(Err(_)) | None => return ("client", None),
             },
             _ = ping.tick(), if gateway.protocol() == Protocol::V4 => {

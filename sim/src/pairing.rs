@@ -105,7 +105,13 @@ impl Pairing {
         let requests: Vec<_> = self
             .requests
             .iter()
-            .map(|(device_id, request)| json!({ "requestId": request.id, "deviceId": device_id, "scopes": request.asked.scopes }))
+            .map(|(device_id, request)| {
+                json!({
+                    "requestId": request.id,
+                    "deviceId": device_id,
+                    "scopes": request.asked.scopes,
+                })
+            })
             .collect();
         let devices: Vec<_> = self
             .devices

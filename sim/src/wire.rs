@@ -15,6 +15,9 @@ const DELAY: Duration = Duration::from_millis(300);
 /// Larger than a frame may be: `policy.maxPayload` of both versions.
 const OVERSIZE_BYTES: usize = 26_214_401;
 
+/// The event of a gateway that is about to restart.
+const SHUTDOWN: &str = r#"{"type":"event","event":"shutdown","payload":{"reason":"service restart","restartExpectedMs":1500}}"#;
+
 /// A run that no client here requested.
 const FOREIGN_RUN: &str = "00000000-0000-4000-8000-000000000000";
 
@@ -223,20 +226,22 @@ impl Act {
             Self::Drop => VecDeque::from([Put::Drop]),
             Self::Close(code) => VecDeque::from([Put::Close(code)]),
             Self::HalfClose => VecDeque::from([Put::HalfClose(1000)]),
-            Self::Restart => VecDeque::from([
-                Put::Text(
-                    r#"{"type":"event","event":"shutdown","payload":{"reason":"service restart","restartExpectedMs":1500}}"#
-                        .to_owned(),
-                ),
-                Put::Close(1012),
-            ]),
+            Self::Restart => VecDeque::from([Put::Text(SHUTDOWN.to_owned()), Put::Close(1012)]),
             Self::Delay => VecDeque::from([Put::Pause(DELAY), Put::Text(frame)]),
             Self::Garbage => garbage("{\"type\":\"event\",\"event\":\"agent\",\"payl", frame),
             Self::Shape => garbage(r#"[{"type":7},{"payload":[[]]}]"#, frame),
-            Self::Binary => VecDeque::from([Put::Binary(frame.clone().into_bytes()), Put::Text(frame)]),
-            Self::Oversize => VecDeque::from([Put::Text("x".repeat(OVERSIZE_BYTES)), Put::Text(frame)]),
+            Self::Binary => {
+                VecDeque::from([Put::Binary(frame.clone().into_bytes()), Put::Text(frame)])
+            }
+            Self::Oversize => {
+                VecDeque::from([Put::Text("x".repeat(OVERSIZE_BYTES)), Put::Text(frame)])
+            }
             Self::Duplicate => VecDeque::from([Put::Text(frame.clone()), Put::Text(frame)]),
-            Self::Foreign => foreign().into_iter().map(Put::Text).chain([Put::Text(frame)]).collect(),
+            Self::Foreign => foreign()
+                .into_iter()
+                .map(Put::Text)
+                .chain([Put::Text(frame)])
+                .collect(),
             // The frame is held back instead.
             Self::Reorder => VecDeque::from([Put::Text(frame)]),
         }

@@ -24,7 +24,13 @@ pub(crate) struct Change {
     ///
     /// A Worker's secrets cannot be read back, so the list of the file, with this change, replaces
     /// the Worker's list.
-    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "file")]
+    #[arg(
+        long,
+        value_name = "WHERE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "file"
+    )]
     apply: Option<Apply>,
     #[command(flatten)]
     pub(super) target: Target,

@@ -36,9 +36,12 @@ pub(super) fn run(push: &Push) -> Result<Output, Problem> {
     write(&file, None, Some(&done))?;
     let in_force = done.wait(deployed.as_ref());
     let mut output = if push.source.json {
-        Output::line(
-            json!({ "file": push.source.name(), "keys": list.keys().len(), "worker": done.pushed, "in_force": in_force.as_json() }),
-        )
+        Output::line(json!({
+            "file": push.source.name(),
+            "keys": list.keys().len(),
+            "worker": done.pushed,
+            "in_force": in_force.as_json(),
+        }))
     } else {
         Output::of(pushed_text(&done.pushed))
     };

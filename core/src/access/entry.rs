@@ -2,7 +2,7 @@
 //! an entry could begin makes the rest of its line a comment.
 //!
 //! ```text
-//! phone sha256:<64 hex> agents=main,notes default=main rpm=30 runs=2 expires=2027-06-30 label="Anna's phone"
+//! phone sha256:<64 hex> agents=main,notes default=main rpm=30 expires=2027-06-30 label="My phone"
 //! ```
 //!
 //! An entry is the id, then the hash of the key, then fields in any order. While a key is being

@@ -267,7 +267,8 @@ fn unknown_frames_change_nothing() {
         for item in &recorded {
             interleaved.push(item.clone());
             // Only a run that was accepted can have an event.
-            accepted |= matches!(item, Recorded::Frame(frame) if frame.contains(r#""status":"accepted""#) && frame.contains(crate::replay::RUN_ID));
+            accepted |=
+                contains(item, r#""status":"accepted""#) && contains(item, crate::replay::RUN_ID);
             for frame in unknown {
                 if accepted || !frame.contains(crate::replay::RUN_ID) {
                     interleaved.push(Recorded::Frame(frame.to_owned()));
@@ -315,13 +316,13 @@ fn the_last_text_event_of_protocol_4_can_be_missing_or_all_of_the_last_item() {
         "latest-provider_finish_length",
     ] {
         let recorded = recording(name, 0);
-        let is_text = |item: &Recorded| matches!(item, Recorded::Frame(frame) if frame.contains(r#""stream":"assistant""#));
+        let is_text = |item: &Recorded| contains(item, r#""stream":"assistant""#);
         let last = recorded.iter().rposition(is_text).unwrap();
         let whole = replay(Delivery::Whole, &recorded).body;
         let mut lacking = recorded.clone();
         lacking.remove(last);
         assert_eq!(replay(Delivery::Whole, &lacking).body, whole, "{name}");
-        let second_item = |item: &Recorded| matches!(item, Recorded::Frame(frame) if frame.contains(r#":2","#) || frame.contains(r#":2"}"#));
+        let second_item = |item: &Recorded| contains(item, r#":2","#) || contains(item, r#":2"}"#);
         lacking.retain(|item| !(is_text(item) && second_item(item)));
         assert_eq!(replay(Delivery::Whole, &lacking).body, whole, "{name}");
     }
@@ -338,6 +339,10 @@ fn a_delta_that_is_no_text_costs_nothing_where_it_is_not_needed() {
     recorded.truncate(first);
     recorded.push(Recorded::Frame(frame.to_owned()));
     assert!(replay(STREAM, &recorded).body.contains("hi 😀!"));
+}
+
+fn contains(item: &Recorded, part: &str) -> bool {
+    matches!(item, Recorded::Frame(frame) if frame.contains(part))
 }
 
 fn is_error_object(body: &str) -> bool {
