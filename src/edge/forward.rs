@@ -9,7 +9,7 @@ use clawfront_core::http::head::{
     ID_HEADER, KEY_HEADER, READINESS_HEADER, REQUEST_ID_HEADER, RESPONSE_ID_HEADER, SeenReadiness,
 };
 use clawfront_core::openai::lost_stream;
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{Promise, Reflect, Uint8Array, encode_uri_component};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::js_sys::futures::JsFuture;
@@ -100,7 +100,9 @@ fn named(
     for name in ["authorization", "x-api-key", "api-key"] {
         headers.delete(name)?;
     }
-    headers.set(KEY_HEADER, client.id.as_str())?;
+    // A header has bytes, and a label any characters.
+    let entry = String::from(encode_uri_component(client.entry()));
+    headers.set(KEY_HEADER, &entry)?;
     headers.set(ID_HEADER, &context.id)?;
     headers.set(REQUEST_ID_HEADER, &context.meta.request_id)?;
     let init = web_sys::RequestInit::new();

@@ -1,5 +1,6 @@
 //! The steps of a request in the hub: which endpoint answers which client.
 
+use clawfront_core::access::entry::from_header;
 use clawfront_core::access::grant::Grant;
 use clawfront_core::access::origin::Origin;
 use clawfront_core::access::policy::Scope;
@@ -48,7 +49,7 @@ async fn respond(
     if route == Route::Api(Endpoint::Responses) {
         context.meta.api = Api::Responses;
     }
-    let client = client_of(&request, &config, context)?;
+    let client = &client_of(&request, &config, context)?;
     let Route::Api(endpoint) = route else {
         return ready(&config, client, books, context).await;
     };
@@ -72,21 +73,18 @@ async fn respond(
     }
 }
 
-/// Returns the client that the edge has admitted. While a new version is deployed, the edge may
-/// know a key that the hub does not know yet.
-fn client_of<'c>(
+/// Returns the client that the edge has admitted.
+fn client_of(
     request: &Request,
-    config: &'c Config,
+    config: &Config,
     context: &mut RequestContext,
-) -> Result<&'c Grant, Rejection> {
+) -> Result<Grant, Rejection> {
     let headers = request.headers();
-    let id = headers.get(KEY_HEADER)?.unwrap_or_default();
-    let client = config
-        .clients
-        .iter()
-        .find(|client| client.id.as_str() == id)
-        .ok_or(Failure::HubUnavailable)?;
-    context.line.key = Some(id);
+    let client = headers
+        .get(KEY_HEADER)?
+        .and_then(|header| from_header(&header))
+        .ok_or(Failure::Bug("the edge named no client"))?;
+    context.line.key = Some(client.id.to_string());
     context.meta.origin = headers
         .get("origin")?
         .as_deref()

@@ -12,13 +12,14 @@
 use std::fmt;
 
 use base16ct::lower;
+use percent_encoding::percent_decode_str;
 
 use crate::access::edit;
 use crate::access::field::FIELDS;
 use crate::access::grant::{Grant, Secrets};
 use crate::access::key::{KeyId, PREFIX};
 use crate::agent::Agents;
-use crate::secret::Digest;
+use crate::secret::{Digest, Secret};
 
 /// Fewest different hex digits of a hash. The chance that a random hash has fewer is below 10^-15;
 /// `0000…` and similar placeholders have fewer.
@@ -87,8 +88,16 @@ pub(super) fn parse(entry: &str) -> Result<Grant, String> {
         current,
         previous,
     };
-    let grant = Grant::new(id.clone(), secrets);
+    let grant = Grant::new(id.clone(), secrets, Secret::new(entry.to_owned()));
     read_fields(words, grant).map_err(|mistake| format!("{id}: {mistake}"))
+}
+
+/// Reads the header in which the edge hands a grant to the hub: its [`Grant::entry`], with
+/// percent-encoding. The hub takes the edge's word for it, so that a key that was just added or
+/// changed is so at once: while a deploy is under way, the hub may be of the version before.
+pub fn from_header(header: &str) -> Option<Grant> {
+    let entry = percent_decode_str(header).decode_utf8().ok()?;
+    parse(&entry).ok()
 }
 
 /// Parses the fields of an entry into its grant.
@@ -465,5 +474,19 @@ mod tests {
                 "entry 4: car: has the same hash as phone"
             ]
         );
+    }
+
+    #[test]
+    fn the_edge_hands_a_grant_to_the_hub_in_a_header() {
+        let grant = entry("agents=main,b label=\"Anna's 100 % \u{fc}\" rpm=3");
+        let header = grant
+            .entry()
+            .replace('%', "%25")
+            .replace('\u{fc}', "%C3%BC");
+        let read = from_header(&header).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{grant:?}"));
+        for bad in ["", "phone", "phone%ff", "phone sha256:0 agents=main"] {
+            assert!(from_header(bad).is_none(), "{bad}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::access::policy::{
 };
 use crate::agent::{AgentId, Agents};
 use crate::failure::Denial;
-use crate::secret::Digest;
+use crate::secret::{Digest, Secret};
 
 /// The grant of one entry: its key, and all rights of the key's bearer.
 #[derive(Clone, Debug)]
@@ -49,14 +49,17 @@ pub struct Grant {
     /// A text for people.
     pub label: Option<String>,
     pub(super) secrets: Secrets,
+    /// The entry itself, as the operator wrote it.
+    pub(super) entry: Secret,
 }
 
 impl Grant {
     /// Returns the grant of an entry without fields: every field has its default, and there is no
     /// agent.
-    pub(super) fn new(id: KeyId, secrets: Secrets) -> Self {
+    pub(super) fn new(id: KeyId, secrets: Secrets, entry: Secret) -> Self {
         Self {
             id,
+            entry,
             agents: Agents::Listed(Vec::new()),
             default_agent: None,
             sessions: SessionPolicy::default(),
@@ -77,6 +80,11 @@ impl Grant {
             label: None,
             secrets,
         }
+    }
+
+    /// Returns the entry as the operator wrote it.
+    pub fn entry(&self) -> &str {
+        self.entry.expose()
     }
 
     pub fn may(&self, scope: Scope) -> bool {

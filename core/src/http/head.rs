@@ -108,8 +108,8 @@ pub const READINESS_HEADER: &str = "x-clawfront-readiness";
 /// receives.
 pub const RESPONSE_ID_HEADER: &str = "x-clawfront-response-id";
 
-/// The edge sends the id of the client's key to the hub with this header. It overwrites the value
-/// that a client sends.
+/// The edge sends the grant of the client's key to the hub with this header
+/// ([`from_header`](crate::access::entry::from_header)). It overwrites the value that a client sends.
 pub const KEY_HEADER: &str = "x-clawfront-key";
 
 /// The edge sends its own id of the request to the hub with this header, because the client's may
