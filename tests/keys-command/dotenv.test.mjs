@@ -85,10 +85,11 @@ describe("dotenv files", () => {
     );
     const toml = readFileSync(join(ROOT, "wrangler.toml"), "utf8");
     // The Worker is built already; its configuration's build would run here again.
-    writeFileSync(
-      join(cwd, "wrangler.toml"),
-      `name = "clawfront"\nmain = ${JSON.stringify(join(BUILD, "index.js"))}\n${toml.match(/^compatibility_.*$/gm).join("\n")}\n`,
-    );
+    const config = toml
+      .replace(/^main = .*$/m, `main = ${JSON.stringify(join(BUILD, "index.js"))}`)
+      .replace(/^\[build\]\n(?:[^[\n].*\n)*/m, "");
+    assert.doesNotMatch(config, /npm run build/);
+    writeFileSync(join(cwd, "wrangler.toml"), config);
     const child = start(
       findNode(),
       [
