@@ -295,13 +295,14 @@ impl Exchange {
         }
     }
 
-    /// Returns the frames that stop an accepted run, for a panic, after which nothing else can be
-    /// sent. There are none if the run may continue without its client, or cannot be stopped.
-    pub fn abort_frames(&mut self) -> Option<Vec<String>> {
+    /// Returns the frames that stop an accepted run, on this connection or on another: after a
+    /// panic, or if the hub is reset. There are none if the run may continue without its client, or
+    /// cannot be stopped.
+    pub fn abort_frames(&self) -> Option<Vec<String>> {
         self.reply.accepted_ms?;
         let mut frames = Vec::new();
         if self.policy.on_disconnect == OnDisconnect::Abort {
-            self.run.write_abort(&mut self.link, &mut frames);
+            self.run.write_abort(&mut Link::unread(), &mut frames);
         }
         Some(frames)
     }

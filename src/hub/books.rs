@@ -7,10 +7,12 @@ use clawfront_core::access::quota::Counts;
 use clawfront_core::agent_cache::AgentCache;
 use clawfront_core::repeat::Requests;
 
+use crate::hub::store::Store;
+
 /// The state that the requests of the hub share. Source: these requests. It is gone with the
-/// object: the platform may reset it at any time.
-#[derive(Default)]
+/// object, except for the store: the platform may reset the object at any time.
 pub(crate) struct Books {
+    pub(crate) store: Store,
     counts: RefCell<Counts>,
     requests: RefCell<Requests>,
     /// Source: the gateway's `agents.list`.
@@ -18,6 +20,16 @@ pub(crate) struct Books {
 }
 
 impl Books {
+    /// Makes the memory of an object that has just been made.
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            counts: RefCell::default(),
+            requests: RefCell::default(),
+            agents: RefCell::default(),
+        }
+    }
+
     pub(crate) fn counts<T>(&self, use_counts: impl FnOnce(&mut Counts) -> T) -> T {
         use_counts(&mut self.counts.borrow_mut())
     }

@@ -7,9 +7,12 @@ mod body;
 mod books;
 mod models;
 mod object;
+mod orphans;
 mod relay;
 mod run;
 mod serve;
 mod slot;
+mod store;
+mod talk;
 
 pub use object::Hub;

@@ -3,12 +3,15 @@
 use wasm_bindgen::closure::Closure;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
-use crate::hub::books::Shared;
+use crate::hub::books::{Books, Shared};
+use crate::hub::orphans;
 use crate::hub::serve::serve;
+use crate::hub::store::Store;
+use crate::runtime::bindings;
 use crate::runtime::panic_guard::watch;
 
 /// One for each deployment. Only the edge calls it.
-#[durable_object(fetch)]
+#[durable_object(alarm)]
 pub struct Hub {
     env: Env,
     books: Shared,
@@ -21,12 +24,20 @@ impl DurableObject for Hub {
         watch(state.as_raw(), probe.as_ref());
         Self {
             env,
-            books: Shared::default(),
+            books: Shared::new(Books::new(Store::new(state.as_raw()))),
             _probe: probe,
         }
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
         serve(request, &self.env, &self.books).await.map(Into::into)
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        // Without settings there is no gateway. A deploy that fixes them makes the object again.
+        if let Ok(config) = bindings::config(&self.env) {
+            orphans::stop(&config.gateway, &self.books).await;
+        }
+        Response::empty()
     }
 }

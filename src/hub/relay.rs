@@ -418,6 +418,12 @@ impl Inner {
             && let Some(frames) = self.exchange.abort_frames()
         {
             self.has_abort_frames = true;
+            // Without a frame the run may go on without its client, or cannot be stopped.
+            if !frames.is_empty()
+                && let (Some(slot), Some(run)) = (&self.slot, &self.line.run)
+            {
+                slot.keep_run(run, frames.clone());
+            }
             self.panic_guard.set_abort_frames(frames);
             // The run was accepted: from here on the log line has content.
             let mut line = self.line.begun(&self.exchange, &self.config.log_key);

@@ -1,6 +1,6 @@
 //! The right to one request for a run.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use clawfront_core::access::grant::Grant;
@@ -20,6 +20,8 @@ pub(crate) struct Slot {
     ticket: Ticket,
     touched_ms: Cell<u64>,
     holds_body: Cell<bool>,
+    /// The run that is kept in the storage for this request.
+    kept_run: RefCell<Option<String>>,
 }
 
 impl Slot {
@@ -31,6 +33,7 @@ impl Slot {
             ticket,
             touched_ms: Cell::new(now_ms),
             holds_body: Cell::new(true),
+            kept_run: RefCell::default(),
         })
     }
 
@@ -54,6 +57,13 @@ impl Slot {
             .counts(|counts| counts.places.begin_run(self.ticket, now_ms()));
     }
 
+    /// Keeps the run in the storage, so that it is stopped if the object is reset before this slot
+    /// is dropped.
+    pub(crate) fn keep_run(&self, run: &str, frames: Vec<String>) {
+        self.books.store.keep(run, frames);
+        *self.kept_run.borrow_mut() = Some(run.to_owned());
+    }
+
     /// Records that the slot is still in use.
     pub(crate) fn touch(&self, now_ms: u64) {
         if now_ms >= self.touched_ms.get().saturating_add(TOUCH_MS) {
@@ -67,5 +77,8 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.books.counts(|counts| counts.places.leave(self.ticket));
+        if let Some(run) = self.kept_run.take() {
+            self.books.store.forget(&run);
+        }
     }
 }

@@ -28,19 +28,28 @@ pub struct Question {
     list: Option<RequestId>,
     /// The agents, while their models are requested.
     models: Option<(RequestId, AgentList, Vec<Option<String>>)>,
+    /// Frames that are sent first.
+    first: Vec<String>,
 }
 
 impl Default for Question {
     fn default() -> Self {
-        Self {
-            link: Link::new(ClientIdentity::BACKEND),
-            list: None,
-            models: None,
-        }
+        Self::after(Vec::new())
     }
 }
 
 impl Question {
+    /// Makes a question that is asked after these frames were sent. Their responses are not read:
+    /// the list shows that the gateway has received them.
+    pub fn after(first: Vec<String>) -> Self {
+        Self {
+            link: Link::new(ClientIdentity::BACKEND),
+            list: None,
+            models: None,
+            first,
+        }
+    }
+
     /// Returns the failure for a connection that the gateway closed.
     pub fn closed(&self, close_code: u16) -> Failure {
         self.link.closed(close_code)
@@ -54,6 +63,7 @@ impl Question {
     ) -> Result<Option<AgentList>, Failure> {
         match self.link.receive(frame, credential, outbox)? {
             Incoming::Ready(_) => {
+                outbox.append(&mut self.first);
                 self.list = Some(self.link.request("agents.list", &NoParams {}, outbox)?);
             }
             Incoming::Response { id, result } if self.list == Some(id) => {

@@ -111,6 +111,9 @@ pub(crate) struct Rejection<'a> {
     pub payload: Option<&'a RawValue>,
 }
 
+/// The id of the first request whose response nobody reads. No connection makes as many requests.
+const UNREAD_ID: u32 = 1_000_000_000;
+
 impl Link {
     pub(crate) fn new(client: ClientIdentity) -> Self {
         Self {
@@ -121,6 +124,15 @@ impl Link {
             last_seq: None,
             skipped: 0,
             has_gap: false,
+        }
+    }
+
+    /// Makes a link that only writes requests, whose responses nobody reads: their ids are on no
+    /// other link.
+    pub(crate) fn unread() -> Self {
+        Self {
+            next_id: UNREAD_ID,
+            ..Self::new(ClientIdentity::BACKEND)
         }
     }
 
