@@ -119,6 +119,30 @@ for (const protocol of [4, 3]) {
   });
 }
 
+test("a key is as the edge knows it, while the hub has not restarted after a deploy", async () => {
+  const fresh = newKey("fresh", "main", "--label", "Zoë 100 %");
+  const narrowed = keyWith("narrowed", "main", "rpm=1");
+  const former = narrowed.entry.replace("rpm=1", "rpm=100");
+  const front = await startFront({
+    vars: { CLIENT_KEYS: former },
+    edgeVars: { CLIENT_KEYS: [fresh.entry, narrowed.entry].join("\n") },
+  });
+  try {
+    const { edge } = front.worker;
+    const status = await (await get(edge, fresh, "/v1/key")).json();
+    assert.deepEqual([status.id, status.label], ["fresh", "Zoë 100 %"]);
+    assert.deepEqual(await outcome(post(edge, fresh, says("hi [[fake deltas=1]]"))), [
+      200,
+      undefined,
+    ]);
+    const ask = () => outcome(post(edge, narrowed, says("hi [[fake deltas=1]]")));
+    assert.deepEqual(await ask(), [200, undefined]);
+    assert.deepEqual(await ask(), [429, "rate_limit_exceeded"]);
+  } finally {
+    await front.stop();
+  }
+});
+
 test("a request without a valid key does not wake the hub", async () => {
   const storage = temporaryFolder("hub");
   const front = await startFront({ storage });

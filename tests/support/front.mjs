@@ -42,6 +42,7 @@ export async function startFront({
   protocol = 4,
   simArgs = [],
   vars = {},
+  edgeVars,
   entries = [],
   build,
   storage,
@@ -58,6 +59,7 @@ export async function startFront({
   const start = {
     build,
     storage,
+    edgeVars,
     vars: {
       GATEWAY_URL: sim.url,
       GATEWAY_TOKEN: sim.token,

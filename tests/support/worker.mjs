@@ -18,10 +18,11 @@ import { collect, start, stop } from "../../scripts/processes.mjs";
  * @returns {Promise<{url: string, port: number, edge: {url: string, log: string[]}, inspector?:
  *   number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is the output of the
  *   Worker and workerd so far, line by line. `edge` is the same Worker in another isolate, as at
- *   another place, with the objects of the first.
+ *   another place, with the objects of the first. `edgeVars` replace its `vars`.
  */
 export async function startWorker({
   vars = {},
+  edgeVars = {},
   services = {},
   objects = { HUB: "Hub" },
   storage,
@@ -38,7 +39,7 @@ export async function startWorker({
   mkdirSync(stored, { recursive: true });
   writeFileSync(
     join(folder, "config.capnp"),
-    config({ vars, services, objects, storage: stored, port, modules, authorities }),
+    config({ vars, edgeVars, services, objects, storage: stored, port, modules, authorities }),
     { mode: 0o600 },
   );
 
@@ -92,7 +93,7 @@ const MODULES = ["index.js", "index_bg.wasm"];
 /** It takes a tenth of a second; a busy machine takes longer. */
 const START_LIMIT_MS = 20_000;
 
-function config({ vars, services, objects, storage, port, modules, authorities }) {
+function config({ vars, edgeVars, services, objects, storage, port, modules, authorities }) {
   const { date, flags } = compatibility();
   const paths = Object.entries(services).map(
     ([name, address]) =>
@@ -100,8 +101,9 @@ function config({ vars, services, objects, storage, port, modules, authorities }
   );
   /** A Worker whose objects are its own, or those of the service `owner`. */
   const worker = (owner) => {
+    const own = owner ? { ...vars, ...edgeVars } : vars;
     const bindings = [
-      ...Object.entries(vars).map(
+      ...Object.entries(own).map(
         ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
       ),
       ...Object.keys(services).map(
