@@ -65,7 +65,8 @@ export class Store {
   /** Forgets the runs of the last look, which were stopped. */
   stopped() {
     for (const { run } of this.orphans) {
-      this.delete(run);
+      // A client that came back in the meantime learns the end of its run, and forgets it then.
+      if (!this.going.has(run)) this.delete(run);
       log({ event: "end", time_ms: Date.now(), run, end: "hub_lost" });
     }
   }
