@@ -114,7 +114,7 @@ fn the_table_of_limits_is_the_codes() {
 fn the_workers_own_limits_are_those_that_are_documented() {
     for (source, line) in [
         (
-            include_str!("../../src/hub/relay.rs"),
+            include_str!("../../src/hub/relay/body.rs"),
             "const MAX_BUFFERED_BYTES: u32 = 1024 * 1024;".to_owned(),
         ),
         (

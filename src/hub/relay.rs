@@ -5,6 +5,9 @@
 //! per message, and the bytes of one turn are sent in one piece. The closures hold the relay and
 //! the relay holds them; the end of the exchange breaks this circle.
 
+mod body;
+mod timer;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
@@ -12,17 +15,13 @@ use std::rc::Rc;
 use clawfront_core::config::Config;
 use clawfront_core::exchange::{Exchange, Input, Outcome, Output};
 use clawfront_core::failure::Failure;
-use clawfront_core::http::head::{Head, ResponseMeta};
+use clawfront_core::http::head::ResponseMeta;
 use clawfront_core::log::LogLine;
 use clawfront_core::openai::error::refuse;
 use clawfront_core::repeat::Receiver;
-use js_sys::{Function, Object, Reflect, Uint8Array};
-use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{
-    AbortSignal, ByteLengthQueuingStrategy, CloseEvent, Event, EventTarget, QueuingStrategyInit,
-    ReadableStream, ReadableStreamDefaultController,
-};
+use js_sys::Function;
+use wasm_bindgen::JsCast;
+use web_sys::{AbortSignal, CloseEvent, Event, EventTarget};
 use worker::WebSocket;
 use worker::js_sys::futures::{JsFuture, spawn_local};
 
@@ -34,11 +33,8 @@ use crate::runtime::panic_guard::PanicGuard;
 use crate::runtime::socket::Socket;
 use crate::runtime::{response, upgrade};
 
-/// Most bytes that are kept for a client that has not read them yet; one frame may exceed it.
-const MAX_BUFFERED_BYTES: u32 = 1024 * 1024;
-
-/// Number of gathered bytes that are sent at once, although more may arrive in the same turn.
-const FLUSH_BYTES: usize = 16 * 1024;
+use body::{Body, WriteError};
+use timer::{Callback, Flush, Timer};
 
 /// Close code of a socket that failed without a close frame (RFC 6455 section 7.4.1).
 const ABNORMAL_CLOSURE: u16 = 1006;
@@ -63,14 +59,9 @@ struct Inner {
     socket: Option<Socket>,
     /// Counts the connections: events of all but the last are dropped.
     connection: u32,
-    /// The controller of the response's body, once the response has begun.
-    body: Option<ReadableStreamDefaultController>,
-    /// Bytes of the body that are not sent yet. Passing on one piece costs as much as all other
-    /// work for a delta. So the pieces that arrive within a millisecond are sent together.
-    gathered: Vec<u8>,
-    /// The time of the last flush.
-    flushed_ms: u64,
-    /// Sends the gathered bytes in the next turn.
+    /// The response's body, once it has begun.
+    body: Option<Body>,
+    /// Sends the body's gathered bytes in the next turn.
     flush: Option<Flush>,
     response: Deferred,
     responded: bool,
@@ -88,55 +79,10 @@ struct Inner {
     over: bool,
 }
 
-/// The rest of a response's body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    Follows,
-    Nothing,
-}
-
 /// The shares of an exchange in the hub's counts, released at its end.
 pub(crate) struct Shares {
     pub(crate) slot: Slot,
     pub(crate) receiver: Receiver,
-}
-
-/// The reason why bytes could not be written to the client.
-enum WriteError {
-    /// The client has not read the earlier bytes.
-    Full,
-    Refused,
-}
-
-impl From<worker::Error> for WriteError {
-    fn from(_: worker::Error) -> Self {
-        Self::Refused
-    }
-}
-
-impl From<JsValue> for WriteError {
-    fn from(_: JsValue) -> Self {
-        Self::Refused
-    }
-}
-
-/// A function that the runtime calls.
-struct Callback {
-    function: Function,
-    _closure: Closure<dyn FnMut()>,
-}
-
-/// A timer of 0 ms that is set repeatedly.
-struct Flush {
-    id: Option<i32>,
-    function: Function,
-    _callback: Closure<dyn FnMut()>,
-}
-
-struct Timer {
-    id: i32,
-    at_ms: u64,
-    _callback: Closure<dyn FnMut()>,
 }
 
 impl Relay {
@@ -158,8 +104,6 @@ impl Relay {
             socket: None,
             connection: 0,
             body: None,
-            gathered: Vec::new(),
-            flushed_ms: 0,
             flush: None,
             response: Deferred::new(),
             responded: false,
@@ -188,13 +132,11 @@ impl Relay {
             return;
         }
         let relay = self.clone();
-        let closure: Closure<dyn FnMut()> = Closure::new(move || relay.handle(Input::HungUp));
-        let relay = self.clone();
         let mut inner = self.0.borrow_mut();
-        inner.cancelled = Some(Callback {
-            function: inner.panic_guard.guard(closure.as_ref()),
-            _closure: closure,
-        });
+        inner.cancelled = Some(Callback::new(&inner.panic_guard, move || {
+            relay.handle(Input::HungUp);
+        }));
+        let relay = self.clone();
         let listener = Listener::new(signal, "abort", &inner.panic_guard, move |_: Event| {
             relay.handle(Input::HungUp);
         });
@@ -315,7 +257,7 @@ impl Relay {
             return;
         }
         let given_up = std::mem::take(&mut inner.connects).then(|| inner.socket.take());
-        if !inner.gathered.is_empty() {
+        if inner.body.as_ref().is_some_and(Body::has_gathered) {
             self.flush_later(&mut inner);
         }
         drop(inner);
@@ -330,25 +272,19 @@ impl Relay {
     fn flush_later(&self, inner: &mut Inner) {
         let flush = inner.flush.get_or_insert_with(|| {
             let relay = self.clone();
-            let callback: Closure<dyn FnMut()> = Closure::new(move || {
+            Flush::new(Callback::new(&inner.panic_guard, move || {
                 relay.turn(|inner, now_ms| {
                     if let Some(flush) = &mut inner.flush {
-                        flush.id = None;
+                        flush.called();
                     }
-                    inner.flush(now_ms, Rest::Follows)
+                    inner
+                        .body
+                        .as_mut()
+                        .map_or(Ok(()), |body| body.flush(now_ms))
                 });
-            });
-            Flush {
-                id: None,
-                function: inner.panic_guard.guard(callback.as_ref()),
-                _callback: callback,
-            }
+            }))
         });
-        if flush.id.is_none() {
-            flush.id = global()
-                .set_timeout_with_callback_and_timeout_and_arguments_0(&flush.function, 0)
-                .ok();
-        }
+        flush.set();
     }
 
     /// Sets the timer that wakes the exchange. A timer that is early only checks the clock, so it
@@ -367,26 +303,15 @@ impl Relay {
         }
         inner.timer = None;
         let relay = self.clone();
-        let callback: Closure<dyn FnMut()> = Closure::new(move || {
+        let callback = Callback::new(&inner.panic_guard, move || {
             // Taken first, so that the next timer is set in every case. It lives until this call is
             // over.
             let timer = relay.0.borrow_mut().timer.take();
             relay.handle(Input::Tick);
             drop(timer);
         });
-        let delay_ms = i32::try_from(wake_at_ms.saturating_sub(now_ms())).unwrap_or(i32::MAX);
-        let id = global()
-            .set_timeout_with_callback_and_timeout_and_arguments_0(
-                &inner.panic_guard.guard(callback.as_ref()),
-                delay_ms,
-            )
-            .unwrap_or_default();
-        inner.panic_guard.set_timer(id);
-        inner.timer = Some(Timer {
-            id,
-            at_ms: wake_at_ms,
-            _callback: callback,
-        });
+        let timer = Timer::at(wake_at_ms, callback, &inner.panic_guard);
+        inner.timer = Some(timer);
     }
 }
 
@@ -465,7 +390,11 @@ impl Inner {
             let response = if output.ended {
                 response::whole(&head, &output.body)?
             } else {
-                self.begin(&head)?
+                let cancelled = self.cancelled.as_ref().map(|callback| &callback.function);
+                let (body, response) = Body::begin(&head, cancelled)?;
+                self.panic_guard.set_body(body.controller());
+                self.body = Some(body);
+                response
             };
             self.response.resolve(&response);
             self.responded = true;
@@ -473,68 +402,11 @@ impl Inner {
                 return Ok(());
             }
         }
-        if self.body.is_some() && !output.body.is_empty() {
-            self.gathered.extend_from_slice(&output.body);
-            // Bytes that arrive alone are sent at once.
-            if output.ended || self.flushed_ms != now_ms || self.gathered.len() >= FLUSH_BYTES {
-                let rest = if output.ended {
-                    Rest::Nothing
-                } else {
-                    Rest::Follows
-                };
-                self.flush(now_ms, rest)?;
-            }
+        match &mut self.body {
+            Some(body) if output.ended => body.end(&output.body, now_ms),
+            Some(body) if !output.body.is_empty() => body.write(&output.body, now_ms),
+            _ => Ok(()),
         }
-        if output.ended
-            && let Some(body) = &self.body
-        {
-            body.close()?;
-        }
-        Ok(())
-    }
-
-    /// Sends the gathered bytes. If more follow, the client must have read the earlier ones.
-    fn flush(&mut self, now_ms: u64, rest: Rest) -> Result<(), WriteError> {
-        if let Some(body) = self.body.as_ref().filter(|_| !self.gathered.is_empty()) {
-            if rest == Rest::Follows
-                && body
-                    .desired_size()
-                    .is_some_and(|left_bytes| left_bytes <= 0.0)
-            {
-                return Err(WriteError::Full);
-            }
-            body.enqueue_with_chunk(&Uint8Array::from(self.gathered.as_slice()))?;
-            self.gathered.clear();
-            self.flushed_ms = now_ms;
-        }
-        Ok(())
-    }
-
-    /// Begins a response whose body follows. Its client's hang-up ends the exchange.
-    fn begin(&mut self, head: &Head) -> Result<web_sys::Response, JsValue> {
-        // `start` is called before the constructor returns.
-        let controller = Rc::new(RefCell::new(None));
-        let slot = Rc::clone(&controller);
-        let start: Closure<dyn FnMut(ReadableStreamDefaultController)> =
-            Closure::new(move |started| *slot.borrow_mut() = Some(started));
-        let source = Object::new();
-        Reflect::set(&source, &"start".into(), start.as_ref())?;
-        if let Some(cancelled) = &self.cancelled {
-            Reflect::set(&source, &"cancel".into(), &cancelled.function)?;
-        }
-        // Counts bytes rather than chunks.
-        let strategy = ByteLengthQueuingStrategy::new(&QueuingStrategyInit::new(f64::from(
-            MAX_BUFFERED_BYTES,
-        )))?;
-        let stream = ReadableStream::new_with_underlying_source_and_strategy(
-            &source,
-            strategy.unchecked_ref(),
-        )?;
-        self.body = controller.take();
-        if let Some(body) = &self.body {
-            self.panic_guard.set_body(body);
-        }
-        Ok(response::stream(head, &stream)?)
     }
 
     fn end(&mut self) {
@@ -560,22 +432,4 @@ impl Inner {
         self.line.duration_ms = now_ms().saturating_sub(self.line.time_ms);
         worker::console_log!("{}", self.line.to_json());
     }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        global().clear_timeout_with_handle(self.id);
-    }
-}
-
-impl Drop for Flush {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            global().clear_timeout_with_handle(id);
-        }
-    }
-}
-
-fn global() -> web_sys::WorkerGlobalScope {
-    js_sys::global().unchecked_into()
 }
