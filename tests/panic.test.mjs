@@ -10,6 +10,7 @@ import { buildPanickingWorker } from "../scripts/build.mjs";
 import { BUILD } from "../scripts/paths.mjs";
 import { environment } from "../scripts/setup.mjs";
 import { collect, lines, newKey, post, says, sdk, startFront, until } from "./support/front.mjs";
+import { keyWith } from "./support/keys.mjs";
 
 const MARK = "CLAWFRONT-PANIC-ON-DEMAND:";
 /**
@@ -37,8 +38,9 @@ for (const protocol of [4, 3]) {
     let front;
     before(async () => {
       const finisher = newKey("finisher", "main", "--on-disconnect", "finish");
-      front = await startFront({ protocol, build, entries: [finisher.entry] });
-      front.finisher = finisher;
+      const beating = keyWith("beating", "main", "keep_alive=1");
+      front = await startFront({ protocol, build, entries: [finisher.entry, beating.entry] });
+      Object.assign(front, { finisher, beating });
     });
     after(() => front.stop());
     beforeEach(() => front.sim.reset());
@@ -150,6 +152,16 @@ for (const protocol of [4, 3]) {
       assert.deepEqual([panicked.status, await panicked.text()], [500, "Internal Server Error"]);
       assert.deepEqual((await collect(stream)).finish, ["stop"]);
       assert.equal((await runs()).length, begun + 1);
+    });
+
+    test("a whole answer that has begun ends in an error object", async () => {
+      const content = "hi [[fake deltas=500 delay=40]]";
+      const whole = await post(front.worker.edge, front.beating, says(content));
+      assert.equal(whole.status, 200);
+      assert.equal((await fetch(`${front.worker.url}/${MARK}path`)).status, 500);
+      const text = await whole.text();
+      assert.match(text, /^\n+\{/);
+      assert.equal(JSON.parse(text).error.code, "hub_lost");
     });
 
     test("again and again: each leaves a Worker that works", async () => {

@@ -16,6 +16,8 @@ const HUB_NAME = "hub";
  */
 export function handOn(response, own, lost, requestId) {
   const { body } = response;
+  // As it is, with its length, if nothing of it changes.
+  if (lost.length === 0 && !own.some((name) => response.headers.has(name))) return response;
   let handed = body;
   if (body && lost.length > 0) {
     const { readable, writable } = new IdentityTransformStream();

@@ -8,7 +8,7 @@ use clawfront_core::failure::Failure;
 use clawfront_core::http::head::{
     ID_HEADER, KEY_HEADER, READINESS_HEADER, REQUEST_ID_HEADER, RESPONSE_ID_HEADER, SeenReadiness,
 };
-use clawfront_core::openai::lost_stream;
+use clawfront_core::openai::{Delivery, lost_body};
 use js_sys::{Promise, Reflect, Uint8Array, encode_uri_component};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -73,13 +73,19 @@ pub(crate) async fn forward(
     if let Some(state) = header(READINESS_HEADER) {
         SEEN.with_borrow_mut(|seen| seen.note(&state, now_ms()));
     }
-    let is_stream =
-        header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
-    let end = if is_stream {
-        let id = header(RESPONSE_ID_HEADER).unwrap_or_default();
-        lost_stream(context.meta.api, &id, now_ms() / SECOND_MS)
+    let kind = header("content-type").unwrap_or_default();
+    let delivery = if kind.starts_with("text/event-stream") {
+        Delivery::Stream {
+            include_usage: false,
+        }
     } else {
-        // Nothing can be added to an object that breaks off; the connection breaks off then, too.
+        Delivery::Whole
+    };
+    // A body that is sent in pieces, as the hub says to the proxies on its way.
+    let end = if header("x-accel-buffering").is_some() {
+        let id = header(RESPONSE_ID_HEADER).unwrap_or_default();
+        lost_body(context.meta.api, delivery, &id, now_ms() / SECOND_MS)
+    } else {
         Vec::new()
     };
     let own = vec![READINESS_HEADER.to_owned(), RESPONSE_ID_HEADER.to_owned()];
@@ -89,15 +95,15 @@ pub(crate) async fn forward(
     Ok(handed.map_err(worker::Error::from)?)
 }
 
-/// Returns the request with the names that the hub knows its client and itself by, and without the
-/// key.
+/// Returns the request with the names that the hub knows its client and itself by.
 fn named(
     request: &Request,
     client: &Grant,
     context: &RequestContext,
 ) -> Result<web_sys::Request, JsValue> {
     let headers = web_sys::Headers::new_with_headers(&request.inner().headers())?;
-    for name in ["authorization", "x-api-key", "api-key"] {
+    // The key; and the hub has no upgrade to offer.
+    for name in ["authorization", "x-api-key", "api-key", "upgrade"] {
         headers.delete(name)?;
     }
     // A header has bytes, and a label any characters.

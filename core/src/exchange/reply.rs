@@ -48,20 +48,23 @@ impl Reply {
     /// Sends the head of a stream and its first event, once.
     pub(super) fn begin_stream(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
         if self.answer.is_stream() && !self.head_sent {
-            let mut stream = self.meta.stream();
-            if let Some(id) = self.answer.response_id() {
-                // For the edge, if the stream breaks.
-                stream.headers.push((RESPONSE_ID_HEADER, id.to_owned()));
-            }
-            self.send_head(stream, head);
+            self.send_head(self.for_edge(self.meta.stream()), head);
             self.answer.begin(body);
         }
+    }
+
+    /// Adds the response's id, for the edge, if the body breaks off.
+    fn for_edge(&self, mut head: Head) -> Head {
+        if let Some(id) = self.answer.response_id() {
+            head.headers.push((RESPONSE_ID_HEADER, id.to_owned()));
+        }
+        head
     }
 
     /// Writes bytes that keep the response alive and have no meaning.
     pub(super) fn beat(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
         if !self.head_sent {
-            self.send_head(self.meta.awaited_json(), head);
+            self.send_head(self.for_edge(self.meta.awaited_json()), head);
         }
         self.answer.beat(body);
     }

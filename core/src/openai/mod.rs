@@ -28,7 +28,7 @@ pub use accept::Accepted;
 pub use delivery::Delivery;
 pub use forced::ForcedCall;
 pub use loggable::{asked_model, loggable};
-pub use lost::lost_stream;
+pub use lost::lost_body;
 pub use request::{Entropy, MAX_BODY_BYTES, Request};
 pub use stop::Stop;
 pub use writer::Writer;

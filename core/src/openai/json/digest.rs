@@ -90,13 +90,13 @@ impl<'de> Visitor<'de> for Value {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Hash, A::Error> {
         let mut members = Vec::new();
         while let Some(name) = object.next_key_seed(Value)? {
-            members.push((name, object.next_value_seed(Value)?));
+            members.push((name, members.len(), object.next_value_seed(Value)?));
         }
-        // Sorted by name alone and stable, because some readers take the last value of a repeated
+        // By name and then by position, because some readers take the last value of a repeated
         // name.
-        members.sort_by_key(|(name, _)| *name);
+        members.sort_unstable_by_key(|(name, position, _)| (*name, *position));
         let mut hash = Sha256::new_with_prefix([OBJECT]);
-        for (name, value) in members {
+        for (name, _, value) in members {
             hash.update(name);
             hash.update(value);
         }

@@ -72,9 +72,9 @@ impl ResponsesWriter {
         }
     }
 
-    /// Makes a writer for the end of a stream that another writer began, and whose other fields are
+    /// Makes a writer for the end of a body that another writer began, and whose other fields are
     /// not known.
-    pub(crate) fn lost(id: &str, created_s: u64) -> Self {
+    pub(crate) fn lost(delivery: Delivery, id: &str, created_s: u64) -> Self {
         let ids = Ids {
             response: id.to_owned(),
             items: String::new(),
@@ -87,12 +87,7 @@ impl ResponsesWriter {
             created_s,
             echo: Echo::default(),
         };
-        let mut writer = Self::new(
-            Delivery::Stream {
-                include_usage: false,
-            },
-            fields,
-        );
+        let mut writer = Self::new(delivery, fields);
         writer.sequence = LOST_SEQUENCE;
         writer
     }
