@@ -9,6 +9,27 @@ import { lines, newKey, post, says, startFront, until } from "./support/front.mj
 /** A new object looks after 30 s, and stops after 60; a busy machine takes its time. */
 const STOPPED_MS = 100_000;
 
+const ask = (worker, key, content, headers = {}) =>
+  post(worker, key, says(content, { stream: true }), { headers });
+
+test("a hub that is gone, and that no request wakes: its run is stopped", async () => {
+  const front = await startFront({ storage: temporaryFolder("hub") });
+  const runs = async () => (await front.sim.journal()).runs.map(({ ended }) => ended);
+  let again;
+  try {
+    const response = await ask(front.worker, front.phone, "left [[fake stall=1]]");
+    process.kill(front.worker.pid, "SIGKILL");
+    await response.text().catch(() => {});
+    again = await front.another();
+    assert.deepEqual(await runs(), ["running"]);
+    // Each look is that of a new object, because nothing keeps it in memory.
+    await until("it is stopped", async () => (await runs())[0] === "aborted", STOPPED_MS);
+  } finally {
+    await again?.stop();
+    await front.stop();
+  }
+});
+
 describe("a hub that is gone in the middle of its runs", () => {
   const storage = temporaryFolder("hub");
   let front, again;
@@ -23,8 +44,6 @@ describe("a hub that is gone in the middle of its runs", () => {
   });
 
   test("stops those whose clients do not come back, and keeps those that they ask for again", async () => {
-    const ask = (worker, key, content, headers = {}) =>
-      post(worker, key, says(content, { stream: true }), { headers });
     const named = { "idempotency-key": "order-1" };
     const joined = "joined [[fake deltas=1600 delay=50]]";
     const first = [

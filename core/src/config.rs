@@ -31,8 +31,8 @@ pub const BOUND: &str = "<bound>";
 /// The binding of the Durable Object that holds all runs. It has no text either.
 pub const HUB: &str = "HUB";
 /// The problem of a deployment without that binding.
-pub const HUB_UNBOUND: &str = "HUB: is not bound to the Durable Object: wrangler.toml needs its \
-                               [[durable_objects.bindings]] and [[migrations]]";
+pub const HUB_UNBOUND: &str =
+    "HUB: is not bound: wrangler.toml lacks [[durable_objects.bindings]] and [[migrations]]";
 pub const LOCATION_HINT: &str = "LOCATION_HINT";
 pub const CLIENT_KEYS: &str = "CLIENT_KEYS";
 pub const MODEL_ALIASES: &str = "MODEL_ALIASES";

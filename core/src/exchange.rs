@@ -295,16 +295,26 @@ impl Exchange {
         }
     }
 
-    /// Returns the frames that stop an accepted run, on this connection or on another: after a
-    /// panic, or if the hub is reset. There are none if the run may continue without its client, or
-    /// cannot be stopped.
-    pub fn abort_frames(&self) -> Option<Vec<String>> {
-        self.reply.accepted_ms?;
+    /// Returns the frames that stop the run, on this connection or on another: after a panic, or if
+    /// the hub is reset. They stop it for all exchanges that share it. There are none before the
+    /// run may have begun, and if it may continue without its client, or cannot be stopped.
+    pub fn abort_frames(&self) -> Vec<String> {
         let mut frames = Vec::new();
-        if self.policy.on_disconnect == OnDisconnect::Abort {
+        if self.policy.on_disconnect == OnDisconnect::Abort && self.may_have_started() {
             self.run.write_abort(&mut Link::unread(), &mut frames);
         }
-        Some(frames)
+        frames
+    }
+
+    /// Returns the id of the run that is going: the requested one, or its continuation, which other
+    /// frames stop.
+    pub fn running_id(&self) -> &str {
+        self.run.running_id()
+    }
+
+    /// Returns true once the gateway has accepted the run.
+    pub fn is_accepted(&self) -> bool {
+        self.reply.accepted_ms.is_some()
     }
 
     /// Returns true if the run may have begun.

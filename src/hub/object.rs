@@ -8,7 +8,7 @@ use crate::hub::orphans;
 use crate::hub::serve::serve;
 use crate::hub::store::Store;
 use crate::runtime::bindings;
-use crate::runtime::panic_guard::watch;
+use crate::runtime::panic_guard::{PanicGuard, watch};
 
 /// One for each deployment. Only the edge calls it.
 #[durable_object(alarm)]
@@ -34,6 +34,7 @@ impl DurableObject for Hub {
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
+        let _panic_guard = PanicGuard::new("");
         // Without settings there is no gateway. A deploy that fixes them makes the object again.
         if let Ok(config) = bindings::config(&self.env) {
             orphans::stop(&config.gateway, &self.books).await;

@@ -72,8 +72,10 @@ struct Inner {
     cancelled: Option<Callback>,
     /// Ends the request after a panic.
     panic_guard: PanicGuard,
-    /// The guard has the frames that stop the run.
-    has_abort_frames: bool,
+    /// The id of the run whose frames are kept that stop it.
+    stoppable_run: String,
+    /// The log has the line for the run's beginning.
+    has_begun: bool,
     /// Another connection is due.
     connects: bool,
     over: bool,
@@ -96,7 +98,8 @@ impl Relay {
             exchange,
             config,
             panic_guard: PanicGuard::new(&line.request_id),
-            has_abort_frames: false,
+            stoppable_run: String::new(),
+            has_begun: false,
             line,
             slot: Some(slot),
             receiver: Some(receiver),
@@ -310,7 +313,7 @@ impl Relay {
             relay.handle(Input::Tick);
             drop(timer);
         });
-        let timer = Timer::at(wake_at_ms, callback, &inner.panic_guard);
+        let timer = Timer::at(wake_at_ms, callback);
         inner.timer = Some(timer);
     }
 }
@@ -339,22 +342,29 @@ impl Inner {
         {
             slot.release_body();
         }
-        if !self.has_abort_frames
-            && let Some(frames) = self.exchange.abort_frames()
-        {
-            self.has_abort_frames = true;
-            // Without a frame the run may go on without its client, or cannot be stopped.
-            if !frames.is_empty()
-                && let (Some(slot), Some(run)) = (&self.slot, &self.line.run)
-            {
-                slot.keep_run(run, frames.clone());
-            }
-            self.panic_guard.set_abort_frames(frames);
+        if self.exchange.may_have_started() && self.stoppable_run != self.exchange.running_id() {
+            self.exchange
+                .running_id()
+                .clone_into(&mut self.stoppable_run);
+            self.keep_abort_frames();
+        }
+        if !self.has_begun && self.exchange.is_accepted() {
+            self.has_begun = true;
             // The run was accepted: from here on the log line has content.
             let mut line = self.line.begun(&self.exchange, &self.config.log_key);
             line.duration_ms = now_ms.saturating_sub(line.time_ms);
             worker::console_log!("{}", line.to_json());
         }
+    }
+
+    /// Keeps the frames that stop the run for the time when this exchange is gone. There are none
+    /// if the run may go on without its client, or cannot be stopped.
+    fn keep_abort_frames(&self) {
+        let frames = self.exchange.abort_frames();
+        if let Some(slot) = self.slot.as_ref().filter(|_| !frames.is_empty()) {
+            slot.keep_run(frames.clone());
+        }
+        self.panic_guard.set_abort_frames(frames);
     }
 
     fn is_awaited(&self, connection: u32) -> bool {
@@ -392,7 +402,6 @@ impl Inner {
             } else {
                 let cancelled = self.cancelled.as_ref().map(|callback| &callback.function);
                 let (body, response) = Body::begin(&head, cancelled)?;
-                self.panic_guard.set_body(body.controller());
                 self.body = Some(body);
                 response
             };

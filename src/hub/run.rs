@@ -74,7 +74,7 @@ pub(crate) async fn answer(
     context.line.is_ui_task = accepted.is_ui_task;
 
     // 4. The run, until its response begins.
-    slot.begin_run();
+    slot.begin_run(accepted.turn.run.as_str());
     let is_past = |time_ms| now_ms() >= time_ms;
     if client.expires_ms().is_some_and(is_past) {
         receiver.end(false, false, now_ms());

@@ -83,7 +83,8 @@ fn client_of(
     let client = headers
         .get(KEY_HEADER)?
         .and_then(|header| from_header(&header))
-        .ok_or(Failure::Bug("the edge named no client"))?;
+        // An entry with a field that only a newer version knows.
+        .ok_or(Failure::HubUnavailable)?;
     context.line.key = Some(client.id.to_string());
     context.meta.origin = headers
         .get("origin")?

@@ -1,6 +1,6 @@
 //! The right to one request for a run.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use clawfront_core::access::grant::Grant;
@@ -20,8 +20,8 @@ pub(crate) struct Slot {
     ticket: Ticket,
     touched_ms: Cell<u64>,
     holds_body: Cell<bool>,
-    /// The run that is kept in the storage for this request.
-    kept_run: RefCell<Option<String>>,
+    /// The run of this request.
+    run: OnceCell<String>,
 }
 
 impl Slot {
@@ -33,7 +33,7 @@ impl Slot {
             ticket,
             touched_ms: Cell::new(now_ms),
             holds_body: Cell::new(true),
-            kept_run: RefCell::default(),
+            run: OnceCell::new(),
         })
     }
 
@@ -52,16 +52,20 @@ impl Slot {
     }
 
     /// Records that the body was read and that the run is about to be requested.
-    pub(crate) fn begin_run(&self) {
+    pub(crate) fn begin_run(&self, run: &str) {
         self.books
             .counts(|counts| counts.places.begin_run(self.ticket, now_ms()));
+        self.books
+            .store
+            .join(self.run.get_or_init(|| run.to_owned()));
     }
 
-    /// Keeps the run in the storage, so that it is stopped if the object is reset before this slot
-    /// is dropped.
-    pub(crate) fn keep_run(&self, run: &str, frames: Vec<String>) {
-        self.books.store.keep(run, frames);
-        *self.kept_run.borrow_mut() = Some(run.to_owned());
+    /// Keeps the run in the storage, so that these frames stop it if the object is reset before
+    /// this slot is dropped.
+    pub(crate) fn keep_run(&self, frames: Vec<String>) {
+        if let Some(run) = self.run.get() {
+            self.books.store.keep(run, frames);
+        }
     }
 
     /// Records that the slot is still in use.
@@ -77,8 +81,8 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.books.counts(|counts| counts.places.leave(self.ticket));
-        if let Some(run) = self.kept_run.take() {
-            self.books.store.forget(&run);
+        if let Some(run) = self.run.get() {
+            self.books.store.leave(run);
         }
     }
 }

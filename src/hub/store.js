@@ -6,67 +6,75 @@ const PREFIX = "run:";
 const UNCONFIRMED = { allowUnconfirmed: true };
 
 /**
- * Time between two looks for runs that the object's former self left. A new object stops none at
- * its first look, so that a client has this time to send its request again, and join.
+ * Time between two looks for runs that the object's former self left. A run is stopped at the
+ * second look that finds it, so that a client has this time to send its request again, and join.
  */
 const LOOK_MS = 30_000;
+
+/** Least time between the two, because an alarm may call twice. */
+const GRACE_MS = 20_000;
 
 /** Time after which a run is given up that could not be stopped. */
 const GIVE_UP_MS = 3_600_000;
 
 const log = (line) => console.log(JSON.stringify(line));
 
-/** The storage of one object, and the runs that are going in it. */
+/**
+ * The storage of one object, and the runs that its requests have. A row has the frames that stop a
+ * run (`frames`), and the time of the first look that found it without a request (`leftMs`). The
+ * marks are in the rows, because the object does not stay in memory from one look to the next.
+ */
 export class Store {
   constructor({ storage }) {
-    /** How many requests each run has. */
-    Object.assign(this, { storage, going: new Map(), orphans: [], isAwake: false });
+    /** How many requests each run has, and the runs whose rows this object wrote. */
+    Object.assign(this, { storage, requests: new Map(), kept: new Set(), left: [] });
+  }
+
+  /** Counts a request of a run: it is not stopped. */
+  join(run) {
+    this.requests.set(run, (this.requests.get(run) ?? 0) + 1);
   }
 
   /** Keeps a run, and the frames that stop it. */
   keep(run, frames) {
-    const requests = this.going.get(run) ?? 0;
-    this.going.set(run, requests + 1);
-    if (requests > 0) return;
-    this.write(this.storage.put(PREFIX + run, { frames, keptMs: Date.now() }, UNCONFIRMED));
+    this.kept.add(run);
+    this.put(run, { frames });
     this.lookLater();
   }
 
   /** Forgets one request of a run, and the run with the last one. */
-  forget(run) {
-    const requests = this.going.get(run) ?? 0;
-    if (requests > 1) this.going.set(run, requests - 1);
-    else {
-      this.going.delete(run);
-      this.delete(run);
-    }
+  leave(run) {
+    const requests = this.requests.get(run) ?? 0;
+    if (requests > 1) return void this.requests.set(run, requests - 1);
+    this.requests.delete(run);
+    // A request that was refused has nothing to do with the row of a former self.
+    if (this.kept.delete(run)) this.delete(run);
   }
 
   /**
-   * Returns the frames that stop the runs that no request of this object receives: its former self
-   * left them. Looks again later while any run is kept.
+   * Returns the frames that stop the runs without a request. Looks again later while any run is
+   * kept.
    */
   async look() {
     this.isAlarmSet = false;
-    const kept = await this.storage.list({ prefix: PREFIX });
-    if (kept.size === 0) return [];
-    this.lookLater();
-    if (!this.hasLooked) {
-      this.hasLooked = true;
-      return [];
+    const rows = [...(await this.storage.list({ prefix: PREFIX }))];
+    this.left = [];
+    if (rows.length > 0) this.lookLater();
+    for (const [key, { frames, leftMs }] of rows) {
+      const run = key.slice(PREFIX.length);
+      if (this.requests.has(run)) continue;
+      if (leftMs === undefined) this.put(run, { frames, leftMs: Date.now() });
+      else if (Date.now() - leftMs > GIVE_UP_MS) this.delete(run);
+      else if (Date.now() - leftMs >= GRACE_MS) this.left.push({ run, frames });
     }
-    this.orphans = [...kept].map(([key, value]) => ({ run: key.slice(PREFIX.length), ...value }));
-    this.orphans = this.orphans.filter(({ run }) => !this.going.has(run));
-    for (const { run, keptMs } of this.orphans)
-      if (Date.now() - keptMs > GIVE_UP_MS) this.delete(run);
-    return this.orphans.flatMap(({ frames }) => frames);
+    return this.left.flatMap(({ frames }) => frames);
   }
 
   /** Forgets the runs of the last look, which were stopped. */
   stopped() {
-    for (const { run } of this.orphans) {
+    for (const { run } of this.left) {
       // A client that came back in the meantime learns the end of its run, and forgets it then.
-      if (!this.going.has(run)) this.delete(run);
+      if (!this.requests.has(run)) this.delete(run);
       log({ event: "end", time_ms: Date.now(), run, end: "hub_lost" });
     }
   }
@@ -75,6 +83,10 @@ export class Store {
     if (this.isAlarmSet) return;
     this.isAlarmSet = true;
     this.write(this.storage.setAlarm(Date.now() + LOOK_MS, UNCONFIRMED));
+  }
+
+  put(run, row) {
+    this.write(this.storage.put(PREFIX + run, row, UNCONFIRMED));
   }
 
   delete(run) {

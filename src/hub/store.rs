@@ -12,15 +12,19 @@ extern "C" {
     #[wasm_bindgen(constructor)]
     pub(crate) fn new(state: &JsValue) -> Store;
 
+    /// Counts a request of a run: it is not stopped.
+    #[wasm_bindgen(method)]
+    pub(crate) fn join(this: &Store, run: &str);
+
     /// Keeps a run, and the frames that stop it.
     #[wasm_bindgen(method)]
     pub(crate) fn keep(this: &Store, run: &str, frames: Vec<String>);
 
     /// Forgets one request of a run, and the run with the last one.
     #[wasm_bindgen(method)]
-    pub(crate) fn forget(this: &Store, run: &str);
+    pub(crate) fn leave(this: &Store, run: &str);
 
-    /// Returns the frames that stop the runs which no request of this object receives.
+    /// Returns the frames that stop the runs without a request.
     #[wasm_bindgen(method)]
     pub(crate) fn look(this: &Store) -> Promise;
 

@@ -86,21 +86,14 @@ export class PanicGuard {
     };
   }
 
+  /** Stops the run. The reset of the object ends everything else: bodies, timers, sockets. */
   cut() {
     this.release();
-    clearTimeout(this.timer);
-    for (const part of [
-      () => {
-        for (const frame of this.abortFrames) this.socket?.send(frame);
-      },
-      () => this.socket?.close(1000),
-      () => this.body?.error(new Error("internal error")),
-    ]) {
-      try {
-        part();
-      } catch {
-        // It was closed already.
-      }
+    try {
+      for (const frame of this.abortFrames) this.socket?.send(frame);
+      this.socket?.close(1000);
+    } catch {
+      // It was closed already.
     }
     if (this.requestId)
       console.error(

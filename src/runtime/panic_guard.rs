@@ -5,7 +5,6 @@ use std::ops::Deref;
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use web_sys::ReadableStreamDefaultController;
 
 #[wasm_bindgen(module = "/src/runtime/panic_guard.js")]
 extern "C" {
@@ -30,12 +29,6 @@ extern "C" {
 
     #[wasm_bindgen(method, setter, js_name = socket)]
     pub(crate) fn set_socket(this: &Source, socket: &JsValue);
-
-    #[wasm_bindgen(method, setter, js_name = body)]
-    pub(crate) fn set_body(this: &Source, body: &ReadableStreamDefaultController);
-
-    #[wasm_bindgen(method, setter, js_name = timer)]
-    pub(crate) fn set_timer(this: &Source, id: i32);
 
     #[wasm_bindgen(method, setter, js_name = abortFrames)]
     pub(crate) fn set_abort_frames(this: &Source, frames: Vec<String>);

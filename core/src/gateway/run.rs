@@ -110,12 +110,15 @@ impl Run {
         }
     }
 
-    /// Asks the gateway to stop the run, if there may be one and the gateway allows it.
+    /// Asks the gateway to stop the run, if there may be one, the gateway allows it, and no other
+    /// exchange shares it.
     ///
     /// Protocol 3 cannot abort an `agent` run with `operator.write`, so the run continues to its
     /// end there.
     pub(crate) fn abort(&mut self, link: &mut Link, outbox: &mut Vec<String>) {
-        self.write_abort(link, outbox);
+        if !self.is_shared {
+            self.write_abort(link, outbox);
+        }
         self.state = State::Ended;
     }
 
@@ -125,7 +128,6 @@ impl Run {
             self.is_going() || matches!(self.state, State::Starting { .. } | State::Detached);
         if let Some(target) = &self.target
             && may_be_going
-            && !self.is_shared
             && self.can_be_aborted()
         {
             let params = RunParams {
@@ -142,6 +144,11 @@ impl Run {
     /// twice.
     pub(crate) fn may_have_started(&self) -> bool {
         self.may_have_started
+    }
+
+    /// Returns the id of the run that is going: the requested one, or its continuation.
+    pub(crate) fn running_id(&self) -> &str {
+        self.id()
     }
 
     pub(crate) fn share(&mut self, is_shared: bool) {

@@ -80,10 +80,6 @@ impl Body {
         Ok((body, response::stream(head, &stream)?))
     }
 
-    pub(super) fn controller(&self) -> &ReadableStreamDefaultController {
-        &self.controller
-    }
-
     /// Returns true if bytes wait for [`Body::flush`].
     pub(super) fn has_gathered(&self) -> bool {
         !self.gathered.is_empty()

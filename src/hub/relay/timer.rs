@@ -55,10 +55,9 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    pub(super) fn at(at_ms: u64, callback: Callback, panic_guard: &PanicGuard) -> Self {
+    pub(super) fn at(at_ms: u64, callback: Callback) -> Self {
         let delay_ms = i32::try_from(at_ms.saturating_sub(now_ms())).unwrap_or(i32::MAX);
         let id = set_timeout(&callback.function, delay_ms).unwrap_or_default();
-        panic_guard.set_timer(id);
         Self {
             id,
             at_ms,
