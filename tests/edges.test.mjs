@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { temporaryFolder } from "./support/folder.mjs";
@@ -118,6 +119,33 @@ for (const protocol of [4, 3]) {
     });
   });
 }
+
+test("an object keeps its length on its way, and an offer of an upgrade changes nothing", async () => {
+  const front = await startFront();
+  try {
+    const { edge, port } = front.worker;
+    const headers = { authorization: `Bearer ${front.phone.key}` };
+    const url = `${edge.url}/v1/key`;
+    const response = await fetch(url, { headers });
+    const body = await response.text();
+    assert.equal(response.headers.get("content-length"), `${Buffer.byteLength(body)}`);
+    const head = await fetch(url, { headers, method: "HEAD" });
+    assert.deepEqual([head.status, await head.text()], [200, ""]);
+    // fetch sends no header Upgrade.
+    const answered = await new Promise((resolve, reject) => {
+      const content = JSON.stringify(says("hi [[fake deltas=1]]"));
+      const path = "/v1/chat/completions";
+      const offer = { ...headers, connection: "Upgrade", upgrade: "h2c" };
+      request({ port, path, method: "POST", headers: offer }, resolve)
+        .on("error", reject)
+        .end(content);
+    });
+    answered.resume();
+    assert.equal(answered.statusCode, 200);
+  } finally {
+    await front.stop();
+  }
+});
 
 test("a key is as the edge knows it, while the hub has not restarted after a deploy", async () => {
   const fresh = newKey("fresh", "main", "--label", "Zoë 100 %");
