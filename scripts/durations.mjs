@@ -2,8 +2,38 @@
 // `test.mjs` names the slowest.
 
 export default async function* durations(events) {
+  /** Files that run in one process have no summary of their own: theirs is made here. */
+  const files = new Map();
   for await (const { type, data } of events) {
-    if (type === "test:summary" && data.file)
-      yield `${JSON.stringify({ file: data.file, ms: Math.round(data.duration_ms), counts: data.counts })}\n`;
+    if (type === "test:summary" && data.file) {
+      files.delete(data.file);
+      yield line(data.file, data.duration_ms, data.counts);
+    }
+    if ((type === "test:pass" || type === "test:fail") && data.file) {
+      if (!files.has(data.file)) files.set(data.file, { ms: 0, counts: { ...NONE } });
+      add(files.get(data.file), data, type === "test:pass");
+    }
   }
+  for (const [file, { ms, counts }] of files) yield line(file, ms, counts);
 }
+
+const NONE = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 };
+
+/** Counts a test as the runner's own summary does. */
+function add(file, { nesting, details, skip, todo }, isPassed) {
+  if (nesting === 0) file.ms += details.duration_ms;
+  if (details.type === "suite") {
+    file.counts.suites += 1;
+    return;
+  }
+  file.counts.tests += 1;
+  if (skip !== undefined) file.counts.skipped += 1;
+  else if (todo !== undefined) file.counts.todo += 1;
+  else if (isPassed) file.counts.passed += 1;
+  else if (CANCELLED.has(details.error?.failureType)) file.counts.cancelled += 1;
+  else file.counts.failed += 1;
+}
+
+const CANCELLED = new Set(["cancelledByParent", "testAborted", "testTimeoutFailure"]);
+
+const line = (file, ms, counts) => `${JSON.stringify({ file, ms: Math.round(ms), counts })}\n`;

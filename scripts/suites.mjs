@@ -15,7 +15,8 @@ const SHOWN_SLOWEST = 10;
 /**
  * Runs suites to their end, all of them, because a run on a server should show every failure.
  * @param lanes lists of suites, `{ suites, width }`: at most `width` of a list run at a time. A
- *   suite is `{ name, files, env, concurrency, timeoutMs }`.
+ *   suite is `{ name, files, env, concurrency, timeoutMs, isolation }`. Without `isolation` all files
+ *   run in one process, one after the other, and can share what is slow to start.
  * @param folder where the runner records results.
  */
 export async function runSuites(lanes, { folder }) {
@@ -72,7 +73,8 @@ async function runAlone(failed, results, folder) {
  * Runs one suite and prints the runner's output, whole, when it has ended, because others run
  * beside it.
  */
-async function nodeTests({ name, files, env, concurrency, timeoutMs, results }) {
+async function nodeTests(suite) {
+  const { name, files, env, concurrency, timeoutMs, isolation = true, results } = suite;
   if (files.length === 0)
     throw new Failure(`${name}: no test file was found.`, {
       fix: "a test file is named *.test.mjs.",
@@ -88,6 +90,7 @@ async function nodeTests({ name, files, env, concurrency, timeoutMs, results }) 
     ...reporters,
     `--test-timeout=${timeoutMs}`,
     `--test-concurrency=${concurrency}`,
+    `--test-isolation=${isolation ? "process" : "none"}`,
     ...files,
   ];
   const lines = [];

@@ -6,7 +6,7 @@
 // machine, and WebAssembly. Installations go on beside. Then all tests of Node: those with the
 // simulated gateway beside those with an OpenClaw, because both wait more than they compute.
 
-import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
 import { parseArgs } from "node:util";
@@ -183,19 +183,25 @@ const OPENCLAW_TIMEOUT_MS = 900_000;
 
 async function endToEnd(parts, versions, env) {
   const suites = [];
-  // Whatever file comes next goes to the lane that has ended its last one. A file begins with each
+  // Whatever comes next goes to the lane that has ended its last suite. A suite begins with each
   // version before the next one does, so that no two gateways of a version have their first start,
   // in which they compile, at once.
   if (parts.has("openclaw")) {
-    for (const file of testFiles("tests/openclaw")) {
+    const files = testFiles("tests/openclaw");
+    const sharing = files.filter(sharesGateway);
+    const others = files.filter((file) => !sharing.includes(file));
+    for (const [title, together] of [
+      ["shared gateway", sharing],
+      ...others.map((file) => [basename(file), [file]]),
+    ]) {
       for (const version of versions) {
-        const name = `End to end, OpenClaw ${version}, ${basename(file)}`;
         suites.push({
-          name,
-          files: [file],
+          name: `End to end, OpenClaw ${version}, ${title}`,
+          files: together,
           env: { ...env, OPENCLAW_VERSION: version },
           concurrency: 1,
           timeoutMs: OPENCLAW_TIMEOUT_MS,
+          isolation: together.length === 1,
         });
       }
     }
@@ -211,6 +217,10 @@ async function endToEnd(parts, versions, env) {
   if (parts.has("e2e")) lanes.push({ suites: [simulated], width: 1 });
   await runSuites(lanes, { folder: join(CACHE, "test-runs") });
 }
+
+/** Returns whether a file's tests take the gateway that all such files share. */
+const sharesGateway = (file) =>
+  readFileSync(join(ROOT, file), "utf8").includes("/support/shared-openclaw.mjs");
 
 async function installAll(versions) {
   for (const version of versions) await installOpenClaw(version);

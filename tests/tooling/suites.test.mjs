@@ -11,8 +11,8 @@ import { temporaryFolder } from "../support/folder.mjs";
 
 const folder = temporaryFolder("suites");
 
-/** Runs one suite of files with these contents; `{ code, output }`. */
-function suite(contents) {
+/** Runs one suite of files with these contents; `{ code, output }`. `fields` are of the suite. */
+function suite(contents, fields = {}) {
   const files = Object.entries(contents).map(([name, code]) => {
     const path = join(folder, `${name}.test.mjs`);
     writeFileSync(
@@ -23,7 +23,7 @@ function suite(contents) {
   });
   const code = `
     import { runSuites } from ${JSON.stringify(join(ROOT, "scripts/suites.mjs"))};
-    const suite = { name: "Suite, one", files: ${JSON.stringify(files)}, env: process.env, concurrency: 2, timeoutMs: 20_000 };
+    const suite = { name: "Suite, one", files: ${JSON.stringify(files)}, env: process.env, concurrency: 2, timeoutMs: 20_000, ...${JSON.stringify(fields)} };
     await runSuites([{ suites: [suite], width: 2 }], { folder: ${JSON.stringify(join(folder, "results"))} }).catch(() => (process.exitCode = 1));
   `;
   // In its own test runner, not as a part of this one.
@@ -48,6 +48,27 @@ test("counts all files of a suite that passes", async () => {
   assert.equal(code, 0, output);
   assert.match(output, /^ℹ pass 2\nℹ fail 0$/m);
   assert.doesNotMatch(output, /alone/);
+});
+
+test("counts the tests of files that run in one process, and names the one that fails", async () => {
+  const shares =
+    'test("shares", () => { globalThis.seen = (globalThis.seen ?? 0) + 1; if (globalThis.seen > 2) throw new Error("no"); });';
+  const rest =
+    'test("waits", { timeout: 1 }, () => new Promise((r) => setTimeout(r, 100))); test("left out", { skip: true }, () => {});';
+  const one = { isolation: false };
+  const passes = await suite({ a: shares, b: shares }, one);
+  assert.equal(passes.code, 0, passes.output);
+  assert.match(passes.output, /^ℹ tests 2\n.*\nℹ pass 2\nℹ fail 0$/m);
+  const { code, output } = await suite({ a: shares, b: shares, c: `${shares}${rest}` }, one);
+  assert.equal(code, 1, output);
+  assert.match(output, /^ℹ tests 5\n.*\nℹ pass 2\nℹ fail 1\nℹ cancelled 1\nℹ skipped 1$/m);
+  assert.match(output, /^\s+\d+\.\d s {2}.*c\.test\.mjs/m);
+  assert.match(output, /c\.test\.mjs failed beside other tests, and failed alone/);
+});
+
+test("a file of one process that ends it is a failure", async () => {
+  const { code, output } = await suite({ a: "process.exit(3);", b: PASSES }, { isolation: false });
+  assert.equal(code, 1, output);
 });
 
 test("a file that fails twice is a failure", async () => {
