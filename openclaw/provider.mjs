@@ -11,13 +11,17 @@ import { readScript } from "./script.mjs";
  * Starts the provider on 127.0.0.1. `requests` gains one record per model call, in order: `{model,
  * messages, deltas, finished, aborted}`: the number of messages in the call, the answer deltas sent
  * so far, whether the script ran to its end, whether the caller left before that. `onCall` is given
- * each call's messages: they are long, and not kept.
+ * each call's messages: they are long, and not kept. `finish` ends all answers that are being sent,
+ * each as an answer that is complete.
  */
 export async function startProvider({ port = 0, onCall = () => {} } = {}) {
   const requests = [];
+  const underWay = new Set();
   const callNumber = counter();
   const server = createServer((request, response) => {
-    serve(request, response, { requests, onCall, callNumber }).catch(() => response.destroy());
+    serve(request, response, { requests, underWay, onCall, callNumber }).catch(() =>
+      response.destroy(),
+    );
   });
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
@@ -26,6 +30,9 @@ export async function startProvider({ port = 0, onCall = () => {} } = {}) {
     url: `http://127.0.0.1:${bound}`,
     port: bound,
     requests,
+    finish: () => {
+      for (const finish of underWay) finish();
+    },
     close: async () => {
       if (!server.listening) return;
       const closed = once(server, "close");
@@ -48,7 +55,7 @@ const CACHED_TOKENS = 100;
 // A cut must lose the rest of the answer, not the part that was already sent.
 const FLUSH_MS = 20;
 
-async function serve(request, response, { requests, onCall, callNumber }) {
+async function serve(request, response, { requests, underWay, onCall, callNumber }) {
   if (request.method !== "POST" || request.url !== PATH)
     return refuse(response, 404, `only POST ${PATH} is served here`);
   let call, script;
@@ -69,13 +76,19 @@ async function serve(request, response, { requests, onCall, callNumber }) {
   };
   requests.push(record);
   onCall(call.messages);
-  const left = new AbortController();
-  response.on("close", () => {
-    record.aborted = !record.finished;
-    left.abort();
-  });
+  const stopped = new AbortController();
   const answer = new Answer(response, record, PROMPT_TOKENS_BASE + requests.length);
-  await play(script, answer, left.signal).catch((error) => {
+  const finish = () => {
+    stopped.abort();
+    if (!record.finished) answer.end("stop", record.deltas);
+  };
+  underWay.add(finish);
+  response.on("close", () => {
+    underWay.delete(finish);
+    record.aborted = !record.finished;
+    stopped.abort();
+  });
+  await play(script, answer, stopped.signal).catch((error) => {
     if (error.name !== "AbortError") throw error;
   });
 }
@@ -89,7 +102,7 @@ function counter() {
   };
 }
 
-/** Plays a script; rejects with an AbortError when the caller leaves first. */
+/** Plays a script; rejects with an AbortError when it is stopped first. */
 async function play(script, answer, signal) {
   const pause = () => sleep(script.delayMs, undefined, { signal });
   if (script.errorStatus) return answer.refuse(script.errorStatus);

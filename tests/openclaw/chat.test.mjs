@@ -16,8 +16,9 @@ import {
   textOf,
   until,
 } from "../support/front.mjs";
-import { protocol, resetSession, startOpenClawFront, version } from "../support/openclaw.mjs";
+import { protocol, resetSession, version } from "../support/openclaw.mjs";
 import { PIXEL, spoken, words } from "../support/prompts.mjs";
+import { sharedFront } from "../support/shared-openclaw.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 /** The gateway tries for minutes: longer than is worth waiting for here. */
@@ -42,7 +43,7 @@ describe(`OpenClaw ${version}`, () => {
   let front, gateway, provider, tunnel, worker, device, token;
 
   before(async () => {
-    front = await startOpenClawFront({ entries: [key.entry, boss.entry] });
+    front = await sharedFront({ entries: [key.entry, boss.entry] });
     ({ gateway, provider, tunnel, worker, device, token } = front);
   });
   after(() => front?.stop());

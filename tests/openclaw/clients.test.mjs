@@ -10,9 +10,10 @@ import { openaiAdapter } from "../clients/openai-adapter.mjs";
 import { responsesAdapter } from "../clients/openai-responses-adapter.mjs";
 import { pythonAdapter } from "../support/clients.mjs";
 import { newKey, until } from "../support/front.mjs";
-import { protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
+import { protocol, version } from "../support/openclaw.mjs";
 import { servePage } from "../support/page.mjs";
 import { PIXEL, spoken, words } from "../support/prompts.mjs";
+import { sharedFront } from "../support/shared-openclaw.mjs";
 
 describe(`clients, OpenClaw ${version}`, () => {
   const phone = newKey("phone", "main,beta", "--default", "main");
@@ -37,7 +38,7 @@ describe(`clients, OpenClaw ${version}`, () => {
     page = await servePage();
     clients["openai-node in Chromium"] = page.adapter;
     [front] = await Promise.all([
-      startOpenClawFront({
+      sharedFront({
         entries: [phone.entry, operator.entry, `${inPage.entry} origins=${page.origin}`],
         onCall: (messages) => told.push(JSON.stringify(messages)),
       }),

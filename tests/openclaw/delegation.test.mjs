@@ -16,6 +16,8 @@ const wait = { tools: [{ name: "sessions_yield", args: { message: "waiting" } }]
 describe(`agents of OpenClaw ${version} that delegate`, () => {
   const key = newKey("phone", "main");
   let front;
+  // Not the shared one: half a minute after its run was stopped, 2026.9.6 reports a sub-agent's
+  // result to the session again, and the tests of other files count the model's calls.
   before(async () => (front = await startOpenClawFront({ entries: [key.entry] })));
   after(() => front?.stop());
 

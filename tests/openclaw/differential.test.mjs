@@ -5,8 +5,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { newKey, unframed } from "../support/front.mjs";
-import { protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
+import { protocol, version } from "../support/openclaw.mjs";
 import { PIXEL, spoken, words } from "../support/prompts.mjs";
+import { sharedFront } from "../support/shared-openclaw.mjs";
 
 const say = (content, fields = {}) => ({
   model: "openclaw/main",
@@ -298,7 +299,7 @@ function isUsage(usage) {
 describe(`the gateway's own endpoint and ours, OpenClaw ${version}`, () => {
   const key = newKey("phone", "main,beta", "--default", "main");
   let front;
-  before(async () => (front = await startOpenClawFront({ entries: [key.entry] })));
+  before(async () => (front = await sharedFront({ entries: [key.entry] })));
   after(() => front?.stop());
 
   const gateway = (body) => ask(`${front.gateway.httpUrl}/v1/chat/completions`, front.token, body);

@@ -4,8 +4,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { collect, lines, newKey, post, says, sdk, until } from "../support/front.mjs";
-import { protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
+import { protocol, version } from "../support/openclaw.mjs";
 import { spoken } from "../support/prompts.mjs";
+import { sharedFront } from "../support/shared-openclaw.mjs";
 
 describe(`keys, OpenClaw ${version}`, () => {
   const anna = newKey("anna", "main,beta", "--default", "main");
@@ -16,7 +17,7 @@ describe(`keys, OpenClaw ${version}`, () => {
   let front;
   before(async () => {
     const limited = `${job.entry} rpm=2 runs=1 scopes=chat origins=https://ci.example.com networks=203.0.113.0/24`;
-    front = await startOpenClawFront({
+    front = await sharedFront({
       entries: [anna.entry, bert.entry, limited],
       vars: { MODEL_ALIASES: "gpt-4o=main" },
       onCall: (messages) => told.push(JSON.stringify(messages)),

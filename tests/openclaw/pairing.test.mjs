@@ -9,7 +9,8 @@ import { after, before, describe, test } from "node:test";
 import { checksOf, startClawfront } from "../support/command.mjs";
 import { variables } from "../support/dev-vars.mjs";
 import { lines, pairDevice, post, says, until } from "../support/front.mjs";
-import { protocol, startOpenClawTunnel, version } from "../support/openclaw.mjs";
+import { protocol, version } from "../support/openclaw.mjs";
+import { sharedTunnel } from "../support/shared-openclaw.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const APPROVE = /openclaw devices approve ([0-9a-f-]{36})/;
@@ -17,7 +18,7 @@ const APPROVE = /openclaw devices approve ([0-9a-f-]{36})/;
 describe(`a device's life at OpenClaw ${version}`, () => {
   let front, cwd, key, deviceId;
   before(async () => {
-    front = await startOpenClawTunnel();
+    front = await sharedTunnel();
     cwd = join(front.dir, "edge");
     mkdirSync(cwd);
   });
@@ -55,6 +56,14 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     return stdout;
   }
 
+  /** Devices of Workers, as the gateway's own command lists them. */
+  const named = async () =>
+    Object.fromEntries(
+      JSON.parse(await openclaw("list", "--json"))
+        .paired.filter(({ platform }) => platform === "cloudflare-workers")
+        .map((device) => [device.deviceId, device.displayName]),
+    );
+
   /**
    * Runs setup and approves what the operator is asked to approve; `asked` is whether the
    * operator was asked.
@@ -82,6 +91,7 @@ describe(`a device's life at OpenClaw ${version}`, () => {
   }
 
   test("unpaired: setup waits for the operator, then everything works", async () => {
+    const before = await named();
     const result = await setUpAndApprove();
     assert.ok(result.asked, result.stderr);
     assert.equal(result.code, 0, result.stderr + result.stdout);
@@ -93,10 +103,9 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     assert.deepEqual(await asks(), [200, undefined]);
     const { device_id } = JSON.parse((await clawfront(["device", "new", "--json"]).ended).stdout);
     assert.match(device_id, /^[0-9a-f]{64}$/);
-    const listed = JSON.parse(await openclaw("list", "--json"));
-    const paired = listed.paired.filter(({ platform }) => platform === "cloudflare-workers");
+    const paired = Object.keys(await named()).filter((id) => !(id in before));
     assert.equal(paired.length, 1);
-    deviceId = paired[0].deviceId;
+    [deviceId] = paired;
   });
 
   test("rotated: doctor and setup say so, and setup gets the new token", async () => {
@@ -141,14 +150,6 @@ describe(`a device's life at OpenClaw ${version}`, () => {
     );
     assert.ok([1, 3].includes(code));
   });
-
-  /** Devices of Workers, as the gateway's own command lists them. */
-  const named = async () =>
-    Object.fromEntries(
-      JSON.parse(await openclaw("list", "--json"))
-        .paired.filter(({ platform }) => platform === "cloudflare-workers")
-        .map((device) => [device.deviceId, device.displayName]),
-    );
 
   // 2026.3 takes no client as local if the gateway has trusted proxies, and it has none here;
   // 2026.9 pairs without asking.

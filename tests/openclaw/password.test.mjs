@@ -8,7 +8,7 @@ import { startOpenClawTunnel, version } from "../support/openclaw.mjs";
 
 describe(`a password at OpenClaw ${version}`, () => {
   let front;
-  before(async () => (front = await startOpenClawTunnel({ auth: "password" })));
+  before(async () => (front = await startOpenClawTunnel({ auth: "password", warm: false })));
   after(() => front?.stop());
 
   const pair = ({ input = "", ...env }) =>

@@ -10,16 +10,16 @@ import { writeVariables } from "../support/dev-vars.mjs";
 import { lines, newKey, pairDevice, post, says, until } from "../support/front.mjs";
 import { startNginx } from "../support/nginx.mjs";
 import { protocol, startOpenClawTunnel, version } from "../support/openclaw.mjs";
+import { sharedTunnel } from "../support/shared-openclaw.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const phone = newKey("phone", "main,beta", "--default", "main");
 
 /**
- * Starts a gateway behind nginx with a paired device, and returns doctor's report about a way to
- * it.
+ * Puts nginx in front of a gateway, and pairs a device with it. `doctor` returns the report about a
+ * way to the gateway.
  */
-async function startProxied(options) {
-  const started = await startOpenClawTunnel(options);
+async function behindNginx(started) {
   const dir = join(started.dir, "proxy");
   mkdirSync(dir);
   const tls = makeCertificate(dir);
@@ -73,7 +73,7 @@ async function startProxied(options) {
 
 describe(`OpenClaw ${version} behind nginx that it trusts`, () => {
   let front;
-  before(async () => (front = await startProxied()));
+  before(async () => (front = await behindNginx(await sharedTunnel())));
   after(() => front?.stop());
 
   test("a device with its own token runs an agent", async () => {
@@ -118,7 +118,9 @@ describe(`OpenClaw ${version} behind nginx that it trusts`, () => {
 if (protocol === 4) {
   describe(`OpenClaw ${version} behind nginx that it does not trust`, () => {
     let front;
-    before(async () => (front = await startProxied({ trustedProxies: null })));
+    before(async () => {
+      front = await behindNginx(await startOpenClawTunnel({ trustedProxies: null, warm: false }));
+    });
     after(() => front?.stop());
 
     test("doctor names the setting", async () => {

@@ -28,24 +28,23 @@ export const call = (name, args) =>
 const TRUSTED = protocol === 4 ? ["127.0.0.1", "::1"] : undefined;
 
 /**
- * Starts a gateway behind a tunnel, without a Worker: for the gateway every client through the
- * tunnel is remote. `auth` is the kind of its shared secret, a token or a password. The gateway has
- * the agents main and beta, and these further `settings`; `onCall` is called with the messages that
- * the model receives.
- * @returns `{ gateway, provider, tunnel, token, dir, restart, stop }`. After `restart`, `gateway`
- *   is another one at the same port, with the same files.
+ * Starts a gateway. `auth` is the kind of its shared secret, a token or a password. It has the
+ * agents main and beta, and these further `settings`; `onCall` is called with the messages that the
+ * model receives. A gateway that runs no agent needs no `warm` start, which costs 5 s.
+ * @returns `{ gateway, provider, token, dir, restart, stop }`. After `restart`, `gateway` is
+ *   another one at the same port, with the same files.
  */
-export async function startOpenClawTunnel({
+export async function startOpenClaw({
   trustedProxies = TRUSTED,
   auth = "token",
   settings,
   onCall,
+  warm = true,
 } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
   const token = randomBytes(24).toString("hex");
   const started = { dir, token };
   started.stop = async () => {
-    await started.tunnel?.close();
     await started.gateway?.stop();
     await started.provider?.close();
     rmSync(dir, { recursive: true, force: true });
@@ -70,8 +69,7 @@ export async function startOpenClawTunnel({
     started.restart = async () => {
       started.gateway = await startGateway({ ...options, port: started.gateway.port });
     };
-    await warmUp(started.gateway);
-    started.tunnel = await startTunnel(started.gateway.port);
+    if (warm) await warmUp(started.gateway);
     return started;
   } catch (error) {
     await started.stop();
@@ -80,13 +78,33 @@ export async function startOpenClawTunnel({
 }
 
 /**
+ * Starts a gateway behind a tunnel, without a Worker: for the gateway every client through the
+ * tunnel is remote.
+ * @returns `{ tunnel }` and the fields of `startOpenClaw`
+ */
+export async function startOpenClawTunnel(options) {
+  const started = await startOpenClaw(options);
+  const stopGateway = started.stop;
+  started.stop = async () => {
+    await started.tunnel?.close();
+    await stopGateway();
+  };
+  started.tunnel = await startTunnel(started.gateway.port);
+  return started;
+}
+
+/**
  * Starts the same with a Worker as it would be deployed: with a paired device and without the
  * shared secret, through the tunnel. For the gateway the Worker is a remote client. `entries` are
  * the client keys' entries, `vars` are further settings of the Worker.
  * @returns `{ worker, device }` and the fields of `startOpenClawTunnel`
  */
-export async function startOpenClawFront({ entries, vars = {}, settings, onCall }) {
-  const front = await startOpenClawTunnel({ settings, onCall });
+export async function startOpenClawFront({ entries, vars, settings, onCall }) {
+  return withWorker(await startOpenClawTunnel({ settings, onCall }), { entries, vars });
+}
+
+/** Adds a paired device and a Worker to a gateway behind a tunnel. */
+export async function withWorker(front, { entries, vars = {} }) {
   const stopGateway = front.stop;
   front.stop = async () => {
     await front.worker?.stop();
@@ -117,6 +135,9 @@ export async function startOpenClawFront({ entries, vars = {}, settings, onCall 
 export async function startTunnel(port) {
   const sockets = new Set();
   let isShut = false;
+  // Every tunnel has another address, because a gateway locks out one that fails to log in often.
+  tunnels += 1;
+  const forwarded = `\r\nX-Forwarded-For: 203.0.113.${tunnels}\r\nX-Forwarded-Proto: https`;
   const tunnel = { connections: 0 };
   const server = createServer((client) => {
     if (isShut) return client.destroy();
@@ -137,12 +158,7 @@ export async function startTunnel(port) {
       const end = head.indexOf("\r\n");
       if (!head.includes("\r\n\r\n")) return;
       client.off("data", onHead);
-      origin.write(
-        Buffer.from(
-          `${head.slice(0, end)}\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https${head.slice(end)}`,
-          "latin1",
-        ),
-      );
+      origin.write(Buffer.from(`${head.slice(0, end)}${forwarded}${head.slice(end)}`, "latin1"));
       client.pipe(origin);
     };
     client.on("data", onHead);
@@ -167,6 +183,8 @@ export async function startTunnel(port) {
   };
   return tunnel;
 }
+
+let tunnels = 0;
 
 /**
  * Deletes the content of a session, as an administrator on the gateway's own host does. Protocol
