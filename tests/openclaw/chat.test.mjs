@@ -321,57 +321,72 @@ describe(`OpenClaw ${version}`, () => {
     );
   });
 
-  test("a provider that fails for a while, or breaks off, is waited for as long as the gateway tries, and is never an answer", async () => {
-    const directives = ["error=401", "error=429", "error=500", "deltas=6 delay=10 cut=3"];
-    const ends = directives.map(async (directive) => {
-      const response = await post(worker, key, says(`x [[fake ${directive}]]`, { stream: true }), {
-        headers: { "x-clawfront-progress": "on" },
+  // Both wait for a minute, and compute nothing meanwhile.
+  describe("beside each other", { concurrency: true }, () => {
+    test("a provider that fails for a while, or breaks off, is waited for as long as the gateway tries, and is never an answer", async () => {
+      const directives = ["error=401", "error=429", "error=500", "deltas=6 delay=10 cut=3"];
+      const ends = directives.map(async (directive) => {
+        const response = await post(
+          worker,
+          key,
+          says(`x [[fake ${directive}]]`, { stream: true }),
+          {
+            headers: { "x-clawfront-progress": "on" },
+          },
+        );
+        // Refused at once, it has a status of its own.
+        const text =
+          response.status === 200
+            ? await readFor(response, PROVIDER_LIMIT_MS)
+            : await response.text();
+        assert.doesNotMatch(text, /"finish_reason":"/, directive);
+        const failed = text.match(/"code":"(\w+)"/)?.[1];
+        // A run that still retries has not ended either: the client that left has stopped it.
+        const tries = text.match(/^: model failed/gm)?.length ?? 0;
+        assert.ok(failed || tries > 0, `${directive}: ${text.slice(-300)}`);
+        // It is tried again until a write shows the Worker that the client is gone.
+        const id = response.headers.get("x-request-id");
+        await until(
+          "the request has ended",
+          () => lines(worker).some(({ request_id }) => request_id === id),
+          2 * HEARTBEAT_LIMIT_MS,
+        );
+        return [directive, failed, tries];
       });
-      // Refused at once, it has a status of its own.
-      const text =
-        response.status === 200
-          ? await readFor(response, PROVIDER_LIMIT_MS)
-          : await response.text();
-      assert.doesNotMatch(text, /"finish_reason":"/, directive);
-      const failed = text.match(/"code":"(\w+)"/)?.[1];
-      // A run that still retries has not ended either: the client that left has stopped it.
-      const tries = text.match(/^: model failed/gm)?.length ?? 0;
-      assert.ok(failed || tries > 0, `${directive}: ${text.slice(-300)}`);
-      return [directive, failed, tries];
+      const seen = await Promise.all(ends);
+      console.log(
+        seen
+          .map(
+            ([directive, failed, tries]) =>
+              `${directive}: ${failed ?? "still trying"}, ${tries} failures reported`,
+          )
+          .join("; "),
+      );
+      // An attempt that cannot succeed is not made again.
+      assert.ok(seen[0][1], "a key that the provider does not know ends the run");
     });
-    const seen = await Promise.all(ends);
-    console.log(
-      seen
-        .map(
-          ([directive, failed, tries]) =>
-            `${directive}: ${failed ?? "still trying"}, ${tries} failures reported`,
-        )
-        .join("; "),
-    );
-    // An attempt that cannot succeed is not made again.
-    assert.ok(seen[0][1], "a key that the provider does not know ends the run");
-  });
 
-  test("a provider that stalls in mid-answer is a stream that waits, with heartbeats, and ends with its client", async () => {
-    const calls = provider.requests.length;
-    const response = await post(
-      worker,
-      key,
-      says("x [[fake deltas=6 delay=10 stall=4]]", { stream: true, user: "stalled" }),
-    );
-    const text = await readFor(response, HEARTBEAT_LIMIT_MS);
-    assert.match(text, /"content":" ?w0/);
-    assert.match(text, /^: ping$/m);
-    assert.doesNotMatch(text, /"finish_reason":"|"error"|\[DONE\]/);
-    // Runs of the test before may still be tried again: none of them says four words.
-    const [request, ...others] = provider.requests
-      .slice(calls)
-      .filter(({ deltas }) => deltas === 4);
-    assert.ok(request && others.length === 0);
-    // In silence it is the next heartbeat that finds the client gone.
-    if (protocol === 4)
-      await until("the model's work is stopped", () => request.aborted, HEARTBEAT_LIMIT_MS);
-    else assert.equal(request.aborted, false);
+    test("a provider that stalls in mid-answer is a stream that waits, with heartbeats, and ends with its client", async () => {
+      const calls = provider.requests.length;
+      const response = await post(
+        worker,
+        key,
+        says("x [[fake deltas=6 delay=10 stall=4]]", { stream: true, user: "stalled" }),
+      );
+      const text = await readFor(response, HEARTBEAT_LIMIT_MS);
+      assert.match(text, /"content":" ?w0/);
+      assert.match(text, /^: ping$/m);
+      assert.doesNotMatch(text, /"finish_reason":"|"error"|\[DONE\]/);
+      // Runs of the test beside this one are tried again: none of them says four words.
+      const [request, ...others] = provider.requests
+        .slice(calls)
+        .filter(({ deltas }) => deltas === 4);
+      assert.ok(request && others.length === 0);
+      // In silence it is the next heartbeat that finds the client gone.
+      if (protocol === 4)
+        await until("the model's work is stopped", () => request.aborted, HEARTBEAT_LIMIT_MS);
+      else assert.equal(request.aborted, false);
+    });
   });
 
   test("a client that leaves stops the model's work where the gateway allows it", async () => {
