@@ -28,6 +28,10 @@ const LINE_SEPARATORS: [(&[u8], &[u8]); 3] = [
 fn escape_line_separators(out: &mut Vec<u8>, start: usize) {
     let starts_with_separator =
         |rest: &[u8]| LINE_SEPARATORS.iter().any(|(raw, _)| rest.starts_with(raw));
+    // Compares a word at a time: nearly every event is ASCII.
+    if out.get(start..).is_none_or(<[u8]>::is_ascii) {
+        return;
+    }
     let mut at = start;
     while let Some(rest) = out.get(at..) {
         let Some(offset) = rest.iter().position(|byte| matches!(byte, 0xc2 | 0xe2)) else {
