@@ -154,6 +154,12 @@ impl Gateway {
         }
     }
 
+    pub(crate) fn unsubscribe(&self, connection: u64, session_key: &str) {
+        if let Some(peer) = self.state().peers.get_mut(&connection) {
+            peer.subscriptions.remove(session_key);
+        }
+    }
+
     pub(crate) fn wants_tool_events(&self, connection: u64) -> bool {
         self.state()
             .peers

@@ -19,7 +19,10 @@ pub(crate) fn scope_of(method: &str, protocol: Protocol) -> Option<&'static str>
             Some(OPERATOR_WRITE)
         }
         ("agents.list" | "models.list" | "sessions.get", _)
-        | ("health" | "sessions.messages.subscribe", Protocol::V4) => Some(OPERATOR_READ),
+        | (
+            "health" | "sessions.messages.subscribe" | "sessions.messages.unsubscribe",
+            Protocol::V4,
+        ) => Some(OPERATOR_READ),
         _ if method.starts_with("device.pair.") || method.starts_with("device.token.") => {
             Some(OPERATOR_PAIRING)
         }

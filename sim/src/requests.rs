@@ -82,6 +82,9 @@ fn dispatch(
             responder.answer(&Reply::ok(gateway.hello.health()));
             Ok(())
         }
+        ("sessions.messages.unsubscribe", Protocol::V4) => {
+            session::unsubscribe(gateway, client, &params, responder)
+        }
         ("sessions.messages.subscribe", Protocol::V4) => {
             session::subscribe(gateway, client, &params, responder)
         }

@@ -1,4 +1,4 @@
-//! The requests that read a session: `sessions.get` and `sessions.messages.subscribe`.
+//! The requests that read a session: `sessions.get`, `sessions.messages.subscribe` and its reverse.
 
 use serde_json::{Value, json};
 
@@ -16,31 +16,48 @@ pub(super) fn subscribe(
     params: &Value,
     responder: &Responder,
 ) -> Result<(), ErrorShape> {
-    check(
-        &SUBSCRIBE,
-        "sessions.messages.subscribe",
-        params,
-        gateway.protocol(),
-    )?;
+    check(&SUBSCRIBE, SUBSCRIBE_METHOD, params, gateway.protocol())?;
+    let session_key = session_of(gateway, params)?;
+    gateway.subscribe(client.connection, &session_key);
+    let subscribed = json!({ "subscribed": true, "key": session_key });
+    responder.answer(&Reply::ok(&subscribed));
+    Ok(())
+}
+
+/// Answers `sessions.messages.unsubscribe`.
+pub(super) fn unsubscribe(
+    gateway: &Gateway,
+    client: &Client,
+    params: &Value,
+    responder: &Responder,
+) -> Result<(), ErrorShape> {
+    check(&UNSUBSCRIBE, UNSUBSCRIBE_METHOD, params, gateway.protocol())?;
+    let session_key = session_of(gateway, params)?;
+    gateway.unsubscribe(client.connection, &session_key);
+    let subscribed = json!({ "subscribed": false, "key": session_key });
+    responder.answer(&Reply::ok(&subscribed));
+    Ok(())
+}
+
+fn session_of(gateway: &Gateway, params: &Value) -> Result<String, ErrorShape> {
     let text = |name: &str| params.get(name).and_then(Value::as_str);
     match agents::place(&gateway.options, text("agentId"), text("key")) {
-        Ok(place) => {
-            gateway.subscribe(client.connection, &place.session_key);
-            responder.answer(&Reply::ok(
-                &json!({ "subscribed": true, "key": place.session_key }),
-            ));
-            Ok(())
-        }
+        Ok(place) => Ok(place.session_key),
         Err(Nowhere::Refused(error)) => Err(error),
         Err(Nowhere::Fails(message)) => Err(ErrorShape::invalid_request(message)),
     }
 }
+
+const SUBSCRIBE_METHOD: &str = "sessions.messages.subscribe";
+const UNSUBSCRIBE_METHOD: &str = "sessions.messages.unsubscribe";
 
 const SUBSCRIBE: Schema = Schema(&[
     required("key", Kind::NonEmptyText),
     AGENT_ID,
     optional("includeApprovals", Kind::Flag),
 ]);
+
+const UNSUBSCRIBE: Schema = Schema(&[required("key", Kind::NonEmptyText), AGENT_ID]);
 
 /// Answers `sessions.get`.
 pub(super) fn sessions_get(
