@@ -226,9 +226,21 @@ export const KINDS = {
   "no JSON": [1, () => refused("invalid_request", { raw: '{"model":' })],
 };
 
+/** The ends that a call may have if its connection is cut. */
+const CUT = {
+  ends: ["gateway_closed"],
+  endsWithoutRun: ["gateway_connection_lost"],
+  endsOf: {
+    retracted: ["answer_lost"],
+    "retried by the gateway": ["answer_lost"],
+    "around a tool": ["answer_lost"],
+  },
+};
+
 /**
- * Disturbances by the simulated gateway, which affect any call, and the ends that such a call may
- * have. A run that was lost before is not found again where the next fault is permanent.
+ * Disturbances by the simulated gateway, and the ends that the calls may have which meet them. All
+ * calls share the connection: it is cut, and the next one meets the fault, if there is one. A run
+ * that was lost is not found again where that fault is permanent.
  */
 export const DISTURBANCES = [
   { fault: "status-503", ends: ["gateway_unavailable", "gateway_refused", "gateway_unreachable"] },
@@ -239,17 +251,8 @@ export const DISTURBANCES = [
   { fault: "close-before-challenge", ends: ["gateway_closed"] },
   { fault: "protocol-mismatch", ends: ["gateway_refused", "gateway_connection_lost"] },
   { fault: "no-write-scope", ends: ["gateway_refused", "gateway_connection_lost"] },
-  {
-    drop: true,
-    ends: ["gateway_closed"],
-    endsWithoutRun: ["gateway_connection_lost"],
-    endsOf: {
-      retracted: ["answer_lost"],
-      "retried by the gateway": ["answer_lost"],
-      "around a tool": ["answer_lost"],
-    },
-  },
-];
+  { ends: [] },
+].map(({ fault, ends }) => ({ ...CUT, fault, ends: [...CUT.ends, ...ends] }));
 
 /** Of this number of calls the first SILENT_CALLS may be left in silence. */
 const SILENT_CALLS = 500;

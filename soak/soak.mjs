@@ -72,6 +72,8 @@ export async function soak({
       CLIENT_KEYS: Object.values(keys)
         .map(({ entry }) => entry)
         .join("\n"),
+      // Long enough that calls share a connection, and shorter than the pause between two rounds.
+      LINK_IDLE: "1",
     },
   });
   const secrets = Object.fromEntries(Object.entries(keys).map(([id, { key }]) => [id, key]));
@@ -135,7 +137,8 @@ async function round(calls, { sim, worker, url, keys, concurrency, seed, seen })
     const disturbance = { ...random.one(DISTURBANCES), atMs: performance.now(), untilMs: Infinity };
     const { fault } = disturbance;
     disturbances.push(disturbance);
-    await (fault ? sim.fault(fault, 1) : sim.drop(random.one([null, 1001, 1012])));
+    if (fault) await sim.fault(fault, 1);
+    await sim.drop(random.one([null, 1001, 1012]));
     disturbance.untilMs = performance.now() + DISTURBED_MS;
   };
   const work = async () => {
@@ -186,30 +189,24 @@ function judge(
 ) {
   seen.ends[end] = (seen.ends[end] ?? 0) + 1;
   const met = disturbances.filter(({ atMs, untilMs }) => untilMs >= beganMs && atMs <= endedMs);
-  // A fault happens once; a drop may happen to every call. After a connection was lost, the Worker
-  // asks about its run and does not start it again: the gateway may not have received it. On
-  // protocol 3 a text that began again before a loss looks like its beginning.
+  // It happens to every call on the connection. After a connection was lost, the Worker asks about
+  // its run and does not start it again: the gateway may not have received it. On protocol 3 a text
+  // that began again before a loss looks like its beginning.
   const couldBeWithoutRun = runs.length === 0 || TWO_REQUESTS.includes(call.client);
-  const cause = met
-    .sort((a, b) => Boolean(a.fault) - Boolean(b.fault))
-    .find(
-      ({ ends, endsWithoutRun = [], endsOf = {}, spent }) =>
-        !spent &&
-        (ends.includes(end) ||
-          (couldBeWithoutRun && endsWithoutRun.includes(end)) ||
-          endsOf[call.kind]?.includes(end)),
-    );
+  const cause = met.find(
+    ({ ends, endsWithoutRun, endsOf }) =>
+      ends.includes(end) ||
+      (couldBeWithoutRun && endsWithoutRun.includes(end)) ||
+      endsOf[call.kind]?.includes(end),
+  );
   // No deadline holds on a machine without free CPU time.
   const isLate = !cause && LATE_ENDS.includes(end) && seen.isBusy;
   const isExplained = call.ends.includes(end) || cause || isLate;
   if (!call.ends.includes(end) && isLate) seen.late += 1;
-  if (!call.ends.includes(end) && cause?.fault) cause.spent = true;
   const problem = (what) => {
     const form = `${call.kind}, key ${call.key}, ${call.stream ? "stream" : "whole"}, ${runs.map(({ ended }) => ended).join(" ") || "no run"}`;
     const { cause, hint } = JSON.parse(log.findLast((line) => id && line.includes(id)) ?? "{}");
-    const disturbedBy = met
-      .map(({ fault, spent }) => `${fault ?? "drop"}${spent ? " (spent)" : ""}`)
-      .join(", ");
+    const disturbedBy = met.map(({ fault }) => fault ?? "drop").join(", ");
     seen.problems.push(
       `call ${call.number} (${form}): ${what}; log: ${cause ?? "-"} ${hint ?? ""}; met ${disturbedBy || "nothing"}`,
     );
