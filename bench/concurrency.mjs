@@ -100,7 +100,7 @@ export async function measure({ quick, say, ...context }) {
         notes: [
           `${RUNTIMES} runtimes with ${each} streams each, as one key gets 128 places of a hub. Memory is workerd's resident size at its most, beyond what it had at rest, so garbage not yet collected and the buffers of two sockets are in it.`,
           "The gateway of protocol 4 tells each connection that may read of every run's task, once a second: with a thousand runs a million events a second, which no gateway gets out. This one is told not to.",
-          `All opened at once waits for ${texts.length} handshakes with a device proof on both sides, on the same cores as the gateway and the clients. A further one is opened beside the others, each of which gets a delta every ${delayMs} ms.`,
+          `The streams of a runtime share one connection to the gateway. A further one is opened beside the others, each of which gets a delta every ${delayMs} ms.`,
         ],
       };
     },

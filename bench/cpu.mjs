@@ -27,9 +27,9 @@ const FEW_ANSWERS = 30;
 
 /**
  * One delta is two frames: an `agent` event, and a `chat` event, each with the whole text so far.
- * So a burst of 10 answers of 1,000 deltas is 20,000 frames. On protocol 3 every connection
- * receives the events of every run, so 50 streams are 50 times as many frames. On protocol 4 it
- * receives the tasks of the other runs, one event a second each.
+ * So a burst of 10 answers of 1,000 deltas is 20,000 frames. Where each stream has
+ * a connection of its own, each also receives the events of the others: on protocol 3 all of them,
+ * on protocol 4 their tasks, one event a second each.
  */
 const LOADS = [
   { protocol: 4, streams: 1, answers: 10, deltas: 1_000, delayMs: 0 },
@@ -160,7 +160,7 @@ function rowsOf(load, figures, sim) {
 
 const NOTES = [
   "A delta is two frames, an `agent` and a `chat` event with the whole text so far, as the gateway sends them. What a request costs besides its deltas and what an idle workerd costs is taken off.",
-  "A burst of 1,000 deltas is an answer of 4.9 kB, so that a frame has 2.7 kB on average. Beside 50 streams each connection hears of the others: of their tasks once a second on protocol 4, of every delta on protocol 3. Ratios are of the same round.",
+  "A burst of 1,000 deltas is an answer of 4.9 kB, so that a frame has 2.7 kB on average. 50 streams share one connection. Ratios are of the same round.",
 ];
 
 const says = (deltas, delayMs) => `hi [[fake deltas=${deltas} delay=${delayMs}]]`;

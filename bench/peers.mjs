@@ -144,7 +144,7 @@ export async function measure({ quick, builds, say }) {
       rows,
       notes: [
         `${others.map(({ label, version }) => `${label} ${version}`.trimEnd()).join(", ")}. One worker each, connections to the gateway kept where they can be. \`${ANSWER}\`: ${requestsOf(streamed)} requests streamed and ${requestsOf(atOnce)} at once through each, in turn, in another order each time.`,
-        "Beyond asked directly: the difference to the request of the same turn that was asked directly. Most of the time is the gateway's, and differs by more from one request to the next than a proxy takes; so the time outside of the gateway stands beside it, from the sending of the question to its last byte's passing a line before the gateway, and from the first word's passing there to its coming to the client. What it takes us to connect to the gateway again for each request is in it.",
+        "Beyond asked directly: the difference to the request of the same turn that was asked directly. Most of the time is the gateway's, and differs by more from one request to the next than a proxy takes; so the time outside of the gateway stands beside it, from the sending of the question to its last byte's passing a line before the gateway, and from the first word's passing there to its coming to the client.",
         "CPU is that of all processes of the peer, less what they use idle. Memory is resident, after all of these requests, and pages that processes share are counted for each. The first answer holds about as much of the gateway's own time as one that is asked directly.",
       ],
       plot: {

@@ -1,5 +1,5 @@
-// CPU of workerd for a whole request: authentication, the gateway's handshake with its device
-// proof, the run, the answer.
+// CPU of workerd for a whole request: authentication, the run, the answer, and the gateway's
+// handshake with its device proof where a connection is made for each request.
 
 import { withContestants } from "./contestants.mjs";
 import { stream } from "./load.mjs";

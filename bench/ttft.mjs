@@ -84,7 +84,7 @@ export async function measure({ quick, builds, say }) {
       rows,
       notes: [
         `${requests} requests each, in turn. Most of the time is the gateway's own: its model is scripted and answers at once.`,
-        `The distance is a proxy that holds back what passes it by ${ROUND_TRIP_MS / 2} ms each way, and the first bytes of a connection by a round trip more, as TCP's handshake does. The direct and the handed-on requests keep their connections open; ours opens one for each request: ${HANDSHAKE}`,
+        `The distance is a proxy that holds back what passes it by ${ROUND_TRIP_MS / 2} ms each way, and the first bytes of a connection by a round trip more, as TCP's handshake does. All keep their connections open: ours is the hub's, which all requests share.`,
       ],
       plot: {
         unit: "ms",
@@ -97,13 +97,6 @@ export async function measure({ quick, builds, say }) {
     for (const stop of cleanUp.reverse()) await stop();
   }
 }
-
-/**
- * Round trips before the run is asked for, none of which can be saved: each needs something of the
- * one before.
- */
-const HANDSHAKE =
-  "TCP, the upgrade with the gateway's challenge right behind it, and `connect`, whose proof signs the challenge. The run is asked for right behind the hello.";
 
 /** A line to `port` that takes `delayMs` each way. */
 function startLine(port, delayMs) {

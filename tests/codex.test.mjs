@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { eventsOf, startFront, until } from "./support/front.mjs";
+import { EACH_CONNECTS, eventsOf, startFront, until } from "./support/front.mjs";
 
 const [FIRST, REPEATED, NEXT, NEXT_TURN] = JSON.parse(
   readFileSync(new URL("recorded/codex.json", import.meta.url), "utf8"),
@@ -17,7 +17,7 @@ const BEAT_MS = 15_000;
 for (const protocol of [4, 3]) {
   describe(`Codex, protocol ${protocol}`, { concurrency: false }, () => {
     let front;
-    before(async () => (front = await startFront({ protocol })));
+    before(async () => (front = await startFront({ protocol, vars: EACH_CONNECTS })));
     after(() => front.stop());
 
     /** Sends a recorded request; `directive` takes the place of its own. */

@@ -7,7 +7,7 @@ import { connect, createServer } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { openaiAdapter } from "./clients/openai-adapter.mjs";
 import { pythonAdapter, startClientFront } from "./support/clients.mjs";
-import { lines, post, says, until } from "./support/front.mjs";
+import { EACH_CONNECTS, lines, post, says, until } from "./support/front.mjs";
 import { startLossyNetwork } from "./support/lossy.mjs";
 import { freePort } from "./support/ports.mjs";
 import { words } from "./support/prompts.mjs";
@@ -52,6 +52,9 @@ const SCRIPTED = [
   // On protocol 3 a text that does not go on is a new one, after the one before it.
   ["retract=3 deltas=20 delay=20", { 4: "answer_retracted" }],
 ];
+
+/** The directives that cut the connection. */
+const CUTS = /drop=|close=|lostaccept=/;
 
 /**
  * Failures of the first attempt before anything can be started; the next attempt finds a healthy
@@ -168,42 +171,43 @@ function suite(protocol) {
     });
 
     /**
-     * Makes a call with each SDK in each form. Returns the result of each call: `{ sdk, form,
+     * Makes a call with each SDK in each form, together or `inTurn`. Returns the result of each call: `{ sdk, form,
      * outcome, text, runs }`.
      */
-    function callAll(
+    async function callAll(
       front,
       directive,
-      { key = front.phone.key, networkOf, timeoutS, forms = FORMS } = {},
+      { key = front.phone.key, networkOf, timeoutS, forms = FORMS, inTurn = false } = {},
     ) {
-      return Promise.all(
-        SDKS.flatMap((sdk) =>
-          forms.map(async (form) => {
-            const id = `call-${calls++}.`;
-            const network = await networkOf?.();
-            const at = { baseURL: network ? `${network.url}/v1` : front.baseURL, key };
-            // At their default settings, but for the user's own patience.
-            const options = timeoutS
-              ? { timeout: sdk === "openai-node" ? timeoutS * 1000 : timeoutS }
-              : {};
-            const client = sdk === "openai-node" ? openaiAdapter({ ...at, options }) : python(at);
-            const asked = client.ask({
-              content: `${id} [[fake ${directive}]]`,
-              stream: form === "stream",
-              ...(sdk === "openai-python" && { options }),
-            });
-            const { outcome, text } = await asked.then(
-              ({ text, finish }) => ({
-                outcome: finish === "stop" ? undefined : `finish ${finish}`,
-                text,
-              }),
-              (error) => ({ outcome: classOf(error) }),
-            );
-            network?.stop();
-            return { sdk, form, outcome, text, id };
+      const call = async (sdk, form) => {
+        const id = `call-${calls++}.`;
+        const network = await networkOf?.();
+        const at = { baseURL: network ? `${network.url}/v1` : front.baseURL, key };
+        // At their default settings, but for the user's own patience.
+        const options = timeoutS
+          ? { timeout: sdk === "openai-node" ? timeoutS * 1000 : timeoutS }
+          : {};
+        const client = sdk === "openai-node" ? openaiAdapter({ ...at, options }) : python(at);
+        const asked = client.ask({
+          content: `${id} [[fake ${directive}]]`,
+          stream: form === "stream",
+          ...(sdk === "openai-python" && { options }),
+        });
+        const { outcome, text } = await asked.then(
+          ({ text, finish }) => ({
+            outcome: finish === "stop" ? undefined : `finish ${finish}`,
+            text,
           }),
-        ),
-      ).then((seen) => withRuns(front, seen));
+          (error) => ({ outcome: classOf(error) }),
+        );
+        network?.stop();
+        return { sdk, form, outcome, text, id };
+      };
+      const pairs = SDKS.flatMap((sdk) => forms.map((form) => [sdk, form]));
+      if (!inTurn) return withRuns(front, await Promise.all(pairs.map((pair) => call(...pair))));
+      const seen = [];
+      for (const pair of pairs) seen.push(await call(...pair));
+      return withRuns(front, seen);
     }
 
     /**
@@ -237,23 +241,35 @@ function suite(protocol) {
       }
     }
 
+    /** Plays a scripted case. */
+    async function play(front, [directive, ends, runs = 1], options) {
+      const count = directive.match(/deltas=(\d+)/)?.[1] ?? 5;
+      const text = directive.includes("retract")
+        ? undefined
+        : `${directive.includes("tool") ? "Let me check.\n\n" : ""}${words(Number(count))}`;
+      check(directive, await callAll(front, directive, options), {
+        ends: [typeof ends === "object" ? ends[protocol] : ends],
+        runs: [runs],
+        text,
+      });
+    }
+
+    // A connection that is cut is that of all calls, so they come one after the other: one that
+    // has not been accepted then may be lost (docs/reliability.md).
+    describe("with a gateway that cuts the connection", { concurrency: 1 }, () => {
+      let front;
+      before(async () => (front = await startFront()));
+
+      for (const scripted of SCRIPTED.filter(([directive]) => CUTS.test(directive)))
+        test(scripted[0], () => play(front, scripted, { inTurn: true }));
+    });
+
     describe("with a gateway", { concurrency: AT_A_TIME }, () => {
       let front;
       before(async () => (front = await startFront()));
 
-      for (const [directive, ends, runs = 1] of SCRIPTED) {
-        test(directive, async () => {
-          const count = directive.match(/deltas=(\d+)/)?.[1] ?? 5;
-          const text = directive.includes("retract")
-            ? undefined
-            : `${directive.includes("tool") ? "Let me check.\n\n" : ""}${words(Number(count))}`;
-          check(directive, await callAll(front, directive), {
-            ends: [typeof ends === "object" ? ends[protocol] : ends],
-            runs: [runs],
-            text,
-          });
-        });
-      }
+      for (const scripted of SCRIPTED.filter(([directive]) => !CUTS.test(directive)))
+        test(scripted[0], () => play(front, scripted));
 
       for (const [name, directive, lose, ends] of LOSSES) {
         for (const far of ["notices it", "does not"]) {
@@ -291,10 +307,12 @@ function suite(protocol) {
     async function begin(front, fault, ends) {
       await front.sim.reset();
       await front.sim.fault(fault, null);
+      const before = lines(front.worker).length;
       const seen = callAll(front, "deltas=3");
+      // They share the connection, so the gateway does not see each of them.
       await until(
         "each has met the fault",
-        async () => (await front.sim.journal()).upgrades.length >= SDKS.length * FORMS.length,
+        () => lines(front.worker).length >= before + SDKS.length * FORMS.length,
         PATIENCE_MS,
       );
       await front.sim.fault(null);
@@ -303,21 +321,22 @@ function suite(protocol) {
 
     describe("with a gateway that closes or refuses at first", { concurrency: 1 }, () => {
       let front;
-      before(async () => (front = await startFront()));
+      before(async () => (front = await startFront({ vars: EACH_CONNECTS })));
       for (const [fault, ends] of BEGINNINGS) test(fault, () => begin(front, fault, ends));
     });
 
-    describe("with faults on the wire", { concurrency: 2 }, () => {
+    describe("with faults on the wire", { concurrency: AT_A_TIME }, () => {
       for (const act of ON_THE_WIRE) {
         test(`${act}, in front of any frame`, async () => {
-          const front = await startFront();
+          const front = await startFront({ vars: EACH_CONNECTS });
           let answered = 0;
           // Where the gateway says nothing more until it is answered, a reordered frame is a
           // silence like those below.
           const frames = act === "reorder" ? ["accepted", "text2"] : FRAMES;
           for (const frame of frames) {
             await front.sim.fault(`${act}@${frame}`, SDKS.length * FORMS.length);
-            const seen = await callAll(front, "deltas=5 delay=10");
+            // Each call makes a connection of its own, which meets the fault.
+            const seen = await callAll(front, "deltas=5 delay=10", { inTurn: true });
             // tests/matrix.test.mjs says which of them can be served, and how the others fail.
             const failures = seen
               .map(({ outcome }) => outcome)
@@ -339,12 +358,12 @@ function suite(protocol) {
 
     describe("with a gateway that is silent at first", { concurrency: true }, () => {
       for (const [fault, ends] of SILENT_BEGINNINGS)
-        test(fault, async () => begin(await startFront(), fault, ends));
+        test(fault, async () => begin(await startFront({ vars: EACH_CONNECTS }), fault, ends));
     });
 
     test("a gateway that is not there at first", async () => {
       const gateway = await startLateGateway();
-      const front = await startFront({ gatewayUrl: gateway.url });
+      const front = await startFront({ gatewayUrl: gateway.url, vars: EACH_CONNECTS });
       const seen = callAll(front, "deltas=3");
       await until(
         "each has been refused",
@@ -357,7 +376,7 @@ function suite(protocol) {
     });
 
     test("a key that has as many runs as it may", async () => {
-      const front = await startFront();
+      const front = await startFront({ vars: EACH_CONNECTS });
       const controller = new AbortController();
       const first = await post(
         front.worker,

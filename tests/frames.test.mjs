@@ -13,15 +13,15 @@ const [AGENT, CHAT] = [constant("AGENT"), constant("CHAT")];
 
 const agent = (id, text = "w0", seq = 1) =>
   `${AGENT}${id}","stream":"assistant","data":{"text":"${text}"}},"seq":${seq}}`;
-const chat = (id) => `${CHAT}{"runId":"${id}","state":"delta"},"seq":2}`;
+const chat = (id) => `${CHAT}${id}","state":"delta"},"seq":2}`;
 
 /**
  * Returns the frames that are passed on, read as WebAssembly reads them, and the number of
  * skipped ones.
  */
-function handed(frames, { needsChat = false, roomBytes = 1_024 } = {}) {
-  const source = new Frames(CHAT, AGENT, `run-1"`);
-  source.needsChat = needsChat;
+function handed(frames, { agents = ['run-1"'], chats = [], roomBytes = 1_024 } = {}) {
+  const source = new Frames(CHAT, AGENT);
+  source.select(agents, chats);
   const texts = [];
   // biome-ignore lint/suspicious/useIterableCallbackReturn: `filter` is that of Frames, not an array's.
   const take = source.filter(() => {
@@ -50,8 +50,8 @@ describe("frames", () => {
 
   test("of many in a row one is passed on, so that a dead instance is noticed", () => {
     const others = Array.from({ length: 25 }, () => agent("run-2"));
-    const source = new Frames(CHAT, AGENT, `run-1"`);
-    source.needsChat = false;
+    const source = new Frames(CHAT, AGENT);
+    source.select(['run-1"'], []);
     const skipped = [];
     const take = source.filter(() => skipped.push(source.takeSkipped()));
     for (const data of others) take({ data });
@@ -59,9 +59,33 @@ describe("frames", () => {
   });
 
   test("chat events are handed over while they are needed", () => {
-    assert.deepEqual(handed([chat("run-1"), agent("run-2")], { needsChat: true }), {
-      texts: [chat("run-1")],
-      skipped: 1,
+    const frames = [chat("run-1"), chat("run-2"), agent("run-3"), agent("run-2")];
+    const agents = ['run-1"', 'run-2"'];
+    assert.deepEqual(handed(frames, { agents, chats: ['run-1"'] }), {
+      texts: [chat("run-1"), agent("run-2")],
+      skipped: 2,
+      later: 0,
+    });
+  });
+
+  test("a run of which only the beginning of its id is known has its events handed over", () => {
+    const frames = [
+      agent("announce:v1:a"),
+      agent("announced"),
+      agent("run-1"),
+      chat("announce:v1:a"),
+    ];
+    assert.deepEqual(handed(frames, { agents: ["announce:"] }), {
+      texts: [agent("announce:v1:a"), chat("announce:v1:a")],
+      skipped: 2,
+      later: 0,
+    });
+  });
+
+  test("without any run no event is handed over", () => {
+    assert.deepEqual(handed([agent("run-1"), chat("run-1")], { agents: [] }), {
+      texts: [],
+      skipped: 2,
       later: 0,
     });
   });
@@ -71,6 +95,8 @@ describe("frames", () => {
       agent("run\\u002d1"),
       agent("run-1").replace('"type":"event","event":"agent"', '"event":"agent","type":"event"'),
       `{"type":"event","event":"chat", "payload":{}}`,
+      `{"type":"event","event":"chat","payload":{"state":"delta","runId":"run-2"}}`,
+      CHAT,
       '{"type":"res","id":"1","ok":true}',
       '{"type":"event","event":"tick","seq":3}',
       AGENT,

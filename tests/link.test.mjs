@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import { describe, test } from "node:test";
-import { lines, newKey, post, says, startFront, until } from "./support/front.mjs";
+import { EACH_CONNECTS, lines, newKey, post, says, startFront, until } from "./support/front.mjs";
 import { startSim } from "./support/sim.mjs";
 import { answering, CASES, LOGIN, listen, webSocketServer } from "./support/stand-ins.mjs";
 import { startWorker } from "./support/worker.mjs";
@@ -171,7 +171,7 @@ describe("scopes", () => {
     [{ GATEWAY_SCOPES: "any" }, 200],
   ]) {
     test(`wider ones than asked for, with ${JSON.stringify(setting)}: ${status}`, async () => {
-      const front = await startFront({ vars: setting });
+      const front = await startFront({ vars: { ...setting, ...EACH_CONNECTS } });
       try {
         await front.sim.fault("wide-scopes");
         const response = await post(front.worker, front.phone, says("hi [[fake deltas=1]]"));

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { lines, post, says, startFront, until } from "./support/front.mjs";
+import { EACH_CONNECTS, lines, post, says, startFront, until } from "./support/front.mjs";
 import { words } from "./support/prompts.mjs";
 
 const DELTAS = 8;
@@ -70,7 +70,14 @@ after(() =>
 for (const protocol of [4, 3]) {
   describe(`faults of the wire, protocol ${protocol}`, { concurrency: false }, () => {
     let front;
-    before(async () => (front = await startFront({ protocol, simArgs: ["--pacing-ms", "0"] })));
+    before(
+      async () =>
+        (front = await startFront({
+          protocol,
+          simArgs: ["--pacing-ms", "0"],
+          vars: EACH_CONNECTS,
+        })),
+    );
     after(() => front.stop());
 
     for (const act of ACTS) {

@@ -68,7 +68,7 @@ for (const protocol of [4, 3]) {
     test("no key takes more than it leaves free, and the stream after the last is refused before anything is started", async () => {
       await until(
         "nothing is left of others",
-        async () => (await front.sim.journal()).open_connections === 0,
+        async () => (await front.sim.journal()).open_connections <= 1,
       );
       const controller = new AbortController();
       // Kept, because a response without a reference is cancelled once it is collected, and makes
@@ -94,10 +94,9 @@ for (const protocol of [4, 3]) {
       assert.equal(refused.headers.get("retry-after"), "5");
       assert.equal((await refused.json()).error.code, "too_many_streams");
       const { runs, connections } = await front.sim.journal();
-      assert.deepEqual(
-        [responses.length, runs.length, connections],
-        [MAX_STREAMS, MAX_STREAMS, MAX_STREAMS],
-      );
+      assert.deepEqual([responses.length, runs.length], [MAX_STREAMS, MAX_STREAMS]);
+      // All of them share one.
+      assert.ok(connections <= 1, `${connections} connections`);
       // A client that left is noticed by the next heartbeat at the latest.
       controller.abort();
       await front.sim.crash();

@@ -3,13 +3,13 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { newKey, startFront } from "./support/front.mjs";
+import { EACH_CONNECTS, newKey, startFront } from "./support/front.mjs";
 import { startWorker } from "./support/worker.mjs";
 
 const operator = newKey("operator", "main", "--scopes", "status");
 
 let front;
-before(async () => (front = await startFront()));
+before(async () => (front = await startFront({ vars: EACH_CONNECTS })));
 after(() => front.stop());
 
 /**

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
-import { lines, newKey, post, says, startFront, until } from "./support/front.mjs";
+import { EACH_CONNECTS, lines, newKey, post, says, startFront, until } from "./support/front.mjs";
 import { startWorker } from "./support/worker.mjs";
 
 /** Lines of requests that are not admitted, in a minute. */
@@ -22,7 +22,7 @@ async function refusal(response) {
 
 describe("before the gateway", () => {
   let front;
-  before(async () => (front = await startFront()));
+  before(async () => (front = await startFront({ vars: EACH_CONNECTS })));
   after(() => front.stop());
 
   test("every bad key gets the same 401, and the gateway receives nothing", async () => {
@@ -324,7 +324,7 @@ describe("settings", () => {
 
 describe("the gateway", () => {
   let front;
-  before(async () => (front = await startFront()));
+  before(async () => (front = await startFront({ vars: EACH_CONNECTS })));
   after(() => front.stop());
 
   /** Fault of the simulated gateway, the client's error, and the log's cause. */

@@ -3,7 +3,16 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { eventsOf, post, says, sdk, startFront, textOf, until } from "./support/front.mjs";
+import {
+  EACH_CONNECTS,
+  eventsOf,
+  post,
+  says,
+  sdk,
+  startFront,
+  textOf,
+  until,
+} from "./support/front.mjs";
 import { words } from "./support/prompts.mjs";
 
 /** So often a request's first connection is tried. */
@@ -12,7 +21,7 @@ const CONNECTION_ATTEMPTS = 4;
 for (const protocol of [4, 3]) {
   describe(`repeats, protocol ${protocol}`, () => {
     let front;
-    before(async () => (front = await startFront({ protocol })));
+    before(async () => (front = await startFront({ protocol, vars: EACH_CONNECTS })));
     after(() => front.stop());
 
     const keyed = (idempotencyKey, extra = {}) => ({

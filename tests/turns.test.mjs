@@ -2,8 +2,11 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { newKey, post, says, startFront, unframed } from "./support/front.mjs";
+import { newKey, post, says, startFront, unframed, until } from "./support/front.mjs";
 import { PIXEL } from "./support/prompts.mjs";
+
+const SUBSCRIBE = "sessions.messages.subscribe";
+const UNSUBSCRIBE = "sessions.messages.unsubscribe";
 
 for (const protocol of [4, 3]) {
   describe(`turns, protocol ${protocol}`, () => {
@@ -32,11 +35,18 @@ for (const protocol of [4, 3]) {
     test("the frames have only fields of the protocols' closed schemas, and nothing else that the client chose", async () => {
       await front.sim.reset();
       await received(front.phone, { ...echo, deliver: true, cwd: "/", internal: 1, provider: "x" });
-      const { frames, upgrades } = await front.sim.journal();
+      const sent =
+        protocol === 4 ? ["connect", SUBSCRIBE, "agent", UNSUBSCRIBE] : ["connect", "agent"];
+      const { frames, upgrades } = await until("all frames are there", async () => {
+        const journal = await front.sim.journal();
+        return journal.frames.length >= sent.length && journal;
+      });
+      const of = (name) => frames.find(({ method }) => method === name)?.params;
       assert.deepEqual(
         frames.map(({ method }) => method),
-        protocol === 4 ? ["connect", "sessions.messages.subscribe", "agent"] : ["connect", "agent"],
+        sent,
       );
+      assert.deepEqual(of(UNSUBSCRIBE), of(SUBSCRIBE));
       const connect = frames[0].params;
       assert.deepEqual(
         [connect.minProtocol, connect.maxProtocol, connect.role],
@@ -55,7 +65,7 @@ for (const protocol of [4, 3]) {
         "signedAt",
       ]);
       assert.equal(connect.client.displayName, `clawfront-${connect.device.id.slice(0, 8)}`);
-      const agent = frames.at(-1).params;
+      const agent = of("agent");
       // On protocol 4 the agent's `message` tool works with a channel only.
       assert.deepEqual(Object.keys(agent).sort(), [
         "agentId",

@@ -34,11 +34,12 @@ pub const HUB: &str = "HUB";
 pub const HUB_UNBOUND: &str =
     "HUB: is not bound: wrangler.toml lacks [[durable_objects.bindings]] and [[migrations]]";
 pub const LOCATION_HINT: &str = "LOCATION_HINT";
+pub const LINK_IDLE: &str = "LINK_IDLE";
 pub const CLIENT_KEYS: &str = "CLIENT_KEYS";
 pub const MODEL_ALIASES: &str = "MODEL_ALIASES";
 
 /// The settings that are text, besides the client keys.
-pub const TEXTS: [&str; 12] = [
+pub const TEXTS: [&str; 13] = [
     GATEWAY_URL,
     GATEWAY_TOKEN,
     GATEWAY_PASSWORD,
@@ -50,6 +51,7 @@ pub const TEXTS: [&str; 12] = [
     GATEWAY_SCOPES,
     GATEWAY_PLAINTEXT,
     LOCATION_HINT,
+    LINK_IDLE,
     MODEL_ALIASES,
 ];
 
@@ -62,6 +64,12 @@ pub const LOCATIONS: [&str; 9] = [
     "wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me",
 ];
 
+/// Time for which the connection to the gateway is kept after the last run, in seconds.
+pub(crate) const LINK_IDLE_S: u64 = 300;
+
+/// Longest time for it.
+const MAX_LINK_IDLE_S: u64 = 86_400;
+
 /// A deployment's settings.
 #[derive(Debug)]
 pub struct Config {
@@ -69,6 +77,8 @@ pub struct Config {
     /// The place near which the hub is made: one of [`LOCATIONS`]. It counts once, for the first
     /// request of a deployment.
     pub location: Option<&'static str>,
+    /// Time for which the connection to the gateway is kept after the last run.
+    pub link_idle_ms: u64,
     pub clients: Grants,
     pub aliases: Aliases,
     pub log_key: LogKey,
@@ -116,6 +126,7 @@ impl Config {
             .map_err(|what| problem(MODEL_ALIASES, what));
         let aliases = take(aliases, &mut problems).unwrap_or_default();
         let location = take(location(&get), &mut problems).flatten();
+        let link_idle_s = take(link_idle_s(&get), &mut problems).unwrap_or_default();
 
         match (url, credential) {
             (Some(url), Some(credential)) if problems.is_empty() => Ok(Self {
@@ -126,6 +137,7 @@ impl Config {
                     credential,
                 },
                 location,
+                link_idle_ms: link_idle_s.saturating_mul(1000),
                 clients,
                 aliases,
             }),
@@ -250,6 +262,17 @@ fn location(get: &impl Fn(&str) -> Option<String>) -> Result<Option<&'static str
             let known = LOCATIONS.join(", ");
             problem(LOCATION_HINT, ["takes one of ", &known].concat())
         })
+}
+
+/// Returns the time for which the connection to the gateway is kept after the last run.
+fn link_idle_s(get: &impl Fn(&str) -> Option<String>) -> Result<u64, Problem> {
+    let Some(value) = get(LINK_IDLE) else {
+        return Ok(LINK_IDLE_S);
+    };
+    let seconds = value.parse().ok();
+    seconds
+        .filter(|seconds| *seconds <= MAX_LINK_IDLE_S)
+        .ok_or_else(|| problem(LINK_IDLE, "takes a number of seconds, from 0 to 86400"))
 }
 
 /// Returns the headers that a proxy in front of the gateway requires.

@@ -12,16 +12,18 @@ use crate::access::places::{
 use crate::access::policy::DEFAULT_KEEP_ALIVE_S;
 use crate::access::throttle::{MAX_FAILED_ATTEMPTS, MAX_LOGGED_STRANGERS};
 use crate::config;
+use crate::config::LINK_IDLE_S;
 use crate::exchange::connection::{MAX_CONNECTIONS, RECONNECT_MS};
 use crate::exchange::heartbeat::HEARTBEAT_MS;
 use crate::exchange::leave::LEAVE_MS;
-use crate::exchange::{ACCEPTANCE_MS, HANDSHAKE_MS, RUN_MS, SILENCE_MS};
+use crate::exchange::{ACCEPTANCE_MS, HANDSHAKE_MS, RUN_MS};
 use crate::failure::Failure;
 use crate::failure::diagnosis::Diagnosis;
 use crate::gateway::answer::MAX_ANSWER_BYTES;
 use crate::gateway::link::MAX_FRAME_BYTES;
 use crate::http::upload::{BYTES_PER_SECOND, STALL_MS, START_MS};
 use crate::http::{coding, head};
+use crate::hub::SILENCE_MS;
 use crate::openai::MAX_BODY_BYTES;
 use crate::openai::error::ErrorResponse;
 use crate::openai::image::{MAX_IMAGE_BYTES, MAX_IMAGES};
@@ -93,9 +95,10 @@ fn the_table_of_limits_is_the_codes() {
         ),
         format!("silence of the gateway | {} s", s(SILENCE_MS)),
         format!(
-            "a lost connection | is opened again within {} s, {MAX_CONNECTIONS} connections in all",
+            "a lost connection | is opened again within {} s, {MAX_CONNECTIONS} attempts for a run in all",
             s(RECONNECT_MS)
         ),
+        format!("an unused connection to the gateway | {LINK_IDLE_S} s, or `LINK_IDLE`"),
         format!("a run | {} h: `run_timeout`", h(RUN_MS)),
     ];
     let document = include_str!("../../docs/reliability.md");

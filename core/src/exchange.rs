@@ -1,10 +1,10 @@
-//! One client request joined to one run. The gateway's frames go in; frames for the gateway and
-//! bytes for the client come out.
+//! One client request joined to one run. What the connection brings goes in; frames for the gateway
+//! and bytes for the client come out.
 //!
-//! The caller owns the sockets and the clock. It gives every event to [`Exchange::handle`], carries
-//! out the [`Output`], and calls again with [`Input::Tick`] no later than [`Exchange::wake_at_ms`].
-//! After [`Output::ended`] nothing follows: the caller closes both sides. End of file, hang-up and
-//! deadlines are inputs like any other.
+//! The hub owns the connection, which all exchanges share, and the clock. It gives every event to
+//! [`Exchange::handle`], carries out the [`Output`], and calls again with [`Input::Tick`] no later
+//! than [`Exchange::wake_at_ms`]. After [`Output::ended`] nothing follows. Hang-up, a lost
+//! connection and deadlines are inputs like any other.
 //!
 //! ```text
 //!                the run was requested, and the connection is lost        in time
@@ -14,14 +14,14 @@
 //!       └────────────────────────────────────────────────────────────  it fails   ──────┘  ready
 //! ```
 //!
-//! Before the gateway's hello no run was requested. So a first connection that fails for a passing
-//! reason is tried again, a few times.
+//! Before the connection is ready no run was requested. So a first attempt that fails for a passing
+//! reason is repeated, a few times.
 //!
-//! A run that was requested continues without us. So another connection is made and the run is
-//! found again ([`Run`]); until then the client's stream stays open, with heartbeats. No run is
-//! ever requested twice.
+//! A run that was requested continues without us. So the exchange asks for another connection and
+//! finds the run again ([`Run`]); until then the client's stream stays open, with heartbeats. No
+//! run is ever requested twice. A connection that another exchange asked for serves as well.
 //!
-//! The attempts to connect are in `connection`, the writes that are due by the clock in
+//! The requests for a connection are in `connection`, the writes that are due by the clock in
 //! `heartbeat`, the end for a client that left in `leave`, and its response in `reply`.
 
 pub(crate) mod connection;
@@ -33,12 +33,10 @@ use std::mem;
 
 use crate::access::policy::{OnDisconnect, StreamPolicy};
 use crate::agent::AgentId;
-use crate::config::Gateway;
 use crate::failure::{Cause, Deadline, Failure};
-use crate::gateway::client_identity::ClientIdentity;
-use crate::gateway::link::{Incoming, Link};
+use crate::gateway::link::{Link, RequestId};
 use crate::gateway::run::Run;
-use crate::gateway::run::io::Io;
+use crate::gateway::run::io::{Incoming, Io};
 use crate::http::head::{Head, ResponseMeta};
 use crate::openai::Writer;
 use crate::openai::error::Phase;
@@ -59,13 +57,9 @@ pub(crate) const ACCEPTANCE_MS: u64 = 30_000;
 /// 2026.3). The gateway has forgotten a run that is not over then.
 pub(crate) const RUN_MS: u64 = 172_800_000;
 
-/// Time between two frames of any kind: a gateway sends a tick every 30 s, so two are missing.
-pub(crate) const SILENCE_MS: u64 = 75_000;
-
 /// One request and its run.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    link: Link,
     run: Run,
     policy: StreamPolicy,
     /// The client asked for progress.
@@ -77,7 +71,6 @@ pub struct Exchange {
     phase_began_ms: u64,
     /// The time at which the run was requested.
     asked_ms: Option<u64>,
-    last_frame_ms: u64,
     /// The last write that was more than a comment: some clients do not count comments.
     last_write_ms: u64,
     /// Set while there is no connection that receives the run's events.
@@ -107,8 +100,11 @@ struct Loss {
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Pause { until_ms: u64 },
-    Attempt { since_ms: u64 },
+    Pause {
+        until_ms: u64,
+    },
+    /// The hub tries to connect.
+    Attempt,
 }
 
 /// The deadline that is due.
@@ -117,20 +113,22 @@ enum Due {
     Deadline(Deadline),
     /// The next attempt to connect.
     Connection,
-    /// The end of an attempt.
-    Attempt,
     /// The end of all attempts.
     Recovery,
 }
 
-/// An event that the caller reports.
+/// An event that the hub reports.
 #[derive(Debug)]
-pub enum Input<'a> {
-    /// A text frame from the gateway.
-    Frame(&'a str),
-    /// The gateway's socket is closed.
-    Closed { code: u16 },
-    /// There is no socket: the connection could not be made, for this reason.
+pub(crate) enum Input<'a> {
+    /// The connection is ready, or brings a frame that concerns the run.
+    Incoming(Incoming<'a>),
+    /// Events are missing on the connection.
+    Gap,
+    /// The connection is lost. Nothing was sent over it that a new one does not need.
+    Closed { code: u16, failure: Failure },
+    /// The gateway has sent no frame for too long.
+    Silent,
+    /// The connection could not be made, or cannot be used, for this reason.
     Failed(Failure),
     /// The client is gone.
     HungUp,
@@ -141,18 +139,17 @@ pub enum Input<'a> {
 }
 
 /// The actions that follow, in this order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Output {
     /// Text frames for the gateway.
     pub frames: Vec<String>,
-    /// The gateway's socket cannot be used any more: close it if it is still open, and make another
-    /// connection.
+    /// A connection is needed.
     pub connect: bool,
     /// The response begins.
     pub head: Option<Head>,
     /// Bytes of its body.
     pub body: Vec<u8>,
-    /// Nothing follows: the body is complete, the gateway's socket can be closed.
+    /// Nothing follows: the body is complete.
     pub ended: bool,
 }
 
@@ -176,11 +173,6 @@ impl Exchange {
         now_ms: u64,
     ) -> Self {
         Self {
-            link: Link::new(if turn.wants_progress {
-                ClientIdentity::WATCHING_BACKEND
-            } else {
-                ClientIdentity::BACKEND
-            }),
             shows_progress: turn.wants_progress,
             has_shown_start_wait: false,
             run: Run::new(turn),
@@ -188,7 +180,6 @@ impl Exchange {
             reply: Reply::new(meta, answer),
             phase_began_ms: now_ms,
             asked_ms: None,
-            last_frame_ms: now_ms,
             last_write_ms: now_ms,
             loss: None,
             again_at_ms: None,
@@ -209,52 +200,54 @@ impl Exchange {
     }
 
     /// Handles an input, and adds the actions that follow to `out`. `now_ms` never goes back.
-    pub fn handle(&mut self, input: Input<'_>, gateway: &Gateway, now_ms: u64, out: &mut Output) {
+    pub(crate) fn handle(
+        &mut self,
+        input: Input<'_>,
+        link: &mut Link,
+        now_ms: u64,
+        out: &mut Output,
+    ) {
         if !matches!(self.reply.outcome, Outcome::Pending) {
             return;
         }
         let written = out.body.len();
         let asked = self.run.awaits_acceptance();
         match input {
-            // The input belongs to a socket that was given up.
-            Input::Frame(_) | Input::Closed { .. }
+            Input::Incoming(incoming) => self.receive(incoming, link, now_ms, out),
+            Input::Gap => self.run.miss_events(),
+            // It is about an attempt that another exchange asked for.
+            Input::Closed { .. } | Input::Failed(_)
                 if self.is_pausing() || self.again_at_ms.is_some() => {}
-            Input::Frame(frame) => {
-                self.last_frame_ms = now_ms;
-                match self
-                    .link
-                    .receive(frame, &gateway.credential, &mut out.frames)
-                {
-                    Ok(incoming) => self.receive(incoming, now_ms, out),
-                    Err(failure) if self.loss.is_some() => self.retry(&failure, now_ms, out),
-                    Err(failure) if self.schedule_retry(&failure, now_ms) => {}
-                    Err(failure) => self.give_up(failure, out),
-                }
+            Input::Closed { failure, .. } | Input::Failed(failure) if self.loss.is_some() => {
+                self.retry(&failure, link, now_ms, out);
             }
-            Input::Closed { code } if self.loss.is_some() => {
-                self.retry(&self.link.closed(code), now_ms, out);
-            }
-            Input::Closed { code } if self.run.is_going() || self.run.awaits_acceptance() => {
+            Input::Closed { code, .. } if self.run.is_going() || self.run.awaits_acceptance() => {
                 let lost = Failure::GatewayConnectionLost {
                     close_code: code,
                     cause: None,
                 };
-                self.lose(lost, now_ms, out);
+                self.lose(lost, link, now_ms, out);
             }
-            Input::Closed { code } => {
-                let failure = self.closed(code);
-                if !self.schedule_retry(&failure, now_ms) {
+            Input::Closed { failure, .. } => {
+                let failure = self.run.refused().cloned().unwrap_or(failure);
+                if !self.schedule_retry(&failure, link, now_ms) {
                     self.fail(failure, out);
                 }
             }
-            Input::Failed(failure) if self.loss.is_some() => self.retry(&failure, now_ms, out),
-            Input::Failed(failure) if self.schedule_retry(&failure, now_ms) => {}
-            Input::Failed(failure) => self.fail(failure, out),
-            Input::HungUp => self.hang_up(now_ms, out),
+            Input::Silent => match self.missed(now_ms) {
+                Some(which) => self.miss(which, link, out),
+                None if self.run.may_have_started() => {
+                    self.lose(Failure::TimedOut(Deadline::Silence), link, now_ms, out);
+                }
+                None => self.miss(Due::Deadline(Deadline::Handshake), link, out),
+            },
+            Input::Failed(failure) if self.schedule_retry(&failure, link, now_ms) => {}
+            Input::Failed(failure) => self.give_up(failure, link, out),
+            Input::HungUp => self.hang_up(link, now_ms, out),
             // The client misses only heartbeats, and the run could not be stopped.
             Input::Overrun if self.loss.is_some() => {}
-            Input::Overrun => self.give_up(Failure::ClientTooSlow, out),
-            Input::Tick => self.tick(now_ms, out),
+            Input::Overrun => self.give_up(Failure::ClientTooSlow, link, out),
+            Input::Tick => self.tick(link, now_ms, out),
         }
         if asked != self.run.awaits_acceptance() {
             self.phase_began_ms = now_ms;
@@ -270,15 +263,15 @@ impl Exchange {
         if !matches!(self.reply.outcome, Outcome::Pending) {
             return None;
         }
-        let (deadline, _) = self.deadline();
         let wakes = [
+            self.deadline().map(|(deadline, _)| deadline),
             self.write_at_ms(),
             self.run.wake_at_ms(),
             self.run_ends_ms(),
             self.leave_by_ms,
             self.expires_ms,
         ];
-        Some(wakes.into_iter().flatten().fold(deadline, u64::min))
+        wakes.into_iter().flatten().min()
     }
 
     /// Sets whether another exchange shares the run. A shared run is not stopped, whatever happens
@@ -324,18 +317,28 @@ impl Exchange {
 
     /// Returns the beginning of the run's id in the events that are read, closing quote included.
     /// Events of other runs can be skipped.
-    pub fn event_filter(&self) -> &str {
+    pub(crate) fn event_filter(&self) -> &str {
         self.run.event_filter()
     }
 
     /// Returns true if the event `chat` is read; otherwise it can be skipped.
-    pub fn needs_chat(&self) -> bool {
+    pub(crate) fn needs_chat(&self) -> bool {
         self.run.needs_chat()
     }
 
-    /// Counts the events that were skipped between the last frame and the next.
-    pub fn skip(&mut self, events: u32) {
-        self.link.skip(events);
+    /// Returns true if the run made the request with this id, and reads its responses.
+    pub(crate) fn awaits(&self, id: RequestId) -> bool {
+        self.run.awaits(id)
+    }
+
+    /// Returns true if the run reads the events of the run with this id.
+    pub(crate) fn reads(&self, run_id: &str) -> bool {
+        self.run.reads(run_id)
+    }
+
+    /// Returns the session whose events the run has subscribed to.
+    pub(crate) fn subscribed_session(&self) -> Option<(&AgentId, &SessionKey)> {
+        self.run.subscribed_session()
     }
 
     pub fn outcome(&self) -> &Outcome {
@@ -355,12 +358,13 @@ impl Exchange {
         self.run.session()
     }
 
-    fn receive(&mut self, incoming: Incoming<'_>, now_ms: u64, out: &mut Output) {
+    fn receive(&mut self, incoming: Incoming<'_>, link: &mut Link, now_ms: u64, out: &mut Output) {
         if let Incoming::Ready(_) = incoming {
             self.loss = None;
+            self.again_at_ms = None;
             self.connected_ms = now_ms;
             if self.leave_by_ms.is_some() {
-                self.leave(out);
+                self.leave(link, out);
                 return;
             }
         }
@@ -374,7 +378,7 @@ impl Exchange {
             incoming,
             &mut Io {
                 now_ms,
-                link: &mut self.link,
+                link,
                 outbox: frames,
             },
             &mut |event| match event {
@@ -414,10 +418,10 @@ impl Exchange {
         }
     }
 
-    /// Ends the exchange for a reason of ours, while the gateway's socket is still open.
-    fn give_up(&mut self, failure: Failure, out: &mut Output) {
+    /// Ends the exchange for a reason of ours, and stops its run if there is a connection.
+    fn give_up(&mut self, failure: Failure, link: &mut Link, out: &mut Output) {
         if self.loss.is_none() {
-            self.run.abort(&mut self.link, &mut out.frames);
+            self.run.abort(link, &mut out.frames);
         }
         self.fail(failure, out);
     }
@@ -433,80 +437,75 @@ impl Exchange {
         out.ended = true;
     }
 
-    fn tick(&mut self, now_ms: u64, out: &mut Output) {
-        let (deadline, which) = self.deadline();
+    fn tick(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
+        let missed = self.missed(now_ms);
         if self
             .expires_ms
             .is_some_and(|expires_ms| now_ms >= expires_ms)
         {
-            self.expire(now_ms, out);
+            self.expire(link, now_ms, out);
         } else if self
             .leave_by_ms
             .is_some_and(|leave_by_ms| now_ms >= leave_by_ms)
         {
-            self.leave(out);
+            self.leave(link, out);
         } else if self.run_ends_ms().is_some_and(|ends_ms| now_ms >= ends_ms) {
-            self.give_up(Failure::TimedOut(Deadline::Run), out);
-        } else if now_ms >= deadline {
-            self.miss(which, now_ms, out);
+            self.give_up(Failure::TimedOut(Deadline::Run), link, out);
+        } else if let Some(which) = missed {
+            self.miss(which, link, out);
         } else if let Err(failure) = self.run.tick(&mut Io {
             now_ms,
-            link: &mut self.link,
+            link,
             outbox: &mut out.frames,
         }) {
-            self.give_up(failure, out);
+            self.give_up(failure, link, out);
         }
         if !out.ended {
             self.write_due(now_ms, out);
         }
     }
 
-    fn miss(&mut self, which: Due, now_ms: u64, out: &mut Output) {
+    fn miss(&mut self, which: Due, link: &mut Link, out: &mut Output) {
         match which {
-            Due::Deadline(Deadline::Silence) => {
-                self.lose(Failure::TimedOut(Deadline::Silence), now_ms, out);
-            }
             Due::Deadline(which) => {
                 let failure = self
                     .run
                     .refused()
                     .cloned()
                     .unwrap_or(Failure::TimedOut(which));
-                self.give_up(failure, out);
+                self.give_up(failure, link, out);
             }
-            Due::Connection => self.connect(now_ms, out),
-            Due::Attempt => self.retry(&Failure::TimedOut(Deadline::Handshake), now_ms, out),
+            Due::Connection => self.connect(out),
             Due::Recovery => {
                 let cause = self.loss.as_mut().and_then(|loss| loss.cause.take());
-                self.stay_lost(cause, out);
+                self.stay_lost(cause, link, out);
             }
         }
     }
 
-    fn deadline(&self) -> (u64, Due) {
+    /// Returns the deadline that has passed.
+    fn missed(&self, now_ms: u64) -> Option<Due> {
+        let (at_ms, which) = self.deadline()?;
+        (now_ms >= at_ms).then_some(which)
+    }
+
+    fn deadline(&self) -> Option<(u64, Due)> {
         if let Some(deadline) = self.attempt_deadline() {
-            return deadline;
+            return Some(deadline);
         }
-        let (since_ms, limit_ms, which) = if self.run.is_going() {
-            (self.last_frame_ms, SILENCE_MS, Deadline::Silence)
+        let (limit_ms, which) = if self.run.is_going() {
+            return None;
         } else if self.run.awaits_acceptance() {
-            (self.phase_began_ms, ACCEPTANCE_MS, Deadline::Acceptance)
+            (ACCEPTANCE_MS, Deadline::Acceptance)
         } else {
-            (self.phase_began_ms, HANDSHAKE_MS, Deadline::Handshake)
+            (HANDSHAKE_MS, Deadline::Handshake)
         };
-        (since_ms.saturating_add(limit_ms), Due::Deadline(which))
+        let at_ms = self.phase_began_ms.saturating_add(limit_ms);
+        Some((at_ms, Due::Deadline(which)))
     }
 
     /// Returns the time at which the run has taken too long.
     fn run_ends_ms(&self) -> Option<u64> {
         Some(self.asked_ms?.saturating_add(RUN_MS))
-    }
-
-    /// Returns the failure for a socket that closed before a run was started.
-    fn closed(&self, close_code: u16) -> Failure {
-        if let Some(refused) = self.run.refused() {
-            return refused.clone();
-        }
-        self.link.closed(close_code)
     }
 }

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod failure;
 pub mod gateway;
 pub mod http;
+pub mod hub;
 pub mod log;
 pub mod log_key;
 pub mod openai;

@@ -5,6 +5,8 @@ mod agents;
 mod attempt;
 mod body;
 mod books;
+mod common;
+mod link;
 mod models;
 mod object;
 mod orphans;
@@ -13,6 +15,5 @@ mod run;
 mod serve;
 mod slot;
 mod store;
-mod talk;
 
 pub use object::Hub;

@@ -1,5 +1,7 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
+use std::rc::Rc;
+
 use clawfront_core::access::grant::Grant;
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
@@ -8,17 +10,17 @@ use clawfront_core::openai::models::{self, Names, SOURCE_HEADER};
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::agents;
-use crate::hub::books::Shared;
+use crate::hub::common::Common;
 
 /// Answers with the models that the key may use.
 pub(crate) async fn list(
     names: Names,
-    config: &Config,
+    config: &Rc<Config>,
     client: &Grant,
-    books: &Shared,
+    common: &Common,
     context: &mut RequestContext,
 ) -> worker::Result<web_sys::Response> {
-    let known = agents::known(&config.gateway, books).await;
+    let known = agents::known(config, common).await;
     note(context, known.failure.as_ref());
     let mut body = Vec::new();
     let models = models::list(client, &config.aliases, known.list.as_deref(), names);
@@ -32,12 +34,12 @@ pub(crate) async fn list(
 /// Answers with one model.
 pub(crate) async fn one(
     id: &str,
-    config: &Config,
+    config: &Rc<Config>,
     client: &Grant,
-    books: &Shared,
+    common: &Common,
     context: &mut RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
-    let known = agents::known(&config.gateway, books).await;
+    let known = agents::known(config, common).await;
     note(context, known.failure.as_ref());
     context.line.asked = Some(loggable(id));
     let model = models::find(id, client, &config.aliases, known.list.as_deref())?;

@@ -3,7 +3,7 @@
 use wasm_bindgen::closure::Closure;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
-use crate::hub::books::{Books, Shared};
+use crate::hub::common::Common;
 use crate::hub::orphans;
 use crate::hub::serve::serve;
 use crate::hub::store::Store;
@@ -14,7 +14,7 @@ use crate::runtime::panic_guard::{PanicGuard, watch};
 #[durable_object(alarm)]
 pub struct Hub {
     env: Env,
-    books: Shared,
+    common: Common,
     _probe: Closure<dyn FnMut()>,
 }
 
@@ -24,20 +24,22 @@ impl DurableObject for Hub {
         watch(state.as_raw(), probe.as_ref());
         Self {
             env,
-            books: Shared::new(Books::new(Store::new(state.as_raw()))),
+            common: Common::new(Store::new(state.as_raw())),
             _probe: probe,
         }
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        serve(request, &self.env, &self.books).await.map(Into::into)
+        serve(request, &self.env, &self.common)
+            .await
+            .map(Into::into)
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
         let _panic_guard = PanicGuard::new("");
         // Without settings there is no gateway. A deploy that fixes them makes the object again.
         if let Ok(config) = bindings::config(&self.env) {
-            orphans::stop(&config.gateway, &self.books).await;
+            orphans::stop(&config, &self.common).await;
         }
         Response::empty()
     }

@@ -1,17 +1,19 @@
 //! The runs that the object's former self left: their clients are gone, and their keys let no run
 //! go on without its client.
 
-use clawfront_core::config::Gateway;
+use std::rc::Rc;
+
+use clawfront_core::config::Config;
 use js_sys::Array;
 use wasm_bindgen::JsCast;
 use worker::js_sys::futures::JsFuture;
 
 use crate::hub::agents;
-use crate::hub::books::Books;
+use crate::hub::common::Common;
 
 /// Stops the runs that the object's former self left, if their clients have not come back.
-pub(crate) async fn stop(gateway: &Gateway, books: &Books) {
-    let Ok(frames) = JsFuture::from(books.store.look()).await else {
+pub(crate) async fn stop(config: &Rc<Config>, common: &Common) {
+    let Ok(frames) = JsFuture::from(common.store.look()).await else {
         return;
     };
     let frames: Vec<String> = frames
@@ -20,11 +22,11 @@ pub(crate) async fn stop(gateway: &Gateway, books: &Books) {
         .filter_map(|frame| frame.as_string())
         .collect();
     if !frames.is_empty()
-        && agents::fetch_after(frames, gateway, books)
+        && agents::fetch_after(frames, config, common)
             .await
             .failure
             .is_none()
     {
-        books.store.stopped();
+        common.store.stopped();
     }
 }

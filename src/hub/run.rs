@@ -8,20 +8,21 @@ use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::ResponseMeta;
 use clawfront_core::http::route::Api;
+use clawfront_core::hub::Input;
 use clawfront_core::log::LogLine;
 use clawfront_core::openai::chat::{self, ChatWriter};
 use clawfront_core::openai::responses::{self, Ids, ResponseFields, ResponsesWriter};
 use clawfront_core::openai::{
     self, Accepted, Entropy, Request as Asked, Writer, asked_model, loggable,
 };
-use clawfront_core::repeat::Fingerprint;
+use clawfront_core::repeat::{Fingerprint, Receiver};
 use worker::Request;
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::attempt::{self, Attempt};
 use crate::hub::body;
-use crate::hub::books::Shared;
-use crate::hub::relay::{Relay, Shares};
+use crate::hub::common::Common;
+use crate::hub::relay::Relay;
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
 
@@ -31,21 +32,21 @@ const SECOND_MS: u64 = 1000;
 /// Answers a request with a run.
 pub(crate) async fn answer(
     request: Request,
-    books: &Shared,
+    common: &Common,
     config: &Rc<Config>,
     client: &Grant,
     context: &mut RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
     // 1. Rate. Checked before the body, because reading one is work too.
     let attempt = attempt::number_of(&request)?;
-    let refused = |_: &_| books.requests(|requests| requests.refused(&client.id, attempt));
-    context.meta.allowance = books
+    let refused = |_: &_| common.requests(|requests| requests.refused(&client.id, attempt));
+    context.meta.allowance = common
         .counts(|counts| counts.request(client, now_ms()))
         .inspect_err(refused)?;
 
     // 2. Body, if there is room for it. From here on the request counts for its key, also if the
     //   body is invalid.
-    let slot = Slot::take(client, books).inspect_err(refused)?;
+    let slot = Slot::take(client, common).inspect_err(refused)?;
     let body = body::read(&request, &slot, openai::MAX_BODY_BYTES)
         .await
         .inspect_err(refused)?;
@@ -56,7 +57,7 @@ pub(crate) async fn answer(
 
     // 3. Repetition: an SDK may send the request again on its own.
     let fingerprint = Fingerprint::of(&client.conversations, headers.entries(), &body);
-    let attempt = Attempt::recall(attempt, fingerprint, client, books)?;
+    let attempt = Attempt::recall(attempt, fingerprint, client, common)?;
     let asked = Asked {
         body: &body,
         header: &header,
@@ -69,25 +70,33 @@ pub(crate) async fn answer(
             context.line.asked = Some(asked_model(&body, &header));
         }
     })?;
-    let receiver = attempt.remember(&accepted, client, books)?;
+    let receiver = attempt.remember(&accepted, client, common)?;
     drop(body);
     context.line.is_ui_task = accepted.is_ui_task;
 
     // 4. The run, until its response begins.
     slot.begin_run(accepted.turn.run.as_str());
     let is_past = |time_ms| now_ms() >= time_ms;
-    if client.expires_ms().is_some_and(is_past) {
+    let refused = if client.expires_ms().is_some_and(is_past) {
+        Some(Failure::ApiKeyExpired)
+    } else if request.inner().signal().aborted() {
+        Some(Failure::ClientClosedRequest)
+    } else {
+        None
+    };
+    if let Some(refused) = refused {
         receiver.end(false, false, now_ms());
-        return Err(Failure::ApiKeyExpired.into());
+        return Err(refused.into());
     }
     let start = Start {
         config,
         client,
         accepted,
         writer,
-        shares: Shares { slot, receiver },
+        slot,
+        receiver,
     };
-    Ok(run(&request, start, context).await?)
+    Ok(run(&request, start, common, context).await?)
 }
 
 /// Reads the request, and begins its response.
@@ -140,13 +149,15 @@ struct Start<'a> {
     client: &'a Grant,
     accepted: Accepted,
     writer: Writer,
-    shares: Shares,
+    slot: Slot,
+    receiver: Receiver,
 }
 
 /// Starts the run, and returns the response once it begins.
 async fn run(
     request: &Request,
     start: Start<'_>,
+    common: &Common,
     context: &RequestContext,
 ) -> worker::Result<web_sys::Response> {
     let Start {
@@ -154,7 +165,8 @@ async fn run(
         client,
         accepted,
         writer,
-        shares,
+        slot,
+        receiver,
     } = start;
     let line = LogLine {
         run: Some(accepted.turn.run.as_str().to_owned()),
@@ -167,9 +179,12 @@ async fn run(
     };
     let mut exchange = Exchange::new(accepted.turn, writer, meta, client.streams, now_ms());
     exchange.expire_at(client.expires_ms());
-    let relay = Relay::new(exchange, Rc::clone(config), line, shares);
+    let connection = common.link(config);
+    let relay = Relay::new(Rc::clone(config), line, slot);
     let response = relay.response();
-    relay.watch(&request.inner().signal());
-    relay.connect().await;
+    let hub = connection.clone();
+    let hang_up = move |id| hub.handle(Input::HungUp(id));
+    relay.watch(&request.inner().signal(), hang_up);
+    connection.begin(exchange, receiver, relay);
     response.await
 }

@@ -1,5 +1,7 @@
 //! The steps of a request in the hub: which endpoint answers which client.
 
+use std::rc::Rc;
+
 use clawfront_core::access::entry::from_header;
 use clawfront_core::access::grant::Grant;
 use clawfront_core::access::origin::Origin;
@@ -13,7 +15,7 @@ use clawfront_core::openai::models::Names;
 use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
-use crate::hub::books::Shared;
+use crate::hub::common::Common;
 use crate::hub::{agents, models, run};
 use crate::runtime::bindings;
 use crate::runtime::clock::now_ms;
@@ -23,12 +25,12 @@ use crate::runtime::panic_guard::PanicGuard;
 pub(crate) async fn serve(
     request: Request,
     env: &Env,
-    books: &Shared,
+    common: &Common,
 ) -> worker::Result<web_sys::Response> {
     // Until there is a response, the edge waits for this future.
     let _panic_guard = PanicGuard::new("");
     let mut context = RequestContext::handed_on(&request)?;
-    match respond(request, env, books, &mut context).await {
+    match respond(request, env, common, &mut context).await {
         Ok(response) => Ok(response),
         Err(rejection) => context.reject(rejection, &|_| true),
     }
@@ -37,7 +39,7 @@ pub(crate) async fn serve(
 async fn respond(
     request: Request,
     env: &Env,
-    books: &Shared,
+    common: &Common,
     context: &mut RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
     let config = bindings::config(env).map_err(|problems| {
@@ -51,23 +53,23 @@ async fn respond(
     }
     let client = &client_of(&request, &config, context)?;
     let Route::Api(endpoint) = route else {
-        return ready(&config, client, books, context).await;
+        return ready(&config, client, common, context).await;
     };
     match endpoint {
         Endpoint::ChatCompletions | Endpoint::Responses => {
-            run::answer(request, books, &config, client, context).await
+            run::answer(request, common, &config, client, context).await
         }
         Endpoint::Models => {
             // `Request::url` parses the whole address, and its tables for host names are as large
             // as half the Worker.
             let url = request.inner().url();
             let names = Names::of(url.split_once('?').map(|(_, query)| query), client);
-            Ok(models::list(names, &config, client, books, context).await?)
+            Ok(models::list(names, &config, client, common, context).await?)
         }
-        Endpoint::Model(id) => models::one(&id, &config, client, books, context).await,
+        Endpoint::Model(id) => models::one(&id, &config, client, common, context).await,
         Endpoint::Key => {
             let mut body = Vec::new();
-            books.counts(|counts| status::write(client, counts, now_ms(), &mut body));
+            common.counts(|counts| status::write(client, counts, now_ms(), &mut body));
             Ok(context.answer(context.meta.json(), &body)?)
         }
     }
@@ -76,7 +78,7 @@ async fn respond(
 /// Returns the client that the edge has admitted.
 fn client_of(
     request: &Request,
-    config: &Config,
+    config: &Rc<Config>,
     context: &mut RequestContext,
 ) -> Result<Grant, Rejection> {
     let headers = request.headers();
@@ -101,17 +103,17 @@ fn client_of(
 /// Reports whether the gateway can be used. Only a key with the scope `status` makes us connect to
 /// the gateway, and gets more than yes or no. A client without it gets the last known state.
 async fn ready(
-    config: &Config,
+    config: &Rc<Config>,
     client: &Grant,
-    books: &Shared,
+    common: &Common,
     context: &RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
     let mut detail = Detail::Status;
     if client.may(Scope::Status) {
         detail = Detail::Full;
-        agents::check(&config.gateway, books).await;
+        agents::check(config, common).await;
     }
-    let readiness = books.agents(|agents| agents.readiness(now_ms()));
+    let readiness = common.agents(|agents| agents.readiness(now_ms()));
     let (mut head, body) = context.meta.ready(&readiness, detail);
     head.headers
         .push((READINESS_HEADER, readiness.name().to_owned()));

@@ -10,15 +10,10 @@ use clawfront_core::failure::Failure;
 use crate::hub::books::Shared;
 use crate::runtime::clock::now_ms;
 
-/// Interval between two marks that a slot is in use, in milliseconds. A mark for every frame would
-/// cost more than it helps.
-const TOUCH_MS: u64 = 10_000;
-
 /// The right to one request for a run, until it is dropped.
 pub(crate) struct Slot {
     books: Shared,
     ticket: Ticket,
-    touched_ms: Cell<u64>,
     holds_body: Cell<bool>,
     /// The run of this request.
     run: OnceCell<String>,
@@ -31,7 +26,6 @@ impl Slot {
         Ok(Self {
             books: Rc::clone(books),
             ticket,
-            touched_ms: Cell::new(now_ms),
             holds_body: Cell::new(true),
             run: OnceCell::new(),
         })
@@ -70,11 +64,8 @@ impl Slot {
 
     /// Records that the slot is still in use.
     pub(crate) fn touch(&self, now_ms: u64) {
-        if now_ms >= self.touched_ms.get().saturating_add(TOUCH_MS) {
-            self.touched_ms.set(now_ms);
-            self.books
-                .counts(|counts| counts.places.touch(self.ticket, now_ms));
-        }
+        self.books
+            .counts(|counts| counts.places.touch(self.ticket, now_ms));
     }
 }
 

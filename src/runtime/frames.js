@@ -3,17 +3,26 @@
 const encoder = new TextEncoder();
 
 /**
- * The frames of one connection, on their way into WebAssembly. Frames that are of no interest stay
- * outside: a call into WebAssembly costs as much as receiving a frame, half of all frames are
- * `chat` events, and on protocol 3 every connection receives the events of every run.
+ * The frames of a connection, on their way into WebAssembly. Events that no run needs stay outside:
+ * a call into WebAssembly costs as much as receiving a frame, half of all frames are `chat` events,
+ * and on protocol 3 every connection receives the events of every run.
  */
 export class Frames {
+  /** `chat` and `agent` are the beginnings of these events, up to the run's id. */
+  constructor(chat, agent) {
+    Object.assign(this, { chat, agent, skipped: 0, text: "" });
+    this.select([], []);
+  }
+
   /**
-   * `chat` and `agent` are the beginnings of these events, the latter up to its run's id; `run` is
-   * the beginning of the ids that are of interest.
+   * Passes on these runs' events `agent` and `chat`. A run is given as its id with the closing
+   * quote, or as the beginning of an id.
    */
-  constructor(chat, agent, run) {
-    Object.assign(this, { chat, agent, run, needsChat: true, skipped: 0, text: "" });
+  select(agents, chats) {
+    const isWhole = (run) => run.endsWith('"');
+    this.agents = new Set(agents.filter(isWhole));
+    this.chats = new Set(chats.filter(isWhole));
+    this.beginnings = agents.filter((run) => !isWhole(run));
   }
 
   /**
@@ -35,11 +44,16 @@ export class Frames {
   }
 
   isSurplus(text) {
-    if (text.startsWith(this.chat)) return !this.needsChat;
-    if (!text.startsWith(this.agent) || text.startsWith(this.run, this.agent.length)) return false;
-    const end = text.indexOf('"', this.agent.length);
+    if (text.startsWith(this.agent)) return this.isOfOther(text, this.agent.length, this.agents);
+    return text.startsWith(this.chat) && this.isOfOther(text, this.chat.length, this.chats);
+  }
+
+  /** Returns true if the event is of none of these `runs`. The run's id is at `start`. */
+  isOfOther(text, start, runs) {
+    const id = text.slice(start, text.indexOf('"', start) + 1);
+    if (runs.has(id) || this.beginnings.some((beginning) => id.startsWith(beginning))) return false;
     // An id that is written with an escape may be the run's all the same.
-    return end >= 0 && !text.slice(this.agent.length, end).includes("\\");
+    return id !== "" && !id.includes("\\");
   }
 
   /** How many events were skipped since this was asked last. */

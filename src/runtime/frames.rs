@@ -1,10 +1,9 @@
-//! The gateway's frames, read from the runtime in one piece and only if the exchange needs them:
+//! The gateway's frames, read from the runtime in one piece and only if an exchange needs them:
 //! `frames.js`. wasm-bindgen copies its own strings character by character, which was the largest
 //! single cost of a streamed delta.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
-use clawfront_core::exchange::Exchange;
 use clawfront_core::gateway::peek::{AGENT, CHAT};
 use js_sys::Function;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -15,16 +14,13 @@ extern "C" {
     type Source;
 
     #[wasm_bindgen(constructor, js_class = "Frames")]
-    fn new(chat: &str, agent: &str, run: &str) -> Source;
+    fn new(chat: &str, agent: &str) -> Source;
 
     #[wasm_bindgen(method)]
     fn filter(this: &Source, handler: &Function) -> Function;
 
-    #[wasm_bindgen(method, setter, js_name = needsChat)]
-    fn set_needs_chat(this: &Source, needs_chat: bool);
-
-    #[wasm_bindgen(method, setter, js_name = run)]
-    fn set_run(this: &Source, run: &str);
+    #[wasm_bindgen(method)]
+    fn select(this: &Source, agents: Vec<String>, chats: Vec<String>);
 
     #[wasm_bindgen(method, js_name = takeSkipped)]
     fn take_skipped(this: &Source) -> u32;
@@ -44,43 +40,31 @@ thread_local! {
     static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The frames of one connection.
-pub(crate) struct Frames {
-    source: Source,
-    /// The last value that was set on the source.
-    needs_chat: Cell<bool>,
-    /// The prefix of the run ids that the source passes on.
-    run: RefCell<String>,
-}
+/// The frames of a connection.
+pub(crate) struct Frames(Source);
 
 impl Frames {
-    /// Makes the filter for the frames that this exchange needs.
-    pub(crate) fn new(exchange: &Exchange) -> Self {
-        let frames = Self {
-            source: Source::new(CHAT, AGENT, exchange.event_filter()),
-            needs_chat: Cell::new(true),
-            run: RefCell::new(exchange.event_filter().to_owned()),
-        };
-        frames.select(exchange);
-        frames
+    /// Makes a filter that passes on no event of any run.
+    pub(crate) fn new() -> Self {
+        Self(Source::new(CHAT, AGENT))
     }
 
-    /// Skips the frames that the exchange does not need, from the next one on.
-    pub(crate) fn select(&self, exchange: &Exchange) {
-        let needs_chat = exchange.needs_chat();
-        if self.needs_chat.replace(needs_chat) != needs_chat {
-            self.source.set_needs_chat(needs_chat);
+    /// Passes on the events of these runs only, from the next frame on: the beginnings of their
+    /// ids, and true if the event `chat` is needed too.
+    pub(crate) fn select<'a>(&self, filters: impl Iterator<Item = (&'a str, bool)>) {
+        let (mut agents, mut chats) = (Vec::new(), Vec::new());
+        for (filter, needs_chat) in filters {
+            agents.push(filter.to_owned());
+            if needs_chat {
+                chats.push(filter.to_owned());
+            }
         }
-        let run = exchange.event_filter();
-        if *self.run.borrow() != run {
-            self.source.set_run(run);
-            run.clone_into(&mut self.run.borrow_mut());
-        }
+        self.0.select(agents, chats);
     }
 
     /// Returns a handler of messages that calls `handler` with the frames that are needed.
     pub(crate) fn filter(&self, handler: &Function) -> Function {
-        self.source.filter(handler)
+        self.0.filter(handler)
     }
 
     /// Calls `read` with the present frame and the number of events that were skipped before it.
@@ -89,13 +73,13 @@ impl Frames {
         if room.is_empty() {
             room.resize(ROOM_BYTES, 0);
         }
-        let mut len = self.source.write(&mut room);
+        let mut len = self.0.write(&mut room);
         // The first call does not reserve for the worst case, because for a large frame that is
         // three times the usual need.
         for _ in 0..2 {
             if len < 0 {
                 room.resize(usize::try_from(len.unsigned_abs()).unwrap_or(ROOM_BYTES), 0);
-                len = self.source.write(&mut room);
+                len = self.0.write(&mut room);
             }
         }
         let text = usize::try_from(len).ok().and_then(|len| room.get(..len));
@@ -103,7 +87,7 @@ impl Frames {
             .filter(|text| !text.is_empty())
             .and_then(|text| std::str::from_utf8(text).ok())
         {
-            read(text, self.source.take_skipped());
+            read(text, self.0.take_skipped());
         }
         if room.len() <= MAX_KEPT_BYTES {
             ROOM.set(room);

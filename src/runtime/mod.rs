@@ -11,4 +11,5 @@ pub(crate) mod panic_guard;
 pub(crate) mod panics;
 pub(crate) mod response;
 pub(crate) mod socket;
+pub(crate) mod timer;
 pub(crate) mod upgrade;

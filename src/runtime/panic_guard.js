@@ -5,6 +5,13 @@
 /** The guards of all requests that are going. */
 const guards = new Set();
 
+/** The socket over which their runs are stopped. */
+let link;
+
+export function setLink(socket) {
+  link = socket;
+}
+
 /**
  * The hub's object of this isolate. After a panic it has one entry more, because the next call of
  * the instance makes the object again, beside the requests of the dead one.
@@ -56,11 +63,12 @@ function probeLater() {
 }
 
 export class PanicGuard {
-  /** A guard without an id leaves no line in the log. */
+  /** A guard with an empty id leaves no line in the log, one without is not a request's. */
   constructor(requestId) {
     this.requestId = requestId;
     /** Frames that stop the run. */
     this.abortFrames = [];
+    if (requestId === undefined) return;
     guards.add(this);
     probeLater();
   }
@@ -90,8 +98,7 @@ export class PanicGuard {
   cut() {
     this.release();
     try {
-      for (const frame of this.abortFrames) this.socket?.send(frame);
-      this.socket?.close(1000);
+      for (const frame of this.abortFrames) link?.send(frame);
     } catch {
       // It was closed already.
     }

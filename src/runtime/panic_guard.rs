@@ -16,7 +16,7 @@ extern "C" {
     pub(crate) type Source;
 
     #[wasm_bindgen(constructor, js_class = "PanicGuard")]
-    fn new(request_id: &str) -> Source;
+    fn new(request_id: Option<&str>) -> Source;
 
     /// Returns the handler of an event, which ends the request if it panics or its instance is
     /// gone.
@@ -27,8 +27,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn release(this: &Source);
 
-    #[wasm_bindgen(method, setter, js_name = socket)]
-    pub(crate) fn set_socket(this: &Source, socket: &JsValue);
+    /// Sets the socket over which the runs are stopped.
+    #[wasm_bindgen(js_name = setLink)]
+    pub(crate) fn set_link(socket: Option<&web_sys::WebSocket>);
 
     #[wasm_bindgen(method, setter, js_name = abortFrames)]
     pub(crate) fn set_abort_frames(this: &Source, frames: Vec<String>);
@@ -39,7 +40,12 @@ pub(crate) struct PanicGuard(Source);
 
 impl PanicGuard {
     pub(crate) fn new(request_id: &str) -> Self {
-        Self(Source::new(request_id))
+        Self(Source::new(Some(request_id)))
+    }
+
+    /// Returns a guard for the events of the object, which has no request to end.
+    pub(crate) fn of_object() -> Self {
+        Self(Source::new(None))
     }
 }
 

@@ -74,7 +74,7 @@ for (const protocol of [4, 3]) {
         );
       });
 
-    test("a client that leaves stops its run, and the gateway's socket is closed", async () => {
+    test("a client that leaves stops its run, and leaves no socket but the shared one", async () => {
       await front.sim.reset();
       const controller = new AbortController();
       const stream = await sdk(front.worker, front.phone).chat.completions.create(
@@ -89,9 +89,9 @@ for (const protocol of [4, 3]) {
         if (chunks === 4) controller.abort();
       }
       const ending = protocol === 4 ? "aborted" : "running";
-      const run = await until(`the socket is closed and the run is ${ending}`, async () => {
+      const run = await until(`the run is ${ending}`, async () => {
         const { open_connections, runs } = await front.sim.journal();
-        return open_connections === 0 && runs[0].ended === ending && runs[0];
+        return open_connections <= 1 && runs[0].ended === ending && runs[0];
       });
       // Protocol 3 has no way to stop the run of `agent` with the scopes a Worker has: it goes on.
       assert.equal(run.abortedBy?.method, protocol === 4 ? "chat.abort" : undefined);

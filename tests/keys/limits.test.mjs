@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import OpenAI from "openai";
-import { newKey, post, says, sdk, until } from "../support/front.mjs";
+import { EACH_CONNECTS, newKey, post, says, sdk, until } from "../support/front.mjs";
 import { frontWith, get, keyWith, refused } from "../support/keys.mjs";
 
 describe("requests per minute", () => {
@@ -54,7 +54,7 @@ describe("requests per minute", () => {
 describe("concurrent runs", () => {
   const one = keyWith("one", "main", "runs=1");
   let front;
-  before(async () => (front = await frontWith([one])));
+  before(async () => (front = await frontWith([one], { vars: EACH_CONNECTS })));
   after(() => front.stop());
 
   const running = async () =>
@@ -112,7 +112,7 @@ describe("concurrent runs", () => {
 
 test("a run whose client left finishes where the key says so", async () => {
   const job = keyWith("job", "main", "on_disconnect=finish runs=1");
-  const front = await frontWith([job]);
+  const front = await frontWith([job], { vars: EACH_CONNECTS });
   try {
     await front.sim.reset();
     const controller = new AbortController();

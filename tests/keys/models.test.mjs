@@ -2,7 +2,16 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { lines, newDevice, newKey, post, says, sdk, until } from "../support/front.mjs";
+import {
+  EACH_CONNECTS,
+  lines,
+  newDevice,
+  newKey,
+  post,
+  says,
+  sdk,
+  until,
+} from "../support/front.mjs";
 import { frontWith, get, keyWith, refused } from "../support/keys.mjs";
 import { startSim } from "../support/sim.mjs";
 import { startWorker } from "../support/worker.mjs";
@@ -19,7 +28,7 @@ for (const protocol of [4, 3]) {
       async () =>
         (front = await frontWith([phone, boss, guest, picky], {
           protocol,
-          vars,
+          vars: { ...vars, ...EACH_CONNECTS },
           simArgs: ["--default-agent", "main"],
         })),
     );
@@ -137,6 +146,7 @@ for (const protocol of [4, 3]) {
           GATEWAY_TOKEN: front.sim.token,
           DEVICE_KEY: newDevice().device_key,
           CLIENT_KEYS: phone.entry,
+          ...EACH_CONNECTS,
         },
       });
       try {
@@ -160,7 +170,7 @@ for (const protocol of [4, 3]) {
 
 test("a crowd that asks for models is one question to the gateway", async () => {
   const phone = newKey("phone", "main");
-  const front = await frontWith([phone]);
+  const front = await frontWith([phone], { vars: EACH_CONNECTS });
   try {
     await front.sim.reset();
     const answers = await Promise.all(

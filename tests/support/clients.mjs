@@ -18,7 +18,7 @@ import { startWorker } from "./worker.mjs";
  * @returns `phone` may reach main (its default) and beta; `once` only one request a minute,
  *   `single` one at a time; `page` only from pages of `origin`, if there is one.
  */
-export async function startClientFront({ protocol = 4, origin, gatewayUrl } = {}) {
+export async function startClientFront({ protocol = 4, origin, gatewayUrl, vars } = {}) {
   const sim = await startSim({
     protocol,
     args: ["--agent", "main", "--agent", "beta", "--agent", "secret"],
@@ -40,6 +40,7 @@ export async function startClientFront({ protocol = 4, origin, gatewayUrl } = {}
       GATEWAY_TOKEN: sim.token,
       DEVICE_KEY: newDevice().device_key,
       CLIENT_KEYS: entries.join("\n"),
+      ...vars,
     },
   });
   return {

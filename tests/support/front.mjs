@@ -14,6 +14,12 @@ export function newKey(id, agents, ...fields) {
   return clawfront(["keys", "new", "--file", "-", "--id", id, "--agents", agents, ...fields]);
 }
 
+/**
+ * The settings for a test that scripts connections: each request that comes alone makes its own,
+ * because none is kept after the last run.
+ */
+export const EACH_CONNECTS = { LINK_IDLE: "0" };
+
 /** Makes a device: `{ device_id, device_key }`. */
 export const newDevice = () => clawfront(["device", "new"]);
 

@@ -28,6 +28,7 @@ const CORE_ROWS = [
   ["repeat", "agent_cache", "log_key"],
   ["config"],
   ["exchange"],
+  ["hub"],
   ["log"],
 ];
 

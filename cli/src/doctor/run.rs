@@ -8,9 +8,10 @@ use clawfront_core::access::edit;
 use clawfront_core::access::key::{KeyId, NewKey};
 use clawfront_core::agent::{AgentId, AgentList};
 use clawfront_core::config::{Config, Gateway};
-use clawfront_core::exchange::{Exchange, Input, Outcome, Output};
+use clawfront_core::exchange::{Exchange, Outcome};
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::ResponseMeta;
+use clawfront_core::hub::{Hub, Input};
 use clawfront_core::openai::chat::ChatWriter;
 use clawfront_core::openai::models::Aliases;
 use clawfront_core::openai::{self, Entropy, Writer, chat};
@@ -40,7 +41,7 @@ pub(super) fn examine(
         report.not_checked(Subject::Run, "no key may reach an existing agent");
         return Ok(());
     };
-    let mut exchange = match question(agent, &config.aliases)? {
+    let exchange = match question(agent, &config.aliases)? {
         Ok(exchange) => exchange,
         Err(failure) => {
             report.failed(Subject::Run, &failure, "");
@@ -48,13 +49,9 @@ pub(super) fn examine(
         }
     };
     let began = Instant::now();
-    let is_in_time = play(
-        &mut exchange,
-        &config.gateway,
-        trust,
-        began.checked_add(TIMEOUT),
-    )?;
-    match exchange.outcome() {
+    let until = began.checked_add(TIMEOUT);
+    let (is_in_time, outcome) = play(exchange, &config.gateway, trust, until)?;
+    match &outcome {
         _ if !is_in_time => report.wrong(
             Subject::Run,
             State::Problem,
@@ -128,59 +125,66 @@ fn question(agent: &AgentId, aliases: &Aliases) -> Result<Result<Exchange, Failu
     )))
 }
 
-/// Feeds the exchange with frames, the time, and a new connection on request, as the Worker does.
-/// Returns false if the run did not end in time; it is then stopped.
+/// Plays the exchange: gives a hub the frames, the time, and connections, as the Worker does. The
+/// outcome comes with false if the run did not end in time; it is then stopped.
 fn play(
-    exchange: &mut Exchange,
+    exchange: Exchange,
     gateway: &Gateway,
     trust: &Trust,
     until: Option<Instant>,
-) -> Result<bool, Problem> {
-    let mut out = Output::default();
+) -> Result<(bool, Outcome), Problem> {
+    let mut hub = Hub::new(0);
+    let id = hub.begin(exchange, None, now_ms()?);
+    let mut connects = hub.take_orders().connect;
     let mut socket = None;
-    out.connect = true;
     for _ in 0..MAX_FRAMES {
         let mut received = Received::Nothing;
         let mut refused = None;
-        if out.connect {
+        if std::mem::take(&mut connects) {
             match open(gateway, trust) {
                 Ok(opened) => socket = Some(opened),
                 Err((failure, _)) => (socket, refused) = (None, Some(failure)),
             }
         }
-        out.clear();
         if refused.is_none() {
-            received = wait(socket.as_mut(), exchange.wake_at_ms(), until)?;
+            received = wait(socket.as_mut(), hub.wake_at_ms(), until)?;
         }
         let is_late = matches!(received, Received::Nothing)
             && refused.is_none()
             && until.is_none_or(|until| Instant::now() >= until);
         let input = match (&received, refused) {
             (_, Some(failure)) => Input::Failed(failure),
-            (Received::Frame(frame), None) => Input::Frame(frame),
+            (Received::Frame(text), None) => Input::Frame { text, skipped: 0 },
             (Received::Closed(code), None) => {
                 socket = None;
                 Input::Closed { code: *code }
             }
-            (Received::Nothing, None) if is_late => Input::HungUp,
+            (Received::Nothing, None) if is_late => Input::HungUp(id),
             (Received::Nothing, None) => Input::Tick,
         };
-        exchange.handle(input, gateway, now_ms()?, &mut out);
+        hub.handle(input, gateway, now_ms()?);
+        while let Some((_, _, output)) = hub.next_output() {
+            // The answer itself is not shown.
+            output.clear();
+        }
+        let orders = hub.take_orders();
         if let Some(socket) = &mut socket {
-            for frame in out.frames.drain(..) {
+            for frame in orders.frames {
                 // A frame that cannot be sent is followed by the end of the socket.
                 let _ = socket.send(Message::text(frame));
             }
         }
-        let is_over = !matches!(exchange.outcome(), Outcome::Pending);
-        if is_over || is_late {
+        connects = orders.connect;
+        let outcome = hub.exchange(id).map(Exchange::outcome).cloned();
+        let outcome = outcome.unwrap_or_default();
+        if is_late || !matches!(outcome, Outcome::Pending) {
             if let Some(mut socket) = socket {
                 let _ = socket.close(None).and_then(|()| socket.flush());
             }
-            return Ok(!is_late);
+            return Ok((!is_late, outcome));
         }
     }
-    Ok(true)
+    Ok((true, Outcome::Pending))
 }
 
 /// Waits for an event until the exchange has to be woken.
@@ -219,7 +223,7 @@ mod tests {
     use std::net::TcpListener;
 
     /// Plays a question against a gateway that accepts WebSockets and does `serve` with them.
-    fn ask(limit: Duration, serve: fn(WebSocket<std::net::TcpStream>)) -> (bool, Exchange) {
+    fn ask(limit: Duration, serve: fn(WebSocket<std::net::TcpStream>)) -> (bool, Outcome) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         thread::spawn(move || {
@@ -242,16 +246,13 @@ mod tests {
             _ => None,
         };
         let config = Config::parse(settings).unwrap();
-        let mut exchange = question(&AgentId::parse("main").unwrap(), &config.aliases)
+        let exchange = question(&AgentId::parse("main").unwrap(), &config.aliases)
             .ok()
             .unwrap()
             .unwrap();
         let trust = Trust::new(None).ok().unwrap();
         let until = Instant::now().checked_add(limit);
-        let is_in_time = play(&mut exchange, &config.gateway, &trust, until)
-            .ok()
-            .unwrap();
-        (is_in_time, exchange)
+        play(exchange, &config.gateway, &trust, until).ok().unwrap()
     }
 
     #[test]
@@ -263,9 +264,9 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_lost_is_a_failure_of_its_own_and_not_a_late_answer() {
-        let (is_in_time, exchange) = ask(TIMEOUT, |_| {});
-        let Outcome::Failed(failure) = exchange.outcome() else {
-            panic!("{:?}", exchange.outcome());
+        let (is_in_time, outcome) = ask(TIMEOUT, |_| {});
+        let Outcome::Failed(failure) = outcome else {
+            panic!("{outcome:?}");
         };
         assert!(is_in_time);
         assert_eq!(

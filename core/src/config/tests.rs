@@ -293,3 +293,23 @@ fn the_hub_is_made_near_a_place_that_exists() {
         ["LOCATION_HINT: takes one of wnam, enam, sam, weur, eeur, apac, oc, afr, me"]
     );
 }
+
+#[test]
+fn the_connection_is_kept_for_as_long_as_the_operator_says() {
+    let keys = keys();
+    let bindings = [
+        ("GATEWAY_URL", "wss://gw.example.com"),
+        ("GATEWAY_TOKEN", "shared"),
+        ("CLIENT_KEYS", keys.as_str()),
+    ];
+    let with = |idle| parse(&[&bindings[..], &[("LINK_IDLE", idle)]].concat());
+    for (idle, ms) in [("", 300_000), ("0", 0), ("86400", 86_400_000)] {
+        assert_eq!(with(idle).unwrap().link_idle_ms, ms, "{idle}");
+    }
+    for idle in ["-1", "86401", "5m", "0.5"] {
+        assert_eq!(
+            with(idle).unwrap_err(),
+            ["LINK_IDLE: takes a number of seconds, from 0 to 86400"]
+        );
+    }
+}

@@ -2,7 +2,6 @@
 
 use crate::failure::diagnosis::Diagnosis;
 use crate::failure::{Cause, Failure};
-use crate::gateway::client_identity::ClientIdentity;
 use crate::gateway::link::Link;
 
 use super::{Due, Exchange, HANDSHAKE_MS, Loss, Output, Step};
@@ -28,14 +27,14 @@ pub(crate) const MAX_CONNECTIONS: u32 = 40;
 impl Exchange {
     /// Schedules another attempt at the first connection if this failure may pass, and returns true
     /// then. Nothing is repeated, because no run was requested before the gateway's hello.
-    pub(super) fn schedule_retry(&mut self, failure: &Failure, now_ms: u64) -> bool {
+    pub(super) fn schedule_retry(&mut self, failure: &Failure, link: &Link, now_ms: u64) -> bool {
         let may_pass = failure.diagnosis().is_some_and(Diagnosis::is_passing);
         let again_at_ms = FIRST_PAUSES_MS
             .get(self.first_attempts)
             .map(|pause_ms| now_ms.saturating_add(*pause_ms))
             .filter(|at_ms| {
                 may_pass
-                    && !self.link.is_ready()
+                    && !link.is_ready()
                     && *at_ms < self.phase_began_ms.saturating_add(HANDSHAKE_MS)
             });
         self.again_at_ms = again_at_ms;
@@ -46,33 +45,39 @@ impl Exchange {
     }
 
     /// Handles a lost connection. The run is not lost: it is searched for on another connection.
-    pub(super) fn lose(&mut self, lost: Failure, now_ms: u64, out: &mut Output) {
+    pub(super) fn lose(&mut self, lost: Failure, link: &mut Link, now_ms: u64, out: &mut Output) {
         self.run.detach(lost);
         if now_ms >= self.connected_ms.saturating_add(STABLE_MS) {
             self.failed_attempts = 0;
         }
         self.loss = Some(Loss {
             since_ms: now_ms,
-            step: Step::Attempt { since_ms: now_ms },
+            step: Step::Attempt,
             cause: None,
         });
-        self.pause(None, now_ms, out);
+        self.pause(None, link, now_ms, out);
     }
 
     /// Handles a failed attempt to connect again.
-    pub(super) fn retry(&mut self, failure: &Failure, now_ms: u64, out: &mut Output) {
+    pub(super) fn retry(
+        &mut self,
+        failure: &Failure,
+        link: &mut Link,
+        now_ms: u64,
+        out: &mut Output,
+    ) {
         if failure.is_permanent() {
-            self.stay_lost(failure.cause(), out);
+            self.stay_lost(failure.cause(), link, out);
         } else {
-            self.pause(failure.cause(), now_ms, out);
+            self.pause(failure.cause(), link, now_ms, out);
         }
     }
 
-    fn pause(&mut self, cause: Option<Cause>, now_ms: u64, out: &mut Output) {
+    fn pause(&mut self, cause: Option<Cause>, link: &mut Link, now_ms: u64, out: &mut Output) {
         let pause_ms = PAUSES_MS.get(self.failed_attempts).or(PAUSES_MS.last());
         self.failed_attempts = self.failed_attempts.saturating_add(1);
         if self.connections >= MAX_CONNECTIONS {
-            self.stay_lost(cause, out);
+            self.stay_lost(cause, link, out);
         } else if let Some(loss) = &mut self.loss {
             loss.cause = cause;
             loss.step = Step::Pause {
@@ -81,20 +86,20 @@ impl Exchange {
         }
     }
 
-    pub(super) fn connect(&mut self, now_ms: u64, out: &mut Output) {
+    /// Asks for another attempt.
+    pub(super) fn connect(&mut self, out: &mut Output) {
         if let Some(loss) = &mut self.loss {
-            loss.step = Step::Attempt { since_ms: now_ms };
+            loss.step = Step::Attempt;
         }
         self.again_at_ms = None;
-        self.link = Link::new(ClientIdentity::BACKEND);
         self.connections = self.connections.saturating_add(1);
         out.connect = true;
     }
 
     /// Handles the end of all attempts: there will be no other connection.
-    pub(super) fn stay_lost(&mut self, cause: Option<Cause>, out: &mut Output) {
+    pub(super) fn stay_lost(&mut self, cause: Option<Cause>, link: &mut Link, out: &mut Output) {
         if self.leave_by_ms.is_some() {
-            self.leave(out);
+            self.leave(link, out);
         } else {
             self.fail(self.run.lost(cause), out);
         }
@@ -116,10 +121,9 @@ impl Exchange {
             return Some((self.again_at_ms?, Due::Connection));
         };
         let end = (loss.since_ms.saturating_add(RECONNECT_MS), Due::Recovery);
-        let step = match loss.step {
-            Step::Pause { until_ms } => (until_ms, Due::Connection),
-            Step::Attempt { since_ms } => (since_ms.saturating_add(HANDSHAKE_MS), Due::Attempt),
-        };
-        Some(if end.0 <= step.0 { end } else { step })
+        Some(match loss.step {
+            Step::Pause { until_ms } if until_ms < end.0 => (until_ms, Due::Connection),
+            Step::Pause { .. } | Step::Attempt => end,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::access::policy::OnDisconnect;
 use crate::failure::Failure;
+use crate::gateway::link::Link;
 
 use super::{Exchange, Outcome, Output};
 
@@ -11,7 +12,7 @@ pub(crate) const LEAVE_MS: u64 = 10_000;
 impl Exchange {
     /// Handles a client that left. A run that cannot be reached at the moment is stopped on another
     /// connection, if there is one soon.
-    pub(super) fn hang_up(&mut self, now_ms: u64, out: &mut Output) {
+    pub(super) fn hang_up(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
         if self.leave_by_ms.is_some() {
             return;
         }
@@ -19,18 +20,18 @@ impl Exchange {
             || !self.run.can_be_aborted()
             || self.policy.on_disconnect == OnDisconnect::Finish
         {
-            self.leave(out);
+            self.leave(link, out);
             return;
         }
         self.leave_by_ms = Some(now_ms.saturating_add(LEAVE_MS));
         if self.is_pausing() {
-            self.connect(now_ms, out);
+            self.connect(out);
         }
     }
 
-    pub(super) fn leave(&mut self, out: &mut Output) {
+    pub(super) fn leave(&mut self, link: &mut Link, out: &mut Output) {
         if self.loss.is_none() && self.policy.on_disconnect == OnDisconnect::Abort {
-            self.run.abort(&mut self.link, &mut out.frames);
+            self.run.abort(link, &mut out.frames);
         }
         if self.has_expired {
             self.fail(Failure::ApiKeyExpired, out);
@@ -41,10 +42,10 @@ impl Exchange {
     }
 
     /// Ends the exchange because the client's key has expired.
-    pub(super) fn expire(&mut self, now_ms: u64, out: &mut Output) {
+    pub(super) fn expire(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
         self.expires_ms = None;
         // A client that left does not receive the reason.
         self.has_expired = self.leave_by_ms.is_none();
-        self.hang_up(now_ms, out);
+        self.hang_up(link, now_ms, out);
     }
 }

@@ -1,5 +1,4 @@
-//! Requests a gateway's agents, and on protocol 4 the context length of their models, over one
-//! connection.
+//! Requests a gateway's agents, and on protocol 4 the context length of their models.
 //!
 //! Source: OpenClaw 2026.9.6, measured: `agents.list` has each agent's `model.primary`,
 //! `models.list` each model's `contextWindow`. On 2026.3.13 `agents.list` does not name which model
@@ -14,42 +13,30 @@ use crate::gateway::credential::Credential;
 use crate::gateway::frame::{
     AgentModel, AgentsList, ListedAgent, ListedModel, ModelsList, ModelsParams, NoParams,
 };
-use crate::gateway::link::{Incoming, Link, RequestId};
+use crate::gateway::link::{Incoming, Link, Rejection, RequestId};
 use crate::gateway::refusal;
 
 /// Longest name of an agent that is passed on, in bytes, because a name is a label in a list.
 const MAX_NAME_BYTES: usize = 128;
 
-/// A question in progress. Give it every frame, and send the content of the outbox, until it has
-/// the list or fails.
+/// A question on a connection of its own. Give it every frame, and send the content of the outbox,
+/// until it has the list or fails.
 #[derive(Debug)]
 pub struct Question {
     link: Link,
-    list: Option<RequestId>,
-    /// The agents, while their models are requested.
-    models: Option<(RequestId, AgentList, Vec<Option<String>>)>,
-    /// Frames that are sent first.
-    first: Vec<String>,
+    request: Option<ListRequest>,
 }
 
 impl Default for Question {
     fn default() -> Self {
-        Self::after(Vec::new())
+        Self {
+            link: Link::new(ClientIdentity::BACKEND),
+            request: None,
+        }
     }
 }
 
 impl Question {
-    /// Makes a question that is asked after these frames were sent. Their responses are not read:
-    /// the list shows that the gateway has received them.
-    pub fn after(first: Vec<String>) -> Self {
-        Self {
-            link: Link::new(ClientIdentity::BACKEND),
-            list: None,
-            models: None,
-            first,
-        }
-    }
-
     /// Returns the failure for a connection that the gateway closed.
     pub fn closed(&self, close_code: u16) -> Failure {
         self.link.closed(close_code)
@@ -63,41 +50,73 @@ impl Question {
     ) -> Result<Option<AgentList>, Failure> {
         match self.link.receive(frame, credential, outbox)? {
             Incoming::Ready(_) => {
-                outbox.append(&mut self.first);
-                self.list = Some(self.link.request("agents.list", &NoParams {}, outbox)?);
+                self.request = Some(ListRequest::send(&mut self.link, outbox)?);
+                Ok(None)
             }
-            Incoming::Response { id, result } if self.list == Some(id) => {
-                let payload = result.map_err(|rejection| refusal::failure(&rejection.error))?;
-                let (known, models) = read_all(payload).ok_or(Failure::GatewayProtocolError(
-                    "the response to agents.list cannot be read",
-                ))?;
-                let Some(agent) = known
-                    .agents
-                    .first()
-                    .filter(|_| models.iter().any(Option::is_some))
-                else {
-                    return Ok(Some(known));
-                };
-                // One question for all agents: a model is the same for each of them.
-                let params = ModelsParams {
-                    agent_id: agent.as_str(),
-                };
-                let list = self.link.request("models.list", &params, outbox)?;
-                self.models = Some((list, known, models));
-            }
-            Incoming::Response { id, result }
-                if self.models.as_ref().is_some_and(|(list, ..)| *list == id) =>
-            {
-                return Ok(self.models.take().map(|(_, mut known, models)| {
-                    // The agents are known even without it.
-                    if let Ok(payload) = result {
-                        add_context(&mut known, &models, payload);
-                    }
-                    known
-                }));
-            }
-            _ => {}
+            Incoming::Response { id, result } => match &mut self.request {
+                Some(request) if request.awaits(id) => {
+                    request.receive(result, &mut self.link, outbox)
+                }
+                _ => Ok(None),
+            },
+            _ => Ok(None),
         }
+    }
+}
+
+/// A request for the list, on a link that is ready.
+#[derive(Debug, Clone)]
+pub(crate) struct ListRequest {
+    /// The request whose response is awaited.
+    awaited: RequestId,
+    /// The agents and the names of their models, while the models are requested.
+    known: Option<(AgentList, Vec<Option<String>>)>,
+}
+
+impl ListRequest {
+    pub(crate) fn send(link: &mut Link, outbox: &mut Vec<String>) -> Result<Self, Failure> {
+        Ok(Self {
+            awaited: link.request("agents.list", &NoParams {}, outbox)?,
+            known: None,
+        })
+    }
+
+    /// Returns true if the response to this request is awaited.
+    pub(crate) fn awaits(&self, id: RequestId) -> bool {
+        self.awaited == id
+    }
+
+    /// Takes the awaited response. Returns the list once it is complete.
+    pub(crate) fn receive(
+        &mut self,
+        result: Result<Option<&RawValue>, Rejection<'_>>,
+        link: &mut Link,
+        outbox: &mut Vec<String>,
+    ) -> Result<Option<AgentList>, Failure> {
+        if let Some((mut known, models)) = self.known.take() {
+            // The agents are known even without it.
+            if let Ok(payload) = result {
+                add_context(&mut known, &models, payload);
+            }
+            return Ok(Some(known));
+        }
+        let payload = result.map_err(|rejection| refusal::failure(&rejection.error))?;
+        let (known, models) = read_all(payload).ok_or(Failure::GatewayProtocolError(
+            "the response to agents.list cannot be read",
+        ))?;
+        let Some(agent) = known
+            .agents
+            .first()
+            .filter(|_| models.iter().any(Option::is_some))
+        else {
+            return Ok(Some(known));
+        };
+        // One question for all agents: a model is the same for each of them.
+        let params = ModelsParams {
+            agent_id: agent.as_str(),
+        };
+        self.awaited = link.request("models.list", &params, outbox)?;
+        self.known = Some((known, models));
         Ok(None)
     }
 }

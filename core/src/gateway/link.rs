@@ -10,40 +10,31 @@
 //! Once it returns [`Incoming::Ready`], [`Link::request`] makes requests. An unknown event is
 //! [`Incoming::Ignored`] in every state. A failure is final.
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::failure::diagnosis::{Diagnosis, Stage};
-use crate::failure::{Failure, RETRY_AFTER_S, Refusal};
+use crate::failure::{Failure, RETRY_AFTER_S};
 use crate::gateway::client_identity::ClientIdentity;
-use crate::gateway::credential::{Auth, Credential};
-use crate::gateway::device::{self, Proof};
-use crate::gateway::frame::{
-    AgentEvent, Challenge, ClientInfo, ConnectAuth, ConnectParams, Device, Envelope, ErrorShape,
-    HelloOk, Json, Request,
-};
+use crate::gateway::credential::Credential;
+use crate::gateway::frame::{AgentEvent, Challenge, Envelope, ErrorShape, Json, Request};
+use crate::gateway::handshake::{ConnectFrame, read_hello};
+pub(crate) use crate::gateway::handshake::{Hello, Protocol};
 use crate::gateway::peek::{Event, Peeked, peek};
 use crate::gateway::refusal;
 
-/// The supported protocol versions: 3 is OpenClaw 2026.3, 4 is OpenClaw 2026.9.
-const MIN_PROTOCOL: u32 = 3;
-const MAX_PROTOCOL: u32 = 4;
-
-/// The fewest scopes that allow to run an agent and to read its events. They are requested at every
-/// connect.
-const SCOPES: [&str; 2] = ["operator.read", "operator.write"];
-const WRITE_SCOPE: &str = "operator.write";
-
-/// The gateway pins it to the device when it is paired. It must never change, so it contains no
-/// version and no build.
-const PLATFORM: &str = "cloudflare-workers";
-
-const ROLE: &str = "operator";
-
 /// The largest frame that is read, in bytes: `policy.maxPayload` of both versions.
 pub(crate) const MAX_FRAME_BYTES: usize = 26_214_400;
+
+/// The failure for a larger one.
+pub(crate) const OVERSIZE: &str = "a frame is larger than the protocol allows";
+
+/// Returns the id of a response by its position, for a frame that is not parsed.
+pub(crate) fn response_id(frame: &str) -> Option<RequestId> {
+    let rest = frame.strip_prefix(r#"{"type":"res","id":""#)?;
+    let (id, _) = rest.split_once('"')?;
+    id.parse().ok().map(RequestId)
+}
 
 /// One connection to a gateway.
 #[derive(Debug, Clone)]
@@ -51,8 +42,11 @@ pub(crate) struct Link {
     client: ClientIdentity,
     state: State,
     next_id: u32,
-    /// The time of the gateway's challenge, in milliseconds since the Unix epoch, by its clock.
-    challenged_ms: u64,
+    /// The time of the gateway's challenge, in milliseconds since the Unix epoch: by its clock, and
+    /// by ours.
+    challenged_ms: (u64, u64),
+    /// The present time, by our clock.
+    now_ms: u64,
     /// `seq` of the last event.
     last_seq: Option<u64>,
     /// Events after that one that were skipped.
@@ -65,22 +59,7 @@ pub(crate) struct Link {
 enum State {
     Challenge,
     Hello(RequestId),
-    Ready,
-}
-
-/// The protocol that hello-ok selected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    V3,
-    V4,
-}
-
-/// The terms that the gateway agreed to.
-#[derive(Debug)]
-pub(crate) struct Hello<'a> {
-    pub protocol: Protocol,
-    /// Sent to a device that has none yet.
-    pub device_token: Option<Cow<'a, str>>,
+    Ready(Protocol),
 }
 
 /// The id of a request on this connection; its responses carry it.
@@ -120,11 +99,22 @@ impl Link {
             client,
             state: State::Challenge,
             next_id: 1,
-            challenged_ms: 0,
+            challenged_ms: (0, 0),
+            now_ms: 0,
             last_seq: None,
             skipped: 0,
             has_gap: false,
         }
+    }
+
+    /// Begins again, for the next connection, which is made by the same client.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::new(self.client);
+    }
+
+    /// Sets the time at which the next frames are received.
+    pub(crate) fn set_now(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
     }
 
     /// Makes a link that only writes requests, whose responses nobody reads: their ids are on no
@@ -144,11 +134,9 @@ impl Link {
         outbox: &mut Vec<String>,
     ) -> Result<Incoming<'a>, Failure> {
         if frame.len() > MAX_FRAME_BYTES {
-            return Err(Failure::GatewayProtocolError(
-                "a frame is larger than the protocol allows",
-            ));
+            return Err(Failure::GatewayProtocolError(OVERSIZE));
         }
-        if self.state == State::Ready
+        if self.is_ready()
             && let Some(Peeked { event, seq }) = peek(frame)
         {
             return Ok(match event {
@@ -170,11 +158,11 @@ impl Link {
             return Ok(Incoming::Ignored);
         }
         match (&*envelope.kind, &*envelope.event) {
-            ("event", "agent") if self.state == State::Ready => Ok(envelope
+            ("event", "agent") if self.is_ready() => Ok(envelope
                 .payload
                 .and_then(|payload| serde_json::from_str(payload.get()).ok())
                 .map_or(Incoming::Ignored, Incoming::Agent)),
-            ("event", "chat") if self.state == State::Ready => Ok(envelope
+            ("event", "chat") if self.is_ready() => Ok(envelope
                 .payload
                 .and_then(|payload| serde_json::from_str(payload.get()).ok())
                 .map_or(Incoming::Ignored, Incoming::Chat)),
@@ -214,9 +202,17 @@ impl Link {
         std::mem::take(&mut self.has_gap)
     }
 
+    /// Returns the protocol of the ready link.
+    pub(crate) fn protocol(&self) -> Option<Protocol> {
+        match self.state {
+            State::Ready(protocol) => Some(protocol),
+            State::Challenge | State::Hello(_) => None,
+        }
+    }
+
     /// Returns true after the gateway's hello.
     pub(crate) fn is_ready(&self) -> bool {
-        self.state == State::Ready
+        self.protocol().is_some()
     }
 
     /// Returns the failure for a connection that the gateway closed before a run was started.
@@ -224,7 +220,7 @@ impl Link {
         let stage = match self.state {
             State::Challenge => Stage::Challenge,
             State::Hello(_) => Stage::Hello,
-            State::Ready => Stage::Ready,
+            State::Ready(_) => Stage::Ready,
         };
         match Diagnosis::of_close(stage, close_code) {
             diagnosis @ (Diagnosis::Draining | Diagnosis::Starting) => {
@@ -241,9 +237,10 @@ impl Link {
         }
     }
 
-    /// Returns true if a time of the gateway is before this connection.
-    pub(crate) fn is_older(&self, gateway_ms: u64) -> bool {
-        gateway_ms < self.challenged_ms
+    /// Returns true if a time of the gateway is before a time of ours.
+    pub(crate) fn is_older(&self, gateway_ms: u64, than_ms: u64) -> bool {
+        let (theirs_ms, ours_ms) = self.challenged_ms;
+        gateway_ms < theirs_ms.saturating_add(than_ms.saturating_sub(ours_ms))
     }
 
     /// Puts a request into the outbox and returns the id that its responses will carry.
@@ -294,7 +291,7 @@ impl Link {
             &ConnectFrame::new(self.client, credential, &challenge).params(),
             outbox,
         )?;
-        self.challenged_ms = challenge.ts;
+        self.challenged_ms = (challenge.ts, self.now_ms);
         self.state = State::Hello(id);
         Ok(())
     }
@@ -327,155 +324,13 @@ impl Link {
                     Ok(payload) => read_hello(payload, credential)?,
                     Err(rejection) => return Err(refusal::failure(&rejection.error)),
                 };
-                self.state = State::Ready;
+                self.state = State::Ready(hello.protocol);
                 Ok(Incoming::Ready(hello))
             }
-            State::Ready => Ok(Incoming::Response { id, result }),
+            State::Ready(_) => Ok(Incoming::Response { id, result }),
             State::Challenge | State::Hello(_) => Ok(Incoming::Ignored),
         }
     }
-}
-
-/// The parts of a `connect` request that must live until it is written.
-struct ConnectFrame<'a> {
-    client: ClientIdentity,
-    credential: &'a Credential,
-    nonce: &'a str,
-    signed_at_ms: u64,
-    device: Option<DeviceProof>,
-}
-
-struct DeviceProof {
-    id: String,
-    display_name: String,
-    public_key: String,
-    signature: String,
-}
-
-impl<'a> ConnectFrame<'a> {
-    fn new(
-        client: ClientIdentity,
-        credential: &'a Credential,
-        challenge: &'a Challenge<'a>,
-    ) -> Self {
-        let device = credential.device.as_ref().map(|key| {
-            let id = key.device_id();
-            let signature = key.sign(&Proof {
-                device_id: &id,
-                client_id: client.id,
-                client_mode: client.mode,
-                role: ROLE,
-                scopes: &SCOPES,
-                signed_at_ms: challenge.ts,
-                token: match &credential.auth {
-                    Auth::Token(secret) | Auth::DeviceToken(secret) => secret.expose(),
-                    Auth::Password(_) => "",
-                },
-                nonce: &challenge.nonce,
-                platform: PLATFORM,
-                device_family: "",
-            });
-            DeviceProof {
-                display_name: device::display_name(&id),
-                id,
-                public_key: key.public_key(),
-                signature,
-            }
-        });
-        Self {
-            client,
-            credential,
-            nonce: &challenge.nonce,
-            signed_at_ms: challenge.ts,
-            device,
-        }
-    }
-
-    fn params(&self) -> ConnectParams<'_> {
-        let mut auth = ConnectAuth::default();
-        match &self.credential.auth {
-            Auth::Token(secret) => auth.token = Some(secret.expose()),
-            Auth::Password(secret) => auth.password = Some(secret.expose()),
-            Auth::DeviceToken(secret) => auth.device_token = Some(secret.expose()),
-        }
-        ConnectParams {
-            min_protocol: MIN_PROTOCOL,
-            max_protocol: MAX_PROTOCOL,
-            client: ClientInfo {
-                id: self.client.id,
-                display_name: self
-                    .device
-                    .as_ref()
-                    .map(|device| device.display_name.as_str()),
-                version: env!("CARGO_PKG_VERSION"),
-                platform: PLATFORM,
-                mode: self.client.mode,
-            },
-            role: ROLE,
-            scopes: &SCOPES,
-            caps: self.client.caps,
-            auth,
-            device: self.device.as_ref().map(|device| Device {
-                id: &device.id,
-                public_key: &device.public_key,
-                signature: &device.signature,
-                signed_at: self.signed_at_ms,
-                nonce: self.nonce,
-            }),
-            user_agent: concat!("clawfront/", env!("CARGO_PKG_VERSION")),
-        }
-    }
-}
-
-/// Checks the gateway's terms: a protocol that we support, and exactly the requested scopes.
-fn read_hello<'a>(
-    payload: Option<&'a RawValue>,
-    credential: &Credential,
-) -> Result<Hello<'a>, Failure> {
-    let hello: HelloOk<'a> = payload
-        .and_then(|payload| serde_json::from_str(payload.get()).ok())
-        .ok_or(Failure::GatewayProtocolError("hello-ok cannot be read"))?;
-    let protocol = match hello.protocol {
-        3 => Protocol::V3,
-        4 => Protocol::V4,
-        _ => return Err(Failure::GatewayRefused(Refusal::ours("PROTOCOL_MISMATCH"))),
-    };
-    let Some(auth) = hello.auth else {
-        // Protocol 3 does not name the scopes. It keeps those of a connection that presented a
-        // device, and clears those of any other. Source: OpenClaw 2026.3.13, measured.
-        return if protocol == Protocol::V3 && credential.device.is_some() {
-            Ok(Hello {
-                protocol,
-                device_token: None,
-            })
-        } else {
-            Err(Failure::GatewayRefused(Refusal::ours("MISSING_SCOPE")))
-        };
-    };
-    // Protocol 4 grants no scopes to a remote client that has only the shared secret. If we got
-    // scopes, the gateway believes we are local. A client that a proxy makes look local has full
-    // operator access, also without a request for it. Source: OpenClaw 2026.9.6, behind nginx,
-    // measured.
-    let is_taken_for_local =
-        credential.device.is_none() && !credential.is_own_host && !auth.scopes.is_empty();
-    if !credential.takes_any_scopes && is_taken_for_local {
-        return Err(Failure::GatewayRefused(Refusal::ours("TAKEN_FOR_LOCAL")));
-    }
-    if !credential.takes_any_scopes
-        && auth
-            .scopes
-            .iter()
-            .any(|granted| !SCOPES.contains(&&**granted))
-    {
-        return Err(Failure::GatewayRefused(Refusal::ours("SCOPES_TOO_WIDE")));
-    }
-    if !auth.scopes.iter().any(|granted| granted == WRITE_SCOPE) {
-        return Err(Failure::GatewayRefused(Refusal::ours("MISSING_SCOPE")));
-    }
-    Ok(Hello {
-        protocol,
-        device_token: auth.device_token,
-    })
 }
 
 #[cfg(test)]

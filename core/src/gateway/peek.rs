@@ -33,8 +33,10 @@ pub(crate) enum Event<'a> {
 
 /// The beginning of the event `agent`; its run's id follows.
 pub const AGENT: &str = r#"{"type":"event","event":"agent","payload":{"runId":""#;
-/// The beginning of the event `chat`; its payload follows.
-pub const CHAT: &str = r#"{"type":"event","event":"chat","payload":"#;
+/// The beginning of the event `chat`; its run's id follows.
+pub const CHAT: &str = r#"{"type":"event","event":"chat","payload":{"runId":""#;
+/// The part of it before its payload.
+const CHAT_EVENT: &str = r#"{"type":"event","event":"chat","payload":"#;
 const SEQ: &str = r#","seq":"#;
 const STREAM: &str = r#"","stream":""#;
 const DATA: &str = r#"","data":"#;
@@ -43,7 +45,7 @@ const DATA: &str = r#"","data":"#;
 pub(crate) fn peek(frame: &str) -> Option<Peeked<'_>> {
     let (rest, is_agent) = match strip_prefix(frame, AGENT) {
         Some(rest) => (rest, true),
-        None => (strip_prefix(frame, CHAT)?, false),
+        None => (strip_prefix(frame, CHAT_EVENT)?, false),
     };
     let (rest, seq) = split_seq(rest)?;
     let event = if is_agent {

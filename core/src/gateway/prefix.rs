@@ -14,6 +14,11 @@ pub(crate) fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     is_same.then_some(rest)
 }
 
+/// Returns true if the two are equal.
+pub(crate) fn is_same(a: &str, b: &str) -> bool {
+    strip_prefix(a, b).is_some_and(str::is_empty)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +43,8 @@ mod tests {
                 text.strip_prefix(prefix),
                 "{prefix}"
             );
+            assert_eq!(is_same(text, prefix), text == prefix, "{prefix}");
+            assert_eq!(is_same(prefix, text), text == prefix, "{prefix}");
         }
         // A prefix that ends within a character of the text.
         assert_eq!(strip_prefix("aä", "ab"), None);

@@ -63,11 +63,11 @@ mod subscription;
 use crate::agent::AgentId;
 use crate::failure::Failure;
 use crate::gateway::frame::RunParams;
-use crate::gateway::link::{Incoming, Link};
+use crate::gateway::link::{Link, RequestId};
 use crate::session::SessionKey;
 use crate::turn::{AgentChoice, RunEvent};
 
-use io::Io;
+use io::{Incoming, Io};
 pub(crate) use state::Run;
 use state::{Search, State};
 
@@ -82,13 +82,8 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) {
-        if io.link.take_gap() && self.is_v4() {
-            // The missing events may be this run's, so from here on only the whole answer counts.
-            self.text.interrupt(self.emitted);
-        }
         let result = match incoming {
-            Incoming::Ignored => Ok(()),
-            Incoming::Ready(hello) => self.begin(hello.protocol, io),
+            Incoming::Ready(protocol) => self.begin(protocol, io),
             Incoming::Response { id, result } if self.subscription == Some(id) => {
                 self.receive_subscription(result)
             }
@@ -100,7 +95,7 @@ impl Run {
                 } if history == id => self.receive_history(result, io),
                 _ => self.receive_response(id, result, io, show),
             },
-            Incoming::Agent(event) => self.receive_event(&event, io, show),
+            Incoming::Agent(event) => self.receive_event(event, io, show),
             Incoming::Chat(payload) => self.receive_chat(payload, show),
         };
         if let Err(failure) = result {
@@ -108,6 +103,44 @@ impl Run {
             self.abort(io.link, io.outbox);
             show(RunEvent::Ended(Err(failure)));
         }
+    }
+
+    /// Records that events are missing. They may be this run's, so from here on only the whole
+    /// answer counts. On protocol 3 it means nothing.
+    pub(crate) fn miss_events(&mut self) {
+        if self.is_v4() {
+            self.text.interrupt(self.emitted);
+        }
+    }
+
+    /// Returns true if the run made the request with this id, and reads its responses.
+    pub(crate) fn awaits(&self, id: RequestId) -> bool {
+        let asked = match &self.state {
+            State::Choosing { list, .. } | State::Explaining { list, .. } => Some(*list),
+            State::Looking { rows, .. } => Some(*rows),
+            State::Starting { agent } | State::Running { agent } => Some(*agent),
+            State::Claiming { claim } => Some(*claim),
+            State::Waiting { wait } => Some(*wait),
+            State::Yielded {
+                search: Search::Asked { history, .. },
+            } => Some(*history),
+            _ => None,
+        };
+        [asked, self.subscription, self.own].contains(&Some(id))
+    }
+
+    /// Returns true if the run reads the events of this run.
+    pub(crate) fn reads(&self, run_id: &str) -> bool {
+        self.name.is(run_id) || (self.yielded.is_some() && run_id.starts_with(ANNOUNCE))
+    }
+
+    /// Returns the session whose events the run has subscribed to.
+    pub(crate) fn subscribed_session(&self) -> Option<(&AgentId, &SessionKey)> {
+        let target = self
+            .target
+            .as_ref()
+            .filter(|_| self.subscription.is_some())?;
+        Some((&target.agent, &target.session))
     }
 
     /// Asks the gateway to stop the run, if there may be one, the gateway allows it, and no other

@@ -3,10 +3,9 @@
 //! The recorded client followed nothing: the answers to our questions about the continuation are
 //! made up, in the recorded shapes.
 
-use clawfront_core::exchange::{Exchange, Input};
 use clawfront_core::openai::Delivery;
 
-use crate::replay::{Recorded, START_MS, Shown, exchange_of, feed, recording, step};
+use crate::replay::{Alone, Input, Recorded, START_MS, Shown, exchange_of, feed, recording, step};
 
 const STREAM: Delivery = Delivery::Stream {
     include_usage: true,
@@ -34,7 +33,7 @@ const CASES: [(&str, &str, &str); 3] = [
 /// An exchange in the middle of a recording, whose run waits for its sub-agents.
 #[derive(Clone)]
 struct YieldedRun {
-    exchange: Exchange,
+    exchange: Alone,
     shown: Shown,
     rest: Vec<Recorded>,
     now_ms: u64,

@@ -11,6 +11,8 @@ mod clock;
 #[cfg(test)]
 mod continuation;
 #[cfg(test)]
+mod hub;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod memory;

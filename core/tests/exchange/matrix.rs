@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::iter::once;
 
-use clawfront_core::exchange::{Exchange, Input};
 use clawfront_core::openai::Delivery;
 use serde_json::Value;
 
 use crate::replay::{
-    Recorded, START_MS, Shown, exchange, exchange_of, feed, out_of_reach, recording, replay, step,
+    Alone, Input, Recorded, START_MS, Shown, exchange, exchange_of, feed, out_of_reach, recording,
+    replay, step,
 };
 use crate::transcripts::{RUNS, check_broken_off};
 
@@ -36,7 +36,7 @@ const RUN_MS: u64 = 172_800_000;
 /// An exchange in the middle of a recording.
 struct Middle<'a> {
     place: String,
-    exchange: Exchange,
+    exchange: Alone,
     shown: Shown,
     now_ms: u64,
     /// The rest of the recording.

@@ -1,8 +1,9 @@
 //! The settings of a key's entry for its streams.
 
-use clawfront_core::exchange::{Input, Outcome};
+use clawfront_core::exchange::Outcome;
 use clawfront_core::openai::Delivery;
 
+use crate::replay::Input;
 use crate::scenario::{ACCEPTED, Scenario};
 
 const STREAM: Delivery = Delivery::Stream {
@@ -64,8 +65,9 @@ fn after_a_panic_a_run_is_stopped_by_the_same_policy_as_before() {
         let mut run = Scenario::of_key(STREAM, fields).requested();
         for is_shared in [false, true] {
             // The gateway may have started it, although it has not said so yet.
-            run.exchange.share(is_shared);
-            run.shown.frames = run.exchange.abort_frames();
+            let mut exchange = (*run.exchange).clone();
+            exchange.share(is_shared);
+            run.shown.frames = exchange.abort_frames();
             assert_eq!(run.shown.methods().join(" "), expected, "{fields}");
             run.frame(ACCEPTED);
         }

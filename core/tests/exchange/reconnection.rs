@@ -1,13 +1,12 @@
 //! The attempts to connect: the first connection, and the next one after a loss.
 
-use clawfront_core::exchange::Input;
 use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::openai::Delivery;
 use serde_json::{Value, json};
 
 use crate::recovery::claim;
-use crate::replay::{RUN_ID, Recorded, recording};
+use crate::replay::{Input, RUN_ID, Recorded, recording};
 use crate::scenario::{ACCEPTED, CHALLENGE, HELLO, Scenario};
 
 const STREAM: Delivery = Delivery::Stream {

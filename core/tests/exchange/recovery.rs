@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-use clawfront_core::exchange::{Exchange, Input};
 use clawfront_core::openai::Delivery;
 use serde_json::{Value, json};
 
-use crate::replay::{RUN_ID, Recorded, START_MS, Shown, exchange, feed, recording, replay, step};
+use crate::replay::{
+    Alone, Input, RUN_ID, Recorded, START_MS, Shown, exchange, feed, recording, replay, step,
+};
 use crate::scenario::CHALLENGE;
 
 const STREAM: Delivery = Delivery::Stream {
@@ -88,7 +89,7 @@ impl Gateway {
     }
 
     /// Sends all its frames; time passes only while both sides wait.
-    fn send_all(&mut self, exchange: &mut Exchange, now_ms: &mut u64, shown: &mut Shown) {
+    fn send_all(&mut self, exchange: &mut Alone, now_ms: &mut u64, shown: &mut Shown) {
         feed(exchange, Input::Frame(CHALLENGE), *now_ms, shown);
         while !shown.ended {
             if let Some(request) = shown.frames.get(self.read).cloned() {
@@ -188,7 +189,7 @@ fn read(shown: &Shown) -> (String, String) {
 
 /// Returns the places at which a recording can be cut while its run is active: the exchange, its
 /// output, and the number of frames before.
-fn cuts(delivery: Delivery, recorded: &[Recorded]) -> Vec<(Exchange, Shown, usize)> {
+fn cuts(delivery: Delivery, recorded: &[Recorded]) -> Vec<(Alone, Shown, usize)> {
     let (mut exchange, mut shown) = (exchange(delivery), Shown::default());
     let mut cuts = Vec::new();
     for (cut, item) in recorded.iter().enumerate() {
@@ -205,7 +206,7 @@ fn cuts(delivery: Delivery, recorded: &[Recorded]) -> Vec<(Exchange, Shown, usiz
 /// nobody.
 fn interrupted(
     all: &[Value],
-    (exchange, shown, cut): &(Exchange, Shown, usize),
+    (exchange, shown, cut): &(Alone, Shown, usize),
     missed: usize,
 ) -> Shown {
     let (mut exchange, mut shown, cut) = (exchange.clone(), shown.clone(), *cut);

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clawfront_core::config::{Config, Gateway};
-use clawfront_core::exchange::{Exchange, Input, Output};
+use clawfront_core::exchange::{Exchange, Outcome, Output};
 use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::gateway::peek::{AGENT, CHAT};
 use clawfront_core::http::head::{Head, ResponseMeta};
+use clawfront_core::hub::{self, ExchangeId, Hub};
 use clawfront_core::openai::chat::ChatWriter;
 use clawfront_core::openai::{self, Delivery, Entropy, Writer, chat};
 use serde_json::Value;
@@ -22,6 +23,85 @@ const RUN_ENTROPY: [u8; 16] = [0xAA; 16];
 pub(crate) const RUN_ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const CREATED_S: u64 = 1_795_374_174;
 pub(crate) const START_MS: u64 = 1_795_374_174_000;
+
+/// Time for which a hub keeps its connection in these tests.
+const IDLE_MS: u64 = 300_000;
+
+/// An event for a hub with one exchange.
+#[derive(Debug)]
+pub(crate) enum Input<'a> {
+    Frame(&'a str),
+    Closed { code: u16 },
+    Failed(Failure),
+    HungUp,
+    Overrun,
+    Tick,
+}
+
+/// A hub with one exchange, whose connection is being made.
+#[derive(Debug, Clone)]
+pub(crate) struct Alone {
+    hub: Hub,
+    id: ExchangeId,
+    skipped: u32,
+}
+
+impl Alone {
+    pub(crate) fn new(exchange: Exchange) -> Self {
+        let mut hub = Hub::new(IDLE_MS);
+        let id = hub.begin(exchange, None, START_MS);
+        assert!(hub.take_orders().connect);
+        Self {
+            hub,
+            id,
+            skipped: 0,
+        }
+    }
+
+    /// Returns the time at which the exchange has to be woken; `None` once it has ended.
+    pub(crate) fn wake_at_ms(&self) -> Option<u64> {
+        let is_pending = matches!(self.outcome(), Outcome::Pending);
+        self.hub.wake_at_ms().filter(|_| is_pending)
+    }
+
+    /// Counts an event that is not passed on.
+    pub(crate) fn skip(&mut self) {
+        self.skipped += 1;
+    }
+
+    fn handle(&mut self, input: Input<'_>, now_ms: u64) -> Output {
+        let input = match input {
+            Input::Frame(text) => hub::Input::Frame {
+                text,
+                skipped: std::mem::take(&mut self.skipped),
+            },
+            Input::Closed { code } => hub::Input::Closed { code },
+            Input::Failed(failure) => hub::Input::Failed(failure),
+            Input::HungUp => hub::Input::HungUp(self.id),
+            Input::Overrun => hub::Input::Overrun(self.id),
+            Input::Tick => hub::Input::Tick,
+        };
+        let was_pending = matches!(self.outcome(), Outcome::Pending);
+        self.hub.handle(input, gateway(), now_ms);
+        let output = self.hub.next_output().map(|(_, _, output)| output);
+        let mut output = output.map(std::mem::take).unwrap_or_default();
+        let orders = self.hub.take_orders();
+        // The hub goes on without the exchange.
+        if was_pending {
+            output.frames = orders.frames;
+            output.connect = orders.connect;
+        }
+        output
+    }
+}
+
+impl std::ops::Deref for Alone {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        self.hub.exchange(self.id).unwrap()
+    }
+}
 
 /// One frame that a gateway sent, or its closing of the connection.
 #[derive(Clone, Debug)]
@@ -165,13 +245,24 @@ fn config(fields: &str) -> Config {
 }
 
 /// Returns an exchange for the user message `hi`, by a key with these fields.
-pub(crate) fn exchange_of(delivery: Delivery, fields: &str) -> Exchange {
+pub(crate) fn exchange_of(delivery: Delivery, fields: &str) -> Alone {
     let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
     exchange_asked(hi, &[], delivery, fields)
 }
 
 /// Returns an exchange for a request of chat completions with these headers.
 pub(crate) fn exchange_asked(
+    body: &str,
+    headers: &[(&str, &str)],
+    delivery: Delivery,
+    fields: &str,
+) -> Alone {
+    Alone::new(exchange_with(RUN_ENTROPY, body, headers, delivery, fields))
+}
+
+/// Does the same with a run of its own, before its hub exists.
+pub(crate) fn exchange_with(
+    run: [u8; 16],
     body: &str,
     headers: &[(&str, &str)],
     delivery: Delivery,
@@ -200,8 +291,8 @@ pub(crate) fn exchange_asked(
         client,
         &config.aliases,
         &Entropy {
-            run: RUN_ENTROPY,
-            session: [0xBB; 16],
+            run,
+            session: run.map(|byte| byte ^ 0x11),
         },
     )
     .unwrap();
@@ -225,38 +316,40 @@ pub(crate) fn exchange_asked(
     )
 }
 
-pub(crate) fn exchange(delivery: Delivery) -> Exchange {
+pub(crate) fn exchange(delivery: Delivery) -> Alone {
     exchange_of(delivery, "agents=main")
 }
 
 /// Gives the exchange one input and adds the output to `shown`; after the end there must be no
 /// output.
-pub(crate) fn feed(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown: &mut Shown) {
+pub(crate) fn feed(exchange: &mut Alone, input: Input<'_>, now_ms: u64, shown: &mut Shown) {
     if let Input::Frame(frame) = &input
         && is_surplus(exchange, frame)
     {
-        exchange.skip(1);
+        exchange.skip();
         return;
     }
     feed_all(exchange, input, now_ms, shown);
 }
 
 /// Returns true if the Worker skips the frame, as `src/runtime/frames.js` does.
-pub(crate) fn is_surplus(exchange: &Exchange, frame: &str) -> bool {
-    if frame.starts_with(CHAT) {
-        return !exchange.needs_chat();
-    }
-    let Some(rest) = frame.strip_prefix(AGENT) else {
-        return false;
+pub(crate) fn is_surplus(exchange: &Alone, frame: &str) -> bool {
+    let (rest, is_chat) = match frame.strip_prefix(CHAT) {
+        Some(rest) => (rest, true),
+        None => match frame.strip_prefix(AGENT) {
+            Some(rest) => (rest, false),
+            None => return false,
+        },
     };
+    let is_read =
+        |(filter, needs_chat): (&str, bool)| rest.starts_with(filter) && (needs_chat || !is_chat);
     let id = rest.split_once('"').map(|(id, _)| id);
-    !rest.starts_with(exchange.event_filter()) && id.is_some_and(|id| !id.contains('\\'))
+    !exchange.hub.filters().any(is_read) && id.is_some_and(|id| !id.contains('\\'))
 }
 
 /// Does what [`feed`] does, without skipping any frame.
-pub(crate) fn feed_all(exchange: &mut Exchange, input: Input<'_>, now_ms: u64, shown: &mut Shown) {
-    let mut out = Output::default();
-    exchange.handle(input, gateway(), now_ms, &mut out);
+pub(crate) fn feed_all(exchange: &mut Alone, input: Input<'_>, now_ms: u64, shown: &mut Shown) {
+    let out = exchange.handle(input, now_ms);
     if shown.ended {
         assert!(
             out.frames.is_empty()
@@ -287,7 +380,7 @@ pub(crate) fn replay(delivery: Delivery, recorded: &[Recorded]) -> Shown {
 }
 
 /// Replays a recording to the given exchange.
-pub(crate) fn replay_to(mut exchange: Exchange, recorded: &[Recorded]) -> Shown {
+pub(crate) fn replay_to(mut exchange: Alone, recorded: &[Recorded]) -> Shown {
     let mut shown = Shown::default();
     for (index, item) in recorded.iter().enumerate() {
         step(&mut exchange, item, START_MS + index as u64, &mut shown);
@@ -302,7 +395,7 @@ pub(crate) fn replay_to(mut exchange: Exchange, recorded: &[Recorded]) -> Shown 
 }
 
 /// Lets time pass until the exchange gives up; no connection can be made.
-pub(crate) fn out_of_reach(exchange: &mut Exchange, shown: &mut Shown) {
+pub(crate) fn out_of_reach(exchange: &mut Alone, shown: &mut Shown) {
     let mut connects = shown.connects;
     while let Some(now_ms) = exchange.wake_at_ms() {
         feed(exchange, Input::Tick, now_ms, shown);
@@ -319,7 +412,7 @@ pub(crate) fn out_of_reach(exchange: &mut Exchange, shown: &mut Shown) {
 }
 
 /// Replays one item.
-pub(crate) fn step(exchange: &mut Exchange, item: &Recorded, now_ms: u64, shown: &mut Shown) {
+pub(crate) fn step(exchange: &mut Alone, item: &Recorded, now_ms: u64, shown: &mut Shown) {
     match item {
         Recorded::Frame(frame) => feed(exchange, Input::Frame(frame), now_ms, shown),
         Recorded::Closed(code) => feed(exchange, Input::Closed { code: *code }, now_ms, shown),

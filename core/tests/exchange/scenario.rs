@@ -1,11 +1,12 @@
 //! An exchange in the state that a test is about, with a gateway of protocol 4.
 
-use clawfront_core::exchange::{Exchange, Input};
 use clawfront_core::openai::Delivery;
 
 use serde_json::Value;
 
-use crate::replay::{START_MS, Shown, exchange_asked, exchange_of, feed, out_of_reach};
+use crate::replay::{
+    Alone, Input, START_MS, Shown, exchange_asked, exchange_of, feed, out_of_reach,
+};
 
 pub(crate) const CHALLENGE: &str =
     r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n","ts":1}}"#;
@@ -15,7 +16,7 @@ pub(crate) const ACCEPTED: &str =
 
 /// An exchange, its output, and the time.
 pub(crate) struct Scenario {
-    pub(crate) exchange: Exchange,
+    pub(crate) exchange: Alone,
     pub(crate) shown: Shown,
     now_ms: u64,
 }
@@ -41,7 +42,7 @@ impl Scenario {
         ))
     }
 
-    fn of(exchange: Exchange) -> Self {
+    fn of(exchange: Alone) -> Self {
         Self {
             exchange,
             shown: Shown::default(),
@@ -50,9 +51,10 @@ impl Scenario {
     }
 
     /// The key expires at this time, from the start.
-    pub(crate) fn expiring(mut self, after_ms: u64) -> Self {
-        self.exchange.expire_at(Some(START_MS + after_ms));
-        self
+    pub(crate) fn expiring(self, after_ms: u64) -> Self {
+        let mut exchange = (*self.exchange).clone();
+        exchange.expire_at(Some(START_MS + after_ms));
+        Self::of(Alone::new(exchange))
     }
 
     /// The handshake is complete, and the run was requested, unless something else is requested

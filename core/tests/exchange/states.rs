@@ -4,10 +4,9 @@
 //! if the exchange ended. For a pair without a row nothing happens, and the test checks that as
 //! well.
 
-use crate::replay::{RUN_ID, START_MS, Shown, exchange_of, feed};
+use crate::replay::{Alone, Input, RUN_ID, START_MS, Shown, exchange_of, feed};
 use std::fmt::Write as _;
 
-use clawfront_core::exchange::{Exchange, Input};
 use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::openai::Delivery;
@@ -213,6 +212,7 @@ fn every_state_meets_every_input() {
     let mut pairs = 0;
     for (state, fields, path, awaited) in STATES {
         for input in INPUTS.iter().chain(&[
+            "overrun",
             "deadline",
             "foreign",
             "unknown",
@@ -238,7 +238,7 @@ fn every_state_meets_every_input() {
             }
         }
     }
-    assert_eq!(pairs, STATES.len() * (INPUTS.len() + 6));
+    assert_eq!(pairs, STATES.len() * (INPUTS.len() + 7));
     if std::env::var_os("CLAWFRONT_WRITE_EXPECTED").is_some() {
         std::fs::write(
             concat!(env!("CARGO_MANIFEST_DIR"), "/tests/expected/states.txt"),
@@ -249,7 +249,7 @@ fn every_state_meets_every_input() {
     assert_eq!(table, EXPECTED);
 }
 
-fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) {
+fn give(exchange: &mut Alone, input: &str, awaited: &str, shown: &mut Shown) {
     let (name, id) = input.split_once(':').unwrap_or((input, awaited));
     let (input, now_ms) = match name {
         "failed" => (
@@ -260,6 +260,7 @@ fn give(exchange: &mut Exchange, input: &str, awaited: &str, shown: &mut Shown) 
         "closed 1006" => (Input::Closed { code: 1006 }, START_MS),
         "closed 1012" => (Input::Closed { code: 1012 }, START_MS),
         "hung up" => (Input::HungUp, START_MS),
+        "overrun" => (Input::Overrun, START_MS),
         "deadline" => (Input::Tick, MUCH_LATER_MS),
         _ => {
             let frame = if input == CHALLENGE {

@@ -8,10 +8,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::replay::{
-    Recorded, START_MS, Shown, exchange, exchange_of, feed, feed_all, is_surplus, out_of_reach,
-    recording, replay, replay_to, step,
+    Input, Recorded, START_MS, Shown, exchange, exchange_of, feed, feed_all, is_surplus,
+    out_of_reach, recording, replay, replay_to, step,
 };
-use clawfront_core::exchange::Input;
 use clawfront_core::openai::Delivery;
 
 const STREAM: Delivery = Delivery::Stream {

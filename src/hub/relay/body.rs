@@ -30,7 +30,7 @@ pub(super) struct Body {
 }
 
 /// The reason why bytes could not be written to the client.
-pub(super) enum WriteError {
+pub(crate) enum WriteError {
     /// The client has not read the earlier bytes.
     Full,
     Refused,

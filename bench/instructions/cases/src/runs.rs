@@ -3,7 +3,8 @@
 use std::hint::black_box;
 
 use clawfront_core::config::Config;
-use clawfront_core::exchange::{Exchange, Input, Output};
+use clawfront_core::exchange::{Exchange, Output};
+use clawfront_core::hub::{Hub, Input};
 use clawfront_core::openai::Writer;
 use clawfront_core::openai::chat::ChatWriter;
 
@@ -93,13 +94,13 @@ fn answer(protocol: Protocol, deltas: usize) -> Vec<String> {
 fn feeding(before: &[String], frames: Vec<String>) -> Stage {
     let config = keys::config();
     let frames: &'static [String] = Vec::leak(frames);
-    let mut exchange = exchange(config);
-    feed(&mut exchange, before, config, |_| {});
+    let mut hub = hub(config);
+    feed(&mut hub, before, config, |_| {});
     Box::new(move || -> Ready {
-        let mut exchange = exchange.clone();
+        let mut hub = hub.clone();
         Box::new(move || {
             let mut written = 0;
-            feed(&mut exchange, black_box(frames), config, |out| {
+            feed(&mut hub, black_box(frames), config, |out| {
                 written += out.body.len() + out.frames.iter().map(String::len).sum::<usize>();
             });
             written
@@ -107,24 +108,30 @@ fn feeding(before: &[String], frames: Vec<String>) -> Stage {
     })
 }
 
-/// Handles each frame as the Worker does, and passes the output to `take`.
+/// Handles each frame as the Worker does, and passes each output to `take`.
 pub(crate) fn feed(
-    exchange: &mut Exchange,
+    hub: &mut Hub,
     frames: &[String],
     config: &Config,
     mut take: impl FnMut(&Output),
 ) {
     let mut out = Output::default();
-    for frame in frames {
-        exchange.handle(Input::Frame(frame), &config.gateway, NOW_MS, &mut out);
-        black_box(exchange.wake_at_ms());
+    for text in frames {
+        hub.handle(Input::Frame { text, skipped: 0 }, &config.gateway, NOW_MS);
+        while let Some((_, _, output)) = hub.next_output() {
+            take(output);
+            output.clear();
+        }
+        out.frames = hub.take_orders().frames;
         take(&out);
         out.clear();
+        black_box(hub.take_filter_change());
+        black_box(hub.wake_at_ms());
     }
 }
 
-/// Returns an exchange for a streamed answer, before any frame was received.
-pub(crate) fn exchange(config: &Config) -> Exchange {
+/// Returns a hub with an exchange for a streamed answer, before any frame was received.
+pub(crate) fn hub(config: &Config) -> Hub {
     let accepted = keys::accepted(config);
     let streams = config.clients.iter().next().map(|client| client.streams);
     let writer = ChatWriter::new(
@@ -133,11 +140,15 @@ pub(crate) fn exchange(config: &Config) -> Exchange {
         accepted.model,
         NOW_MS / 1000,
     );
-    Exchange::new(
+    let exchange = Exchange::new(
         accepted.turn,
         Writer::Chat(writer),
         keys::meta(),
         streams.unwrap_or_default(),
         NOW_MS,
-    )
+    );
+    let mut hub = Hub::new(config.link_idle_ms);
+    hub.begin(exchange, None, NOW_MS);
+    black_box(hub.take_orders());
+    hub
 }

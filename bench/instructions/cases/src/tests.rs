@@ -36,12 +36,12 @@ fn no_two_cases_have_one_name() {
     }
 }
 
-/// Returns the bytes that an exchange writes to its client and to the gateway.
+/// Returns the bytes that a hub writes to its client and to the gateway.
 fn written(protocol: Protocol, deltas: usize) -> (String, Vec<String>) {
     let config = keys::config();
-    let mut exchange = runs::exchange(config);
+    let mut hub = runs::hub(config);
     let (mut body, mut sent) = (Vec::new(), Vec::new());
-    runs::feed(&mut exchange, &runs::all(protocol, deltas), config, |out| {
+    runs::feed(&mut hub, &runs::all(protocol, deltas), config, |out| {
         body.extend_from_slice(&out.body);
         sent.extend(out.frames.iter().cloned());
     });

@@ -13,6 +13,14 @@ impl<'a> Json<'a> {
         Self(text)
     }
 
+    /// Returns false if the value is the payload of another run. `quoted_id` is the beginning of
+    /// the run's id, as it is written.
+    pub(crate) fn may_be_of(self, quoted_id: &str) -> bool {
+        self.0
+            .strip_prefix(r#"{"runId":""#)
+            .is_none_or(|rest| rest.starts_with(quoted_id))
+    }
+
     /// Reads the value; `None` if it has another type.
     pub(crate) fn read<T: Deserialize<'a>>(self) -> Option<T> {
         T::deserialize(&mut serde_json::Deserializer::from_str(self.0)).ok()

@@ -33,7 +33,7 @@ impl Run {
         if self.is_continuation(event) {
             self.follow(event, io)?;
         }
-        if event.run_id != self.id() {
+        if !self.name.is(&event.run_id) {
             return Ok(());
         }
         self.has_begun = true;

@@ -133,6 +133,7 @@ impl Run {
             protocol,
         });
         self.state = State::Starting { agent: request };
+        self.asked_ms = io.now_ms;
         self.own = Some(request);
         self.may_have_started = true;
         Ok(())
@@ -227,7 +228,7 @@ impl Run {
                 self.check_subscription()?;
                 // A request that its own retry overtook also gets `in_flight`.
                 if reply.status == IN_FLIGHT
-                    || (self.turn.may_exist && is_repeated(&reply, io.link))
+                    || (self.turn.may_exist && self.is_repeated(&reply, io.link))
                 {
                     self.join(&reply, io, show)
                 } else if reply.status == ACCEPTED {
@@ -246,6 +247,12 @@ impl Run {
             }
             Err(rejection) => self.refuse(&rejection, io),
         }
+    }
+
+    /// Returns true if the response to `agent` is about a run that existed before this request.
+    fn is_repeated(&self, reply: &AgentResult<'_>, link: &Link) -> bool {
+        let is_older = |accepted_at| link.is_older(accepted_at, self.asked_ms);
+        reply.status != ACCEPTED || reply.accepted_at.is_some_and(is_older)
     }
 
     /// Takes the refusal of `agent`. The gateway has one code for every mistake, so we request the
@@ -303,12 +310,4 @@ fn check_look(result: &Result<Option<&RawValue>, Rejection<'_>>) -> Result<(), F
         Err(rejection) if rejection.error.code == "INVALID_REQUEST" => Ok(()),
         Err(rejection) => Err(refusal::failure(&rejection.error)),
     }
-}
-
-/// Returns true if the response to `agent` is about a run that existed before this request.
-fn is_repeated(reply: &AgentResult<'_>, link: &Link) -> bool {
-    reply.status != ACCEPTED
-        || reply
-            .accepted_at
-            .is_some_and(|accepted_at| link.is_older(accepted_at))
 }

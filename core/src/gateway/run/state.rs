@@ -8,6 +8,7 @@ use crate::gateway::answer::{AnswerText, Attempts, Emitted};
 use crate::gateway::frame::AgentResult;
 use crate::gateway::link::{Protocol, RequestId};
 use crate::gateway::memory::Recorded;
+use crate::gateway::prefix::strip_prefix;
 use crate::session::SessionKey;
 use crate::turn::{RunEvent, RunSummary, Turn, Usage};
 
@@ -62,6 +63,8 @@ pub(crate) struct Run {
     pub(super) provider_failure: Option<ProviderFailure>,
     /// `agent` was sent, and was not refused.
     pub(super) may_have_started: bool,
+    /// The time at which `agent` was sent.
+    pub(super) asked_ms: u64,
     /// [`RunEvent::Accepted`] was emitted.
     pub(super) accepted: bool,
     /// An event of the run was received.
@@ -136,6 +139,11 @@ impl RunName {
 
     pub(super) fn id(&self) -> &str {
         self.quoted.strip_suffix('"').unwrap_or(&self.quoted)
+    }
+
+    /// Returns true if this is the id.
+    pub(super) fn is(&self, id: &str) -> bool {
+        strip_prefix(&self.quoted, id) == Some("\"")
     }
 
     pub(super) fn filter(&self) -> &str {
@@ -225,6 +233,7 @@ impl Run {
             attempts: Attempts::Unknown,
             provider_failure: None,
             may_have_started: false,
+            asked_ms: 0,
             accepted: false,
             has_begun: false,
             is_shared: false,

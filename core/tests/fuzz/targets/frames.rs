@@ -1,7 +1,5 @@
 //! The target `frames`: any text as a frame, in every state of an exchange.
 
-use std::sync::LazyLock;
-
 use clawfront_core::gateway::agent_list::Question;
 use clawfront_core::gateway::pairing::Pairing;
 use clawfront_core::openai::error::ErrorResponse;
@@ -12,14 +10,13 @@ use super::script::{Scripted, refused};
 
 /// Sends any text as a frame, in every state: once, and then a second time.
 pub(super) fn run(text: &str) {
-    static STATES: LazyLock<Vec<Scripted>> = LazyLock::new(|| {
-        STATES_BY_SCRIPT
+    thread_local! {
+        static STATES: Vec<Scripted> = STATES_BY_SCRIPT
             .iter()
             .map(|script| Scripted::of(script))
-            .collect()
-    });
-    for state in STATES.iter() {
-        let mut scripted = state.clone();
+            .collect();
+    }
+    for mut scripted in STATES.with(Clone::clone) {
         scripted.frame(text);
         scripted.frame(text);
         scripted.end();

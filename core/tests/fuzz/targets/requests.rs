@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use clawfront_core::access::grant::Grant;
 use clawfront_core::agent::AgentId;
-use clawfront_core::exchange::{Exchange, Input};
+use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::ResponseMeta;
 use clawfront_core::openai::chat::ChatWriter;
@@ -15,7 +15,7 @@ use clawfront_core::openai::{Accepted, Delivery, Entropy, Request, Writer, chat,
 use clawfront_core::turn::{AgentChoice, Otherwise};
 use serde_json::Value;
 
-use crate::replay::{START_MS, Shown, feed};
+use crate::replay::{Alone, Input, START_MS, Shown, feed};
 
 use super::SECRET;
 use super::frames::{CHALLENGE, HELLO_4};
@@ -97,13 +97,13 @@ fn check_accepted(accepted: Accepted, client: &Grant) {
         accepted.model,
         1,
     );
-    let mut exchange = Exchange::new(
+    let mut exchange = Alone::new(Exchange::new(
         accepted.turn,
         Writer::Chat(writer),
         ResponseMeta::default(),
         client.streams,
         START_MS,
-    );
+    ));
     let mut shown = Shown::default();
     feed(&mut exchange, Input::Frame(CHALLENGE), START_MS, &mut shown);
     feed(&mut exchange, Input::Frame(HELLO_4), START_MS, &mut shown);

@@ -2,9 +2,8 @@
 //! request.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
-use clawfront_core::exchange::{Exchange, Input, Outcome};
+use clawfront_core::exchange::Outcome;
 use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::{self, Diagnosis};
 use clawfront_core::gateway::upgrade;
@@ -12,7 +11,7 @@ use clawfront_core::openai::Delivery;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::replay::{START_MS, Shown, exchange_of, feed};
+use crate::replay::{Alone, Input, START_MS, Shown, exchange_of, feed};
 
 use super::frames::TEXT;
 use super::gateway_request::{check_run_params, claim, is_claim_of_continuation, is_ours};
@@ -59,7 +58,7 @@ struct Status<'a> {
 /// An exchange that a script drives, and its state as seen from outside.
 #[derive(Clone)]
 pub(super) struct Scripted {
-    exchange: Exchange,
+    exchange: Alone,
     shown: Shown,
     now_ms: u64,
     received_bytes: usize,
@@ -332,8 +331,8 @@ impl Scripted {
 
 /// Returns an exchange in its first state. Each is made once, because its keys take long to parse
 /// and derive.
-fn fresh(delivery: Delivery, options: &str) -> Exchange {
-    static FRESH: LazyLock<Vec<Exchange>> = LazyLock::new(|| {
+fn fresh(delivery: Delivery, options: &str) -> Alone {
+    thread_local!(static FRESH: Vec<Alone> = {
         let forms = [
             Delivery::Stream {
                 include_usage: false,
@@ -363,7 +362,7 @@ fn fresh(delivery: Delivery, options: &str) -> Exchange {
     };
     let field = |option, bit| if options.contains(option) { bit } else { 0 };
     let fields = field('*', 4) + field('q', 2) + field('f', 1);
-    FRESH[delivery * 8 + fields].clone()
+    FRESH.with(|fresh| fresh[delivery * 8 + fields].clone())
 }
 
 /// Returns the failure of an upgrade whose response has this text in every part.

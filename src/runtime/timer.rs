@@ -8,13 +8,13 @@ use crate::runtime::clock::now_ms;
 use crate::runtime::panic_guard::PanicGuard;
 
 /// A function that the runtime calls. A panic in it ends the requests of the hub.
-pub(super) struct Callback {
-    pub(super) function: Function,
+pub(crate) struct Callback {
+    pub(crate) function: Function,
     _closure: Closure<dyn FnMut()>,
 }
 
 impl Callback {
-    pub(super) fn new(panic_guard: &PanicGuard, call: impl FnMut() + 'static) -> Self {
+    pub(crate) fn new(panic_guard: &PanicGuard, call: impl FnMut() + 'static) -> Self {
         let closure: Closure<dyn FnMut()> = Closure::new(call);
         Self {
             function: panic_guard.guard(closure.as_ref()),
@@ -24,38 +24,38 @@ impl Callback {
 }
 
 /// A timer of 0 ms that is set repeatedly.
-pub(super) struct Flush {
+pub(crate) struct Flush {
     id: Option<i32>,
     callback: Callback,
 }
 
 impl Flush {
-    pub(super) fn new(callback: Callback) -> Self {
+    pub(crate) fn new(callback: Callback) -> Self {
         Self { id: None, callback }
     }
 
     /// Sets the timer, unless it is set.
-    pub(super) fn set(&mut self) {
+    pub(crate) fn set(&mut self) {
         if self.id.is_none() {
             self.id = set_timeout(&self.callback.function, 0);
         }
     }
 
     /// Records that the timer has called.
-    pub(super) fn called(&mut self) {
+    pub(crate) fn called(&mut self) {
         self.id = None;
     }
 }
 
 /// A timer that is set once.
-pub(super) struct Timer {
+pub(crate) struct Timer {
     id: i32,
-    pub(super) at_ms: u64,
+    pub(crate) at_ms: u64,
     _callback: Callback,
 }
 
 impl Timer {
-    pub(super) fn at(at_ms: u64, callback: Callback) -> Self {
+    pub(crate) fn at(at_ms: u64, callback: Callback) -> Self {
         let delay_ms = i32::try_from(at_ms.saturating_sub(now_ms())).unwrap_or(i32::MAX);
         let id = set_timeout(&callback.function, delay_ms).unwrap_or_default();
         Self {

@@ -1,0 +1,734 @@
+//! Several exchanges that share one connection.
+
+use std::collections::BTreeMap;
+
+use clawfront_core::agent::AgentList;
+use clawfront_core::exchange::Exchange;
+use clawfront_core::failure::diagnosis::Diagnosis;
+use clawfront_core::failure::{Deadline, Failure};
+use clawfront_core::hub::{ExchangeId, Hub, Input, Orders};
+use clawfront_core::openai::Delivery;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::replay::{START_MS, exchange_with, gateway};
+use crate::scenario::{CHALLENGE, HELLO};
+
+const STREAM: Delivery = Delivery::Stream {
+    include_usage: false,
+};
+const IDLE_MS: u64 = 300_000;
+const UNREACHABLE: Failure = Failure::GatewayUnreachable(Diagnosis::ConnectionFailed);
+
+/// A hub, its output, and the time.
+struct Shared {
+    hub: Hub,
+    now_ms: u64,
+    /// The requests that the gateway has not answered.
+    requests: Vec<Value>,
+    clients: Vec<Client>,
+    connects: usize,
+    disconnects: usize,
+    answers: Vec<Result<AgentList, Failure>>,
+}
+
+/// A client of the hub.
+struct Client {
+    id: ExchangeId,
+    run: String,
+    status: u16,
+    body: String,
+    has_ended: bool,
+}
+
+impl Shared {
+    fn new(idle_ms: u64) -> Self {
+        Self {
+            hub: Hub::new(idle_ms),
+            now_ms: START_MS,
+            requests: Vec::new(),
+            clients: Vec::new(),
+            connects: 0,
+            disconnects: 0,
+            answers: Vec::new(),
+        }
+    }
+
+    /// A hub whose connection is ready.
+    fn connected() -> Self {
+        let mut shared = Self::new(IDLE_MS);
+        shared.ask_agents(&[]);
+        shared.shake_hands();
+        shared.respond("agents.list", &json!({ "agents": [] }));
+        shared.requests.clear();
+        shared.answers.clear();
+        shared
+    }
+
+    fn exchange(number: usize, headers: &[(&str, &str)]) -> Exchange {
+        let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
+        let number = u8::try_from(number).unwrap();
+        exchange_with([number; 16], hi, headers, STREAM, "agents=main")
+    }
+
+    /// Begins an exchange of this run; returns the client's place.
+    fn begin(&mut self, number: usize) -> usize {
+        self.begin_with(number, &[])
+    }
+
+    fn begin_with(&mut self, number: usize, headers: &[(&str, &str)]) -> usize {
+        let exchange = Self::exchange(number, headers);
+        let run = format!("{number:02x}").repeat(16);
+        let id = self.hub.begin(exchange, None, self.now_ms);
+        self.clients.push(Client {
+            id,
+            run,
+            status: 0,
+            body: String::new(),
+            has_ended: false,
+        });
+        self.settle();
+        self.clients.len() - 1
+    }
+
+    fn ask_agents(&mut self, first: &[&str]) {
+        let first = first.iter().map(|frame| (*frame).to_owned()).collect();
+        self.hub.ask_agents(first, self.now_ms);
+        self.settle();
+    }
+
+    fn give(&mut self, input: Input<'_>) {
+        self.hub.handle(input, gateway(), self.now_ms);
+        self.settle();
+    }
+
+    fn frame(&mut self, text: &str) {
+        self.give(Input::Frame { text, skipped: 0 });
+    }
+
+    fn shake_hands(&mut self) {
+        self.frame(CHALLENGE);
+        self.frame(HELLO);
+    }
+
+    /// Passes time, and gives the hub every tick that is due.
+    fn pass_ms(&mut self, ms: u64) {
+        let until_ms = self.now_ms + ms;
+        while let Some(at_ms) = self.hub.wake_at_ms().filter(|at_ms| *at_ms <= until_ms) {
+            self.now_ms = self.now_ms.max(at_ms);
+            self.give(Input::Tick);
+        }
+        self.now_ms = until_ms;
+    }
+
+    fn settle(&mut self) {
+        while let Some((id, _, output)) = self.hub.next_output() {
+            let client = self.clients.iter_mut().find(|client| client.id == id);
+            let client = client.unwrap();
+            assert!(!client.has_ended, "an output after the end");
+            if let Some(head) = output.head.take() {
+                client.status = head.status;
+            }
+            client.body += std::str::from_utf8(&output.body).unwrap();
+            client.has_ended = output.ended;
+            output.clear();
+            if client.has_ended {
+                assert!(self.hub.remove(id, self.now_ms).is_some());
+                assert!(self.hub.exchange(id).is_none());
+            }
+        }
+        let Orders {
+            frames,
+            disconnect,
+            connect,
+        } = self.hub.take_orders();
+        let frames = frames
+            .iter()
+            .map(|frame| serde_json::from_str(frame).unwrap());
+        self.requests.extend(frames);
+        self.disconnects += usize::from(disconnect);
+        self.connects += usize::from(connect);
+        if disconnect || connect {
+            self.requests.clear();
+        }
+        self.answers.extend(self.hub.take_answer());
+    }
+
+    fn methods(&self) -> Vec<&str> {
+        let methods = self.requests.iter();
+        methods
+            .map(|request| request["method"].as_str().unwrap())
+            .collect()
+    }
+
+    /// Takes the first request for this method.
+    fn take(&mut self, method: &str) -> Value {
+        let place = self
+            .requests
+            .iter()
+            .position(|request| request["method"] == method);
+        self.requests
+            .remove(place.unwrap_or_else(|| panic!("{method}: {:?}", self.methods())))
+    }
+
+    /// Answers the first request for this method.
+    fn respond(&mut self, method: &str, payload: &Value) {
+        let id = self.take(method)["id"].clone();
+        let response = json!({ "type": "res", "id": id, "ok": true, "payload": payload });
+        self.frame(&response.to_string());
+    }
+
+    /// Sends a text of the client's run.
+    fn say(&mut self, client: usize, text: &str) {
+        let event = json!({ "type": "event", "event": "agent", "payload": {
+            "runId": self.clients[client].run, "stream": "assistant",
+            "data": { "text": text, "delta": text, "itemId": text } } });
+        self.frame(&event.to_string());
+    }
+
+    fn outcome(&self, client: usize) -> (u16, &str, bool) {
+        let Client {
+            status,
+            body,
+            has_ended,
+            ..
+        } = &self.clients[client];
+        (*status, body.as_str(), *has_ended)
+    }
+}
+
+fn accepted() -> Value {
+    json!({ "status": "accepted" })
+}
+
+fn ended(text: &str) -> Value {
+    json!({ "status": "ok", "result": { "payloads": [{ "text": text }], "meta": {} } })
+}
+
+#[test]
+fn runs_on_one_connection_need_one_handshake_and_do_not_mix() {
+    let mut shared = Shared::new(IDLE_MS);
+    let (first, second) = (shared.begin(1), shared.begin(2));
+    shared.shake_hands();
+    assert_eq!(
+        shared.methods(),
+        [
+            "connect",
+            "sessions.messages.subscribe",
+            "agent",
+            "sessions.messages.subscribe",
+            "agent"
+        ]
+    );
+    shared.respond("agent", &accepted());
+    shared.respond("agent", &accepted());
+    shared.say(second, "two");
+    shared.say(first, "one");
+    let third = shared.begin(3);
+    shared.say(second, "zwei");
+    assert_eq!(shared.connects, 1);
+    let (_, body, _) = shared.outcome(first);
+    assert!(body.contains("one") && !body.contains("two"), "{body}");
+    let (_, body, _) = shared.outcome(second);
+    assert!(body.contains("two") && body.contains("zwei"), "{body}");
+    assert!(!body.contains("one"), "{body}");
+    assert_eq!(shared.outcome(third), (0, "", false));
+}
+
+#[test]
+fn a_run_on_an_open_connection_is_requested_at_once() {
+    let mut shared = Shared::connected();
+    shared.begin(1);
+    assert_eq!(shared.methods(), ["sessions.messages.subscribe", "agent"]);
+    assert_eq!(shared.connects, 1);
+}
+
+#[test]
+fn after_a_loss_all_runs_are_found_again_on_one_connection() {
+    let mut shared = Shared::connected();
+    let clients = [shared.begin(1), shared.begin(2)];
+    for _ in clients {
+        shared.respond("agent", &accepted());
+    }
+    shared.give(Input::Closed { code: 1012 });
+    shared.pass_ms(100);
+    assert_eq!((shared.connects, shared.disconnects), (2, 1));
+    shared.shake_hands();
+    let runs: Vec<String> = shared
+        .clients
+        .iter()
+        .map(|client| client.run.clone())
+        .collect();
+    let claims: Vec<&Value> = shared
+        .requests
+        .iter()
+        .filter(|request| request["method"] == "agent")
+        .collect();
+    assert_eq!(claims.len(), 2);
+    for (claim, run) in claims.iter().zip(&runs) {
+        // A claim starts no run: its agent does not exist.
+        assert_eq!(claim["params"]["agentId"], "clawfront-nobody");
+        assert_eq!(claim["params"]["idempotencyKey"], run.as_str());
+    }
+    shared.respond("agent", &ended("one"));
+    shared.respond("agent", &ended("two"));
+    for (client, text) in clients.into_iter().zip(["one", "two"]) {
+        let (status, body, has_ended) = shared.outcome(client);
+        assert!(status == 200 && has_ended && body.contains(text), "{body}");
+        assert!(body.contains(r#""finish_reason":"stop""#), "{body}");
+    }
+}
+
+#[test]
+fn a_connection_for_another_exchange_serves_a_run_that_waits_for_its_next_attempt() {
+    let mut shared = Shared::connected();
+    let waiting = shared.begin(1);
+    shared.respond("agent", &accepted());
+    shared.give(Input::Closed { code: 1006 });
+    shared.pass_ms(100);
+    for pause_ms in [300, 900] {
+        shared.give(Input::Failed(UNREACHABLE));
+        shared.pass_ms(pause_ms);
+    }
+    shared.give(Input::Failed(UNREACHABLE));
+    let before = shared.connects;
+    // The next attempt of its own is 2.7 s away.
+    let fresh = shared.begin(2);
+    assert_eq!(shared.connects, before + 1);
+    shared.shake_hands();
+    assert_eq!(
+        shared.methods(),
+        [
+            "connect",
+            "sessions.messages.subscribe",
+            "agent",
+            "sessions.messages.subscribe",
+            "agent"
+        ]
+    );
+    assert_eq!(shared.requests[2]["params"]["agentId"], "clawfront-nobody");
+    shared.respond("agent", &ended("found"));
+    shared.respond("agent", &accepted());
+    assert!(shared.outcome(waiting).1.contains("found"));
+    assert_eq!(shared.outcome(fresh), (0, "", false));
+}
+
+#[test]
+fn an_attempt_that_fails_is_told_to_all_that_wait_for_it() {
+    let mut shared = Shared::new(IDLE_MS);
+    let clients = [shared.begin(1), shared.begin(2)];
+    shared.ask_agents(&[]);
+    for pause_ms in [250, 750, 2_000] {
+        shared.give(Input::Failed(UNREACHABLE));
+        shared.pass_ms(pause_ms);
+    }
+    shared.give(Input::Failed(UNREACHABLE));
+    assert_eq!(shared.connects, 4);
+    assert_eq!(shared.answers, [Err(UNREACHABLE)]);
+    for client in clients {
+        let (status, body, has_ended) = shared.outcome(client);
+        assert!(status == 502 && has_ended, "{body}");
+    }
+    assert_eq!(shared.hub.wake_at_ms(), None);
+}
+
+#[test]
+fn a_subscription_ends_with_the_last_exchange_of_its_session() {
+    let mut shared = Shared::connected();
+    let session = [("x-openclaw-session-key", "one")];
+    shared.begin_with(1, &session);
+    shared.begin_with(2, &session);
+    shared.begin(3);
+    let subscriptions: Vec<Value> = ["sessions.messages.subscribe"; 3]
+        .map(|method| shared.take(method)["params"].clone())
+        .into();
+    assert_eq!(subscriptions[0], subscriptions[1]);
+    for _ in 0..3 {
+        shared.respond("agent", &accepted());
+    }
+    shared.requests.clear();
+    let hang_up = |shared: &mut Shared, client: usize| {
+        let id = shared.clients[client].id;
+        shared.give(Input::HungUp(id));
+        shared.take("chat.abort");
+    };
+    hang_up(&mut shared, 0);
+    assert_eq!(shared.methods(), [""; 0]);
+    hang_up(&mut shared, 1);
+    assert_eq!(
+        shared.take("sessions.messages.unsubscribe")["params"],
+        subscriptions[1]
+    );
+    hang_up(&mut shared, 2);
+    assert_eq!(
+        shared.take("sessions.messages.unsubscribe")["params"],
+        subscriptions[2]
+    );
+}
+
+#[test]
+fn an_unused_connection_is_closed_after_its_time_and_not_before() {
+    let mut shared = Shared::connected();
+    let tick = r#"{"type":"event","event":"tick","payload":{"ts":1}}"#;
+    for _ in 0..9 {
+        shared.pass_ms(30_000);
+        shared.frame(tick);
+    }
+    shared.pass_ms(29_999);
+    assert_eq!(shared.disconnects, 0);
+    shared.pass_ms(1);
+    assert_eq!((shared.disconnects, shared.hub.wake_at_ms()), (1, None));
+    // Events of the old socket mean nothing.
+    shared.give(Input::Closed { code: 1000 });
+    let client = shared.begin(1);
+    shared.shake_hands();
+    assert_eq!(
+        (shared.connects, shared.outcome(client)),
+        (2, (0, "", false))
+    );
+
+    let mut shared = Shared::new(0);
+    let client = shared.begin(1);
+    shared.shake_hands();
+    let id = shared.clients[client].id;
+    shared.give(Input::HungUp(id));
+    assert_eq!((shared.connects, shared.disconnects), (1, 1));
+}
+
+#[test]
+fn an_unused_connection_whose_tick_is_missing_is_replaced_before_it_is_used() {
+    let mut shared = Shared::connected();
+    shared.pass_ms(34_999);
+    shared.begin(1);
+    assert_eq!((shared.connects, shared.disconnects), (1, 0));
+
+    let mut shared = Shared::connected();
+    shared.pass_ms(35_000);
+    shared.begin(1);
+    assert_eq!((shared.connects, shared.disconnects), (2, 1));
+    // Another use changes nothing.
+    shared.begin(2);
+    assert_eq!((shared.connects, shared.methods()), (2, vec![]));
+    shared.shake_hands();
+    let asked = shared
+        .methods()
+        .iter()
+        .filter(|method| **method == "agent")
+        .count();
+    assert_eq!(asked, 2);
+}
+
+#[test]
+fn a_silent_connection_is_given_up_for_all_its_runs() {
+    let mut shared = Shared::connected();
+    let clients = [shared.begin(1), shared.begin(2)];
+    for _ in clients {
+        shared.respond("agent", &accepted());
+    }
+    shared.pass_ms(75_000);
+    assert_eq!((shared.connects, shared.disconnects), (1, 1));
+    shared.pass_ms(100);
+    assert_eq!(shared.connects, 2);
+    for client in clients {
+        assert!(!shared.outcome(client).2);
+    }
+}
+
+#[test]
+fn missing_events_concern_every_run() {
+    let mut shared = Shared::connected();
+    let clients = [shared.begin(1), shared.begin(2)];
+    for _ in clients {
+        shared.respond("agent", &accepted());
+    }
+    let tick = |seq: u64| {
+        json!({ "type": "event", "event": "tick", "payload": {}, "seq": seq }).to_string()
+    };
+    let needs = |shared: &Shared| {
+        shared
+            .hub
+            .filters()
+            .map(|(_, needs)| needs)
+            .collect::<Vec<_>>()
+    };
+    shared.frame(&tick(1));
+    shared.give(Input::Frame {
+        text: &tick(4),
+        skipped: 2,
+    });
+    assert_eq!(needs(&shared), [false, false]);
+    assert!(shared.hub.take_filter_change());
+    shared.give(Input::Frame {
+        text: &tick(8),
+        skipped: 2,
+    });
+    assert_eq!(needs(&shared), [true, true]);
+    assert!(shared.hub.take_filter_change() && !shared.hub.take_filter_change());
+}
+
+#[test]
+fn two_exchanges_of_one_run_both_get_it() {
+    let mut shared = Shared::connected();
+    let (first, again) = (shared.begin(1), shared.begin(1));
+    shared.respond("agent", &accepted());
+    shared.respond("agent", &json!({ "status": "in_flight" }));
+    shared.say(first, "once");
+    shared.respond("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
+    shared.respond("agent", &ended("once"));
+    let (status, body, has_ended) = shared.outcome(again);
+    assert!(
+        status == 200 && has_ended && body.contains("once"),
+        "{body}"
+    );
+    assert!(shared.outcome(first).1.contains("once"));
+}
+
+#[test]
+fn a_question_for_the_agents_is_asked_after_its_frames_and_has_a_limit() {
+    let mut shared = Shared::new(IDLE_MS);
+    let abort = r#"{"type":"req","id":"1000000000","method":"chat.abort","params":{}}"#;
+    shared.ask_agents(&[abort]);
+    // It joins the first, and loses none of its frames.
+    shared.ask_agents(&[]);
+    shared.shake_hands();
+    assert_eq!(shared.methods(), ["connect", "chat.abort", "agents.list"]);
+    shared.respond("agents.list", &json!({ "agents": [{ "id": "main" }] }));
+    assert_eq!(shared.answers.len(), 1);
+    assert_eq!(shared.answers[0].as_ref().unwrap().agents.len(), 1);
+
+    // A later question sends its frames at once. An answer to the earlier one does not count.
+    shared.requests.clear();
+    shared.ask_agents(&[]);
+    shared.ask_agents(&[abort]);
+    assert_eq!(
+        shared.methods(),
+        ["agents.list", "chat.abort", "agents.list"]
+    );
+    shared.respond("agents.list", &json!({ "agents": [] }));
+    assert_eq!(shared.answers.len(), 1);
+    shared.pass_ms(5_000);
+    let late = Failure::TimedOut(Deadline::Handshake);
+    assert_eq!(shared.answers[1], Err(late));
+    assert_eq!(shared.disconnects, 0);
+    shared.respond("agents.list", &json!({ "agents": [] }));
+    assert_eq!(shared.answers.len(), 2);
+}
+
+#[test]
+fn a_question_fails_with_its_connection() {
+    let mut shared = Shared::connected();
+    shared.ask_agents(&[]);
+    shared.give(Input::Closed { code: 1012 });
+    assert!(matches!(
+        shared.answers.as_slice(),
+        [Err(Failure::GatewayUnavailable { .. })]
+    ));
+    assert_eq!((shared.connects, shared.hub.wake_at_ms()), (1, None));
+}
+
+#[test]
+fn a_frame_that_is_too_large_ends_its_own_run_and_no_other() {
+    let mut shared = Shared::connected();
+    let clients: Vec<usize> = (1..5).map(|run| shared.begin(run)).collect();
+    for _ in &clients[1..] {
+        shared.respond("agent", &accepted());
+    }
+    let padding = " ".repeat(26_214_401);
+    let response = shared.take("agent")["id"].as_str().unwrap().to_owned();
+    let run = |shared: &Shared, client: usize| shared.clients[client].run.clone();
+    for (frame, victim) in [
+        (
+            format!(
+                r#"{{"type":"event","event":"agent","payload":{{"runId":"{}""#,
+                run(&shared, clients[0])
+            ),
+            Some(clients[0]),
+        ),
+        (
+            format!(
+                r#"{{"type":"event","event":"chat","payload":{{"runId":"{}""#,
+                run(&shared, clients[1])
+            ),
+            Some(clients[1]),
+        ),
+        (
+            format!(r#"{{"type":"res","id":"{response}""#),
+            Some(clients[3]),
+        ),
+        (
+            r#"{"type":"event","event":"agent","payload":{"runId":"another""#.to_owned(),
+            None,
+        ),
+        (r#"{"type":"res","id":"99""#.to_owned(), None),
+    ] {
+        let before: Vec<bool> = clients
+            .iter()
+            .map(|client| shared.outcome(*client).2)
+            .collect();
+        shared.frame(&[frame.as_str(), &padding].concat());
+        for (client, had_ended) in clients.iter().zip(before) {
+            let (_, body, has_ended) = shared.outcome(*client);
+            assert_eq!(has_ended, had_ended || victim == Some(*client), "{frame}");
+            assert_eq!(has_ended, body.contains("gateway_protocol_error"), "{body}");
+        }
+    }
+    // It is no gap: the other run is still read by its events.
+    assert_eq!(
+        shared
+            .hub
+            .filters()
+            .map(|(_, chat)| chat)
+            .collect::<Vec<_>>(),
+        [false]
+    );
+    shared.say(clients[2], "still here");
+    assert!(shared.outcome(clients[2]).1.contains("still here"));
+    assert_eq!(shared.disconnects, 0);
+    // One that is for nobody ends all.
+    shared.frame(&padding);
+    assert!(shared.outcome(clients[2]).2);
+    assert_eq!(shared.disconnects, 1);
+}
+
+/// One step of a random history.
+#[derive(Debug, Clone)]
+enum Step {
+    Begin,
+    Connected,
+    Failed,
+    Closed,
+    Respond { nth: usize, kind: u8 },
+    Say { nth: usize },
+    HangUp { nth: usize },
+    Overrun { nth: usize },
+    AskAgents,
+    Gap,
+    Pass { ms: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Begin),
+        3 => Just(Step::Connected),
+        1 => Just(Step::Failed),
+        1 => Just(Step::Closed),
+        6 => (0..8usize, 0..6u8).prop_map(|(nth, kind)| Step::Respond { nth, kind }),
+        6 => (0..8usize).prop_map(|nth| Step::Say { nth }),
+        1 => (0..8usize).prop_map(|nth| Step::HangUp { nth }),
+        1 => (0..8usize).prop_map(|nth| Step::Overrun { nth }),
+        1 => Just(Step::AskAgents),
+        1 => Just(Step::Gap),
+        2 => prop_oneof![Just(50u64), Just(300), Just(5_000), Just(20_000), Just(80_000)]
+            .prop_map(|ms| Step::Pass { ms }),
+    ]
+}
+
+/// Checks the frames of one connection: which runs are requested, and how often.
+#[derive(Default)]
+struct Asked(BTreeMap<String, usize>);
+
+impl Asked {
+    fn check(&mut self, shared: &Shared, seen: &mut usize) {
+        for request in shared.requests.iter().skip(*seen) {
+            if request["method"] == "agent" && request["params"]["agentId"] != "clawfront-nobody" {
+                let run = request["params"]["idempotencyKey"].as_str().unwrap();
+                *self.0.entry(run.to_owned()).or_default() += 1;
+            }
+        }
+        *seen = shared.requests.len();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    /// Whatever happens: no run is requested twice, no client gets a word of another's run, every
+    /// exchange ends once, and a stream that was not answered does not end as if it was.
+    #[test]
+    fn no_history_mixes_runs_or_requests_one_twice(
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        let mut shared = Shared::new(IDLE_MS);
+        let (mut asked, mut seen) = (Asked::default(), 0);
+        let mut is_ready = false;
+        let mut answered = Vec::new();
+        for step in steps {
+            let count = shared.clients.len();
+            let before = (shared.connects, shared.disconnects);
+            match step {
+                Step::Begin if count < 8 => {
+                    shared.begin(count + 1);
+                    answered.push(false);
+                }
+                Step::Connected if !is_ready => {
+                    shared.shake_hands();
+                    is_ready = shared.methods().contains(&"connect");
+                    seen = 0;
+                }
+                Step::Failed if !is_ready => shared.give(Input::Failed(UNREACHABLE)),
+                Step::Closed => shared.give(Input::Closed { code: 1006 }),
+                Step::Respond { nth, kind } if is_ready && nth < shared.requests.len() => {
+                    asked.check(&shared, &mut seen);
+                    let request = shared.requests.remove(nth);
+                    seen -= 1;
+                    let run = request["params"]["idempotencyKey"].as_str().unwrap_or_default().to_owned();
+                    let payload = match kind {
+                        0 | 1 => accepted(),
+                        2 => json!({ "status": "in_flight" }),
+                        3 => json!({ "status": "timeout" }),
+                        _ => ended(&run),
+                    };
+                    let asks = |client: &Client| client.run == run;
+                    if let Some(client) = shared.clients.iter().position(asks) {
+                        answered[client] |= kind > 3;
+                    }
+                    let response = json!({ "type": "res", "id": request["id"], "ok": true, "payload": payload });
+                    shared.frame(&response.to_string());
+                }
+                Step::Say { nth } if nth < count && is_ready => {
+                    let run = shared.clients[nth].run.clone();
+                    shared.say(nth, &run);
+                }
+                Step::HangUp { nth } if nth < count => {
+                    let id = shared.clients[nth].id;
+                    shared.give(Input::HungUp(id));
+                }
+                Step::Overrun { nth } if nth < count => {
+                    let id = shared.clients[nth].id;
+                    shared.give(Input::Overrun(id));
+                }
+                Step::AskAgents => shared.ask_agents(&[]),
+                Step::Gap if is_ready => {
+                    let tick = json!({ "type": "event", "event": "tick", "payload": {}, "seq": 9 }).to_string();
+                    shared.give(Input::Frame { text: &tick, skipped: 3 });
+                }
+                Step::Pass { ms } => shared.pass_ms(ms),
+                _ => {}
+            }
+            if before != (shared.connects, shared.disconnects) {
+                is_ready = false;
+                seen = 0;
+            }
+            asked.check(&shared, &mut seen);
+            for (run, times) in &asked.0 {
+                prop_assert_eq!(*times, 1, "{} was requested {} times", run, times);
+            }
+            for (index, client) in shared.clients.iter().enumerate() {
+                for other in shared.clients.iter().filter(|other| other.run != client.run) {
+                    prop_assert!(!client.body.contains(&other.run), "{}", client.body);
+                }
+                let has_stopped = client.body.contains(r#""finish_reason":"stop""#);
+                prop_assert!(!has_stopped || answered[index], "{}", client.body);
+                prop_assert!(!has_stopped || client.has_ended);
+            }
+        }
+        // In the end every exchange ends by itself.
+        for _ in 0..2_000 {
+            let Some(at_ms) = shared.hub.wake_at_ms() else { break };
+            shared.now_ms = shared.now_ms.max(at_ms);
+            shared.give(Input::Tick);
+        }
+        prop_assert!(shared.clients.iter().all(|client| client.has_ended), "an exchange does not end");
+        prop_assert_eq!(shared.hub.wake_at_ms(), None);
+    }
+}
