@@ -12,6 +12,20 @@ export function setLink(socket) {
   link = socket;
 }
 
+/** The guards of the object's own events. */
+const owners = [];
+
+/** Drops the socket of an instance that is gone, with its events and its timers. */
+function dropLink() {
+  for (const guard of owners.splice(0)) guard.release();
+  try {
+    link?.close(1000);
+  } catch {
+    // It was closed already.
+  }
+  link = undefined;
+}
+
 /**
  * The hub's object of this isolate. After a panic it has one entry more, because the next call of
  * the instance makes the object again, beside the requests of the dead one.
@@ -26,9 +40,13 @@ const objects = [];
 export function watch(state, probe) {
   if (objects.some((other) => other.state !== state)) {
     // The platform took away the object before, with its timers and its requests.
-    objects.length = 0;
     guards.clear();
     timer = undefined;
+  }
+  if (guards.size === 0) {
+    // Nothing waits for the instance before this one.
+    objects.length = 0;
+    dropLink();
   }
   objects.push({ state, probe });
 }
@@ -36,6 +54,7 @@ export function watch(state, probe) {
 /** Called within the events of the object, because no other may touch its sockets and bodies. */
 function reset() {
   for (const guard of guards) guard.cut();
+  dropLink();
   clearTimeout(timer);
   timer = undefined;
   for (const { state } of objects.splice(0)) {
@@ -68,9 +87,12 @@ export class PanicGuard {
     this.requestId = requestId;
     /** Frames that stop the run. */
     this.abortFrames = [];
-    if (requestId === undefined) return;
-    guards.add(this);
-    probeLater();
+    if (requestId === undefined) {
+      owners.push(this);
+    } else {
+      guards.add(this);
+      probeLater();
+    }
   }
 
   /** Forgets the request, which has ended, and drops its later events. */
