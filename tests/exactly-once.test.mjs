@@ -171,8 +171,8 @@ function suite(protocol) {
     });
 
     /**
-     * Makes a call with each SDK in each form, together or `inTurn`. Returns the result of each call: `{ sdk, form,
-     * outcome, text, runs }`.
+     * Makes a call with each SDK in each form, together or `inTurn`. Returns the result of each
+     * call: `{ sdk, form, outcome, text, runs }`.
      */
     async function callAll(
       front,

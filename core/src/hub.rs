@@ -41,6 +41,11 @@ use crate::repeat::Receiver;
 /// Time between two frames of any kind: a gateway sends a tick every 30 s, so two are missing.
 pub(crate) const SILENCE_MS: u64 = 75_000;
 
+/// Most exchanges that may await the gateway's first answer on a connection: each has sent up to
+/// three frames, and the gateway refuses a frame if 256 wait. Source: OpenClaw 2026.9.6,
+/// `BoundedSerialQueue`, read and measured with 188 runs.
+const MAX_ASKING: usize = 32;
+
 /// One connection, and the exchanges that share it.
 #[derive(Debug, Clone)]
 pub struct Hub {
@@ -75,6 +80,11 @@ struct Entry {
     receiver: Option<Rc<Receiver>>,
     output: exchange::Output,
     has_output: bool,
+    began_ms: u64,
+    /// The time at which the exchange learned of the present connection.
+    announced_ms: Option<u64>,
+    /// The gateway has answered it on this connection.
+    is_answered: bool,
     wake_at_ms: u64,
     filter: String,
     needs_chat: bool,
@@ -159,14 +169,17 @@ impl Hub {
             receiver: receiver.map(Rc::new),
             output: exchange::Output::default(),
             has_output: false,
+            began_ms: now_ms,
+            announced_ms: None,
+            is_answered: false,
             wake_at_ms: u64::MAX,
         });
         self.has_other_filters = true;
         let index = self.entries.len().saturating_sub(1);
-        if is_open {
-            self.announce(index, now_ms);
-        }
         self.schedule(index);
+        if is_open {
+            self.announce_waiting(now_ms);
+        }
         id
     }
 
@@ -196,7 +209,7 @@ impl Hub {
             State::Closed => u64::MAX,
             State::Opening { since_ms } => since_ms.saturating_add(HANDSHAKE_MS),
             State::Open { last_frame_ms } => {
-                let silent_ms = last_frame_ms.saturating_add(SILENCE_MS);
+                let silent_ms = self.silent_at_ms(last_frame_ms);
                 self.idle_ends_ms().unwrap_or(silent_ms).min(silent_ms)
             }
         };
@@ -236,6 +249,7 @@ impl Hub {
         } = self.entries.swap_remove(index);
         self.has_other_filters = true;
         self.unsubscribe(&exchange);
+        self.announce_waiting(now_ms);
         self.release(now_ms);
         Some((exchange, receiver))
     }
@@ -276,9 +290,7 @@ impl Hub {
                 self.state = State::Open {
                     last_frame_ms: now_ms,
                 };
-                for index in 0..self.entries.len() {
-                    self.announce(index, now_ms);
-                }
+                self.announce_waiting(now_ms);
                 self.send_question(now_ms);
                 self.release(now_ms);
             }
@@ -288,7 +300,11 @@ impl Hub {
                     .iter()
                     .position(|entry| entry.exchange.awaits(id));
                 if let Some(index) = asked {
+                    if let Some(entry) = self.entries.get_mut(index) {
+                        entry.is_answered = true;
+                    }
                     self.pass(index, io::Incoming::Response { id, result }, now_ms);
+                    self.announce_waiting(now_ms);
                 } else if let Some(Question {
                     request: Some(request),
                     ..
@@ -355,9 +371,8 @@ impl Hub {
             State::Opening { since_ms } if now_ms >= since_ms.saturating_add(HANDSHAKE_MS) => {
                 self.fail(&Failure::TimedOut(Deadline::Handshake), now_ms);
             }
-            State::Open { last_frame_ms } if now_ms >= last_frame_ms.saturating_add(SILENCE_MS) => {
-                let failure = Failure::TimedOut(Deadline::Handshake);
-                self.lose(&failure, now_ms, || exchange::Input::Silent);
+            State::Open { last_frame_ms } if now_ms >= self.silent_at_ms(last_frame_ms) => {
+                self.fall_silent(now_ms);
             }
             _ => self.close_if_idle(now_ms),
         }
@@ -379,11 +394,10 @@ impl Hub {
         let Some((agent, session)) = exchange.subscribed_session() else {
             return;
         };
+        let is_raw = session.is_raw(agent);
         let is_shared = self.entries.iter().any(|entry| {
-            entry
-                .exchange
-                .subscribed_session()
-                .is_some_and(|(_, other)| other == session)
+            let other = entry.exchange.subscribed_session();
+            other.is_some_and(|(agent, other)| other == session || is_raw && other.is_raw(agent))
         });
         if !is_shared && matches!(self.state, State::Open { .. }) {
             let params = SubscribeParams {
@@ -398,10 +412,23 @@ impl Hub {
         }
     }
 
-    /// Reports to an exchange that the connection is ready.
-    fn announce(&mut self, index: usize, now_ms: u64) {
-        if let Some(protocol) = self.link.protocol() {
-            self.pass(index, io::Incoming::Ready(protocol), now_ms);
+    /// Reports to exchanges that the connection is ready: to no more at a time than the gateway can
+    /// answer.
+    fn announce_waiting(&mut self, now_ms: u64) {
+        let Some(protocol) = self.link.protocol() else {
+            return;
+        };
+        for index in 0..self.entries.len() {
+            let is_asking = |entry: &&Entry| entry.announced_ms.is_some() && !entry.is_answered;
+            if self.entries.iter().filter(is_asking).count() >= MAX_ASKING {
+                return;
+            }
+            if let Some(entry) = self.entries.get_mut(index)
+                && entry.announced_ms.is_none()
+            {
+                entry.announced_ms = Some(now_ms);
+                self.pass(index, io::Incoming::Ready(protocol), now_ms);
+            }
         }
     }
 

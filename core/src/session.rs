@@ -34,6 +34,14 @@ impl SessionKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns true if a client wrote the whole key, so that the gateway may take another spelling
+    /// for the same session.
+    pub(crate) fn is_raw(&self, agent: &AgentId) -> bool {
+        let within = self.0.strip_prefix("agent:");
+        let within = within.and_then(|rest| rest.strip_prefix(agent.as_str()));
+        !within.is_some_and(|rest| rest.starts_with(":edge:"))
+    }
 }
 
 /// A session before its agent is known, because the gateway's default agent is known only after a

@@ -35,6 +35,9 @@ const ABNORMAL_CLOSURE: u16 = 1006;
 /// every frame would cost more than it helps.
 const TOUCH_MS: u64 = 10_000;
 
+/// A timer that is later than this is not coming, in milliseconds.
+const LATE_MS: u64 = 1_000;
+
 /// The hub's connection, and the clients that share it.
 #[derive(Clone)]
 pub(crate) struct Link(Rc<Inner>);
@@ -135,7 +138,7 @@ impl Link {
         let wake_at_ms = hub.wake_at_ms();
         self.touch(now_ms);
         self.flush_later();
-        self.set_timer(wake_at_ms);
+        self.set_timer(wake_at_ms, now_ms);
     }
 
     /// Carries out the output of one exchange. Returns false if none has any.
@@ -192,14 +195,13 @@ impl Link {
             drop(socket);
         }
         if orders.connect {
-            let link = self.clone();
-            spawn_local(async move { link.connect().await });
+            let (link, connection) = (self.clone(), self.0.connection.get());
+            spawn_local(async move { link.connect(connection).await });
         }
     }
 
     /// Connects to the gateway. The socket's events drive everything after that.
-    async fn connect(&self) {
-        let connection = self.0.connection.get();
+    async fn connect(&self, connection: u32) {
         let opened = upgrade::open(&self.0.config.gateway, upgrade::CONNECT_TIMEOUT).await;
         if self.0.connection.get() == connection {
             match opened {
@@ -257,7 +259,7 @@ impl Link {
     }
 
     fn flush_later(&self) {
-        if !self.0.relays.borrow().iter().any(Relay::has_gathered) {
+        if !self.0.relays.borrow().iter().any(Relay::awaits_flush) {
             return;
         }
         let mut flush = self.0.flush.borrow_mut();
@@ -284,15 +286,14 @@ impl Link {
 
     /// Sets the timer that wakes the hub. A timer that is early only checks the clock, so it is
     /// kept unless it is late: most deadlines move to a later time.
-    fn set_timer(&self, wake_at_ms: Option<u64>) {
+    fn set_timer(&self, wake_at_ms: Option<u64>, now_ms: u64) {
         let mut timer = self.0.timer.borrow_mut();
         let Some(wake_at_ms) = wake_at_ms else {
             return;
         };
-        if timer
-            .as_ref()
-            .is_some_and(|timer| timer.at_ms <= wake_at_ms)
-        {
+        if timer.as_ref().is_some_and(|timer| {
+            timer.at_ms <= wake_at_ms && now_ms < timer.at_ms.saturating_add(LATE_MS)
+        }) {
             return;
         }
         let link = self.clone();

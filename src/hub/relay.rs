@@ -135,9 +135,9 @@ impl Relay {
         inner.show(output, &self.0.response, now_ms)
     }
 
-    pub(crate) fn has_gathered(&self) -> bool {
+    pub(crate) fn awaits_flush(&self) -> bool {
         let inner = self.0.inner.borrow();
-        inner.body.as_ref().is_some_and(Body::has_gathered)
+        inner.body.as_ref().is_some_and(Body::awaits_flush)
     }
 
     /// Sends the bytes that the body has gathered.

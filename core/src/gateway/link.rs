@@ -271,6 +271,12 @@ impl Link {
             traceparent,
         })
         .map_err(|_| Failure::Bug("a request could not be written"))?;
+        if frame.len() > MAX_FRAME_BYTES {
+            // The gateway would close the connection.
+            return Err(Failure::RequestTooLarge {
+                limit_bytes: MAX_FRAME_BYTES,
+            });
+        }
         outbox.push(frame);
         Ok(id)
     }

@@ -78,7 +78,11 @@ impl Shared {
 
     fn begin_with(&mut self, number: usize, headers: &[(&str, &str)]) -> usize {
         let exchange = Self::exchange(number, headers);
-        let run = format!("{number:02x}").repeat(16);
+        self.add(exchange, format!("{number:02x}").repeat(16))
+    }
+
+    /// Begins this exchange.
+    fn add(&mut self, exchange: Exchange, run: String) -> usize {
         let id = self.hub.begin(exchange, None, self.now_ms);
         self.clients.push(Client {
             id,
@@ -367,6 +371,29 @@ fn a_subscription_ends_with_the_last_exchange_of_its_session() {
 }
 
 #[test]
+fn a_session_that_clients_may_spell_differently_ends_with_the_last_of_them() {
+    let mut shared = Shared::connected();
+    for (run, session) in [(1, "agent:main:CAF\u{c9}"), (2, "agent:main:caf\u{e9}")] {
+        let headers = [("x-openclaw-session-key", session)];
+        let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
+        let fields = "agents=main sessions=any";
+        let exchange = exchange_with([run; 16], hi, &headers, STREAM, fields);
+        shared.add(exchange, format!("{run:02x}").repeat(16));
+        shared.respond("agent", &accepted());
+    }
+    shared.requests.clear();
+    for expected in [0, 1] {
+        let id = shared.clients[expected].id;
+        shared.give(Input::HungUp(id));
+        let methods = shared.methods();
+        let ended = methods
+            .iter()
+            .filter(|method| method.ends_with("unsubscribe"));
+        assert_eq!(ended.count(), expected);
+    }
+}
+
+#[test]
 fn an_unused_connection_is_closed_after_its_time_and_not_before() {
     let mut shared = Shared::connected();
     let tick = r#"{"type":"event","event":"tick","payload":{"ts":1}}"#;
@@ -416,6 +443,123 @@ fn an_unused_connection_whose_tick_is_missing_is_replaced_before_it_is_used() {
         .filter(|method| **method == "agent")
         .count();
     assert_eq!(asked, 2);
+}
+
+#[test]
+fn another_run_replaces_a_connection_whose_tick_is_missing_for_all_its_runs() {
+    let mut shared = Shared::connected();
+    let going = shared.begin(1);
+    shared.respond("agent", &accepted());
+    shared.pass_ms(35_000);
+    let fresh = shared.begin(2);
+    assert_eq!((shared.connects, shared.disconnects), (2, 1));
+    shared.shake_hands();
+    shared.respond("agent", &ended("found"));
+    shared.respond("agent", &accepted());
+    assert!(shared.outcome(going).1.contains("found"));
+    assert!(!shared.outcome(fresh).2);
+}
+
+#[test]
+fn a_connection_that_answers_no_request_is_given_up_for_all_its_runs() {
+    let mut shared = Shared::connected();
+    let going = shared.begin(1);
+    shared.respond("agent", &accepted());
+    shared.pass_ms(1_000);
+    shared.begin(2);
+    shared.pass_ms(9_999);
+    assert_eq!(shared.disconnects, 0);
+    shared.pass_ms(1);
+    assert_eq!(shared.disconnects, 1);
+    shared.pass_ms(100);
+    shared.shake_hands();
+    shared.respond("agent", &ended("found"));
+    assert!(shared.outcome(going).1.contains("found"));
+
+    // Any frame shows that it is alive.
+    let mut shared = Shared::connected();
+    shared.begin(1);
+    shared.pass_ms(9_000);
+    shared.frame(r#"{"type":"event","event":"tick","payload":{"ts":1}}"#);
+    shared.pass_ms(20_000);
+    assert_eq!(shared.disconnects, 0);
+}
+
+#[test]
+fn an_attempt_that_took_too_long_is_repeated_for_those_who_came_later() {
+    let slow = || Failure::TimedOut(Deadline::Connect);
+    let mut shared = Shared::new(IDLE_MS);
+    let first = shared.begin(1);
+    shared.pass_ms(9_500);
+    let later = shared.begin(2);
+    shared.pass_ms(500);
+    shared.give(Input::Failed(slow()));
+    let (status, body, has_ended) = shared.outcome(first);
+    assert!(status == 504 && has_ended, "{body}");
+    assert_eq!((shared.connects, shared.outcome(later).2), (2, false));
+    shared.shake_hands();
+    assert_eq!(
+        shared.methods(),
+        ["connect", "sessions.messages.subscribe", "agent"]
+    );
+    assert_eq!(
+        shared.requests[2]["params"]["idempotencyKey"],
+        shared.clients[later].run
+    );
+}
+
+#[test]
+fn a_crowd_asks_for_no_more_at_a_time_than_the_gateway_can_answer() {
+    const CROWD: usize = 100;
+    const AT_A_TIME: usize = 32;
+    let asking = |shared: &Shared| {
+        let methods = shared.methods();
+        methods.iter().filter(|method| **method == "agent").count()
+    };
+    let mut shared = Shared::connected();
+    for run in 1..=CROWD {
+        shared.begin(run);
+    }
+    let mut asked = asking(&shared);
+    assert_eq!(asked, AT_A_TIME);
+    for _ in 0..CROWD {
+        shared.respond("agent", &accepted());
+        asked = asked.max(asking(&shared));
+    }
+    assert_eq!((asked, asking(&shared)), (AT_A_TIME, 0));
+    // A place is also free after a client has left.
+    shared.give(Input::Closed { code: 1006 });
+    shared.pass_ms(100);
+    shared.shake_hands();
+    assert_eq!(asking(&shared), AT_A_TIME);
+    shared.give(Input::HungUp(shared.clients[0].id));
+    assert_eq!(asking(&shared), AT_A_TIME + 1);
+    shared
+        .requests
+        .retain(|request| request["method"] == "agent");
+    for _ in 0..CROWD {
+        shared.respond("agent", &ended("found"));
+    }
+    let found = shared
+        .clients
+        .iter()
+        .filter(|client| client.body.contains("found"));
+    assert_eq!(found.count(), CROWD - 1);
+}
+
+#[test]
+fn a_message_that_is_too_large_for_a_frame_is_refused_and_nothing_is_sent() {
+    let mut shared = Shared::connected();
+    let text = r#"\""#.repeat(7 * 1024 * 1024);
+    let body = json!({ "model": "openclaw", "messages": [{ "role": "user", "content": text }] });
+    let exchange = exchange_with([1; 16], &body.to_string(), &[], STREAM, "agents=main");
+    shared.add(exchange, "01".repeat(16));
+    let (status, body, has_ended) = shared.outcome(0);
+    assert!(
+        status == 413 && has_ended && body.contains("request_too_large"),
+        "{body}"
+    );
+    assert_eq!((shared.methods(), shared.disconnects), (vec![], 0));
 }
 
 #[test]

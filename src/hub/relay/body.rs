@@ -27,6 +27,8 @@ pub(super) struct Body {
     gathered: Vec<u8>,
     /// The time of the last flush.
     flushed_ms: u64,
+    /// The client had not read the earlier bytes at the last flush.
+    is_full: bool,
 }
 
 /// The reason why bytes could not be written to the client.
@@ -76,18 +78,25 @@ impl Body {
             controller: controller.take().ok_or(WriteError::Refused)?,
             gathered: Vec::new(),
             flushed_ms: 0,
+            is_full: false,
         };
         Ok((body, response::stream(head, &stream)?))
     }
 
-    /// Returns true if bytes wait for [`Body::flush`].
-    pub(super) fn has_gathered(&self) -> bool {
+    /// Returns true if bytes wait for [`Body::flush`]. While the client does not read, they wait for
+    /// the next write.
+    pub(super) fn awaits_flush(&self) -> bool {
+        self.has_gathered() && !self.is_full
+    }
+
+    fn has_gathered(&self) -> bool {
         !self.gathered.is_empty()
     }
 
     /// Adds bytes. Bytes that arrive alone are sent at once.
     pub(super) fn write(&mut self, bytes: &[u8], now_ms: u64) -> Result<(), WriteError> {
         self.gathered.extend_from_slice(bytes);
+        self.is_full = false;
         if self.flushed_ms != now_ms || self.gathered.len() >= FLUSH_BYTES {
             self.flush(now_ms)?;
         }
@@ -98,6 +107,7 @@ impl Body {
     pub(super) fn flush(&mut self, now_ms: u64) -> Result<(), WriteError> {
         let left_bytes = self.controller.desired_size();
         if self.has_gathered() && left_bytes.is_some_and(|left_bytes| left_bytes <= 0.0) {
+            self.is_full = true;
             return Err(WriteError::Full);
         }
         self.send(now_ms)

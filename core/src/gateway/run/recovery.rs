@@ -315,8 +315,15 @@ impl Run {
         result: Result<Option<&RawValue>, Rejection<'_>>,
         io: &mut Io<'_>,
     ) -> Result<(), Failure> {
-        let payload =
-            result.map_err(|rejection| self.lost(refusal::failure(&rejection.error).cause()))?;
+        let payload = match result {
+            Ok(payload) => payload,
+            // The gateway has too much to do.
+            Err(rejection) if rejection.error.code == "UNAVAILABLE" => {
+                self.pause(io.now_ms);
+                return Ok(());
+            }
+            Err(rejection) => return Err(self.lost(refusal::failure(&rejection.error).cause())),
+        };
         let answer = read_result(payload)?;
         if answer.ended_at.is_some() || matches!(&*answer.status, "ok" | "error") {
             self.recovery.knowledge = Knowledge::Ended;

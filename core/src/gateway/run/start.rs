@@ -93,6 +93,7 @@ impl Run {
         let session = self.turn.session.key(&agent);
         // Sent before `agent` without waiting for its response. Each text event holds the whole
         // text, so an event before the subscription takes effect is not missed.
+        let before = io.outbox.len();
         self.subscription = subscribe(&agent, &session, protocol, io)?;
         let attachments: Vec<_> = self
             .turn
@@ -121,7 +122,8 @@ impl Run {
             .filter(|_| protocol == Protocol::V4);
         let request = io
             .link
-            .traced_request("agent", &params, traceparent, io.outbox)?;
+            .traced_request("agent", &params, traceparent, io.outbox)
+            .inspect_err(|_| io.outbox.truncate(before))?;
         // The message is never sent again and may be megabytes, so it is freed here: a run can
         // take hours.
         self.turn.message = String::new();
