@@ -30,7 +30,7 @@ export async function measure({ quick, say, ...context }) {
   return withContestants(
     names,
     { ...context, builds, tasks: false },
-    async ({ sims: [sim], workers }) => {
+    async ({ workers }) => {
       const all = names.map((name) => workers[name]);
       for (const worker of all)
         for (let nth = 0; nth < (quick ? 2 : WARM_UP_EACH); nth += 1)
@@ -46,6 +46,7 @@ export async function measure({ quick, say, ...context }) {
       const firstMs = [];
       const probes = [];
       let answers;
+      let openNow = 0;
       let openMost = 0;
       let speaking = 0;
       try {
@@ -53,16 +54,21 @@ export async function measure({ quick, say, ...context }) {
           const answer = await stream(
             all[index % RUNTIMES],
             `hi [[fake text=${Buffer.from(text).toString("base64url")} delay=${delayMs}]]`,
-            { keep: true, onFirst: () => (speaking += 1) },
+            {
+              keep: true,
+              onFirst: () => {
+                speaking += 1;
+                openNow += 1;
+                openMost = Math.max(openMost, openNow);
+              },
+            },
           );
+          openNow -= 1;
           firstMs.push(answer.firstMs);
           return wordsOf(answer.text);
         });
         const ended = Promise.all(open).then((words) => (answers = words));
-        await until(async () => {
-          openMost = Math.max(openMost, (await sim.journal()).open_connections);
-          return answers || speaking >= texts.length;
-        });
+        await until(() => answers || speaking >= texts.length);
         say(`  ${openMost} streams are open`);
         // At least one, so that there is a figure. If all streams have ended already, the number of
         // open streams shows it.

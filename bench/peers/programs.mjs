@@ -11,7 +11,8 @@ import { join } from "node:path";
 import { collect, run, start, stop } from "../../scripts/processes.mjs";
 import { pythonEnvironment } from "../../scripts/python.mjs";
 import { findNode } from "../../scripts/setup.mjs";
-import { freePorts, nginx } from "../../tests/support/nginx.mjs";
+import { nginx } from "../../tests/support/nginx.mjs";
+import { freePorts } from "../../tests/support/ports.mjs";
 import {
   caddy,
   LITELLM_CONFIG,
