@@ -160,7 +160,7 @@ function rowsOf(load, figures, sim) {
 
 const NOTES = [
   "A delta is two frames, an `agent` and a `chat` event with the whole text so far, as the gateway sends them. What a request costs besides its deltas and what an idle workerd costs is taken off.",
-  "A burst of 1,000 deltas is an answer of 4.9 kB, so that a frame has 2.7 kB on average. 50 streams share one connection. Ratios are of the same round.",
+  "A burst of 1,000 deltas is an answer of 4.9 kB, so that a frame has 2.7 kB on average. 50 streams of Clawfront share one connection. A figure below zero is smaller than the noise of its measurement. Ratios are of the same round.",
 ];
 
 const says = (deltas, delayMs) => `hi [[fake deltas=${deltas} delay=${delayMs}]]`;
