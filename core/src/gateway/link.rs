@@ -273,8 +273,11 @@ impl Link {
         .map_err(|_| Failure::Bug("a request could not be written"))?;
         if frame.len() > MAX_FRAME_BYTES {
             // The gateway would close the connection.
-            return Err(Failure::RequestTooLarge {
-                limit_bytes: MAX_FRAME_BYTES,
+            return Err(Failure::InvalidRequest {
+                param: None,
+                message: "The conversation is too large for the gateway: as JSON within JSON it \
+                          has more than 25 MiB."
+                    .into(),
             });
         }
         outbox.push(frame);

@@ -556,7 +556,7 @@ fn a_message_that_is_too_large_for_a_frame_is_refused_and_nothing_is_sent() {
     shared.add(exchange, "01".repeat(16));
     let (status, body, has_ended) = shared.outcome(0);
     assert!(
-        status == 413 && has_ended && body.contains("request_too_large"),
+        status == 400 && has_ended && body.contains("too large for the gateway"),
         "{body}"
     );
     assert_eq!((shared.methods(), shared.disconnects), (vec![], 0));
