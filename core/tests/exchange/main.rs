@@ -11,6 +11,8 @@ mod clock;
 #[cfg(test)]
 mod continuation;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod hub;
 #[cfg(test)]
 mod matrix;
@@ -26,6 +28,8 @@ mod recovery;
 mod replay;
 #[cfg(test)]
 mod scenario;
+#[cfg(test)]
+mod shared;
 #[cfg(test)]
 mod states;
 #[cfg(test)]

@@ -1,0 +1,152 @@
+//! Random histories of a hub with several clients.
+
+use std::collections::BTreeMap;
+
+use clawfront_core::hub::Input;
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::shared::{Client, IDLE_MS, Shared, UNREACHABLE, accepted, ended};
+
+/// One step of a random history.
+#[derive(Debug, Clone)]
+enum Step {
+    Begin,
+    Connected,
+    Failed,
+    Closed,
+    Respond { nth: usize, kind: u8 },
+    Say { nth: usize },
+    HangUp { nth: usize },
+    Overrun { nth: usize },
+    AskAgents,
+    Gap,
+    Pass { ms: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Begin),
+        3 => Just(Step::Connected),
+        1 => Just(Step::Failed),
+        1 => Just(Step::Closed),
+        6 => (0..8usize, 0..6u8).prop_map(|(nth, kind)| Step::Respond { nth, kind }),
+        6 => (0..8usize).prop_map(|nth| Step::Say { nth }),
+        1 => (0..8usize).prop_map(|nth| Step::HangUp { nth }),
+        1 => (0..8usize).prop_map(|nth| Step::Overrun { nth }),
+        1 => Just(Step::AskAgents),
+        1 => Just(Step::Gap),
+        2 => prop_oneof![Just(50u64), Just(300), Just(5_000), Just(20_000), Just(80_000)]
+            .prop_map(|ms| Step::Pass { ms }),
+    ]
+}
+
+/// Checks the frames of one connection: which runs are requested, and how often.
+#[derive(Default)]
+struct Asked(BTreeMap<String, usize>);
+
+impl Asked {
+    fn check(&mut self, shared: &Shared, seen: &mut usize) {
+        for request in shared.requests.iter().skip(*seen) {
+            if request["method"] == "agent" && request["params"]["agentId"] != "clawfront-nobody" {
+                let run = request["params"]["idempotencyKey"].as_str().unwrap();
+                *self.0.entry(run.to_owned()).or_default() += 1;
+            }
+        }
+        *seen = shared.requests.len();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    /// Whatever happens: no run is requested twice, no client gets a word of another's run, every
+    /// exchange ends once, and a stream that was not answered does not end as if it was.
+    #[test]
+    fn no_history_mixes_runs_or_requests_one_twice(
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        let mut shared = Shared::new(IDLE_MS);
+        let (mut asked, mut seen) = (Asked::default(), 0);
+        let mut is_ready = false;
+        let mut answered = Vec::new();
+        for step in steps {
+            let count = shared.clients.len();
+            let before = (shared.connects, shared.disconnects);
+            match step {
+                Step::Begin if count < 8 => {
+                    shared.begin(count + 1);
+                    answered.push(false);
+                }
+                Step::Connected if !is_ready => {
+                    shared.shake_hands();
+                    is_ready = shared.methods().contains(&"connect");
+                    seen = 0;
+                }
+                Step::Failed if !is_ready => shared.give(Input::Failed(UNREACHABLE)),
+                Step::Closed => shared.give(Input::Closed { code: 1006 }),
+                Step::Respond { nth, kind } if is_ready && nth < shared.requests.len() => {
+                    asked.check(&shared, &mut seen);
+                    let request = shared.requests.remove(nth);
+                    seen -= 1;
+                    let run = request["params"]["idempotencyKey"].as_str().unwrap_or_default().to_owned();
+                    let payload = match kind {
+                        0 | 1 => accepted(),
+                        2 => json!({ "status": "in_flight" }),
+                        3 => json!({ "status": "timeout" }),
+                        _ => ended(&run),
+                    };
+                    let asks = |client: &Client| client.run == run;
+                    if let Some(client) = shared.clients.iter().position(asks) {
+                        answered[client] |= kind > 3;
+                    }
+                    let response = json!({ "type": "res", "id": request["id"], "ok": true, "payload": payload });
+                    shared.frame(&response.to_string());
+                }
+                Step::Say { nth } if nth < count && is_ready => {
+                    let run = shared.clients[nth].run.clone();
+                    shared.say(nth, &run);
+                }
+                Step::HangUp { nth } if nth < count => {
+                    let id = shared.clients[nth].id;
+                    shared.give(Input::HungUp(id));
+                }
+                Step::Overrun { nth } if nth < count => {
+                    let id = shared.clients[nth].id;
+                    shared.give(Input::Overrun(id));
+                }
+                Step::AskAgents => shared.ask_agents(&[]),
+                Step::Gap if is_ready => {
+                    let tick = json!({ "type": "event", "event": "tick", "payload": {}, "seq": 9 }).to_string();
+                    shared.give(Input::Frame { text: &tick, skipped: 3 });
+                }
+                Step::Pass { ms } => shared.pass_ms(ms),
+                _ => {}
+            }
+            if before != (shared.connects, shared.disconnects) {
+                is_ready = false;
+                seen = 0;
+            }
+            asked.check(&shared, &mut seen);
+            for (run, times) in &asked.0 {
+                prop_assert_eq!(*times, 1, "{} was requested {} times", run, times);
+            }
+            for (index, client) in shared.clients.iter().enumerate() {
+                for other in shared.clients.iter().filter(|other| other.run != client.run) {
+                    prop_assert!(!client.body.contains(&other.run), "{}", client.body);
+                }
+                let has_stopped = client.body.contains(r#""finish_reason":"stop""#);
+                prop_assert!(!has_stopped || answered[index], "{}", client.body);
+                prop_assert!(!has_stopped || client.has_ended);
+            }
+        }
+        // In the end every exchange ends by itself.
+        for _ in 0..2_000 {
+            let Some(at_ms) = shared.hub.wake_at_ms() else { break };
+            shared.now_ms = shared.now_ms.max(at_ms);
+            shared.give(Input::Tick);
+        }
+        prop_assert!(shared.clients.iter().all(|client| client.has_ended), "an exchange does not end");
+        prop_assert_eq!(shared.hub.wake_at_ms(), None);
+    }
+}

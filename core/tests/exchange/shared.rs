@@ -1,0 +1,207 @@
+//! A hub with several clients, and the gateway's side of its connection.
+
+use clawfront_core::agent::AgentList;
+use clawfront_core::exchange::Exchange;
+use clawfront_core::failure::Failure;
+use clawfront_core::failure::diagnosis::Diagnosis;
+use clawfront_core::hub::{ExchangeId, Hub, Input, Orders};
+use clawfront_core::openai::Delivery;
+use serde_json::{Value, json};
+
+use crate::replay::{START_MS, exchange_with, gateway};
+use crate::scenario::{CHALLENGE, HELLO};
+
+pub(crate) const STREAM: Delivery = Delivery::Stream {
+    include_usage: false,
+};
+pub(crate) const IDLE_MS: u64 = 300_000;
+pub(crate) const UNREACHABLE: Failure = Failure::GatewayUnreachable(Diagnosis::ConnectionFailed);
+
+/// A hub, its output, and the time.
+pub(crate) struct Shared {
+    pub(crate) hub: Hub,
+    pub(crate) now_ms: u64,
+    /// The requests that the gateway has not answered.
+    pub(crate) requests: Vec<Value>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) connects: usize,
+    pub(crate) disconnects: usize,
+    pub(crate) answers: Vec<Result<AgentList, Failure>>,
+}
+
+/// A client of the hub.
+pub(crate) struct Client {
+    pub(crate) id: ExchangeId,
+    pub(crate) run: String,
+    pub(crate) status: u16,
+    pub(crate) body: String,
+    pub(crate) has_ended: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(idle_ms: u64) -> Self {
+        Self {
+            hub: Hub::new(idle_ms),
+            now_ms: START_MS,
+            requests: Vec::new(),
+            clients: Vec::new(),
+            connects: 0,
+            disconnects: 0,
+            answers: Vec::new(),
+        }
+    }
+
+    /// A hub whose connection is ready.
+    pub(crate) fn connected() -> Self {
+        let mut shared = Self::new(IDLE_MS);
+        shared.ask_agents(&[]);
+        shared.shake_hands();
+        shared.respond("agents.list", &json!({ "agents": [] }));
+        shared.requests.clear();
+        shared.answers.clear();
+        shared
+    }
+
+    pub(crate) fn exchange(number: usize, headers: &[(&str, &str)]) -> Exchange {
+        let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
+        let number = u8::try_from(number).unwrap();
+        exchange_with([number; 16], hi, headers, STREAM, "agents=main")
+    }
+
+    /// Begins an exchange of this run; returns the client's place.
+    pub(crate) fn begin(&mut self, number: usize) -> usize {
+        self.begin_with(number, &[])
+    }
+
+    pub(crate) fn begin_with(&mut self, number: usize, headers: &[(&str, &str)]) -> usize {
+        let exchange = Self::exchange(number, headers);
+        self.add(exchange, format!("{number:02x}").repeat(16))
+    }
+
+    /// Begins this exchange.
+    pub(crate) fn add(&mut self, exchange: Exchange, run: String) -> usize {
+        let id = self.hub.begin(exchange, None, self.now_ms);
+        self.clients.push(Client {
+            id,
+            run,
+            status: 0,
+            body: String::new(),
+            has_ended: false,
+        });
+        self.settle();
+        self.clients.len() - 1
+    }
+
+    pub(crate) fn ask_agents(&mut self, first: &[&str]) {
+        let first = first.iter().map(|frame| (*frame).to_owned()).collect();
+        self.hub.ask_agents(first, self.now_ms);
+        self.settle();
+    }
+
+    pub(crate) fn give(&mut self, input: Input<'_>) {
+        self.hub.handle(input, gateway(), self.now_ms);
+        self.settle();
+    }
+
+    pub(crate) fn frame(&mut self, text: &str) {
+        self.give(Input::Frame { text, skipped: 0 });
+    }
+
+    pub(crate) fn shake_hands(&mut self) {
+        self.frame(CHALLENGE);
+        self.frame(HELLO);
+    }
+
+    /// Passes time, and gives the hub every tick that is due.
+    pub(crate) fn pass_ms(&mut self, ms: u64) {
+        let until_ms = self.now_ms + ms;
+        while let Some(at_ms) = self.hub.wake_at_ms().filter(|at_ms| *at_ms <= until_ms) {
+            self.now_ms = self.now_ms.max(at_ms);
+            self.give(Input::Tick);
+        }
+        self.now_ms = until_ms;
+    }
+
+    pub(crate) fn settle(&mut self) {
+        while let Some((id, _, output)) = self.hub.next_output() {
+            let client = self.clients.iter_mut().find(|client| client.id == id);
+            let client = client.unwrap();
+            assert!(!client.has_ended, "an output after the end");
+            if let Some(head) = output.head.take() {
+                client.status = head.status;
+            }
+            client.body += std::str::from_utf8(&output.body).unwrap();
+            client.has_ended = output.ended;
+            output.clear();
+            if client.has_ended {
+                assert!(self.hub.remove(id, self.now_ms).is_some());
+                assert!(self.hub.exchange(id).is_none());
+            }
+        }
+        let Orders {
+            frames,
+            disconnect,
+            connect,
+        } = self.hub.take_orders();
+        let frames = frames
+            .iter()
+            .map(|frame| serde_json::from_str(frame).unwrap());
+        self.requests.extend(frames);
+        self.disconnects += usize::from(disconnect);
+        self.connects += usize::from(connect);
+        if disconnect || connect {
+            self.requests.clear();
+        }
+        self.answers.extend(self.hub.take_answer());
+    }
+
+    pub(crate) fn methods(&self) -> Vec<&str> {
+        let methods = self.requests.iter();
+        methods
+            .map(|request| request["method"].as_str().unwrap())
+            .collect()
+    }
+
+    /// Takes the first request for this method.
+    pub(crate) fn take(&mut self, method: &str) -> Value {
+        let place = self
+            .requests
+            .iter()
+            .position(|request| request["method"] == method);
+        self.requests
+            .remove(place.unwrap_or_else(|| panic!("{method}: {:?}", self.methods())))
+    }
+
+    /// Answers the first request for this method.
+    pub(crate) fn respond(&mut self, method: &str, payload: &Value) {
+        let id = self.take(method)["id"].clone();
+        let response = json!({ "type": "res", "id": id, "ok": true, "payload": payload });
+        self.frame(&response.to_string());
+    }
+
+    /// Sends a text of the client's run.
+    pub(crate) fn say(&mut self, client: usize, text: &str) {
+        let event = json!({ "type": "event", "event": "agent", "payload": {
+            "runId": self.clients[client].run, "stream": "assistant",
+            "data": { "text": text, "delta": text, "itemId": text } } });
+        self.frame(&event.to_string());
+    }
+
+    pub(crate) fn outcome(&self, client: usize) -> (u16, &str, bool) {
+        let Client {
+            status,
+            body,
+            has_ended,
+            ..
+        } = &self.clients[client];
+        (*status, body.as_str(), *has_ended)
+    }
+}
+
+pub(crate) fn accepted() -> Value {
+    json!({ "status": "accepted" })
+}
+
+pub(crate) fn ended(text: &str) -> Value {
+    json!({ "status": "ok", "result": { "payloads": [{ "text": text }], "meta": {} } })
+}
