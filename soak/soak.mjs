@@ -194,10 +194,8 @@ function judge(
   // that began again before a loss looks like its beginning.
   const couldBeWithoutRun = runs.length === 0 || TWO_REQUESTS.includes(call.client);
   const cause = met.find(
-    ({ ends, endsWithoutRun, endsOf }) =>
-      ends.includes(end) ||
-      (couldBeWithoutRun && endsWithoutRun.includes(end)) ||
-      endsOf[call.kind]?.includes(end),
+    ({ endsWithoutRun, endsOf }) =>
+      (couldBeWithoutRun && endsWithoutRun.includes(end)) || endsOf[call.kind]?.includes(end),
   );
   // No deadline holds on a machine without free CPU time.
   const isLate = !cause && LATE_ENDS.includes(end) && seen.isBusy;

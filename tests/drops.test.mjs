@@ -96,6 +96,25 @@ for (const protocol of [4, 3]) {
       await oneRun();
     });
 
+    test("a login page, a page, a 404 and a wrong protocol end no run", async () => {
+      for (const fault of ["access-302", "html-200", "not-found-404", "protocol-mismatch"]) {
+        await front.sim.reset();
+        const stream = await client.chat.completions.create(
+          says("hi [[fake deltas=60 delay=30]]", { stream: true }),
+        );
+        // Attempts come after 0.1, 0.4 and 1.3 s.
+        await front.sim.fault(fault, 3);
+        await front.sim.drop();
+        // A request whose run has not begun gets the reason, and is not tried again.
+        await assert.rejects(
+          client.chat.completions.create(says("another")),
+          (error) => error.code === "gateway_refused",
+        );
+        assert.equal((await collect(stream)).text, words(60), fault);
+        await oneRun();
+      }
+    });
+
     test("a run that fails while the connection is lost is an error", async () => {
       await assert.rejects(
         streamed("hi [[fake deltas=20 delay=10 streamerror=15 drop=10]]"),

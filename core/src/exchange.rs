@@ -94,7 +94,7 @@ pub struct Exchange {
 struct Loss {
     since_ms: u64,
     step: Step,
-    /// The cause of the last attempt's failure.
+    /// The last known cause of an attempt's failure.
     cause: Option<Cause>,
 }
 

@@ -58,7 +58,11 @@ impl Exchange {
         self.pause(None, link, now_ms, out);
     }
 
-    /// Handles a failed attempt to connect again.
+    /// Handles a failed attempt to connect again. A failure that ends a first attempt for good does
+    /// not end these, because the run is going, and a login page, a proxy without a route or a
+    /// gateway of another version may be there for seconds only. A refused credential ends them:
+    /// the gateway locks our address out for five minutes after ten of these in a minute. Source:
+    /// OpenClaw 2026.9.6, measured.
     pub(super) fn retry(
         &mut self,
         failure: &Failure,
@@ -66,7 +70,10 @@ impl Exchange {
         now_ms: u64,
         out: &mut Output,
     ) {
-        if failure.is_permanent() {
+        if failure
+            .diagnosis()
+            .is_some_and(Diagnosis::refuses_credential)
+        {
             self.stay_lost(failure.cause(), link, out);
         } else {
             self.pause(failure.cause(), link, now_ms, out);
@@ -79,7 +86,7 @@ impl Exchange {
         if self.connections >= MAX_CONNECTIONS {
             self.stay_lost(cause, link, out);
         } else if let Some(loss) = &mut self.loss {
-            loss.cause = cause;
+            loss.cause = cause.or(loss.cause.take());
             loss.step = Step::Pause {
                 until_ms: now_ms.saturating_add(pause_ms.copied().unwrap_or_default()),
             };

@@ -219,6 +219,22 @@ impl Diagnosis {
         )
     }
 
+    /// Returns true if the gateway refused our credential, which only an operator changes.
+    pub fn refuses_credential(self) -> bool {
+        matches!(
+            self,
+            Self::Unpaired
+                | Self::ScopeUpgrade
+                | Self::MetadataUpgrade
+                | Self::DeviceRequired
+                | Self::DeviceProof
+                | Self::DeviceToken
+                | Self::DeviceRemoved
+                | Self::GatewayToken
+                | Self::GatewayPassword
+        )
+    }
+
     /// Returns the code, for logs and programs. It never changes.
     pub fn code(self) -> &'static str {
         self.row().0

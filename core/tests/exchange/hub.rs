@@ -1,5 +1,6 @@
 //! Several exchanges that share one connection.
 
+use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::failure::{Deadline, Failure};
 use clawfront_core::hub::Input;
 use serde_json::{Value, json};
@@ -113,6 +114,35 @@ fn a_connection_for_another_exchange_serves_a_run_that_waits_for_its_next_attemp
     shared.respond("agent", &accepted());
     assert!(shared.outcome(waiting).1.contains("found"));
     assert_eq!(shared.outcome(fresh), (0, "", false));
+}
+
+#[test]
+fn a_login_page_ends_the_requests_without_a_run_and_no_run() {
+    let login = || Failure::NotAGateway {
+        status: 302,
+        diagnosis: Diagnosis::AccessLogin,
+    };
+    let mut shared = Shared::connected();
+    let going = [shared.begin(1), shared.begin(2)];
+    for _ in going {
+        shared.respond("agent", &accepted());
+    }
+    shared.give(Input::Closed { code: 1006 });
+    let fresh = shared.begin(3);
+    shared.give(Input::Failed(login()));
+    let (status, body, has_ended) = shared.outcome(fresh);
+    assert!(
+        status == 502 && has_ended && body.contains("gateway_refused"),
+        "{body}"
+    );
+    shared.pass_ms(100);
+    shared.give(Input::Failed(login()));
+    shared.pass_ms(300);
+    shared.shake_hands();
+    for (client, text) in going.into_iter().zip(["one", "two"]) {
+        shared.respond("agent", &ended(text));
+        assert!(shared.outcome(client).1.contains(text));
+    }
 }
 
 #[test]

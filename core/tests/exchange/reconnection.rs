@@ -1,5 +1,6 @@
 //! The attempts to connect: the first connection, and the next one after a loss.
 
+use clawfront_core::exchange::Outcome;
 use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::openai::Delivery;
@@ -156,6 +157,78 @@ fn a_gateway_that_refuses_us_is_not_asked_again() {
     let shown = &scenario.shown;
     assert!(shown.ended && shown.body.contains("gateway_connection_lost"));
     assert_eq!(shown.connects, 1);
+}
+
+/// Every failure of an attempt that ends a request whose run has not begun.
+const PERMANENT: [(Failure, &str); 4] = [
+    (Failure::GatewayUnreachable(Diagnosis::Tls), "tls_failure"),
+    (
+        Failure::NotAGateway {
+            status: 302,
+            diagnosis: Diagnosis::AccessLogin,
+        },
+        "access_login",
+    ),
+    (
+        Failure::NotAGateway {
+            status: 404,
+            diagnosis: Diagnosis::NotAGateway,
+        },
+        "not_a_gateway",
+    ),
+    (Failure::InternalError, "connection_failed"),
+];
+
+#[test]
+fn a_run_that_has_begun_is_looked_for_through_every_failure_and_its_end_names_the_last() {
+    for (failure, cause) in PERMANENT {
+        let mut scenario = Scenario::new(STREAM).lost();
+        scenario.next_attempt();
+        scenario.give(UNREACHABLE);
+        scenario.next_attempt();
+        scenario.give(Input::Failed(failure.clone()));
+        assert!(!scenario.shown.ended, "{failure:?}");
+        // It is found on the next connection.
+        let mut found = scenario.clone();
+        assert_eq!(found.next_attempt(), 1_300);
+        let found = found.requested();
+        assert_eq!(found.last_request()["params"], claim());
+
+        let mut ended_ms = 0;
+        while !scenario.shown.ended {
+            ended_ms = scenario.next_attempt();
+            if !scenario.shown.ended {
+                scenario.give(Input::Failed(failure.clone()));
+            }
+        }
+        assert_eq!(ended_ms, 60_000, "{failure:?}");
+        let Outcome::Failed(lost) = scenario.exchange.outcome() else {
+            panic!("{:?}", scenario.exchange.outcome());
+        };
+        assert_eq!(lost.code(), "gateway_connection_lost");
+        assert_eq!(lost.cause().unwrap().code, cause);
+    }
+}
+
+#[test]
+fn a_run_that_has_begun_is_looked_for_at_a_gateway_of_another_protocol_or_without_scopes() {
+    let mismatch = r#"{"type":"res","id":"1","ok":false,"error":{"code":"INVALID_REQUEST","details":{"code":"PROTOCOL_MISMATCH"}}}"#;
+    let scopeless = HELLO.replace(r#""operator.read","operator.write""#, r#""operator.read""#);
+    for answer in [mismatch, &scopeless] {
+        let mut scenario = Scenario::new(STREAM).lost();
+        scenario.next_attempt();
+        scenario.frame(CHALLENGE);
+        scenario.frame(answer);
+        assert_eq!(
+            (scenario.shown.ended, scenario.next_attempt()),
+            (false, 400)
+        );
+        let found = scenario.requested();
+        assert_eq!(found.last_request()["params"], claim());
+        // A request whose run has not begun fails at once.
+        let first = Scenario::new(STREAM).with(CHALLENGE).with(answer);
+        assert!(first.shown.ended && first.shown.body.contains("gateway_refused"));
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub(crate) const ACCEPTED: &str =
     r#"{"type":"res","id":"3","ok":true,"payload":{"status":"accepted"}}"#;
 
 /// An exchange, its output, and the time.
+#[derive(Clone)]
 pub(crate) struct Scenario {
     pub(crate) exchange: Alone,
     pub(crate) shown: Shown,
