@@ -6,6 +6,7 @@ import { basename, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { wasmEnvironment } from "./cargo.mjs";
 import { runCommand } from "./command.mjs";
+import { nameByLikeness } from "./layout.mjs";
 import { BUILD, CACHE, ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
 import { setUp, TOOLS_INPUTS, workerBuildPath } from "./setup.mjs";
@@ -108,8 +109,13 @@ function renewFirst(path) {
  * Optimises for the size of the compressed upload. worker-build would run wasm-opt without these
  * options, and would keep the names of imports.
  */
-const shrink = (path, env, onLine) =>
-  run(env.WASM_OPT_BIN, [path, ...SHRINK, "-o", path], { cwd: ROOT, env, onLine });
+async function shrink(path, env, onLine) {
+  const optimise = (options) =>
+    run(env.WASM_OPT_BIN, [path, ...FEATURES, ...options, "-o", path], { cwd: ROOT, env, onLine });
+  await optimise(SHRINK);
+  writeFileSync(path, nameByLikeness(readFileSync(path)));
+  await optimise(["--reorder-functions-by-name"]);
+}
 
 const SHRINK = [
   "-O",
@@ -120,17 +126,18 @@ const SHRINK = [
   "--strip-debug",
   "--strip-producers",
   "--strip-target-features",
-  // The features that worker-build enables, because wasm-bindgen does not declare all it uses.
-  ...[
-    "bulk-memory",
-    "exception-handling",
-    "multivalue",
-    "mutable-globals",
-    "nontrapping-float-to-int",
-    "reference-types",
-    "sign-ext",
-  ].map((feature) => `--enable-${feature}`),
 ];
+
+/** The features that worker-build enables, because wasm-bindgen does not declare all it uses. */
+const FEATURES = [
+  "bulk-memory",
+  "exception-handling",
+  "multivalue",
+  "mutable-globals",
+  "nontrapping-float-to-int",
+  "reference-types",
+  "sign-ext",
+].map((feature) => `--enable-${feature}`);
 
 /** The inputs of the build; the tools' versions are in lock files. */
 const INPUTS = [
@@ -143,6 +150,7 @@ const INPUTS = [
   "core/Cargo.toml",
   "core/src",
   "scripts/build.mjs",
+  "scripts/layout.mjs",
   ...TOOLS_INPUTS,
 ];
 const OUTPUTS = ["index.js", "index_bg.wasm"];

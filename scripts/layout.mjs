@@ -1,0 +1,171 @@
+// The order of the functions in a compiled module. Compression finds repetition only within its
+// window of 32 KiB, so functions that are alike should be neighbours. The order changes nothing
+// else: it saves 2 % of the compressed Worker.
+
+/**
+ * Returns the module with names for its functions, in the order in which they compress best. What
+ * sorts functions by name (`wasm-opt --reorder-functions-by-name`) brings them into that order.
+ */
+export function nameByLikeness(module) {
+  const { imported, bodies } = functions(module);
+  const names = [];
+  for (const [rank, body] of orderByLikeness(bodies).entries())
+    names[body] = String(rank).padStart(6, "0");
+  const entries = names.map((name, body) => [
+    ...number(imported + body),
+    name.length,
+    ...Buffer.from(name),
+  ]);
+  const map = [...number(entries.length), ...entries.flat()];
+  const content = [4, ...Buffer.from("name"), FUNCTION_NAMES, ...number(map.length), ...map];
+  return Buffer.concat([module, Buffer.from([CUSTOM, ...number(content.length), ...content])]);
+}
+
+/**
+ * Returns the indices of these pieces of code, so that each one follows the pieces with which it
+ * has most in common. Begins with the longest.
+ */
+export function orderByLikeness(pieces) {
+  const fragments = commonFragments(pieces);
+  // For each piece, the weight of the fragments that it shares with the window, and how many pieces
+  // of the window have each fragment.
+  const shared = new Float64Array(pieces.length);
+  const uses = new Map();
+  const change = (piece, by) => {
+    for (const holders of fragments[piece]) {
+      const before = uses.get(holders) ?? 0;
+      uses.set(holders, before + by);
+      if (Math.min(before, before + by) > 0) continue;
+      for (const holder of holders) shared[holder] += by / Math.log2(1 + holders.length);
+    }
+  };
+  const left = new Set(pieces.keys());
+  const order = [];
+  let windowBytes = 0;
+  let windowBegin = 0;
+  while (left.size > 0) {
+    const next = best(left, (piece) =>
+      order.length === 0
+        ? pieces[piece].length
+        : shared[piece] / (pieces[piece].length + SHORT_BYTES),
+    );
+    left.delete(next);
+    order.push(next);
+    change(next, 1);
+    windowBytes += pieces[next].length;
+    while (windowBytes > WINDOW_BYTES && windowBegin < order.length - 1) {
+      const oldest = order[windowBegin++];
+      windowBytes -= pieces[oldest].length;
+      change(oldest, -1);
+    }
+  }
+  return order;
+}
+
+/** Bytes of a fragment. The best of 4 to 12, measured. */
+const FRAGMENT_BYTES = 6;
+
+/** A fragment in more pieces than this is near in any order. */
+const MAX_HOLDERS = 300;
+
+/** Bytes of the window, some less than compression has. */
+const WINDOW_BYTES = 29_000;
+
+/** Keeps the shortest functions, which are alike by chance, from coming first. */
+const SHORT_BYTES = 8;
+
+/**
+ * Returns each piece's fragments that other pieces have too. A fragment is the list of the pieces
+ * that have it.
+ */
+function commonFragments(pieces) {
+  const holdersOf = new Map();
+  const fragments = pieces.map((piece) => {
+    const own = new Set();
+    for (let begin = 0; begin + FRAGMENT_BYTES <= piece.length; begin += 1)
+      own.add(piece.toString("latin1", begin, begin + FRAGMENT_BYTES));
+    return own;
+  });
+  for (const [index, own] of fragments.entries())
+    for (const fragment of own) {
+      if (!holdersOf.has(fragment)) holdersOf.set(fragment, []);
+      holdersOf.get(fragment).push(index);
+    }
+  return fragments.map((own) =>
+    [...own]
+      .map((fragment) => holdersOf.get(fragment))
+      .filter(({ length }) => length > 1 && length <= MAX_HOLDERS),
+  );
+}
+
+/** Returns the item with the highest value, the first of equals. */
+function best(items, value) {
+  let [highest, found] = [-1];
+  for (const item of items) {
+    const own = value(item);
+    if (own > highest) [highest, found] = [own, item];
+  }
+  return found;
+}
+
+/** Sections of a module, and a subsection of its names. Source: WebAssembly 2.0, chapter 5. */
+const CUSTOM = 0;
+const IMPORTS = 2;
+const CODE = 10;
+const FUNCTION_NAMES = 1;
+
+/** Kinds of imports. Source: the same chapter, and the proposal of exceptions. */
+const FUNCTION = 0;
+const TAG = 4;
+
+/** Bytes of the magic number and the version. */
+const HEADER_BYTES = 8;
+
+/** Returns the number of imported functions, and the bodies of the others. */
+function functions(module) {
+  let at = HEADER_BYTES;
+  let imported = 0;
+  const bodies = [];
+  const read = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = module[at++];
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  const skip = () => (at = read() + at);
+  while (at < module.length) {
+    const section = module[at++];
+    const end = read() + at;
+    if (section === IMPORTS) imported = importedFunctions();
+    if (section === CODE)
+      for (let count = read(); count > 0; count -= 1) {
+        const begin = at;
+        skip();
+        bodies.push(module.subarray(begin, at));
+      }
+    at = end;
+  }
+  return { imported, bodies };
+
+  /** An import is two names, a kind, and a type, which in the case of a tag is two numbers. */
+  function importedFunctions() {
+    let count = 0;
+    for (let left = read(); left > 0; left -= 1) {
+      skip();
+      skip();
+      const kind = read();
+      if (kind === FUNCTION) count += 1;
+      else if (kind === TAG) read();
+      else throw new Error(`wasm-bindgen used to import only functions and tags, no kind ${kind}.`);
+      read();
+    }
+    return count;
+  }
+}
+
+/** Returns the bytes of a number. */
+function number(value) {
+  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...number(value >>> 7)];
+}

@@ -1,0 +1,44 @@
+// Tests the order of the Worker's functions: functions that are alike are neighbours, and none is
+// lost.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { nameByLikeness, orderByLikeness } from "../../scripts/layout.mjs";
+
+test("pieces of code that are alike follow each other, after the longest one", () => {
+  const pieces = ["a long one with no likeness", "first kind: 1", "other sort; 1"];
+  pieces.push("first kind: 2", "other sort; 2", "first kind: 3", "", "??");
+  const order = orderByLikeness(pieces.map((piece) => Buffer.from(piece)));
+  const kinds = order.map((index) => pieces[index].replace(/ \d$/, ""));
+  assert.equal(kinds[0], pieces[0]);
+  assert.deepEqual(
+    order.toSorted((a, b) => a - b),
+    [...pieces.keys()],
+  );
+  for (const [kind, count] of [
+    ["first kind:", 3],
+    ["other sort;", 2],
+  ]) {
+    const begin = kinds.indexOf(kind);
+    assert.deepEqual(kinds.slice(begin, begin + count), Array(count).fill(kind));
+  }
+});
+
+/** A module with an imported tag and an imported function, and two that only drop a constant. */
+const MODULE = Buffer.from([
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+  ...[1, 4, 1, 0x60, 0, 0],
+  ...[2, 14, 2, 1, 0x6d, 1, 0x74, 4, 0, 0, 1, 0x6d, 1, 0x66, 0, 0],
+  ...[3, 3, 2, 0, 0],
+  ...[10, 13, 2, 5, 0, 0x41, 1, 0x1a, 0x0b, 5, 0, 0x41, 2, 0x1a, 0x0b],
+]);
+
+test("the names give the order, and leave the module as it is", async () => {
+  const named = nameByLikeness(MODULE);
+  const [names] = WebAssembly.Module.customSections(await WebAssembly.compile(named), "name");
+  assert.deepEqual(named.subarray(0, MODULE.length), MODULE);
+  // The subsection of functions, 17 bytes, two of them: each an index and a name.
+  const entry = (index, name) => [index, name.length, ...Buffer.from(name)];
+  const entries = [...entry(1, "000000"), ...entry(2, "000001")];
+  assert.deepEqual([...new Uint8Array(names)], [1, 17, 2, ...entries]);
+});
