@@ -5,11 +5,21 @@ use clawfront_core::http::head::{Head, ID_HEADER, REQUEST_ID_HEADER, ResponseMet
 use clawfront_core::log::{self, LogLine};
 use clawfront_core::openai::error::refuse;
 use clawfront_core::turn::RunId;
-use worker::Request;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::runtime::clock::now_ms;
+use crate::runtime::console;
 use crate::runtime::entropy::entropy;
+use crate::runtime::request::Request;
 use crate::runtime::response;
+
+#[wasm_bindgen]
+extern "C" {
+    /// Returns the text of any value: of an error its name and its message.
+    #[wasm_bindgen(js_name = String)]
+    fn text_of(value: &JsValue) -> String;
+}
 
 /// The state that the steps of a request share.
 pub(crate) struct RequestContext {
@@ -22,7 +32,7 @@ pub(crate) struct RequestContext {
 /// The reason why a request ends before its run.
 pub(crate) enum Rejection {
     Failure(Failure),
-    Runtime(worker::Error),
+    Runtime(JsValue),
 }
 
 impl From<Failure> for Rejection {
@@ -31,15 +41,15 @@ impl From<Failure> for Rejection {
     }
 }
 
-impl From<worker::Error> for Rejection {
-    fn from(error: worker::Error) -> Self {
+impl From<JsValue> for Rejection {
+    fn from(error: JsValue) -> Self {
         Self::Runtime(error)
     }
 }
 
 impl RequestContext {
     /// Begins the context of a request that has just arrived from a client.
-    pub(crate) fn begin(request: &Request) -> worker::Result<Self> {
+    pub(crate) fn begin(request: &Request) -> Result<Self, JsValue> {
         Self::of(
             request,
             RunId::from_entropy(&entropy()?).as_str().to_owned(),
@@ -47,20 +57,20 @@ impl RequestContext {
     }
 
     /// Begins the context of a request that has just arrived from the edge.
-    pub(crate) fn handed_on(request: &Request) -> worker::Result<Self> {
-        let id = request.headers().get(ID_HEADER)?;
+    pub(crate) fn handed_on(request: &Request) -> Result<Self, JsValue> {
+        let id = request.header(ID_HEADER)?;
         Self::of(request, id.unwrap_or_default())
     }
 
-    fn of(request: &Request, id: String) -> worker::Result<Self> {
+    fn of(request: &Request, id: String) -> Result<Self, JsValue> {
         let request_id =
-            request_id(request.headers().get(REQUEST_ID_HEADER)?).unwrap_or_else(|| id.clone());
+            request_id(request.header(REQUEST_ID_HEADER)?).unwrap_or_else(|| id.clone());
         Ok(Self {
             id,
             line: LogLine {
                 time_ms: now_ms(),
                 request_id: request_id.clone(),
-                method: Some(log::method(request.method().as_ref())),
+                method: Some(log::method(&request.method)),
                 ..LogLine::default()
             },
             meta: ResponseMeta {
@@ -71,7 +81,7 @@ impl RequestContext {
     }
 
     /// Makes and logs the response to a request that needs no run.
-    pub(crate) fn answer(&mut self, head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
+    pub(crate) fn answer(&mut self, head: Head, body: &[u8]) -> Result<web_sys::Response, JsValue> {
         self.line.status = head.status;
         self.line.end = "ok";
         self.log();
@@ -79,7 +89,7 @@ impl RequestContext {
     }
 
     /// Makes a response with a complete body.
-    pub(crate) fn whole(&self, mut head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
+    pub(crate) fn whole(&self, mut head: Head, body: &[u8]) -> Result<web_sys::Response, JsValue> {
         self.time(&mut head);
         response::whole(&head, body)
     }
@@ -89,11 +99,11 @@ impl RequestContext {
         &mut self,
         rejection: Rejection,
         may_log: &dyn Fn(&mut LogLine) -> bool,
-    ) -> worker::Result<web_sys::Response> {
+    ) -> Result<web_sys::Response, JsValue> {
         let failure = match rejection {
             Rejection::Failure(failure) => failure,
             Rejection::Runtime(error) => {
-                self.line.cause = Some(error.to_string());
+                self.line.cause = Some(text_of(&error));
                 Failure::InternalError
             }
         };
@@ -113,6 +123,6 @@ impl RequestContext {
 
     fn log(&mut self) {
         self.line.duration_ms = now_ms().saturating_sub(self.line.time_ms);
-        worker::console_log!("{}", self.line.to_json());
+        console::log(&self.line.to_json());
     }
 }

@@ -8,12 +8,14 @@ mod edge;
 mod hub;
 mod runtime;
 
-use worker::{Context, Env, Request, event};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 
 pub use crate::hub::Hub;
+pub use crate::runtime::instance::state;
 
 /// Serves one request.
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, _: Context) -> worker::Result<web_sys::Response> {
+#[wasm_bindgen(wasm_bindgen_futures = js_sys::futures)]
+pub async fn fetch(request: web_sys::Request, env: JsValue) -> Result<web_sys::Response, JsValue> {
     edge::serve(request, env).await
 }
