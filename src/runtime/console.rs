@@ -1,4 +1,4 @@
-//! The log.
+//! The log: the console of the isolate.
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
