@@ -5,21 +5,11 @@ use clawfront_core::http::head::{Head, ID_HEADER, REQUEST_ID_HEADER, ResponseMet
 use clawfront_core::log::{self, LogLine};
 use clawfront_core::openai::error::refuse;
 use clawfront_core::turn::RunId;
-use wasm_bindgen::JsValue;
-use wasm_bindgen::prelude::wasm_bindgen;
+use worker::Request;
 
 use crate::runtime::clock::now_ms;
-use crate::runtime::console;
 use crate::runtime::entropy::entropy;
-use crate::runtime::request::Request;
 use crate::runtime::response;
-
-#[wasm_bindgen]
-extern "C" {
-    /// Returns the text of any value: of an error its name and its message.
-    #[wasm_bindgen(js_name = String)]
-    fn text_of(value: &JsValue) -> String;
-}
 
 /// The state that the steps of a request share.
 pub(crate) struct RequestContext {
@@ -32,7 +22,7 @@ pub(crate) struct RequestContext {
 /// The reason why a request ends before its run.
 pub(crate) enum Rejection {
     Failure(Failure),
-    Runtime(JsValue),
+    Runtime(worker::Error),
 }
 
 impl From<Failure> for Rejection {
@@ -41,15 +31,15 @@ impl From<Failure> for Rejection {
     }
 }
 
-impl From<JsValue> for Rejection {
-    fn from(error: JsValue) -> Self {
+impl From<worker::Error> for Rejection {
+    fn from(error: worker::Error) -> Self {
         Self::Runtime(error)
     }
 }
 
 impl RequestContext {
     /// Begins the context of a request that has just arrived from a client.
-    pub(crate) fn begin(request: &Request) -> Result<Self, JsValue> {
+    pub(crate) fn begin(request: &Request) -> worker::Result<Self> {
         Self::of(
             request,
             RunId::from_entropy(&entropy()?).as_str().to_owned(),
@@ -57,20 +47,20 @@ impl RequestContext {
     }
 
     /// Begins the context of a request that has just arrived from the edge.
-    pub(crate) fn handed_on(request: &Request) -> Result<Self, JsValue> {
-        let id = request.header(ID_HEADER)?;
+    pub(crate) fn handed_on(request: &Request) -> worker::Result<Self> {
+        let id = request.headers().get(ID_HEADER)?;
         Self::of(request, id.unwrap_or_default())
     }
 
-    fn of(request: &Request, id: String) -> Result<Self, JsValue> {
+    fn of(request: &Request, id: String) -> worker::Result<Self> {
         let request_id =
-            request_id(request.header(REQUEST_ID_HEADER)?).unwrap_or_else(|| id.clone());
+            request_id(request.headers().get(REQUEST_ID_HEADER)?).unwrap_or_else(|| id.clone());
         Ok(Self {
             id,
             line: LogLine {
                 time_ms: now_ms(),
                 request_id: request_id.clone(),
-                method: Some(log::method(&request.method)),
+                method: Some(log::method(request.method().as_ref())),
                 ..LogLine::default()
             },
             meta: ResponseMeta {
@@ -81,7 +71,7 @@ impl RequestContext {
     }
 
     /// Makes and logs the response to a request that needs no run.
-    pub(crate) fn answer(&mut self, head: Head, body: &[u8]) -> Result<web_sys::Response, JsValue> {
+    pub(crate) fn answer(&mut self, head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
         self.line.status = head.status;
         self.line.end = "ok";
         self.log();
@@ -89,7 +79,7 @@ impl RequestContext {
     }
 
     /// Makes a response with a complete body.
-    pub(crate) fn whole(&self, mut head: Head, body: &[u8]) -> Result<web_sys::Response, JsValue> {
+    pub(crate) fn whole(&self, mut head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
         self.time(&mut head);
         response::whole(&head, body)
     }
@@ -99,11 +89,11 @@ impl RequestContext {
         &mut self,
         rejection: Rejection,
         may_log: &dyn Fn(&mut LogLine) -> bool,
-    ) -> Result<web_sys::Response, JsValue> {
+    ) -> worker::Result<web_sys::Response> {
         let failure = match rejection {
             Rejection::Failure(failure) => failure,
             Rejection::Runtime(error) => {
-                self.line.cause = Some(text_of(&error));
+                self.line.cause = Some(error.to_string());
                 Failure::InternalError
             }
         };
@@ -123,6 +113,6 @@ impl RequestContext {
 
     fn log(&mut self) {
         self.line.duration_ms = now_ms().saturating_sub(self.line.time_ms);
-        console::log(&self.line.to_json());
+        worker::console_log!("{}", self.line.to_json());
     }
 }

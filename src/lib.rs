@@ -8,14 +8,12 @@ mod edge;
 mod hub;
 mod runtime;
 
-use wasm_bindgen::JsValue;
-use wasm_bindgen::prelude::wasm_bindgen;
+use worker::{Context, Env, Request, event};
 
 pub use crate::hub::Hub;
-pub use crate::runtime::instance::state;
 
 /// Serves one request.
-#[wasm_bindgen(wasm_bindgen_futures = js_sys::futures)]
-pub async fn fetch(request: web_sys::Request, env: JsValue) -> Result<web_sys::Response, JsValue> {
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, _: Context) -> worker::Result<web_sys::Response> {
     edge::serve(request, env).await
 }

@@ -8,12 +8,11 @@ use clawfront_core::access::policy::Scope;
 use clawfront_core::access::{bearer, key};
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
-use wasm_bindgen::JsValue;
+use worker::Request;
 
 use crate::context::{Rejection, RequestContext};
 use crate::edge::strangers;
 use crate::runtime::clock::now_ms;
-use crate::runtime::request::Request;
 
 /// The client's address. Source: Cloudflare sets it on every request, and overwrites the value that
 /// a client sends.
@@ -47,8 +46,9 @@ pub(crate) fn admit<'c>(
 }
 
 /// Reads the headers that may carry a key.
-pub(crate) fn key_headers(request: &Request) -> Result<bearer::Headers, JsValue> {
-    bearer::Headers::read(|name| request.header(name))
+pub(crate) fn key_headers(request: &Request) -> worker::Result<bearer::Headers> {
+    let headers = request.headers();
+    bearer::Headers::read(|name| headers.get(name))
 }
 
 /// Checks that the key may be used on the page that the request comes from. A key without pages
@@ -63,15 +63,15 @@ fn check_origin(
         return Ok(());
     }
     context.meta.origin = None;
-    if request.has_header("origin")? && !client.origins.is_empty() {
+    if request.headers().has("origin")? && !client.origins.is_empty() {
         return Err(Failure::OriginNotAllowed.into());
     }
     Ok(())
 }
 
 /// Returns the client's address.
-pub(crate) fn address_of(request: &Request) -> Result<Option<IpAddr>, JsValue> {
-    let address = request.header(ADDRESS_HEADER)?;
+pub(crate) fn address_of(request: &Request) -> worker::Result<Option<IpAddr>> {
+    let address = request.headers().get(ADDRESS_HEADER)?;
     Ok(address.and_then(|address| address.parse().ok()))
 }
 

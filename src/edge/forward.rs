@@ -9,14 +9,14 @@ use clawfront_core::http::head::{
     ID_HEADER, KEY_HEADER, READINESS_HEADER, REQUEST_ID_HEADER, RESPONSE_ID_HEADER, SeenReadiness,
 };
 use clawfront_core::openai::{Delivery, lost_body};
-use js_sys::futures::JsFuture;
 use js_sys::{Promise, Reflect, Uint8Array, encode_uri_component};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
+use worker::js_sys::futures::JsFuture;
+use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
 use crate::runtime::clock::now_ms;
-use crate::runtime::request::Request;
 
 #[wasm_bindgen(module = "/src/edge/forward.js")]
 extern "C" {
@@ -53,20 +53,20 @@ pub(crate) fn seen_readiness() -> &'static str {
 /// the request is never sent twice: it may have started a run.
 pub(crate) async fn forward(
     request: &Request,
-    env: &JsValue,
+    env: &Env,
     config: &Config,
     client: &Grant,
     context: &RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
-    let is_read_only = request.method != "POST";
-    let request = named(request, client, context)?;
-    let namespace = Reflect::get(env, &HUB.into())?;
+    let is_read_only = request.method() != worker::Method::Post;
+    let request = named(request, client, context).map_err(worker::Error::from)?;
+    let namespace = Reflect::get(env, &HUB.into()).map_err(worker::Error::from)?;
     let response = match ask(&namespace, config.location, &request) {
         Ok(response) => JsFuture::from(response).await,
         Err(error) => Err(error),
     };
     let response: web_sys::Response = match response {
-        Ok(response) => response.dyn_into()?,
+        Ok(response) => response.dyn_into().map_err(worker::Error::from)?,
         Err(error) => return Err(lost(&error, is_read_only).into()),
     };
     let header = |name| response.headers().get(name).ok().flatten();
@@ -92,7 +92,7 @@ pub(crate) async fn forward(
     // A copy: a slice would be a view of memory that holds something else by the time it is sent.
     let end = Uint8Array::from(end.as_slice());
     let handed = hand_on(&response, own, &end, &context.meta.request_id);
-    Ok(handed?)
+    Ok(handed.map_err(worker::Error::from)?)
 }
 
 /// Returns the request with the names that the hub knows its client and itself by.
@@ -101,7 +101,7 @@ fn named(
     client: &Grant,
     context: &RequestContext,
 ) -> Result<web_sys::Request, JsValue> {
-    let headers = web_sys::Headers::new_with_headers(&request.inner.headers())?;
+    let headers = web_sys::Headers::new_with_headers(&request.inner().headers())?;
     // The key; and the hub has no upgrade to offer.
     for name in ["authorization", "x-api-key", "api-key", "upgrade"] {
         headers.delete(name)?;
@@ -113,7 +113,7 @@ fn named(
     headers.set(REQUEST_ID_HEADER, &context.meta.request_id)?;
     let init = web_sys::RequestInit::new();
     init.set_headers(&headers);
-    web_sys::Request::new_with_request_and_init(&request.inner, &init)
+    web_sys::Request::new_with_request_and_init(request.inner(), &init)
 }
 
 /// Returns the failure for an error of the hub. An overloaded hub has not received the request.

@@ -5,7 +5,7 @@ use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::Head;
 use clawfront_core::http::route::{Api, Endpoint, Route};
-use wasm_bindgen::JsValue;
+use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
 use crate::edge::admit::{address_of, admit, key_headers, require};
@@ -14,15 +14,10 @@ use crate::edge::strangers;
 use crate::runtime::clock::now_ms;
 #[cfg(feature = "panics")]
 use crate::runtime::panics;
-use crate::runtime::request::Request;
 use crate::runtime::{bindings, response};
 
 /// Serves one request: every rejection becomes its response here.
-pub(crate) async fn serve(
-    request: web_sys::Request,
-    env: JsValue,
-) -> Result<web_sys::Response, JsValue> {
-    let request = Request::new(request);
+pub(crate) async fn serve(request: Request, env: Env) -> worker::Result<web_sys::Response> {
     let mut context = RequestContext::begin(&request)?;
     let mut is_admitted = false;
     let rejection = match respond(request, &env, &mut context, &mut is_admitted).await {
@@ -42,7 +37,7 @@ pub(crate) async fn serve(
 
 async fn respond(
     request: Request,
-    env: &JsValue,
+    env: &Env,
     context: &mut RequestContext,
     is_admitted: &mut bool,
 ) -> Result<web_sys::Response, Rejection> {
@@ -57,12 +52,12 @@ async fn respond(
 
     // 2. Route. Public pages need no settings and no key. They are not logged, because probes
     //   request them every minute.
-    let route = Route::of(&request.method, &request.path());
+    let route = Route::of(request.method().as_ref(), &request.path());
     context.line.route = route.as_ref().ok().map(Route::path);
     let endpoint = match route {
         Ok(Route::Health) => return page(context.meta.health(), context),
         Ok(Route::About) => {
-            let accept = request.header("accept")?.unwrap_or_default();
+            let accept = request.headers().get("accept")?.unwrap_or_default();
             return page(context.meta.about(&accept), context);
         }
         Ok(Route::Ready) => None,
@@ -111,9 +106,9 @@ fn note_caller(
     request: &Request,
     config: &Config,
     context: &mut RequestContext,
-) -> Result<(), JsValue> {
+) -> worker::Result<()> {
     context.line.address = address_of(request)?.map(|address| config.log_key.of_address(address));
-    let origin = request.header("origin")?;
+    let origin = request.headers().get("origin")?;
     context.meta.origin = origin
         .as_deref()
         .and_then(Origin::parse)
@@ -121,10 +116,10 @@ fn note_caller(
     Ok(())
 }
 
-fn is_preflight(request: &Request) -> Result<bool, JsValue> {
-    Ok(request.method == "OPTIONS"
-        && request.has_header("origin")?
-        && request.has_header("access-control-request-method")?)
+fn is_preflight(request: &Request) -> worker::Result<bool> {
+    Ok(request.method() == worker::Method::Options
+        && request.headers().has("origin")?
+        && request.headers().has("access-control-request-method")?)
 }
 
 fn preflight(
@@ -134,7 +129,7 @@ fn preflight(
     if context.meta.origin.is_none() {
         return Err(Failure::OriginNotAllowed.into());
     }
-    let headers = request.header("access-control-request-headers")?;
+    let headers = request.headers().get("access-control-request-headers")?;
     let mut head = context.meta.preflight(headers.as_deref());
     context.time(&mut head);
     Ok(response::empty(&head)?)

@@ -4,20 +4,19 @@ use clawfront_core::access::grant::Grant;
 use clawfront_core::failure::Failure;
 use clawfront_core::openai::{Accepted, Entropy};
 use clawfront_core::repeat::{Fingerprint, Receiver};
-use wasm_bindgen::JsValue;
+use worker::Request;
 
 use crate::context::Rejection;
 use crate::hub::books::Shared;
 use crate::runtime::clock::now_ms;
 use crate::runtime::entropy::entropy;
-use crate::runtime::request::Request;
 
 /// The number of earlier attempts, as the official SDKs count them.
 const ATTEMPT_HEADER: &str = "x-stainless-retry-count";
 
 /// Returns the number of earlier attempts of a request.
-pub(crate) fn number_of(request: &Request) -> Result<u32, JsValue> {
-    let count = request.header(ATTEMPT_HEADER)?;
+pub(crate) fn number_of(request: &Request) -> worker::Result<u32> {
+    let count = request.headers().get(ATTEMPT_HEADER)?;
     Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
 }
 

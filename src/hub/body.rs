@@ -1,20 +1,20 @@
 //! A request's body, counted while it is read.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use clawfront_core::failure::Failure;
 use clawfront_core::http::coding::{self, Coding};
 use clawfront_core::http::upload::{Room, Upload};
 use futures_util::future::{Either, select};
-use js_sys::futures::JsFuture;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ReadableStreamByobReader};
+use worker::js_sys::futures::JsFuture;
+use worker::{Delay, Request};
 
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
-use crate::runtime::request::Request;
-use crate::runtime::timer::Delay;
 
 /// Limit for the part of a refused body that is read and dropped, as a multiple of the body limit.
 const DRAINED_LIMITS: usize = 4;
@@ -30,10 +30,10 @@ pub(crate) async fn read(
     limit_bytes: usize,
 ) -> Result<Vec<u8>, Failure> {
     // A request without a body has no stream.
-    let Some(stream) = request.inner.body() else {
+    let Some(stream) = request.inner().body() else {
         return Ok(Vec::new());
     };
-    let coding = request.header(coding::HEADER).ok().flatten();
+    let coding = request.headers().get(coding::HEADER).ok().flatten();
     let coding = Coding::of(coding.as_deref());
     let mut body = Body {
         bytes: Vec::new(),
@@ -150,7 +150,9 @@ fn piece_of(result: &JsValue) -> Option<Uint8Array> {
 }
 
 fn until(upload: &Upload) -> Delay {
-    Delay::until(upload.deadline_ms())
+    Delay::from(Duration::from_millis(
+        upload.deadline_ms().saturating_sub(now_ms()),
+    ))
 }
 
 fn to_usize(length: u32) -> usize {
@@ -158,6 +160,6 @@ fn to_usize(length: u32) -> usize {
 }
 
 fn announced_bytes(request: &Request) -> Option<usize> {
-    let length = request.header("content-length").ok().flatten();
+    let length = request.headers().get("content-length").ok().flatten();
     length.and_then(|length| length.parse().ok())
 }

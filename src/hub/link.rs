@@ -14,9 +14,10 @@ use clawfront_core::failure::Failure;
 use clawfront_core::hub::{ExchangeId, Hub, Input, Orders};
 use clawfront_core::repeat::Receiver;
 use js_sys::Function;
-use js_sys::futures::{JsFuture, spawn_local};
-use wasm_bindgen::JsValue;
-use web_sys::{CloseEvent, Event, EventTarget, WebSocket};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{CloseEvent, Event, EventTarget};
+use worker::WebSocket;
+use worker::js_sys::futures::{JsFuture, spawn_local};
 
 use crate::hub::relay::{Relay, WriteError};
 use crate::runtime::clock::now_ms;
@@ -209,15 +210,15 @@ impl Link {
             }
         } else if let Ok(socket) = opened {
             // Meanwhile the hub gave this connection up.
-            let _ = upgrade::accept(&socket);
+            let _ = socket.accept();
             drop(Socket::new(socket));
         }
     }
 
     fn attach(&self, socket: WebSocket) {
-        let target: &EventTarget = &socket;
+        let target: &EventTarget = socket.as_ref().unchecked_ref();
         let guard = &self.0.panic_guard;
-        panic_guard::set_link(Some(&socket));
+        panic_guard::set_link(Some(socket.as_ref()));
         let (link, frames) = (self.clone(), Rc::clone(&self.0.frames));
         let filter = |handler: &Function| self.0.frames.filter(handler);
         let message = Listener::filtered(target, "message", guard, filter, move |_: Event| {
@@ -237,7 +238,7 @@ impl Link {
                 code: ABNORMAL_CLOSURE,
             });
         });
-        let accepted = upgrade::accept(&socket);
+        let accepted = socket.accept();
         let listeners = [message, close, error].into_iter().flatten().collect();
         self.0.socket.replace(Some(Socket { socket, listeners }));
         if accepted.is_err() {

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use clawfront_core::config::Config;
 use js_sys::Array;
-use js_sys::futures::JsFuture;
 use wasm_bindgen::JsCast;
+use worker::js_sys::futures::JsFuture;
 
 use crate::hub::agents;
 use crate::hub::common::Common;

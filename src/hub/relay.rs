@@ -13,13 +13,12 @@ use clawfront_core::http::head::ResponseMeta;
 use clawfront_core::hub::ExchangeId;
 use clawfront_core::log::LogLine;
 use clawfront_core::openai::error::refuse;
-use js_sys::futures::JsFuture;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsCast;
 use web_sys::{AbortSignal, Event};
+use worker::js_sys::futures::JsFuture;
 
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
-use crate::runtime::console;
 use crate::runtime::listener::{Deferred, Listener};
 use crate::runtime::panic_guard::PanicGuard;
 use crate::runtime::response;
@@ -82,9 +81,9 @@ impl Relay {
     /// never read.
     pub(crate) fn response(
         &self,
-    ) -> impl Future<Output = Result<web_sys::Response, JsValue>> + 'static {
+    ) -> impl Future<Output = worker::Result<web_sys::Response>> + 'static {
         let response = JsFuture::from(self.0.response.promise.clone());
-        async move { response.await?.dyn_into() }
+        async move { Ok(response.await?.dyn_into()?) }
     }
 
     /// Calls `hang_up` if the client hangs up. The runtime signals it only with the compatibility
@@ -169,7 +168,7 @@ impl Relay {
         let Inner { line, config, .. } = &mut *inner;
         line.exchanged(exchange, &config.log_key);
         line.duration_ms = now_ms().saturating_sub(line.time_ms);
-        console::log(&line.to_json());
+        worker::console_log!("{}", line.to_json());
         drop(inner);
         // Outside the borrow: among them may be the closure that called.
         drop(ended);
@@ -198,7 +197,7 @@ impl Inner {
             // The run was accepted: from here on the log line has content.
             let mut line = self.line.begun(exchange, &self.config.log_key);
             line.duration_ms = now_ms.saturating_sub(line.time_ms);
-            console::log(&line.to_json());
+            worker::console_log!("{}", line.to_json());
         }
     }
 

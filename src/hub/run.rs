@@ -16,7 +16,7 @@ use clawfront_core::openai::{
     self, Accepted, Entropy, Request as Asked, Writer, asked_model, loggable,
 };
 use clawfront_core::repeat::{Fingerprint, Receiver};
-use wasm_bindgen::JsValue;
+use worker::Request;
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::attempt::{self, Attempt};
@@ -25,7 +25,6 @@ use crate::hub::common::Common;
 use crate::hub::relay::Relay;
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
-use crate::runtime::request::Request;
 
 /// Milliseconds in a second.
 const SECOND_MS: u64 = 1000;
@@ -53,15 +52,16 @@ pub(crate) async fn answer(
         .inspect_err(refused)?;
     #[cfg(feature = "panics")]
     crate::runtime::panics::look(crate::runtime::panics::AT_BODY, &body);
-    let header = |name: &str| request.header(name).ok().flatten();
+    let headers = request.headers();
+    let header = |name: &str| headers.get(name).ok().flatten();
 
     // 3. Repetition: an SDK may send the request again on its own.
-    let fingerprint = Fingerprint::of(&client.conversations, request.headers(), &body);
+    let fingerprint = Fingerprint::of(&client.conversations, headers.entries(), &body);
     let attempt = Attempt::recall(attempt, fingerprint, client, common)?;
     let asked = Asked {
         body: &body,
         header: &header,
-        caller: Fingerprint::of_caller(&client.conversations, request.headers()),
+        caller: Fingerprint::of_caller(&client.conversations, headers.entries()),
         is_repeated: attempt.is_repeated(),
     };
     let accepted = accept(&asked, config, client, attempt.entropy(), context);
@@ -79,7 +79,7 @@ pub(crate) async fn answer(
     let is_past = |time_ms| now_ms() >= time_ms;
     let refused = if client.expires_ms().is_some_and(is_past) {
         Some(Failure::ApiKeyExpired)
-    } else if request.inner.signal().aborted() {
+    } else if request.inner().signal().aborted() {
         Some(Failure::ClientClosedRequest)
     } else {
         None
@@ -159,7 +159,7 @@ async fn run(
     start: Start<'_>,
     common: &Common,
     context: &RequestContext,
-) -> Result<web_sys::Response, JsValue> {
+) -> worker::Result<web_sys::Response> {
     let Start {
         config,
         client,
@@ -184,7 +184,7 @@ async fn run(
     let response = relay.response();
     let hub = connection.clone();
     let hang_up = move |id| hub.handle(Input::HungUp(id));
-    relay.watch(&request.inner.signal(), hang_up);
+    relay.watch(&request.inner().signal(), hang_up);
     connection.begin(exchange, receiver, relay);
     response.await
 }

@@ -12,7 +12,7 @@ use clawfront_core::failure::Failure;
 use clawfront_core::http::head::{Detail, KEY_HEADER, READINESS_HEADER};
 use clawfront_core::http::route::{Api, Endpoint, Route};
 use clawfront_core::openai::models::Names;
-use wasm_bindgen::JsValue;
+use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::common::Common;
@@ -20,15 +20,13 @@ use crate::hub::{agents, models, run};
 use crate::runtime::bindings;
 use crate::runtime::clock::now_ms;
 use crate::runtime::panic_guard::PanicGuard;
-use crate::runtime::request::Request;
 
 /// Serves one request of the edge: every rejection becomes its response here.
 pub(crate) async fn serve(
-    request: web_sys::Request,
-    env: &JsValue,
+    request: Request,
+    env: &Env,
     common: &Common,
-) -> Result<web_sys::Response, JsValue> {
-    let request = Request::new(request);
+) -> worker::Result<web_sys::Response> {
     // Until there is a response, the edge waits for this future.
     let _panic_guard = PanicGuard::new("");
     let mut context = RequestContext::handed_on(&request)?;
@@ -40,7 +38,7 @@ pub(crate) async fn serve(
 
 async fn respond(
     request: Request,
-    env: &JsValue,
+    env: &Env,
     common: &Common,
     context: &mut RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
@@ -48,7 +46,7 @@ async fn respond(
         context.line.hint = Some(problems);
         Failure::Misconfigured
     })?;
-    let route = Route::of(&request.method, &request.path())?;
+    let route = Route::of(request.method().as_ref(), &request.path())?;
     context.line.route = Some(route.path());
     if route == Route::Api(Endpoint::Responses) {
         context.meta.api = Api::Responses;
@@ -62,7 +60,9 @@ async fn respond(
             run::answer(request, common, &config, client, context).await
         }
         Endpoint::Models => {
-            let url = request.inner.url();
+            // `Request::url` parses the whole address, and its tables for host names are as large
+            // as half the Worker.
+            let url = request.inner().url();
             let names = Names::of(url.split_once('?').map(|(_, query)| query), client);
             Ok(models::list(names, &config, client, common, context).await?)
         }
@@ -81,18 +81,19 @@ fn client_of(
     config: &Rc<Config>,
     context: &mut RequestContext,
 ) -> Result<Grant, Rejection> {
-    let client = request
-        .header(KEY_HEADER)?
+    let headers = request.headers();
+    let client = headers
+        .get(KEY_HEADER)?
         .and_then(|header| from_header(&header))
         // An entry with a field that only a newer version knows.
         .ok_or(Failure::HubUnavailable)?;
     context.line.key = Some(client.id.to_string());
-    context.meta.origin = request
-        .header("origin")?
+    context.meta.origin = headers
+        .get("origin")?
         .as_deref()
         .and_then(Origin::parse)
         .filter(|origin| client.origins.contains(origin));
-    let address = request.header("cf-connecting-ip")?;
+    let address = headers.get("cf-connecting-ip")?;
     context.line.address = address
         .and_then(|address| address.parse().ok())
         .map(|address| config.log_key.of_address(address));

@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use clawfront_core::config::{BOUND, Config, GATEWAY, HUB, HUB_UNBOUND};
-use js_sys::{Object, Reflect};
-use wasm_bindgen::{JsCast, JsValue};
+use js_sys::Reflect;
+use worker::{Env, Fetcher};
 
 /// The settings, or a list of all errors in them, by name.
 type Settings = Result<Rc<Config>, String>;
@@ -16,29 +16,26 @@ thread_local! {
     static SETTINGS: OnceCell<Settings> = const { OnceCell::new() };
 
     /// Source, invalidation and staleness are those of the settings.
-    static NETWORK: OnceCell<Option<JsValue>> = const { OnceCell::new() };
+    static NETWORK: OnceCell<Option<Fetcher>> = const { OnceCell::new() };
 }
 
 /// Returns the binding that leads to the gateway instead of the internet, if there is one.
-pub(crate) fn network() -> Option<JsValue> {
+pub(crate) fn network() -> Option<Fetcher> {
     NETWORK.with(|network| network.get().cloned().flatten())
 }
 
-pub(crate) fn config(env: &JsValue) -> Settings {
+pub(crate) fn config(env: &Env) -> Settings {
     SETTINGS.with(|settings| settings.get_or_init(|| parse(env)).clone())
 }
 
-fn parse(env: &JsValue) -> Settings {
-    let binding = |name: &str| Reflect::get(env, &name.into()).unwrap_or_default();
-    let network = NETWORK.with(|network| {
-        let is_set = network.get_or_init(|| Some(binding(GATEWAY)).filter(is_service));
-        is_set.is_some()
-    });
+fn parse(env: &Env) -> Settings {
+    let network =
+        NETWORK.with(|network| network.get_or_init(|| env.service(GATEWAY).ok()).is_some());
     Config::parse(|name| {
         if name == GATEWAY && network {
             return Some(BOUND.to_owned());
         }
-        binding(name).as_string()
+        env.var(name).ok().map(|value| value.to_string())
     })
     .map(Rc::new)
     .map_err(|problems| {
@@ -46,16 +43,11 @@ fn parse(env: &JsValue) -> Settings {
         problems.join("; ")
     })
     .and_then(|config| {
-        // Its class has another name in `wrangler dev`, so any object counts.
-        binding(HUB)
-            .is_object()
+        // `Env::durable_object` recognises the binding by its class name, which is different in
+        // `wrangler dev`.
+        let is_bound = Reflect::get(env, &HUB.into()).is_ok_and(|hub| hub.is_object());
+        is_bound
             .then_some(config)
             .ok_or_else(|| HUB_UNBOUND.to_owned())
     })
-}
-
-/// Returns true if requests can be sent to the binding: a service or a VPC service.
-fn is_service(binding: &JsValue) -> bool {
-    let object = binding.dyn_ref::<Object>();
-    object.is_some_and(|object| object.constructor().name() == "Fetcher")
 }

@@ -1,17 +1,9 @@
 //! Random bytes of the platform.
 
-use wasm_bindgen::JsValue;
-use wasm_bindgen::prelude::wasm_bindgen;
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(catch, js_namespace = crypto, js_name = getRandomValues)]
-    fn fill(bytes: &mut [u8]) -> Result<(), JsValue>;
-}
-
 /// Returns `N` random bytes from the platform.
-pub(crate) fn entropy<const N: usize>() -> Result<[u8; N], JsValue> {
+pub(crate) fn entropy<const N: usize>() -> worker::Result<[u8; N]> {
     let mut bytes = [0; N];
-    fill(&mut bytes)?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| worker::Error::RustError(format!("no randomness: {error}")))?;
     Ok(bytes)
 }

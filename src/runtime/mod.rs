@@ -3,15 +3,12 @@
 
 pub(crate) mod bindings;
 pub(crate) mod clock;
-pub(crate) mod console;
 pub(crate) mod entropy;
 pub(crate) mod frames;
-pub(crate) mod instance;
 pub(crate) mod listener;
 pub(crate) mod panic_guard;
 #[cfg(feature = "panics")]
 pub(crate) mod panics;
-pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod socket;
 pub(crate) mod timer;

@@ -1,6 +1,6 @@
 //! The gateway's socket, which is open until its value is dropped.
 
-use web_sys::WebSocket;
+use worker::WebSocket;
 
 use crate::runtime::listener::Listener;
 
@@ -29,6 +29,6 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.listeners.clear();
         // This has no effect on a socket that is already closed.
-        let _ = self.socket.close_with_code(NORMAL_CLOSURE);
+        let _ = self.socket.close(Some(NORMAL_CLOSURE), None::<&str>);
     }
 }

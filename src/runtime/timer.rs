@@ -1,11 +1,6 @@
 //! Functions that the runtime calls later.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use js_sys::futures::JsFuture;
-use js_sys::{Function, Promise};
+use js_sys::Function;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 
@@ -61,46 +56,12 @@ pub(crate) struct Timer {
 
 impl Timer {
     pub(crate) fn at(at_ms: u64, callback: Callback) -> Self {
-        let id = set_timeout(&callback.function, until(at_ms)).unwrap_or_default();
+        let delay_ms = i32::try_from(at_ms.saturating_sub(now_ms())).unwrap_or(i32::MAX);
+        let id = set_timeout(&callback.function, delay_ms).unwrap_or_default();
         Self {
             id,
             at_ms,
             _callback: callback,
-        }
-    }
-}
-
-/// A future that waits.
-pub(crate) struct Delay {
-    id: Option<i32>,
-    passed: JsFuture,
-}
-
-impl Delay {
-    /// Waits until this time.
-    pub(crate) fn until(at_ms: u64) -> Self {
-        let mut id = None;
-        // It is called before the constructor returns.
-        let passed = Promise::new(&mut |resolve, _| id = set_timeout(&resolve, until(at_ms)));
-        Self {
-            id,
-            passed: JsFuture::from(passed),
-        }
-    }
-}
-
-impl Future for Delay {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.passed).poll(context).map(drop)
-    }
-}
-
-impl Drop for Delay {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            global().clear_timeout_with_handle(id);
         }
     }
 }
@@ -117,11 +78,6 @@ impl Drop for Flush {
             global().clear_timeout_with_handle(id);
         }
     }
-}
-
-/// Returns the milliseconds until a time.
-fn until(at_ms: u64) -> i32 {
-    i32::try_from(at_ms.saturating_sub(now_ms())).unwrap_or(i32::MAX)
 }
 
 fn set_timeout(function: &Function, delay_ms: i32) -> Option<i32> {

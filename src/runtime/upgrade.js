@@ -47,8 +47,3 @@ async function beginning({ body }, maxBytes) {
   reader?.cancel().catch(() => {});
   return new Uint8Array(bytes);
 }
-
-/** Begins to receive the socket's messages. */
-export function accept(socket) {
-  socket.accept();
-}

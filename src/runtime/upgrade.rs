@@ -10,10 +10,10 @@ use clawfront_core::failure::diagnosis::{Diagnosis, MAX_BODY_BYTES, UpgradeRespo
 use clawfront_core::failure::{Deadline, Failure};
 use clawfront_core::gateway::upgrade::refused;
 use js_sys::Promise;
-use js_sys::futures::JsFuture;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::WebSocket;
+use worker::WebSocket;
+use worker::js_sys::futures::JsFuture;
 
 use crate::runtime::bindings;
 
@@ -28,14 +28,10 @@ extern "C" {
         max_body_bytes: usize,
     ) -> Promise;
 
-    /// Begins to receive the socket's messages.
-    #[wasm_bindgen(catch)]
-    pub(crate) fn accept(socket: &WebSocket) -> Result<(), JsValue>;
-
     type Opened;
 
     #[wasm_bindgen(method, getter)]
-    fn socket(this: &Opened) -> Option<WebSocket>;
+    fn socket(this: &Opened) -> Option<web_sys::WebSocket>;
 
     #[wasm_bindgen(method, getter)]
     fn error(this: &Opened) -> Option<String>;
@@ -67,7 +63,7 @@ const CONNECTION_LOST: &str = "Network connection lost";
 /// Opens the gateway's WebSocket, over the internet or over the binding that replaces it. It is not
 /// accepted yet, so no frame is lost before there is a listener.
 pub(crate) async fn open(gateway: &Gateway, limit: Duration) -> Result<WebSocket, Failure> {
-    let network: JsValue = bindings::network().unwrap_or_else(|| js_sys::global().into());
+    let network: JsValue = bindings::network().map_or_else(|| js_sys::global().into(), Into::into);
     let headers = gateway
         .headers
         .iter()
@@ -81,7 +77,7 @@ pub(crate) async fn open(gateway: &Gateway, limit: Duration) -> Result<WebSocket
         .map_err(|_| Failure::InternalError)?
         .unchecked_into();
     if let Some(socket) = opened.socket() {
-        return Ok(socket);
+        return Ok(socket.into());
     }
     match opened.error() {
         None => Err(refused(&UpgradeResponse {

@@ -38,6 +38,12 @@ pub(crate) enum WriteError {
     Refused,
 }
 
+impl From<worker::Error> for WriteError {
+    fn from(_: worker::Error) -> Self {
+        Self::Refused
+    }
+}
+
 impl From<JsValue> for WriteError {
     fn from(_: JsValue) -> Self {
         Self::Refused
