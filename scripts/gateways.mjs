@@ -1,40 +1,12 @@
-// Starts the gateway that `npm start` puts the Worker in front of: the user's, a real OpenClaw, or
-// the simulated one. Each start returns `{ name, url, vars, ended }`: a name to show, its address,
-// the Worker's bindings for it, and a promise that resolves if it ends.
+// Starts a real OpenClaw for `npm start` to put the Worker in front of: `{ name, url, vars, ended }`
+// as `simulated.mjs` returns it.
 
-import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { collect, reasonOf, run, start } from "./processes.mjs";
+import { run } from "./processes.mjs";
 import { ensureNodePackages, findNode } from "./setup.mjs";
-import { Failure, step } from "./steps.mjs";
-
-/** `native` is the result of `buildNative`, here and below. */
-export async function startSimulated(native) {
-  const token = freshToken();
-  return step("Simulated gateway", async () => {
-    // It ends when its standard input does, that is, with us, however we end.
-    const child = start(native.sim, ["--json", "--exit-with-stdin"], {
-      env: { ...process.env, SIM_TOKEN: token },
-      stdio: ["pipe", "pipe", "pipe"],
-    });
-    const output = [];
-    collect(child.stderr, (line) => output.push(line));
-    const firstLine = new Promise((resolve) => collect(child.stdout, resolve));
-    const line = await Promise.race([firstLine, child.ended]);
-    if (typeof line !== "string")
-      throw new Failure(`it ended while starting (${reasonOf(line)}).`, {
-        output: output.join("\n"),
-      });
-    const { url } = JSON.parse(line);
-    return {
-      name: "simulated",
-      url,
-      vars: { GATEWAY_URL: url, GATEWAY_TOKEN: token },
-      ended: child.ended,
-    };
-  });
-}
+import { freshToken } from "./simulated.mjs";
+import { step } from "./steps.mjs";
 
 /**
  * Installs before anything else is started, so that a failing download leaves nothing to clean up.
@@ -49,7 +21,7 @@ export async function installOpenClaw(version) {
 
 /**
  * A real OpenClaw with a scripted model behind it. The Worker is paired as a device: the shared
- * token does not leave this function.
+ * token does not leave this function. `native` is the result of `buildNative`.
  */
 export async function startOpenClaw({ version, entry }, folder, native) {
   const { startProvider } = await import("../openclaw/provider.mjs");
@@ -84,29 +56,6 @@ export async function startOpenClaw({ version, entry }, folder, native) {
     ended: whenGone(gateway.pid),
   };
 }
-
-/**
- * A fresh client key for these agents: `{ id, key, entry }`; only `entry`, which holds a hash, goes
- * to the Worker. It is made in no list: standard input is empty.
- */
-export async function newClientKey(agents, native) {
-  return JSON.parse(
-    await run(native.cli, [
-      "keys",
-      "new",
-      "--file",
-      "-",
-      "--id",
-      "demo",
-      "--agents",
-      agents,
-      "--json",
-    ]),
-  );
-}
-
-const freshToken = () => randomBytes(TOKEN_BYTES).toString("hex");
-const TOKEN_BYTES = 24;
 
 const LIVENESS_POLL_MS = 1_000;
 

@@ -8,7 +8,7 @@ import { buildWorker } from "./build.mjs";
 import { runCommand } from "./command.mjs";
 import { PROMPT, streamAnswer } from "./demo.mjs";
 import { readGateway, watchGateway } from "./dev-vars.mjs";
-import { installOpenClaw, newClientKey, startOpenClaw, startSimulated } from "./gateways.mjs";
+import { installOpenClaw, startOpenClaw } from "./gateways.mjs";
 import { isRunning } from "./locks.mjs";
 import { buildNative } from "./native.mjs";
 import { ensureRoom, needsOfStart } from "./needs.mjs";
@@ -16,6 +16,7 @@ import { ROOT } from "./paths.mjs";
 import { errorOfListening, holderOf } from "./ports.mjs";
 
 import { allOrFirstFailure, ensureNodePackages, setUp } from "./setup.mjs";
+import { newClientKey, startSimulated } from "./simulated.mjs";
 import { bold, dim, Failure, reportOnce, say, step } from "./steps.mjs";
 import { removeAtExit, runFolder, runs, startWrangler } from "./wrangler.mjs";
 
