@@ -18,6 +18,7 @@ use crate::connection::stream::Trust;
 use crate::doctor::check::Depth;
 use crate::doctor::deployed;
 use crate::doctor::report::Report;
+use crate::invocation::Invocation;
 use crate::keys::list;
 use crate::keys::list::refuse_mistakes;
 use crate::keys::list_file::ListFile;
@@ -37,7 +38,8 @@ pub(crate) const AFTER_HELP: &str = concat!(
      changed, waits until the new version
 answers, and asks an agent through it, with a probe key that expires after ten minutes. Run it \
      again after a failure: it resumes at the
-failed step. Log in first: npm run wrangler -- login, or CLOUDFLARE_API_TOKEN.
+failed step. Log in first: npx wrangler login (in a checkout: npm run wrangler -- login), or \
+     CLOUDFLARE_API_TOKEN.
 
 Examples:
   clawfront deploy
@@ -120,10 +122,7 @@ fn wait(steps: &mut Steps, done: &Done, place: &Deployed) -> Result<(), Problem>
         return Err(Problem::with(
             NOT_IN_FORCE,
             format!(
-                "{} does not answer with the new version yet. Fix: run `clawfront deploy` again. \
-                 Fix: run `clawfront deploy` again. \
-                 Fix: run `clawfront deploy` \
-                     again",
+                "{} does not answer with the new version yet. Fix: run `clawfront deploy` again",
                 place.url
             ),
         ));
@@ -161,8 +160,9 @@ fn text_output(url: &str, report: &mut Report) -> Output {
         format!(
             "Deployed. Clients take the base URL {url}/v1 and a key.\nNext: `clawfront keys new \
              --id \
-             NAME --agents AGENT --apply=both` makes a key for another client; `npm run wrangler \
-             -- tail` shows the log."
+             NAME --agents AGENT --apply=both` makes a key for another client; `{} tail` shows the \
+             log.",
+            Invocation::current().wrangler()
         )
     } else {
         "Deployed, but something is wrong: fix the first problem above, then run `clawfront \
@@ -407,10 +407,10 @@ impl<'a> Deployment<'a> {
             .collect();
         if !left.is_empty() {
             progress(&format!(
-                "warning: the Worker still has {}, which {} does not set. Fix: `npm run wrangler \
-                 -- secret delete NAME`",
+                "warning: the Worker still has {}, which {} does not set. Fix: `{} secret delete NAME`",
                 left.join(", "),
-                self.deploy.source.file.display()
+                self.deploy.source.file.display(),
+                Invocation::current().wrangler()
             ));
         }
         Ok((done, key))

@@ -15,6 +15,7 @@ mod doctor;
 #[cfg(test)]
 mod documented;
 mod file;
+mod invocation;
 mod keys;
 mod outcome;
 mod pairing;

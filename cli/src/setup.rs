@@ -18,6 +18,7 @@ use self::options::{Apply, Kind};
 use self::values::Values;
 use crate::connection::stream::Trust;
 use crate::device::new_key;
+use crate::invocation::Invocation;
 use crate::keys::list_file::has_keys;
 use crate::keys::new::add;
 use crate::keys::proof::Deployed;
@@ -100,20 +101,28 @@ pub(crate) fn run(setup: &Setup) -> Result<Output, Problem> {
 
 /// Returns the next commands.
 fn next(setup: &Setup, code: u8) -> String {
+    let invocation = Invocation::current();
     match (code, setup.apply) {
         (0 | WARNED, Apply::File) => {
-            "\nNext: `npm start` tries it on this machine; `npm run deploy` puts it on Cloudflare, \
-             with these settings.\n"
+            let verb = match invocation {
+                Invocation::Checkout => "tries",
+                Invocation::Package => "serves",
+            };
+            format!(
+                "\nNext: `{}` {verb} it on this machine; `{}` puts it on Cloudflare, with these \
+                 settings.\n",
+                invocation.serve(),
+                invocation.deploy()
+            )
         }
-        (0 | WARNED, Apply::Both) => {
-            "\nNext: `npm run deploy` uploads the Worker, and asks an agent through it.\n"
-        }
-        _ => {
-            "\nNext: fix the first problem above, then run `clawfront setup` again; it resumes \
-             here.\n"
-        }
+        (0 | WARNED, Apply::Both) => format!(
+            "\nNext: `{}` uploads the Worker, and asks an agent through it.\n",
+            invocation.deploy()
+        ),
+        _ => "\nNext: fix the first problem above, then run `clawfront setup` again; it resumes \
+              here.\n"
+            .to_owned(),
     }
-    .to_owned()
 }
 
 /// Pushes the settings and the keys of the file.

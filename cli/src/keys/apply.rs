@@ -12,6 +12,7 @@ use super::proof::Deployed;
 use super::push::{Done, InForce, Push, RECORD, Target};
 use super::source::Source;
 use super::wrangler;
+use crate::invocation::Invocation;
 use crate::outcome::{NOT_IN_FORCE, Output, Problem, USAGE};
 
 /// The destinations of a changed list.
@@ -333,20 +334,19 @@ impl Report<'_> {
 
     /// Returns the lines about the file, after a key was revoked.
     fn local_lines(&self) -> Vec<String> {
+        let serve = Invocation::current().serve();
         let mut lines = Vec::new();
         if !self.changed.takes_back {
             return lines;
         }
         if self.is_written {
-            lines.push(
-                "A running `npm start` with this file refuses it within \
-                        seconds."
-                    .to_owned(),
-            );
+            lines.push(format!(
+                "A running `{serve}` with this file refuses it within seconds."
+            ));
         }
         if !self.is_written && self.pushed.is_some() && self.file != STDIN {
             lines.push(format!(
-                "The key still works where {} is used, such as in `npm start`.",
+                "The key still works where {} is used, such as in `{serve}`.",
                 self.file
             ));
         }

@@ -7,7 +7,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -16,6 +16,7 @@ use clawfront_core::config;
 use serde::Deserialize;
 
 use super::list::Value;
+use crate::invocation::Invocation;
 use crate::outcome::Problem;
 
 /// The Worker, as wrangler names it.
@@ -195,10 +196,10 @@ pub(crate) fn version(options: &Options) -> Result<Option<String>, Problem> {
     }
 }
 
+const INSTALL: &str = "Fix: install it with `npm install wrangler@4`";
+
 /// wrangler's message contains this name where it is not logged in.
 const ACCOUNT_TOKEN: &str = "CLOUDFLARE_API_TOKEN";
-const LOG_IN: &str =
-    "\nFix: log in to Cloudflare with `npm run wrangler -- login`, or set CLOUDFLARE_API_TOKEN.";
 
 /// Runs wrangler. Secrets go through `input`; its output is not shown, except its errors.
 fn wrangler(
@@ -232,7 +233,12 @@ fn wrangler(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| failed(format!("cannot be run: {error}")))?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => failed(format!(
+                "cannot be run, because there is no wrangler here. {INSTALL}"
+            )),
+            _ => failed(format!("cannot be run: {error}")),
+        })?;
     // wrangler reads all input before it answers; if it ends early, its own message gives the
     // reason.
     let sent = child
@@ -245,9 +251,12 @@ fn wrangler(
     if !output.status.success() || sent.is_err() {
         let message = message(&output);
         let fix = if message.contains(ACCOUNT_TOKEN) {
-            LOG_IN
+            format!(
+                "\nFix: log in to Cloudflare with `{} login`, or set CLOUDFLARE_API_TOKEN.",
+                Invocation::current().wrangler()
+            )
         } else {
-            ""
+            String::new()
         };
         return Err(failed(format!(
             "failed ({})\n{message}{fix}",
