@@ -50,6 +50,7 @@ const CRATE_ARROWS = {
 const JAVASCRIPT_ROWS = [
   { name: "the Worker's modules", files: /^src\// },
   { name: "scripts", files: /^scripts\// },
+  { name: "the npm package", files: /^(package|deploy)\// },
   { name: "the real gateway", files: /^openclaw\// },
   {
     name: "support of tests",
