@@ -25,7 +25,7 @@ before(async () => {
 });
 after(() => sim?.stop());
 
-/** Writes the settings into a new folder, which stands for one that a file names, and returns it. */
+/** Writes the settings into a new folder, which stands for one of a file, and returns it. */
 function machine(name) {
   const to = join(folder, name);
   mkdirSync(to);
