@@ -37,6 +37,8 @@ const SCRIPTS = [
   "simulated.mjs",
   "steps.mjs",
 ];
+/** The npm packages that it needs. */
+export const DEPENDENCIES = ["dotenv", "workerd"];
 const DOCUMENTS = ["LICENSE", "CHANGELOG.md"];
 
 /**
@@ -80,7 +82,7 @@ export async function pack(folder, native) {
     engines,
     bin: { clawfront: "package/bin.cjs" },
     exports: { ".": "./worker/index.js", "./package.json": "./package.json" },
-    dependencies: pick(devDependencies, ["dotenv", "workerd"]),
+    dependencies: pick(devDependencies, DEPENDENCIES),
     optionalDependencies: Object.fromEntries(
       Object.keys(native).map((platform) => [`clawfront-${platform}`, version]),
     ),
@@ -146,6 +148,17 @@ export function commonVersion() {
       });
   }
   return version;
+}
+
+/** Returns the changelog's lines of a version. */
+export function notesOf(version) {
+  const sections = readFileSync(join(ROOT, "CHANGELOG.md"), "utf8").split(/^## /m);
+  const own = sections.find((section) => section.split("\n")[0] === version);
+  if (!own)
+    throw new Failure(`CHANGELOG.md has no heading for ${version}.`, {
+      fix: "give the lines under Unreleased this heading.",
+    });
+  return own.slice(version.length).trim();
 }
 
 const pick = (from, names) => Object.fromEntries(names.map((name) => [name, from[name]]));

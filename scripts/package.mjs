@@ -7,20 +7,22 @@ import { parseArgs } from "node:util";
 import { buildWorker } from "./build.mjs";
 import { cargoBuild, nativeEnvironment } from "./cargo.mjs";
 import { runCommand } from "./command.mjs";
-import { commonVersion, PLATFORMS, pack } from "./pack.mjs";
+import { commonVersion, DEPENDENCIES, notesOf, PLATFORMS, pack } from "./pack.mjs";
 import { ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
-import { setUp } from "./setup.mjs";
+import { sbom } from "./sbom.mjs";
+import { ensureRust, setUp } from "./setup.mjs";
 import { Failure, say, step } from "./steps.mjs";
 
 const HELP = `npm run package [-- OPTIONS]
 
 Makes npm packages in dist/: the Worker with its command, and the native programs of this platform.
-dist/SHA256SUMS has their checksums.
+dist/SHA256SUMS has their checksums, dist/sbom.cdx.json the packages of others in them.
 
   --native PLATFORM=FOLDER  programs that were built elsewhere (${Object.keys(PLATFORMS).join(", ")}); may be repeated
   --programs-only           only build this platform's programs, and print their folder
   --version-only            only compare the versions in all files, and print the version
+  --notes                   only print what CHANGELOG.md has about this version
   --help                    print this
 `;
 const DIST = join(ROOT, "dist");
@@ -32,15 +34,18 @@ async function main() {
       native: { type: "string", multiple: true, default: [] },
       "programs-only": { type: "boolean" },
       "version-only": { type: "boolean" },
+      notes: { type: "boolean" },
       help: { type: "boolean" },
     },
   });
   if (values.help) return process.stdout.write(HELP);
   const version = commonVersion();
   if (values["version-only"]) return process.stdout.write(`${version}\n`);
+  if (values.notes) return process.stdout.write(`${notesOf(version)}\n`);
   const native = Object.fromEntries(values.native.map(platformOf));
-  const env = await setUp();
+  await ensureRust();
   if (values["programs-only"]) return process.stdout.write(`${await buildPrograms()}\n`);
+  const env = await setUp();
   await buildWorker(env);
   native[HERE] ??= await buildPrograms();
   const { tarballs } = await step("npm packages in dist/", () => pack(DIST, native));
@@ -49,6 +54,8 @@ async function main() {
     say(`  ${(statSync(path).size / 1e6).toFixed(2).padStart(6)} MB  ${basename(path)}`);
     return `${hash}  ${basename(path)}\n`;
   });
+  const components = JSON.stringify(await sbom(version, DEPENDENCIES), null, 2);
+  writeFileSync(join(DIST, "sbom.cdx.json"), `${components}\n`);
   writeFileSync(join(DIST, "SHA256SUMS"), sums.join(""));
 }
 
