@@ -1,8 +1,10 @@
 // `clawfront serve`: the Worker at home, with storage on disk.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { temporaryFolder } from "../support/folder.mjs";
 import { newDevice, newKey, post, says, until } from "../support/front.mjs";
@@ -48,18 +50,19 @@ const status = async (server, key, headers = {}) => {
   return response.status;
 };
 
+const isGone = (server) =>
+  status(server, phone).then(
+    () => false,
+    () => true,
+  );
+
 test("a running answer ends whole after SIGTERM, and nobody else is served then", async () => {
   const server = await serve();
   const response = await post(server, phone, says(SLOW, { stream: true }));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const first = await reader.read();
   const ended = server.stop();
-  await until("it takes no connection", () =>
-    status(server, phone).then(
-      () => false,
-      () => true,
-    ),
-  );
+  await until("it takes no connection", () => isGone(server));
   let text = first.value;
   for (let part = await reader.read(); !part.done; part = await reader.read()) text += part.value;
   assert.match(text, /w39/);
@@ -122,32 +125,51 @@ test("a revoked key is refused a moment later, and the others go on", async () =
   assert.equal(await server.stop(), 0);
 });
 
-test("a restart, and a copy of the data, keep what the hub has stored", async () => {
-  const data = join(installed.home, "clawfront-data");
-  const once = { headers: { "idempotency-key": "restart-1" } };
-  const ask = async (server) => {
-    const response = await post(server, phone, says("hi [[fake deltas=3]]"), once);
-    const body = await response.json();
-    assert.equal(response.status, 200, JSON.stringify(body));
-    return body.choices[0].message.content;
-  };
-  const runs = async () => (await sim.journal()).runs.length;
+test("after workerd was killed, the data and a copy of it have the run that goes on, and a client joins it", async () => {
+  const data = join(folder, "data");
+  const ask = (server) =>
+    post(server, phone, says(SLOW, { stream: true }), {
+      headers: { "idempotency-key": "restart-1" },
+    });
+  const runs = async () => (await sim.journal()).runs;
   await sim.reset();
-  const first = await serve();
-  assert.equal(await ask(first), "w0 w1 w2");
-  await first.stop();
-  const stored = readdirSync(join(data, "objects/Hub")).filter((name) => name.endsWith(".sqlite"));
-  assert.ok(stored.length > 0);
+  const first = await serve("--data", data);
+  const response = await ask(first);
+  await response.body.getReader().read();
+  const [{ runId: run }] = await runs();
+  // The hub does not wait until its row is on disk.
+  await until("the run is stored", () => storedRuns(data).includes(run));
+  const children = execFileSync("pgrep", ["-P", String(first.child.pid), "workerd"]);
+  process.kill(Number(children), "SIGKILL");
+  assert.equal(await first.ended, 1);
+  assert.match(first.lines.stderr.join("\n"), /workerd has ended \(SIGKILL\)\. Fix: start again/);
   assert.equal(statSync(data).mode & 0o077, 0, "for this user alone");
 
   const copy = join(folder, "copy");
   cpSync(data, copy, { recursive: true, filter: (path) => !path.endsWith("/lock") });
+  assert.deepEqual(storedRuns(copy), [run]);
   const restored = await serve("--data", copy);
-  const started = await runs();
-  assert.equal(await ask(restored), "w0 w1 w2");
-  assert.equal(await runs(), started, "the run is found, not started again");
-  await restored.stop();
+  const text = await (await ask(restored)).text();
+  assert.match(text, /w39/);
+  assert.match(text, /data: \[DONE\]\n\n$/);
+  assert.equal((await runs()).length, 1, "it is not started again");
+  assert.equal(await restored.stop(), 0);
+  assert.deepEqual(storedRuns(copy), [], "it has ended");
 });
+
+/** The runs in the hub's storage, which is one file of SQLite for each object. */
+function storedRuns(data) {
+  const hub = join(data, "objects/Hub");
+  const [file] = readdirSync(hub).filter((name) => /^[0-9a-f]{64}\.sqlite$/.test(name));
+  if (!file) return [];
+  const database = new DatabaseSync(join(hub, file));
+  try {
+    const rows = database.prepare("SELECT key FROM _cf_KV WHERE key LIKE 'run%'").all();
+    return rows.map(({ key }) => key.replace(/^run\W/, ""));
+  } finally {
+    database.close();
+  }
+}
 
 test("two servers do not share data, and a killed one leaves nothing in the way", async () => {
   const server = await serve();
@@ -158,12 +180,7 @@ test("two servers do not share data, and a killed one leaves nothing in the way"
   assert.equal(second.code, 1);
   assert.match(second.stderr, /Another `clawfront serve` uses .*\. Fix: .*--data/);
   await server.stop("SIGKILL");
-  await until("workerd is gone", () =>
-    status(server, phone).then(
-      () => false,
-      () => true,
-    ),
-  );
+  await until("workerd is gone", () => isGone(server));
   const next = await serve();
   assert.equal(await status(next, phone), 200);
   assert.equal(await next.stop(), 0);

@@ -6,7 +6,7 @@ import { extname, join, relative } from "node:path";
 import { ROOT } from "../../scripts/paths.mjs";
 
 /** Folders that git ignores, and those with files that programs write. */
-const SKIPPED = new Set(["node_modules", "target", "build", ".git", ".cache", ".wrangler"]);
+const SKIPPED = new Set(["node_modules", "target", "build", "dist", ".git", ".cache", ".wrangler"]);
 
 /** Returns the files with one of the extensions, as `{ path, text }`, the path from the root on. */
 export function sources(extensions, folder = ROOT) {
