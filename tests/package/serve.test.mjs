@@ -139,8 +139,7 @@ test("after workerd was killed, the data and a copy of it have the run that goes
   const [{ runId: run }] = await runs();
   // The hub does not wait until its row is on disk.
   await until("the run is stored", () => storedRuns(data).includes(run));
-  const children = execFileSync("pgrep", ["-P", String(first.child.pid), "workerd"]);
-  process.kill(Number(children), "SIGKILL");
+  process.kill(workerdOf(first.child.pid), "SIGKILL");
   assert.equal(await first.ended, 1);
   assert.match(first.lines.stderr.join("\n"), /workerd has ended \(SIGKILL\)\. Fix: start again/);
   assert.equal(statSync(data).mode & 0o077, 0, "for this user alone");
@@ -156,6 +155,15 @@ test("after workerd was killed, the data and a copy of it have the run that goes
   assert.equal(await restored.stop(), 0);
   assert.deepEqual(storedRuns(copy), [], "it has ended");
 });
+
+/** The number of the workerd that a server runs. A small Linux has no pgrep. */
+function workerdOf(pid) {
+  if (process.platform !== "linux")
+    return Number(execFileSync("pgrep", ["-P", String(pid), "workerd"]));
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+  const is = (child) => readFileSync(`/proc/${child}/comm`, "utf8").trim() === "workerd";
+  return Number(children.find(is));
+}
 
 /** The runs in the hub's storage, which is one file of SQLite for each object. */
 function storedRuns(data) {
