@@ -149,6 +149,13 @@ export const KINDS = {
   ],
   "connection cut": [6, ({ random }) => answered(20, `delay=10 drop=${random.between(0, 15)}`)],
   "acceptance lost": [3, () => answered(10, "delay=10 lostaccept=1")],
+  "request lost": [
+    2,
+    ({ protocol }) =>
+      protocol === 4
+        ? answered(10, "delay=10 lostask=1")
+        : failing(10, "lostask=1", ["gateway_connection_lost"], { runs: 0 }),
+  ],
   "cut, late to remember": [
     2,
     ({ random }) =>

@@ -150,6 +150,39 @@ for (const protocol of [4, 3]) {
       assert.equal(await connects(), first + drops);
     });
 
+    test("a run whose request was lost on its way is asked for once more on protocol 4", async () => {
+      const asked = async () =>
+        (await front.sim.journal()).frames.filter(
+          ({ method, params }) => method === "agent" && params.agentId !== "clawfront-nobody",
+        );
+      for (const stream of protocol === 4 ? [true, false] : [true]) {
+        await front.sim.reset();
+        // A body that counts, so that its bytes are given back.
+        const padding = " ".repeat(100_000);
+        const answer = client.chat.completions.create(
+          says(`hi${padding} [[fake deltas=5 lostask=1]]`, { stream }),
+        );
+        if (protocol === 4) {
+          const { text, choices } = stream ? await collect(await answer) : await answer;
+          assert.equal(text ?? choices[0].message.content, words(5));
+        } else {
+          await assert.rejects(answer, (error) => error.code === "gateway_connection_lost");
+        }
+        const requests = await asked();
+        assert.equal(requests.length, protocol === 4 ? 2 : 1);
+        assert.deepEqual(requests.at(-1).params, requests[0].params);
+        assert.equal((await front.sim.journal()).runs.length, protocol === 4 ? 1 : 0);
+      }
+    });
+
+    test("a run that was asked of a gateway that crashed is not asked of the next one", async () => {
+      const answer = client.chat.completions.create(says("hi [[fake deltas=5 slowaccept=2000]]"));
+      await until("it was asked for", async () => (await front.sim.journal()).runs.length === 1);
+      await front.sim.crash();
+      await assert.rejects(answer, (error) => error.code === "gateway_connection_lost");
+      await oneRun();
+    });
+
     test("a gateway that crashed and forgot the run does not run it again, and the client gets an error", async () => {
       const stream = await client.chat.completions.create(
         says("hi [[fake deltas=100 delay=50]]", { stream: true }),

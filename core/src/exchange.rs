@@ -18,8 +18,9 @@
 //! reason is repeated, a few times.
 //!
 //! A run that was requested continues without us. So the exchange asks for another connection and
-//! finds the run again ([`Run`]); until then the client's stream stays open, with heartbeats. No
-//! run is ever requested twice. A connection that another exchange asked for serves as well.
+//! finds the run again ([`Run`]); until then the client's stream stays open, with heartbeats. A
+//! run is requested once more only if the gateway does not have it. A connection that another
+//! exchange asked for serves as well.
 //!
 //! The requests for a connection are in `connection`, the writes that are due by the clock in
 //! `heartbeat`, the end for a client that left in `leave`, and its response in `reply`.
@@ -221,7 +222,7 @@ impl Exchange {
             Input::Closed { failure, .. } | Input::Failed(failure) if self.loss.is_some() => {
                 self.retry(&failure, link, now_ms, out);
             }
-            Input::Closed { code, .. } if self.run.is_going() || self.run.awaits_acceptance() => {
+            Input::Closed { code, .. } if self.run.may_have_started() => {
                 let lost = Failure::GatewayConnectionLost {
                     close_code: code,
                     cause: None,
@@ -315,6 +316,11 @@ impl Exchange {
         self.run.may_have_started()
     }
 
+    /// Returns true if the content of the request is kept, because it may be sent once more.
+    pub fn keeps_request(&self) -> bool {
+        self.run.keeps_request()
+    }
+
     /// Returns the beginning of the run's id in the events that are read, closing quote included.
     /// Events of other runs can be skipped.
     pub(crate) fn event_filter(&self) -> &str {
@@ -360,7 +366,9 @@ impl Exchange {
 
     fn receive(&mut self, incoming: Incoming<'_>, link: &mut Link, now_ms: u64, out: &mut Output) {
         if let Incoming::Ready(_) = incoming {
-            self.loss = None;
+            if self.loss.take().is_some() {
+                self.phase_began_ms = now_ms;
+            }
             self.again_at_ms = None;
             self.connected_ms = now_ms;
             if self.leave_by_ms.is_some() {

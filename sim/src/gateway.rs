@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) runs: HashMap<String, RunRecord>,
     run_order: VecDeque<String>,
     turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
+    /// The keys of the requests that were lost on their way.
+    pub(crate) lost: HashSet<String>,
     peers: HashMap<u64, Peer>,
     next_connection: u64,
     /// Protocol 3 counts the events of the whole gateway.
@@ -97,6 +99,7 @@ impl Gateway {
                 runs: HashMap::new(),
                 run_order: VecDeque::new(),
                 turns: HashMap::new(),
+                lost: HashSet::new(),
                 peers: HashMap::new(),
                 next_connection: 1,
                 seq: 0,
@@ -221,6 +224,7 @@ impl Gateway {
         state.runs.clear();
         state.run_order.clear();
         state.turns.clear();
+        state.lost.clear();
         state.journal.reset();
         state.histories.clear();
         state.faults.set(None, None);
@@ -248,6 +252,7 @@ impl Gateway {
             state.run_order.clear();
             state.turns.clear();
         }
+        self.hello.boot();
         self.drop_connections(None);
     }
 

@@ -4,6 +4,8 @@
 //! Source: `recorded/hello-{3,4}.json`, taken from the running gateways; paths and host names
 //! replaced.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -16,7 +18,7 @@ use crate::options::Options;
 #[derive(Debug)]
 pub(crate) struct Hello {
     protocol: Protocol,
-    boot_id: String,
+    boot_id: Mutex<String>,
     /// Names what a client without a device may recover; opaque to clients.
     pub(crate) recovery_scope: String,
     parts: Parts,
@@ -87,11 +89,16 @@ impl Hello {
         let health = parts.snapshot.get("health").cloned().unwrap_or_default();
         Ok(Self {
             protocol: options.protocol,
-            boot_id: clock::uuid(),
+            boot_id: Mutex::new(clock::uuid()),
             recovery_scope: clock::token(),
             parts,
             health,
         })
+    }
+
+    /// Names another process: the runs of the earlier one are forgotten.
+    pub(crate) fn boot(&self) {
+        *self.boot_id.lock().unwrap_or_else(PoisonError::into_inner) = clock::uuid();
     }
 
     /// The answer of `health`.
@@ -128,7 +135,7 @@ impl Hello {
             Protocol::V4 => json!({
                 "version": version,
                 "buildId": format!("{version}-release-clawfront-sim"),
-                "bootId": self.boot_id,
+                "bootId": *self.boot_id.lock().unwrap_or_else(PoisonError::into_inner),
                 "controlUiBuildSource": "bundled",
                 "connId": clock::uuid(),
             }),

@@ -85,6 +85,8 @@ pub(crate) struct Script {
     pub(crate) slow_accept_ms: u64,
     /// The starter's socket is closed before it receives the acceptance of the run.
     pub(crate) lost_accept: bool,
+    /// The first request's socket is closed instead of starting the run.
+    pub(crate) lost_ask: bool,
     /// From the end of the run until its last response is remembered.
     pub(crate) settle_ms: u64,
 }
@@ -138,6 +140,7 @@ impl Script {
                 "nofinal" => script.no_final = flag(word, value)?,
                 "draining" => script.draining = flag(word, value)?,
                 "lostaccept" => script.lost_accept = flag(word, value)?,
+                "lostask" => script.lost_ask = flag(word, value)?,
                 "settle" => script.settle_ms = number(word, value)?.into(),
                 "slowaccept" => script.slow_accept_ms = number(word, value)?.into(),
                 _ => return Err(format!("unknown word {word:?}")),
@@ -233,6 +236,7 @@ impl Script {
             draining: false,
             slow_accept_ms: 0,
             lost_accept: false,
+            lost_ask: false,
             settle_ms: 0,
         }
     }

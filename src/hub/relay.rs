@@ -181,8 +181,9 @@ impl Inner {
         if !exchange.may_have_started() {
             return;
         }
-        // Once the message was sent to the gateway, the exchange no longer holds it.
-        self.slot.release_body();
+        if !exchange.keeps_request() {
+            self.slot.release_body();
+        }
         if self.stoppable_run != exchange.running_id() {
             exchange.running_id().clone_into(&mut self.stoppable_run);
             // There are none if the run may go on without its client, or cannot be stopped.

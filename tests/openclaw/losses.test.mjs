@@ -102,6 +102,33 @@ describe(`losses, OpenClaw ${version}`, () => {
     }
   });
 
+  test("a run whose request was lost on its way is asked for once more, and runs once even if both arrive", async () => {
+    for (const arrives of ["never", "while the run is going", "after its end"]) {
+      // The connection is there.
+      await sdk(worker, key).chat.completions.create(says("hi [[fake deltas=2]]"));
+      const calls = provider.requests.length;
+      const ran = () => provider.requests.length - calls;
+      const held = tunnel.hold();
+      const answer = sdk(worker, key).chat.completions.create(
+        says(`lost ${arrives} [[fake deltas=30 delay=75]]`),
+      );
+      answer.catch(() => {});
+      const release = await held;
+      if (protocol === 3) {
+        // Nothing shows on this protocol that the request has not arrived.
+        await assert.rejects(answer, (error) => error.code === "gateway_connection_lost");
+        assert.equal(ran(), 0);
+        return;
+      }
+      await until("the model is asked", () => ran() > 0);
+      if (arrives === "while the run is going") release();
+      assert.equal((await answer).choices[0].message.content, words(30));
+      if (arrives === "after its end") release();
+      await sleep(2_000);
+      assert.equal(ran(), 1, arrives);
+    }
+  });
+
   /**
    * Streams a slow answer, does `what` to the gateway in the middle of it, starts it again, and
    * returns how the stream ended.

@@ -134,6 +134,7 @@ export async function withWorker(front, { entries, vars = {} }) {
  */
 export async function startTunnel(port) {
   const sockets = new Set();
+  const pairs = new Map();
   let isShut = false;
   // Every tunnel has another address, because a gateway locks out one that fails to log in often.
   tunnels += 1;
@@ -143,12 +144,13 @@ export async function startTunnel(port) {
     if (isShut) return client.destroy();
     tunnel.connections += 1;
     const origin = connect(port, "127.0.0.1");
+    pairs.set(client, origin);
     for (const socket of [client, origin]) {
       sockets.add(socket);
       socket.on("close", () => {
         sockets.delete(socket);
         client.destroy();
-        origin.destroy();
+        if (pairs.delete(client)) origin.destroy();
       });
       socket.on("error", () => socket.destroy());
     }
@@ -177,6 +179,25 @@ export async function startTunnel(port) {
   tunnel.open = () => {
     isShut = false;
   };
+  /**
+   * Holds the next frames of each client, and cuts its connection. Resolves, once that has
+   * happened to one, with a function that sends the gateway its frames after all.
+   */
+  tunnel.hold = () =>
+    new Promise((resolve) => {
+      for (const [client, origin] of pairs) {
+        const held = [];
+        client.unpipe(origin);
+        client.on("data", (bytes) => held.push(bytes)).resume();
+        client.once("data", () =>
+          setTimeout(() => {
+            pairs.delete(client);
+            client.destroy();
+            resolve(() => origin.write(Buffer.concat(held)));
+          }, HELD_MS),
+        );
+      }
+    });
   tunnel.close = () => {
     tunnel.cut();
     return new Promise((resolve) => server.close(resolve));
@@ -185,6 +206,9 @@ export async function startTunnel(port) {
 }
 
 let tunnels = 0;
+
+/** Time for which frames are held before their connection is cut. */
+const HELD_MS = 100;
 
 /**
  * Deletes the content of a session, as an administrator on the gateway's own host does. Protocol

@@ -38,6 +38,8 @@ pub(crate) enum Protocol {
 #[derive(Debug)]
 pub(crate) struct Hello<'a> {
     pub protocol: Protocol,
+    /// Names the gateway's process; empty on protocol 3.
+    pub boot_id: &'a str,
     /// Sent to a device that has none yet.
     pub device_token: Option<Cow<'a, str>>,
 }
@@ -133,6 +135,16 @@ impl<'a> ConnectFrame<'a> {
     }
 }
 
+/// Returns the name of the gateway's process: `server.bootId`, or nothing. It is only compared, so
+/// the text is searched instead of parsed.
+fn boot_id(hello: &str) -> &str {
+    let server = hello.split_once(r#""server":{"#).map(|(_, rest)| rest);
+    let server = server.and_then(|rest| rest.split_once('}'));
+    let boot_id = server.and_then(|(server, _)| server.split_once(r#""bootId":""#));
+    let boot_id = boot_id.and_then(|(_, rest)| rest.split_once('"'));
+    boot_id.map_or("", |(boot_id, _)| boot_id)
+}
+
 /// Checks the gateway's terms: a protocol that we support, and exactly the requested scopes.
 pub(super) fn read_hello<'a>(
     payload: Option<&'a RawValue>,
@@ -152,6 +164,7 @@ pub(super) fn read_hello<'a>(
         return if protocol == Protocol::V3 && credential.device.is_some() {
             Ok(Hello {
                 protocol,
+                boot_id: "",
                 device_token: None,
             })
         } else {
@@ -180,6 +193,7 @@ pub(super) fn read_hello<'a>(
     }
     Ok(Hello {
         protocol,
+        boot_id: payload.map_or("", |payload| boot_id(payload.get())),
         device_token: auth.device_token,
     })
 }

@@ -53,6 +53,8 @@ pub(crate) struct Link {
     skipped: u64,
     /// The events are not consecutive.
     has_gap: bool,
+    /// The name of the gateway's process; empty before the hello, and on protocol 3.
+    boot_id: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +106,7 @@ impl Link {
             last_seq: None,
             skipped: 0,
             has_gap: false,
+            boot_id: String::new(),
         }
     }
 
@@ -208,6 +211,11 @@ impl Link {
             State::Ready(protocol) => Some(protocol),
             State::Challenge | State::Hello(_) => None,
         }
+    }
+
+    /// Returns the name of the gateway's process; empty before the hello, and on protocol 3.
+    pub(crate) fn boot_id(&self) -> &str {
+        &self.boot_id
     }
 
     /// Returns true after the gateway's hello.
@@ -334,6 +342,7 @@ impl Link {
                     Err(rejection) => return Err(refusal::failure(&rejection.error)),
                 };
                 self.state = State::Ready(hello.protocol);
+                self.boot_id.push_str(hello.boot_id);
                 Ok(Incoming::Ready(hello))
             }
             State::Ready(_) => Ok(Incoming::Response { id, result }),

@@ -28,6 +28,10 @@
 //! is `accepted` or `in_flight`. Then `agent.wait` returns when it has ended, about 50 ms before
 //! its final response can be claimed.
 //!
+//! A run that was lost in `Starting` may never have arrived. If the same process of the gateway does
+//! not know it, and its session does not have it, it is requested once more, as one that may exist:
+//! from `Claiming` it goes to `Looking` and `Starting`.
+//!
 //! A run that an earlier request may have started (`may_exist`) is requested too, under its key:
 //! the gateway answers for the existing run, within its memory of five minutes. Such a run is
 //! **joined**: from `Starting` it goes to `Waiting`, or to its end.
@@ -157,8 +161,7 @@ impl Run {
 
     /// Writes the request that stops the run.
     pub(crate) fn write_abort(&self, link: &mut Link, outbox: &mut Vec<String>) {
-        let may_be_going =
-            self.is_going() || matches!(self.state, State::Starting { .. } | State::Detached);
+        let may_be_going = self.may_have_started && !matches!(self.state, State::Ended);
         if let Some(target) = &self.target
             && may_be_going
             && self.can_be_aborted()

@@ -7,6 +7,8 @@
 
 // An integration test is all test; with the attribute clippy knows it.
 #[cfg(test)]
+mod again;
+#[cfg(test)]
 mod clock;
 #[cfg(test)]
 mod continuation;

@@ -109,7 +109,8 @@ impl Shared {
 
     pub(crate) fn shake_hands(&mut self) {
         self.frame(CHALLENGE);
-        self.frame(HELLO);
+        let server = r#""protocol":4,"server":{"bootId":"one"}"#;
+        self.frame(&HELLO.replace(r#""protocol":4"#, server));
     }
 
     /// Passes time, and gives the hub every tick that is due.

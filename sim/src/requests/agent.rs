@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::agent_params::AgentParams;
 use crate::agents::{self, Nowhere};
-use crate::frames::{ErrorShape, Protocol, Reply};
+use crate::frames::{ErrorShape, Outgoing, Protocol, Reply};
 use crate::gateway::Gateway;
 use crate::request::{Client, Responder, check};
 use crate::run::outcome;
@@ -44,6 +44,10 @@ pub(super) fn agent(
         ))
     })?;
 
+    if script.lost_ask && gateway.state().lost.insert(params.idempotency_key.clone()) {
+        gateway.send(client.connection, Outgoing::Drop);
+        return Ok(());
+    }
     if script.draining {
         return Err(ErrorShape::new(
             "UNAVAILABLE",

@@ -5,10 +5,10 @@ use serde_json::value::RawValue;
 
 use crate::agent::AgentId;
 use crate::failure::{Cause, Failure};
-use crate::gateway::answer::{Attempts, Emitted, MAX_ANSWER_BYTES};
+use crate::gateway::answer::{AnswerText, Attempts, Emitted, MAX_ANSWER_BYTES};
 use crate::gateway::frame::{AgentParams, AgentResult, ChatEvent, Json, RunParams};
 use crate::gateway::link::{Protocol, Rejection};
-use crate::gateway::memory::Recorded;
+use crate::gateway::memory::{self, Look, Recorded};
 use crate::gateway::refusal;
 use crate::turn::RunEvent;
 
@@ -31,6 +31,10 @@ pub(super) const WAIT_MS: u64 = 20_000;
 /// on its way through a proxy. Protocol 3 forgets after five minutes that a run was accepted, but
 /// not that it continues.
 const SEEK_MS: u64 = 10_000;
+
+/// Age of a request up to which it may be made once more, in milliseconds. It is less than the
+/// gateway's own five minutes.
+const ASK_AGAIN_MS: u64 = 240_000;
 
 /// Time from the end of a run until its final response must be remembered, in milliseconds: 10 to
 /// 100 ms were measured.
@@ -268,6 +272,7 @@ impl Run {
                 "INVALID_REQUEST" if self.recovery.knowledge == Knowledge::Ended => {
                     Err(Failure::AnswerLost)
                 }
+                "INVALID_REQUEST" if self.may_be_asked_again(io) => self.look_again(io),
                 "INVALID_REQUEST" if self.recovery.knowledge != Knowledge::Sought => {
                     self.wait(SEEK_MS, io)
                 }
@@ -282,6 +287,41 @@ impl Run {
                 _ => Err(self.lost(refusal::failure(&rejection.error).cause())),
             },
         }
+    }
+
+    /// Returns true if the request for the run cannot have arrived, and a second one could not
+    /// start a second run: the same process of the gateway does not know the run's key. It keeps
+    /// the key of a run in the same step in which it looks for an earlier one, and for five
+    /// minutes. Source: OpenClaw 2026.9.6, `agent-turn-service.ts`, read; protocol 3 has awaits in
+    /// between, and does not name its process.
+    fn may_be_asked_again(&self, io: &Io<'_>) -> bool {
+        self.recovery.knowledge == Knowledge::Nothing
+            && !self.has_begun
+            && self.asked_of.as_deref() == Some(io.link.boot_id())
+            && io.now_ms < self.asked_ms.saturating_add(ASK_AGAIN_MS)
+    }
+
+    /// Looks for the run in the session before it is asked for once more, because a gateway under
+    /// load forgets keys earlier: it keeps 1000.
+    fn look_again(&mut self, io: &mut Io<'_>) -> Result<(), Failure> {
+        let Some(Target {
+            agent,
+            session,
+            protocol,
+        }) = self.target.clone()
+        else {
+            return Err(Failure::Bug("a run was lost that was not asked for"));
+        };
+        let rows = memory::request(&session, Look::Run, io.link, io.outbox)?;
+        // The first request may still arrive, and then it has the run.
+        self.turn.may_exist = true;
+        self.text = AnswerText::default();
+        self.state = State::Looking {
+            rows,
+            agent,
+            protocol,
+        };
+        Ok(())
     }
 
     /// Takes the response to a claim from a gateway that has the run.

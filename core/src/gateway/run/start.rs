@@ -124,11 +124,12 @@ impl Run {
             .link
             .traced_request("agent", &params, traceparent, io.outbox)
             .inspect_err(|_| io.outbox.truncate(before))?;
-        // The message is never sent again and may be megabytes, so it is freed here: a run can
-        // take hours.
-        self.turn.message = String::new();
-        self.turn.extra_system_prompt = None;
-        self.turn.attachments = Vec::new();
+        let boot_id = io.link.boot_id();
+        if protocol == Protocol::V3 || self.may_have_started || boot_id.is_empty() {
+            self.free_request();
+        } else {
+            self.asked_of = Some(boot_id.to_owned());
+        }
         self.target = Some(Target {
             agent,
             session,
@@ -161,7 +162,9 @@ impl Run {
                 protocol,
             } if *rows == id => {
                 let (agent, protocol) = (agent.clone(), *protocol);
-                if protocol == Protocol::V4 && self.turn.run.name().is_some() {
+                if protocol == Protocol::V4
+                    && (self.turn.run.name().is_some() || self.may_have_started)
+                {
                     check_look(&result)?;
                 }
                 if let (Ok(payload), Protocol::V4, true) = (&result, protocol, self.turn.may_exist)
@@ -262,6 +265,7 @@ impl Run {
     fn refuse(&mut self, rejection: &Rejection<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
         let refused = refusal::failure(&rejection.error);
         self.may_have_started = false;
+        self.free_request();
         self.state = State::Ended;
         match &*rejection.error.code {
             "INVALID_REQUEST" => {}

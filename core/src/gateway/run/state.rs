@@ -65,6 +65,9 @@ pub(crate) struct Run {
     pub(super) may_have_started: bool,
     /// The time at which `agent` was sent.
     pub(super) asked_ms: u64,
+    /// The gateway's process that was asked, while the run may be asked for once more. So long the
+    /// request is kept.
+    pub(super) asked_of: Option<String>,
     /// [`RunEvent::Accepted`] was emitted.
     pub(super) accepted: bool,
     /// An event of the run was received.
@@ -234,6 +237,7 @@ impl Run {
             provider_failure: None,
             may_have_started: false,
             asked_ms: 0,
+            asked_of: None,
             accepted: false,
             has_begun: false,
             is_shared: false,
@@ -280,8 +284,23 @@ impl Run {
     pub(super) fn accept(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
         if !self.accepted {
             self.accepted = true;
+            self.free_request();
             show(RunEvent::Accepted);
         }
+    }
+
+    /// Frees the request's content, which may be megabytes: a run can take hours.
+    pub(super) fn free_request(&mut self) {
+        self.asked_of = None;
+        self.turn.message = String::new();
+        self.turn.extra_system_prompt = None;
+        self.turn.attachments = Vec::new();
+    }
+
+    /// Returns true if the run was asked for and may be asked for once more, so that the content of
+    /// its request is kept.
+    pub(crate) fn keeps_request(&self) -> bool {
+        self.asked_of.is_some()
     }
 
     pub(super) fn end(
