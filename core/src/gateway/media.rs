@@ -245,7 +245,7 @@ fn before_tag(text: &str) -> &str {
         let is_named = TAGS.iter().any(|tag| tag.eq_ignore_ascii_case(name));
         is_named
             && !attributes.contains('>')
-            && !attributes.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+            && !attributes.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
     };
     if is_tag && tag.len() <= MAX_TAG_BYTES {
         head
@@ -390,6 +390,8 @@ mod tests {
             ("Here <thi", "Here "),
             ("Here </ Final", "Here "),
             ("<think kind=\"deep\"", ""),
+            ("<think_x", "<think_x"),
+            ("<think\u{e9}", ""),
             ("<think>Here", "<think>Here"),
             ("Vec<String", "Vec<String"),
             ("a < b", "a < b"),
