@@ -6,6 +6,7 @@ import { basename, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { wasmEnvironment } from "./cargo.mjs";
 import { runCommand } from "./command.mjs";
+import { shortenImports } from "./import-names.mjs";
 import { nameByLikeness } from "./layout.mjs";
 import { BUILD, CACHE, ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
@@ -66,7 +67,7 @@ async function build(name, folder, { options = [], shrink }, env) {
             onLine,
           });
           renewFirst(join(folder, "index.js"));
-          await shrink?.(join(folder, "index_bg.wasm"), env, onLine);
+          await shrink?.(folder, env, onLine);
         },
         { fix: "the compiler's message is above." },
       ),
@@ -109,11 +110,17 @@ function renewFirst(path) {
  * Optimises for the size of the compressed upload. worker-build would run wasm-opt without these
  * options, and would keep the names of imports.
  */
-async function shrink(path, env, onLine) {
+async function shrink(folder, env, onLine) {
+  const [path, gluePath] = [join(folder, "index_bg.wasm"), join(folder, "index.js")];
   const optimise = (options) =>
     run(env.WASM_OPT_BIN, [path, ...FEATURES, ...options, "-o", path], { cwd: ROOT, env, onLine });
   await optimise(SHRINK);
-  writeFileSync(path, nameByLikeness(readFileSync(path)));
+  const { module, glue } = shortenImports({
+    module: readFileSync(path),
+    glue: readFileSync(gluePath, "utf8"),
+  });
+  writeFileSync(gluePath, glue);
+  writeFileSync(path, nameByLikeness(module));
   await optimise(["--reorder-functions-by-name"]);
 }
 
@@ -150,7 +157,9 @@ const INPUTS = [
   "core/Cargo.toml",
   "core/src",
   "scripts/build.mjs",
+  "scripts/import-names.mjs",
   "scripts/layout.mjs",
+  "scripts/wasm.mjs",
   ...TOOLS_INPUTS,
 ];
 const OUTPUTS = ["index.js", "index_bg.wasm"];

@@ -2,23 +2,33 @@
 // window of 32 KiB, so functions that are alike should be neighbours. The order changes nothing
 // else: it saves 2 % of the compressed Worker.
 
+import {
+  bodiesOf,
+  CUSTOM,
+  countImportedFunctions,
+  FUNCTION_NAMES,
+  moduleOf,
+  number,
+  sectionsOf,
+  text,
+} from "./wasm.mjs";
+
 /**
  * Returns the module with names for its functions, in the order in which they compress best. What
  * sorts functions by name (`wasm-opt --reorder-functions-by-name`) brings them into that order.
  */
 export function nameByLikeness(module) {
-  const { imported, bodies } = functions(module);
+  const imported = countImportedFunctions(module);
+  const bodies = bodiesOf(module);
   const names = [];
   for (const [rank, body] of orderByLikeness(bodies).entries())
     names[body] = String(rank).padStart(6, "0");
-  const entries = names.map((name, body) => [
-    ...number(imported + body),
-    name.length,
-    ...Buffer.from(name),
-  ]);
-  const map = [...number(entries.length), ...entries.flat()];
-  const content = [4, ...Buffer.from("name"), FUNCTION_NAMES, ...number(map.length), ...map];
-  return Buffer.concat([module, Buffer.from([CUSTOM, ...number(content.length), ...content])]);
+  const map = [
+    ...number(names.length),
+    ...names.flatMap((name, body) => [...number(imported + body), ...text(name)]),
+  ];
+  const content = Buffer.from([...text("name"), FUNCTION_NAMES, ...number(map.length), ...map]);
+  return moduleOf([...sectionsOf(module), { id: CUSTOM, content }]);
 }
 
 /**
@@ -106,66 +116,4 @@ function best(items, value) {
     if (own > highest) [highest, found] = [own, item];
   }
   return found;
-}
-
-/** Sections of a module, and a subsection of its names. Source: WebAssembly 2.0, chapter 5. */
-const CUSTOM = 0;
-const IMPORTS = 2;
-const CODE = 10;
-const FUNCTION_NAMES = 1;
-
-/** Kinds of imports. Source: the same chapter, and the proposal of exceptions. */
-const FUNCTION = 0;
-const TAG = 4;
-
-/** Bytes of the magic number and the version. */
-const HEADER_BYTES = 8;
-
-/** Returns the number of imported functions, and the bodies of the others. */
-function functions(module) {
-  let at = HEADER_BYTES;
-  let imported = 0;
-  const bodies = [];
-  const read = () => {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = module[at++];
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return value;
-    }
-  };
-  const skip = () => (at = read() + at);
-  while (at < module.length) {
-    const section = module[at++];
-    const end = read() + at;
-    if (section === IMPORTS) imported = importedFunctions();
-    if (section === CODE)
-      for (let count = read(); count > 0; count -= 1) {
-        const begin = at;
-        skip();
-        bodies.push(module.subarray(begin, at));
-      }
-    at = end;
-  }
-  return { imported, bodies };
-
-  /** An import is two names, a kind, and a type, which in the case of a tag is two numbers. */
-  function importedFunctions() {
-    let count = 0;
-    for (let left = read(); left > 0; left -= 1) {
-      skip();
-      skip();
-      const kind = read();
-      if (kind === FUNCTION) count += 1;
-      else if (kind === TAG) read();
-      else throw new Error(`wasm-bindgen used to import only functions and tags, no kind ${kind}.`);
-      read();
-    }
-    return count;
-  }
-}
-
-/** Returns the bytes of a number. */
-function number(value) {
-  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...number(value >>> 7)];
 }

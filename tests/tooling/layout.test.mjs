@@ -1,8 +1,9 @@
-// Tests the order of the Worker's functions: functions that are alike are neighbours, and none is
-// lost.
+// Tests the build's changes to the Worker's module: functions that are alike become neighbours,
+// none is lost, and imports get short names in the module and in its glue.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { shortenImports } from "../../scripts/import-names.mjs";
 import { nameByLikeness, orderByLikeness } from "../../scripts/layout.mjs";
 
 test("pieces of code that are alike follow each other, after the longest one", () => {
@@ -24,7 +25,7 @@ test("pieces of code that are alike follow each other, after the longest one", (
   }
 });
 
-/** A module with an imported tag and an imported function, and two that only drop a constant. */
+/** A module with an imported tag `t`, an imported function `f`, and two that drop a constant. */
 const MODULE = Buffer.from([
   ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
   ...[1, 4, 1, 0x60, 0, 0],
@@ -41,4 +42,21 @@ test("the names give the order, and leave the module as it is", async () => {
   const entry = (index, name) => [index, name.length, ...Buffer.from(name)];
   const entries = [...entry(1, "000000"), ...entry(2, "000001")];
   assert.deepEqual([...new Uint8Array(names)], [1, 17, 2, ...entries]);
+});
+
+test("imports have short names, in the module and in its glue, and nothing else changes", () => {
+  const rename = (name) => [name.length, ...Buffer.from(name)];
+  const imports = (tag, call) => {
+    const items = [...rename("m"), ...rename(tag), 4, 0, 0, ...rename("m"), ...rename(call), 0, 0];
+    return [2, items.length + 1, 2, ...items];
+  };
+  const begin = MODULE.indexOf(Buffer.from([2, 14, 2, 1]));
+  const moduleWith = (section) =>
+    Buffer.from([...MODULE.subarray(0, begin), ...section, ...MODULE.subarray(begin + 16)]);
+  const [tag, call] = ["__wbindgen_jstag", "__wbg_call_0123456789abcdef"];
+  const glue = `({${tag}:a,${call}:function(){},__wbindgen_export5:b,own__wbg:c})`;
+  assert.deepEqual(shortenImports({ module: moduleWith(imports(tag, call)), glue }), {
+    module: moduleWith(imports("__0", "__1")),
+    glue: "({__0:a,__1:function(){},__wbindgen_export5:b,own__wbg:c})",
+  });
 });
