@@ -17,6 +17,7 @@ pub mod hub;
 pub mod log;
 pub mod log_key;
 pub mod openai;
+mod parse;
 pub mod repeat;
 pub mod secret;
 pub mod session;

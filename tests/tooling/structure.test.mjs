@@ -19,7 +19,7 @@ const KNOWN_UPWARD = [];
  * in this list. Rooms in a row beside each other do not name each other.
  */
 const CORE_ROWS = [
-  ["failure", "secret", "agent"],
+  ["failure", "secret", "agent", "parse"],
   ["access"],
   ["session"],
   ["turn"],

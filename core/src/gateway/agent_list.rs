@@ -15,6 +15,7 @@ use crate::gateway::frame::{
 };
 use crate::gateway::link::{Incoming, Link, Rejection, RequestId};
 use crate::gateway::refusal;
+use crate::parse;
 
 /// Longest name of an agent that is passed on, in bytes, because a name is a label in a list.
 const MAX_NAME_BYTES: usize = 128;
@@ -129,7 +130,7 @@ pub(crate) fn read(payload: Option<&RawValue>) -> Option<AgentList> {
 
 /// Does the same, and returns the model of each of [`AgentList::about`].
 fn read_all(payload: Option<&RawValue>) -> Option<(AgentList, Vec<Option<String>>)> {
-    let list: AgentsList<'_> = serde_json::from_str(payload?.get()).ok()?;
+    let list: AgentsList<'_> = parse::from_str(payload?.get()).ok()?;
     let valid: Vec<_> = list
         .agents
         .iter()
@@ -141,7 +142,7 @@ fn read_all(payload: Option<&RawValue>) -> Option<(AgentList, Vec<Option<String>
         context_tokens: None,
     };
     let model = |agent: &ListedAgent<'_>| {
-        let model: AgentModel<'_> = serde_json::from_str(agent.model?.get()).ok()?;
+        let model: AgentModel<'_> = parse::from_str(agent.model?.get()).ok()?;
         model.primary.map(std::borrow::Cow::into_owned)
     };
     let known = AgentList {
@@ -156,7 +157,7 @@ fn read_all(payload: Option<&RawValue>) -> Option<(AgentList, Vec<Option<String>
 }
 
 fn name(json: &RawValue) -> Option<String> {
-    let name: String = serde_json::from_str(json.get()).ok()?;
+    let name: String = parse::from_str(json.get()).ok()?;
     Some(name).filter(|name| {
         !name.trim().is_empty() && name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control)
     })
@@ -165,12 +166,11 @@ fn name(json: &RawValue) -> Option<String> {
 /// Adds the context lengths in the payload of a response to `models.list`. `models` are those of
 /// [`AgentList::about`].
 fn add_context(known: &mut AgentList, models: &[Option<String>], payload: Option<&RawValue>) {
-    let list =
-        payload.and_then(|payload| serde_json::from_str::<ModelsList<'_>>(payload.get()).ok());
+    let list = payload.and_then(|payload| parse::from_str::<ModelsList<'_>>(payload.get()).ok());
     let listed: Vec<ListedModel<'_>> = list
         .into_iter()
         .flat_map(|list| list.models)
-        .filter_map(|model| serde_json::from_str(model.get()).ok())
+        .filter_map(|model| parse::from_str(model.get()).ok())
         .collect();
     for (about, model) in known.about.iter_mut().zip(models) {
         let is_it = |listed: &&ListedModel<'_>| {

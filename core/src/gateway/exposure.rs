@@ -15,6 +15,7 @@ use crate::gateway::client_identity::ClientIdentity;
 use crate::gateway::credential::Credential;
 use crate::gateway::frame::NoParams;
 use crate::gateway::link::{Incoming, Link, Protocol, RequestId};
+use crate::parse;
 
 /// Tools that run commands. Source: OpenClaw 2026.9.6, `group:runtime`.
 const COMMANDS: [&str; 3] = ["exec", "process", "code_execution"];
@@ -204,7 +205,7 @@ impl Inquiry {
 }
 
 fn read<'a, T: Deserialize<'a>>(payload: &'a RawValue) -> Option<T> {
-    serde_json::from_str(payload.get()).ok()
+    parse::from_str(payload.get()).ok()
 }
 
 #[derive(Serialize)]

@@ -9,6 +9,7 @@ use crate::gateway::client_identity::ClientIdentity;
 use crate::gateway::credential::{Auth, Credential};
 use crate::gateway::device::{self, Proof};
 use crate::gateway::frame::{Challenge, ClientInfo, ConnectAuth, ConnectParams, Device, HelloOk};
+use crate::parse;
 
 /// The supported protocol versions: 3 is OpenClaw 2026.3, 4 is OpenClaw 2026.9.
 const MIN_PROTOCOL: u32 = 3;
@@ -151,7 +152,7 @@ pub(super) fn read_hello<'a>(
     credential: &Credential,
 ) -> Result<Hello<'a>, Failure> {
     let hello: HelloOk<'a> = payload
-        .and_then(|payload| serde_json::from_str(payload.get()).ok())
+        .and_then(|payload| parse::from_str(payload.get()).ok())
         .ok_or(Failure::GatewayProtocolError("hello-ok cannot be read"))?;
     let protocol = match hello.protocol {
         3 => Protocol::V3,

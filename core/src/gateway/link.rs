@@ -22,6 +22,7 @@ use crate::gateway::handshake::{ConnectFrame, read_hello};
 pub(crate) use crate::gateway::handshake::{Hello, Protocol};
 use crate::gateway::peek::{Event, Peeked, peek};
 use crate::gateway::refusal;
+use crate::parse;
 
 /// The largest frame that is read, in bytes: `policy.maxPayload` of both versions.
 pub(crate) const MAX_FRAME_BYTES: usize = 26_214_400;
@@ -150,7 +151,7 @@ impl Link {
         }
         // A text that is not a frame of the protocol has no information about a run, so it ends
         // none.
-        let Ok(envelope) = serde_json::from_str::<Envelope<'a>>(frame) else {
+        let Ok(envelope) = parse::from_str::<Envelope<'a>>(frame) else {
             return Ok(Incoming::Ignored);
         };
         if envelope
@@ -163,11 +164,11 @@ impl Link {
         match (&*envelope.kind, &*envelope.event) {
             ("event", "agent") if self.is_ready() => Ok(envelope
                 .payload
-                .and_then(|payload| serde_json::from_str(payload.get()).ok())
+                .and_then(|payload| parse::from_str(payload.get()).ok())
                 .map_or(Incoming::Ignored, Incoming::Agent)),
             ("event", "chat") if self.is_ready() => Ok(envelope
                 .payload
-                .and_then(|payload| serde_json::from_str(payload.get()).ok())
+                .and_then(|payload| parse::from_str(payload.get()).ok())
                 .map_or(Incoming::Ignored, Incoming::Chat)),
             ("event", "connect.challenge") if self.state == State::Challenge => {
                 self.answer_challenge(envelope.payload, credential, outbox)?;
@@ -299,7 +300,7 @@ impl Link {
         outbox: &mut Vec<String>,
     ) -> Result<(), Failure> {
         let challenge: Challenge<'_> = payload
-            .and_then(|payload| serde_json::from_str(payload.get()).ok())
+            .and_then(|payload| parse::from_str(payload.get()).ok())
             .ok_or(Failure::GatewayProtocolError(
                 "connect.challenge has no nonce",
             ))?;
@@ -330,7 +331,7 @@ impl Link {
                 // An error that cannot be read is still a refusal.
                 error: envelope
                     .error
-                    .and_then(|error| serde_json::from_str(error.get()).ok())
+                    .and_then(|error| parse::from_str(error.get()).ok())
                     .unwrap_or_default(),
                 payload: envelope.payload,
             })

@@ -15,6 +15,7 @@ use crate::gateway::frame::{
 };
 use crate::gateway::link::{Link, RequestId};
 use crate::gateway::stored::as_streamed;
+use crate::parse;
 use crate::session::SessionKey;
 use crate::turn::{Finish, RunId, RunSummary, Usage};
 
@@ -77,7 +78,7 @@ pub(crate) enum Recorded {
 
 /// Returns true if the payload is a list of rows.
 pub(crate) fn has_rows(payload: Option<&RawValue>) -> bool {
-    payload.is_some_and(|payload| serde_json::from_str::<SessionRows<'_>>(payload.get()).is_ok())
+    payload.is_some_and(|payload| parse::from_str::<SessionRows<'_>>(payload.get()).is_ok())
 }
 
 /// Finds a run in the rows of its session (protocol 4); `None`: it is not there. The row of the
@@ -92,11 +93,11 @@ pub(crate) fn recorded(
     run: &RunId,
 ) -> Result<Option<Recorded>, Failure> {
     let rows: Option<SessionRows<'_>> =
-        payload.and_then(|payload| serde_json::from_str(payload.get()).ok());
+        payload.and_then(|payload| parse::from_str(payload.get()).ok());
     let rows: Vec<SessionRow<'_>> = rows
         .into_iter()
         .flat_map(|rows| rows.messages)
-        .map(|row| serde_json::from_str(row.get()).unwrap_or_default())
+        .map(|row| parse::from_str(row.get()).unwrap_or_default())
         .collect();
     let Some(place) = find_message(&rows, run)? else {
         return Ok(None);
@@ -128,7 +129,7 @@ fn find_message(rows: &[SessionRow<'_>], run: &RunId) -> Result<Option<usize>, F
 fn is_restart_recovery(row: &SessionRow<'_>) -> bool {
     let provenance: Option<Provenance<'_>> = row
         .provenance
-        .and_then(|provenance| serde_json::from_str(provenance.get()).ok());
+        .and_then(|provenance| parse::from_str(provenance.get()).ok());
     provenance
         .and_then(|provenance| provenance.source_tool)
         .as_deref()
@@ -187,7 +188,7 @@ fn read_turn<'a>(rows: impl Iterator<Item = &'a SessionRow<'a>>) -> Recorded {
 fn usage_of(row: &SessionRow<'_>) -> Usage {
     let tokens: TokenUsage = row
         .usage
-        .and_then(|usage| serde_json::from_str(usage.get()).ok())
+        .and_then(|usage| parse::from_str(usage.get()).ok())
         .unwrap_or_default();
     Usage::from(&tokens)
 }
@@ -205,12 +206,12 @@ fn cut_of(row: &SessionRow<'_>) -> Option<Recorded> {
 /// Returns whether the session holds a conversation with this last answer, or with any answer if
 /// there is none to compare. `None`: the response cannot be read.
 pub(crate) fn holds(payload: Option<&RawValue>, answer: Option<&str>) -> Option<bool> {
-    let rows: SessionRows<'_> = serde_json::from_str(payload?.get()).ok()?;
+    let rows: SessionRows<'_> = parse::from_str(payload?.get()).ok()?;
     let rows = rows
         .messages
         .iter()
         .rev()
-        .map(|row| serde_json::from_str::<SessionRow<'_>>(row.get()).unwrap_or_default());
+        .map(|row| parse::from_str::<SessionRow<'_>>(row.get()).unwrap_or_default());
     // The texts of the last turn that has an answer, the last text first.
     let mut texts: Vec<String> = Vec::new();
     for row in rows {
@@ -248,9 +249,9 @@ fn text_of(row: &SessionRow<'_>) -> Option<String> {
 fn read_text(content: &RawValue) -> serde_json::Result<String> {
     let content = content.get();
     if content.starts_with('"') {
-        serde_json::from_str(content)
+        parse::from_str(content)
     } else {
-        serde_json::from_str::<Vec<Payload<'_>>>(content).map(|parts| {
+        parse::from_str::<Vec<Payload<'_>>>(content).map(|parts| {
             parts
                 .iter()
                 .filter_map(|part| part.text.as_deref())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::failure::diagnosis::Diagnosis;
 use crate::failure::{Failure, RETRY_AFTER_S, Refusal};
 use crate::gateway::frame::{ErrorDetails, ErrorShape};
+use crate::parse;
 
 /// Longest code or id of the gateway that is kept for the log, in bytes.
 const MAX_CODE_BYTES: usize = 64;
@@ -34,7 +35,7 @@ pub(crate) fn failure(error: &ErrorShape<'_>) -> Failure {
 fn read(error: &ErrorShape<'_>) -> Refusal {
     let details: ErrorDetails<'_> = error
         .details
-        .and_then(|details| serde_json::from_str(details.get()).ok())
+        .and_then(|details| parse::from_str(details.get()).ok())
         .unwrap_or_default();
     let code = details.code.as_deref().unwrap_or(&error.code);
     // OpenClaw 2026.3 shows a protocol mismatch only by the version that it expected.

@@ -19,6 +19,7 @@ use super::message::{Message, OneOrMany, Text};
 use super::stop::Stop;
 use crate::access::policy::ToolPolicy;
 use crate::failure::Failure;
+use crate::parse;
 
 /// The fields that are read, for either endpoint. Every other field is ignored.
 #[derive(Debug, Default)]
@@ -142,7 +143,7 @@ impl<'a> Body<'a> {
     /// Reads a body. A refusal names the place of the problem, never the value.
     pub(super) fn parse(json: &'a Json<'_>) -> Result<Self, Failure> {
         let json = json.bytes();
-        serde_json::from_slice(json).map_err(|error| {
+        parse::from_slice(json).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             // The message has the place only, because serde's own text repeats the value.
             let (problem, param) = match error.classify() {

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::format::{MAX_FORMAT_BYTES, ONLY_JSON, Options};
 use super::json::schema;
 use crate::failure::Failure;
+use crate::parse;
 
 /// Longest name of a function, in bytes. Source: OpenAI's API reference, as for its characters.
 const MAX_NAME_BYTES: usize = 64;
@@ -36,7 +37,7 @@ impl ForcedCall {
         tools: &RawValue,
         choice: &RawValue,
     ) -> Result<Option<(Self, usize)>, Failure> {
-        let Ok(tools) = serde_json::from_str::<Vec<&RawValue>>(tools.get()) else {
+        let Ok(tools) = parse::from_str::<Vec<&RawValue>>(tools.get()) else {
             return Ok(None);
         };
         let others = tools.len().saturating_sub(1);
@@ -120,7 +121,7 @@ impl ForcedCall {
         };
         let arguments = object_at_the_end(&self.answer)
             .ok_or_else(|| no("it does not end in one whole JSON object".to_owned()))?;
-        let schema: Result<&RawValue, _> = serde_json::from_str(&self.parameters);
+        let schema: Result<&RawValue, _> = parse::from_str(&self.parameters);
         if let Ok(schema) = schema {
             schema::check(schema, arguments).map_err(|mismatch| {
                 let place = if mismatch.place.is_empty() {
@@ -180,7 +181,7 @@ fn object_at_the_end(answer: &str) -> Option<&RawValue> {
         line.trim_start().starts_with('{').then_some(at)
     });
     for at in beginnings.take(MAX_BEGINNINGS) {
-        match serde_json::from_str(answer.get(at..)?) {
+        match parse::from_str(answer.get(at..)?) {
             Ok(object) => return Some(object),
             Err(error) if error.is_eof() => return None,
             Err(_) => {}

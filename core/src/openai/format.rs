@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
+use crate::parse;
 
 /// Largest format, in bytes. The agent reads its schema in every turn, and a response repeats it.
 pub(super) const MAX_FORMAT_BYTES: usize = 64 * 1024;
@@ -59,7 +60,7 @@ pub(super) struct Options<'a> {
 
 impl<'a> Options<'a> {
     pub(super) fn read(value: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(value.get()).ok()
+        parse::from_str(value.get()).ok()
     }
 }
 

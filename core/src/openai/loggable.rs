@@ -7,6 +7,8 @@ use serde::Deserialize;
 use super::models::DEFAULT;
 use super::request::AGENT_HEADER;
 
+use crate::parse;
+
 /// Longest name that is logged, in bytes. The longest agent id after `openclaw/` gives 73, and a
 /// longer name is not an agent's.
 const MAX_LOGGED_BYTES: usize = 80;
@@ -22,7 +24,7 @@ pub fn asked_model(body: &[u8], header: &dyn Fn(&str) -> Option<String>) -> Stri
         model: Option<Cow<'a, str>>,
     }
     let agent = header(AGENT_HEADER).filter(|agent| !agent.trim().is_empty());
-    let named = || serde_json::from_slice::<Named<'_>>(body).ok()?.model;
+    let named = || parse::from_slice::<Named<'_>>(body).ok()?.model;
     agent
         .map(|agent| loggable(&agent))
         .or_else(|| named().map(|model| loggable(&model)))

@@ -13,6 +13,8 @@ use serde_json::value::RawValue;
 
 use super::blank::trim;
 
+use crate::parse;
+
 /// The field of a body that holds its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
@@ -111,9 +113,9 @@ impl<'a> Content<'a> {
         // the code.
         let json = output.get().as_bytes();
         if json.starts_with(b"{") {
-            return Ok(Self::Parts(vec![serde_json::from_slice(json)?]));
+            return Ok(Self::Parts(vec![parse::from_slice(json)?]));
         }
-        serde_json::from_slice(json)
+        parse::from_slice(json)
     }
 
     pub(crate) fn is_blank(&self) -> bool {
@@ -199,7 +201,7 @@ pub(crate) struct FunctionCall<'a> {
 
 /// Returns the text of a value, or its JSON if it is not a text.
 pub(crate) fn text_or_json(value: &RawValue) -> Cow<'_, str> {
-    match serde_json::from_slice(value.get().as_bytes()) {
+    match parse::from_slice(value.get().as_bytes()) {
         Ok(Text(text)) => text,
         Err(_) => Cow::Borrowed(value.get()),
     }

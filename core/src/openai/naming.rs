@@ -18,6 +18,7 @@ use super::json::digest;
 use super::request::{Entropy, Request};
 use crate::access::grant::Grant;
 use crate::failure::Failure;
+use crate::parse;
 use crate::session::Session;
 use crate::turn::AgentChoice;
 
@@ -83,7 +84,7 @@ impl Name {
     /// Returns the name of a turn of Codex. Only UUIDs count, because other programs do not use
     /// them in these fields.
     fn of_turn(request: &Request<'_>, metadata: &RawValue) -> Option<Self> {
-        let ids: Metadata<'_> = serde_json::from_str(metadata.get()).ok()?;
+        let ids: Metadata<'_> = parse::from_str(metadata.get()).ok()?;
         if !is_uuid(&ids.thread_id) || !is_uuid(&ids.turn_id) {
             return None;
         }

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
+use crate::parse;
 
 /// Largest number of sequences in a request. Source: OpenAI's API reference.
 pub(crate) const MAX_SEQUENCES: usize = 4;
@@ -30,9 +31,9 @@ impl Stop {
     pub(super) fn read(field: &RawValue) -> Result<Self, Failure> {
         let json = field.get();
         let read = if json.starts_with('"') {
-            serde_json::from_str(json).map(|one| vec![one])
+            parse::from_str(json).map(|one| vec![one])
         } else {
-            serde_json::from_str(json)
+            parse::from_str(json)
         };
         read.ok().and_then(Self::new).ok_or_else(|| {
             Failure::invalid(

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::parse;
+
 /// A value that is read once its type is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Json<'a>(&'a str);
@@ -23,7 +25,7 @@ impl<'a> Json<'a> {
 
     /// Reads the value; `None` if it has another type.
     pub(crate) fn read<T: Deserialize<'a>>(self) -> Option<T> {
-        T::deserialize(&mut serde_json::Deserializer::from_str(self.0)).ok()
+        parse::beginning(self.0).ok()
     }
 }
 

@@ -29,6 +29,7 @@ use crate::gateway::frame::{
 };
 use crate::gateway::link::{Protocol, Rejection};
 use crate::gateway::refusal;
+use crate::parse;
 use crate::turn::{Progress, RunEvent, Wait};
 
 use super::io::Io;
@@ -76,7 +77,7 @@ impl Run {
     ) -> Result<(), Failure> {
         self.spent = self.spent.plus(usage(result.meta.agent_meta));
         let spawns = result.accepted_session_spawns.map_or("[]", RawValue::get);
-        let spawns: Vec<Spawn<'_>> = serde_json::from_str(spawns).unwrap_or_default();
+        let spawns: Vec<Spawn<'_>> = parse::from_str(spawns).unwrap_or_default();
         self.yielded = Some(Yielded {
             by: self.name.id().to_owned(),
             children: spawns
@@ -181,7 +182,7 @@ impl Run {
         // Without the history, the events can still show it.
         let history = result.ok().flatten();
         let history =
-            history.and_then(|payload| serde_json::from_str::<History<'_>>(payload.get()).ok());
+            history.and_then(|payload| parse::from_str::<History<'_>>(payload.get()).ok());
         let history = history.unwrap_or_default();
         if let Some(id) = self.find_continuation(&history) {
             self.name = RunName::of(&id);
@@ -287,9 +288,9 @@ fn spawn_of(row: &HistoryRow<'_>) -> Option<String> {
     if row.role != "toolResult" {
         return None;
     }
-    let parts: Vec<Payload<'_>> = serde_json::from_str(row.content?.get()).ok()?;
+    let parts: Vec<Payload<'_>> = parse::from_str(row.content?.get()).ok()?;
     let text = parts.first()?.text.as_deref()?;
-    let spawn: Spawn<'_> = serde_json::from_str(text).ok()?;
+    let spawn: Spawn<'_> = parse::from_str(text).ok()?;
     (!spawn.child_session_key.is_empty())
         .then(|| format!("{ANNOUNCED}{}:{}", spawn.child_session_key, spawn.run_id))
 }

@@ -8,6 +8,7 @@ use crate::gateway::frame::{AgentEvent, AssistantData, Json, LifecycleData, Thin
 use crate::gateway::link::Protocol;
 use crate::gateway::media::before_directive;
 use crate::gateway::progress;
+use crate::parse;
 use crate::turn::{Progress, RunEvent, Wait};
 
 use super::io::Io;
@@ -88,7 +89,7 @@ impl Run {
             (None, _) if data.replace => Cow::Borrowed(""),
             // The event that began this text held the beginning of silence.
             (None, Some(_)) if self.is_silent => Cow::Borrowed(text),
-            (None, Some(delta)) => match serde_json::from_str::<Cow<'_, str>>(delta.get()) {
+            (None, Some(delta)) => match parse::from_str::<Cow<'_, str>>(delta.get()) {
                 Ok(delta) if delta == data.text => Cow::Borrowed(text),
                 _ => Cow::Borrowed(""),
             },

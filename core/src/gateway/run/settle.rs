@@ -9,6 +9,7 @@ use crate::failure::{Failure, ProviderFailure};
 use crate::gateway::answer::Update;
 use crate::gateway::frame::{AgentMeta, AgentResult, Payload, RunError, RunResult, TokenUsage};
 use crate::gateway::media::without_directives;
+use crate::parse;
 use crate::turn::{Finish, RunEvent, RunSummary, Usage};
 
 use super::io::Io;
@@ -145,7 +146,7 @@ impl Run {
 /// 4 repeats the last message of the answer, protocol 3 all of them.
 fn split<'a>(result: &'a RunResult<'_>) -> (Vec<&'a str>, Vec<&'a str>) {
     let sent = result.messaging_tool_sent_texts.map_or("[]", RawValue::get);
-    let mut sent: Vec<Cow<'_, str>> = serde_json::from_str(sent).unwrap_or_default();
+    let mut sent: Vec<Cow<'_, str>> = parse::from_str(sent).unwrap_or_default();
     let texts = result.payloads.iter().filter(|payload| !payload.is_error);
     let texts = texts.filter_map(|payload| payload.text.as_deref());
     texts.filter(|text| !text.is_empty()).partition(|text| {
@@ -159,7 +160,7 @@ fn files(result: &RunResult<'_>) -> usize {
     let count = |payload: &Payload<'_>| {
         let several = payload
             .media_urls
-            .and_then(|urls| serde_json::from_str::<Vec<IgnoredAny>>(urls.get()).ok());
+            .and_then(|urls| parse::from_str::<Vec<IgnoredAny>>(urls.get()).ok());
         several.map_or_else(
             || usize::from(payload.media_url.is_some_and(|url| url.get() != "null")),
             |urls| urls.len(),
@@ -173,7 +174,7 @@ fn files(result: &RunResult<'_>) -> usize {
 }
 
 fn agent_meta(meta: Option<&RawValue>) -> AgentMeta {
-    meta.and_then(|meta| serde_json::from_str(meta.get()).ok())
+    meta.and_then(|meta| parse::from_str(meta.get()).ok())
         .unwrap_or_default()
 }
 

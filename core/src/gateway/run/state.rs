@@ -9,6 +9,7 @@ use crate::gateway::frame::AgentResult;
 use crate::gateway::link::{Protocol, RequestId};
 use crate::gateway::memory::Recorded;
 use crate::gateway::prefix::strip_prefix;
+use crate::parse;
 use crate::session::SessionKey;
 use crate::turn::{RunEvent, RunSummary, Turn, Usage};
 
@@ -353,7 +354,7 @@ impl Run {
 /// Reads a response about a run.
 pub(super) fn read_result(payload: Option<&RawValue>) -> Result<AgentResult<'_>, Failure> {
     payload
-        .and_then(|payload| serde_json::from_str(payload.get()).ok())
+        .and_then(|payload| parse::from_str(payload.get()).ok())
         .ok_or(Failure::GatewayProtocolError(
             "a response about the run cannot be read",
         ))

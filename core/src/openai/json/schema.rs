@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use crate::parse;
+
 /// Largest number of schemas that are read for one value, because nested alternatives can grow
 /// exponentially.
 const MAX_STEPS: usize = 20_000;
@@ -383,19 +385,19 @@ impl Decimal {
 fn members(json: &RawValue) -> Option<Members<'_>> {
     json.get()
         .starts_with('{')
-        .then(|| serde_json::from_str(json.get()).ok())?
+        .then(|| parse::from_str(json.get()).ok())?
 }
 
 fn list(json: &RawValue) -> Option<Vec<&RawValue>> {
     json.get()
         .starts_with('[')
-        .then(|| serde_json::from_str(json.get()).ok())?
+        .then(|| parse::from_str(json.get()).ok())?
 }
 
 fn text(json: &RawValue) -> Option<String> {
     json.get()
         .starts_with('"')
-        .then(|| serde_json::from_str(json.get()).ok())?
+        .then(|| parse::from_str(json.get()).ok())?
 }
 
 #[cfg(test)]

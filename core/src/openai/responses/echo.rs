@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use crate::failure::Failure;
 use crate::openai::body::Body;
 use crate::openai::json::text::compact;
+use crate::parse;
 
 /// Limits of `metadata`: pairs, characters of a key and of a value. Source: OpenAI's API reference.
 pub(crate) const MAX_METADATA_PAIRS: usize = 16;
@@ -39,7 +40,7 @@ pub(crate) fn echo(body: &Body<'_>) -> Result<Echo, Failure> {
 }
 
 pub(crate) fn metadata(json: &RawValue) -> Result<BTreeMap<String, String>, Failure> {
-    serde_json::from_str(json.get())
+    parse::from_str(json.get())
         .ok()
         .filter(|metadata: &BTreeMap<String, String>| {
             metadata.len() <= MAX_METADATA_PAIRS
