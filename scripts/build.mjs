@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { wasmEnvironment } from "./cargo.mjs";
+import { dropUnusedClasses } from "./classes.mjs";
 import { runCommand } from "./command.mjs";
 import { shortenImports } from "./import-names.mjs";
 import { nameByLikeness } from "./layout.mjs";
@@ -114,6 +115,7 @@ async function shrink(folder, env, onLine) {
   const [path, gluePath] = [join(folder, "index_bg.wasm"), join(folder, "index.js")];
   const optimise = (options) =>
     run(env.WASM_OPT_BIN, [path, ...FEATURES, ...options, "-o", path], { cwd: ROOT, env, onLine });
+  writeFileSync(path, dropUnusedClasses(readFileSync(path)));
   await optimise(SHRINK);
   const { module, glue } = shortenImports({
     module: readFileSync(path),
@@ -157,6 +159,7 @@ const INPUTS = [
   "core/Cargo.toml",
   "core/src",
   "scripts/build.mjs",
+  "scripts/classes.mjs",
   "scripts/import-names.mjs",
   "scripts/layout.mjs",
   "scripts/wasm.mjs",

@@ -4,6 +4,7 @@
 /** Sections of a module, and a subsection of its names. */
 export const CUSTOM = 0;
 export const IMPORTS = 2;
+export const EXPORTS = 7;
 export const CODE = 10;
 export const FUNCTION_NAMES = 1;
 
@@ -102,9 +103,29 @@ export const importsContent = (imports) =>
     ]),
   ]);
 
+/** Returns a module's imports. */
+export const importsOf = (module) => importsIn(contentOf(module, IMPORTS));
+
 /** Returns how many functions a module imports. */
 export const countImportedFunctions = (module) =>
-  importsIn(contentOf(module, IMPORTS)).filter(({ kind }) => kind === FUNCTION).length;
+  importsOf(module).filter(({ kind }) => kind === FUNCTION).length;
+
+/** Returns the exports in a section of them: `{ name, kind, index }`. */
+export function exportsIn(content) {
+  const reader = new Reader(content);
+  return reader.list(() => ({
+    name: reader.name(),
+    kind: reader.number(),
+    index: reader.number(),
+  }));
+}
+
+/** Returns a section's content for these exports. */
+export const exportsContent = (exported) =>
+  Buffer.from([
+    ...number(exported.length),
+    ...exported.flatMap(({ name, kind, index }) => [...text(name), kind, ...number(index)]),
+  ]);
 
 /** Returns the bytes of a number. */
 export function number(value) {

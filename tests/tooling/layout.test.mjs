@@ -1,10 +1,21 @@
 // Tests the build's changes to the Worker's module: functions that are alike become neighbours,
-// none is lost, and imports get short names in the module and in its glue.
+// none is lost, imports get short names in the module and in its glue, and classes without objects
+// lose their exports.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { dropUnusedClasses } from "../../scripts/classes.mjs";
 import { shortenImports } from "../../scripts/import-names.mjs";
 import { nameByLikeness, orderByLikeness } from "../../scripts/layout.mjs";
+import {
+  EXPORTS,
+  exportsContent,
+  exportsIn,
+  IMPORTS,
+  importsContent,
+  moduleOf,
+  sectionsOf,
+} from "../../scripts/wasm.mjs";
 
 test("pieces of code that are alike follow each other, after the longest one", () => {
   const pieces = ["a long one with no likeness", "first kind: 1", "other sort; 1"];
@@ -59,4 +70,25 @@ test("imports have short names, in the module and in its glue, and nothing else 
     module: moduleWith(imports("__0", "__1")),
     glue: "({__0:a,__1:function(){},__wbindgen_export5:b,own__wbg:c})",
   });
+});
+
+test("a class of which there are no objects has no exports, and any other keeps all", () => {
+  const imports = importsContent([
+    { from: "m", name: "__wbg_made_new", kind: 0, type: [0] },
+    { from: "m", name: "__wbg_get_lone_new", kind: 0, type: [0] },
+  ]);
+  const moduleWith = (names) => {
+    const exported = names.map((name, index) => ({ name, kind: 0, index }));
+    return moduleOf([
+      { id: IMPORTS, content: imports },
+      { id: EXPORTS, content: exportsContent(exported) },
+    ]);
+  };
+  const kept = ["__wbg_hub_free", "hub_new", "hub_fetch", "__wbg_made_free", "made_take", "fetch"];
+  const lone = ["__wbg_lone_free", "__wbg_get_lone_size", "__wbg_set_lone_size", "lone_take"];
+  const left = exportsIn(sectionsOf(dropUnusedClasses(moduleWith([...kept, ...lone])))[1].content);
+  assert.deepEqual(
+    left.map(({ name }) => name),
+    kept,
+  );
 });
