@@ -33,6 +33,7 @@ mod reply;
 use std::mem;
 
 use crate::access::policy::{OnDisconnect, StreamPolicy};
+use crate::access::usage::{Counter, RunEnd};
 use crate::agent::AgentId;
 use crate::failure::{Cause, Deadline, Failure};
 use crate::gateway::link::{Link, RequestId};
@@ -319,6 +320,39 @@ impl Exchange {
     /// Returns true if the content of the request is kept, because it may be sent once more.
     pub fn keeps_request(&self) -> bool {
         self.run.keeps_request()
+    }
+
+    /// Returns true if this request started the run, and did not join it.
+    pub fn has_started_run(&self) -> bool {
+        self.run.may_have_started() && !self.run.is_joined()
+    }
+
+    /// Returns the end of the run, for the key's usage: `None` if no run was started, or if the
+    /// exchange ended and the run did not.
+    pub fn run_end(&self) -> Option<RunEnd> {
+        let outcome = match self.outcome() {
+            Outcome::Answered(_) => Counter::Answers,
+            Outcome::Failed(failure) => match failure {
+                _ if !self.run.may_have_started() => return None,
+                Failure::Provider(_) => Counter::ProviderFailures,
+                failure if failure.is_of_client() => {
+                    if self.run.is_shared() {
+                        return None;
+                    }
+                    Counter::Stopped
+                }
+                Failure::RunAborted | Failure::TimedOut(Deadline::Run) => Counter::Stopped,
+                _ => Counter::OtherFailures,
+            },
+            Outcome::Pending => return None,
+        };
+        let usage = self.run.usage();
+        Some(RunEnd {
+            outcome,
+            input_tokens: usage.prompt,
+            cached_tokens: usage.cached,
+            output_tokens: usage.completion,
+        })
     }
 
     /// Returns the beginning of the run's id in the events that are read, closing quote included.

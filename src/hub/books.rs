@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use clawfront_core::access::key::KeyId;
 use clawfront_core::access::quota::Counts;
 use clawfront_core::agent_cache::AgentCache;
 use clawfront_core::repeat::Requests;
@@ -10,7 +11,7 @@ use clawfront_core::repeat::Requests;
 use crate::hub::store::Store;
 
 /// The state that the requests of the hub share. Source: these requests. It is gone with the
-/// object, except for the store: the platform may reset the object at any time.
+/// object, except for the usage and the store: the platform may reset the object at any time.
 pub(crate) struct Books {
     pub(crate) store: Store,
     counts: RefCell<Counts>,
@@ -32,6 +33,22 @@ impl Books {
 
     pub(crate) fn counts<T>(&self, use_counts: impl FnOnce(&mut Counts) -> T) -> T {
         use_counts(&mut self.counts.borrow_mut())
+    }
+
+    /// Returns the counts, with the usage of this key.
+    pub(crate) fn counts_of<T>(&self, key: &KeyId, use_counts: impl FnOnce(&mut Counts) -> T) -> T {
+        if !self.counts(|counts| counts.usage.knows(key)) {
+            let row = self.store.usage(key.as_str());
+            self.counts(|counts| counts.usage.load(key.clone(), row.as_deref()));
+        }
+        self.counts(use_counts)
+    }
+
+    /// Has the key's usage kept, so that it outlives the object.
+    pub(crate) fn keep_usage(&self, key: &KeyId) {
+        if let Some(row) = self.counts(|counts| counts.usage.row(key)) {
+            self.store.keep_usage(key.as_str(), &row);
+        }
     }
 
     pub(crate) fn requests<T>(&self, use_requests: impl FnOnce(&mut Requests) -> T) -> T {

@@ -165,7 +165,10 @@ impl Relay {
             inner.listener.take(),
             inner.cancelled.take(),
         );
-        let Inner { line, config, .. } = &mut *inner;
+        let Inner {
+            line, config, slot, ..
+        } = &mut *inner;
+        slot.end_run(exchange);
         line.exchanged(exchange, &config.log_key);
         line.duration_ms = now_ms().saturating_sub(line.time_ms);
         worker::console_log!("{}", line.to_json());

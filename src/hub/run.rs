@@ -37,12 +37,14 @@ pub(crate) async fn answer(
     client: &Grant,
     context: &mut RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
-    // 1. Rate. Checked before the body, because reading one is work too.
+    // 1. Budgets and rate. Checked before the body, because reading one is work too.
     let attempt = attempt::number_of(&request)?;
     let refused = |_: &_| common.requests(|requests| requests.refused(&client.id, attempt));
-    context.meta.allowance = common
-        .counts(|counts| counts.request(client, now_ms()))
-        .inspect_err(refused)?;
+    let allowance = common.counts_of(&client.id, |counts| {
+        context.meta.tokens = counts.usage.tokens(client, now_ms());
+        counts.request(client, now_ms())
+    });
+    context.meta.allowance = allowance.inspect_err(refused)?;
 
     // 2. Body, if there is room for it. From here on the request counts for its key, also if the
     //   body is invalid.

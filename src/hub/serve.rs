@@ -69,7 +69,9 @@ async fn respond(
         Endpoint::Model(id) => models::one(&id, &config, client, common, context).await,
         Endpoint::Key => {
             let mut body = Vec::new();
-            common.counts(|counts| status::write(client, counts, now_ms(), &mut body));
+            common.counts_of(&client.id, |counts| {
+                status::write(client, counts, now_ms(), &mut body);
+            });
             Ok(context.answer(context.meta.json(), &body)?)
         }
     }

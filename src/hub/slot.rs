@@ -4,7 +4,9 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use clawfront_core::access::grant::Grant;
+use clawfront_core::access::key::KeyId;
 use clawfront_core::access::places::Ticket;
+use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 
 use crate::hub::books::Shared;
@@ -14,6 +16,7 @@ use crate::runtime::clock::now_ms;
 pub(crate) struct Slot {
     books: Shared,
     ticket: Ticket,
+    key: KeyId,
     holds_body: Cell<bool>,
     /// The run of this request.
     run: OnceCell<String>,
@@ -26,6 +29,7 @@ impl Slot {
         Ok(Self {
             books: Rc::clone(books),
             ticket,
+            key: client.id.clone(),
             holds_body: Cell::new(true),
             run: OnceCell::new(),
         })
@@ -47,11 +51,29 @@ impl Slot {
 
     /// Records that the body was read and that the run is about to be requested.
     pub(crate) fn begin_run(&self, run: &str) {
-        self.books
-            .counts(|counts| counts.places.begin_run(self.ticket, now_ms()));
+        let now_ms = now_ms();
+        self.books.counts(|counts| {
+            counts.places.begin_run(self.ticket, now_ms);
+            counts.usage.begin(&self.key, run, now_ms);
+        });
         self.books
             .store
             .join(self.run.get_or_init(|| run.to_owned()));
+    }
+
+    /// Counts the run of an exchange that has ended.
+    pub(crate) fn end_run(&self, exchange: &Exchange) {
+        let Some(run) = self.run.get() else {
+            return;
+        };
+        self.books.counts(|counts| {
+            if exchange.has_started_run() {
+                counts.usage.start(run);
+            }
+            if let Some(end) = exchange.run_end() {
+                counts.usage.end(run, &end, now_ms());
+            }
+        });
     }
 
     /// Keeps the run in the storage, so that these frames stop it if the object is reset before
@@ -71,9 +93,15 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.books.counts(|counts| counts.places.leave(self.ticket));
+        self.books.counts(|counts| {
+            counts.places.leave(self.ticket);
+            if let Some(run) = self.run.get() {
+                counts.usage.leave(run);
+            }
+        });
         if let Some(run) = self.run.get() {
             self.books.store.leave(run);
         }
+        self.books.keep_usage(&self.key);
     }
 }

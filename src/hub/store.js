@@ -1,6 +1,15 @@
-// The hub's storage: the runs that must not go on without their client.
+// The hub's storage: the runs that must not go on without their client, and the usage of the keys.
 
 const PREFIX = "run:";
+
+/** A key's usage of one UTC day is `use:<key>:<day>`; its row begins with the day, too. */
+const USAGE = "use:";
+
+/** Time in which the changes of a key's usage become one write: what a crash can lose. */
+const USAGE_MS = 5_000;
+
+/** Days for which usage is kept: a quarter of a year. */
+const USAGE_DAYS = 92;
 
 /** Nothing waits for these writes: they are for the case that the object is reset. */
 const UNCONFIRMED = { allowUnconfirmed: true };
@@ -28,6 +37,30 @@ export class Store {
   constructor({ storage }) {
     /** How many requests each run has, and the runs whose rows this object wrote. */
     Object.assign(this, { storage, requests: new Map(), kept: new Set(), left: [] });
+    /** The rows of usage that are to be written. */
+    this.usages = new Map();
+  }
+
+  /** Returns the latest row of a key's usage. */
+  usage(key) {
+    const [latest] = this.storage.kv.list({ prefix: `${USAGE}${key}:`, reverse: true, limit: 1 });
+    return latest?.[1];
+  }
+
+  /** Keeps the row of a key's usage, together with the changes of the next seconds. */
+  keepUsage(key, row) {
+    if (this.usages.size === 0) setTimeout(() => this.writeUsages(), USAGE_MS);
+    const day = Number.parseInt(row, 10);
+    this.usages.set(`${USAGE}${key}:${day}`, row);
+    if (this.sweptDay === day) return;
+    this.sweptDay = day;
+    for (const [name] of this.storage.kv.list({ prefix: USAGE }))
+      if (day - name.slice(name.lastIndexOf(":") + 1) > USAGE_DAYS) this.delete(name);
+  }
+
+  writeUsages() {
+    for (const [name, row] of this.usages) this.put(name, row);
+    this.usages.clear();
   }
 
   /** Counts a request of a run: it is not stopped. */
@@ -38,7 +71,7 @@ export class Store {
   /** Keeps a run, and the frames that stop it. */
   keep(run, frames) {
     this.kept.add(run);
-    this.put(run, { frames });
+    this.put(PREFIX + run, { frames });
     this.lookLater();
   }
 
@@ -48,7 +81,7 @@ export class Store {
     if (requests > 1) return void this.requests.set(run, requests - 1);
     this.requests.delete(run);
     // A request that was refused has nothing to do with the row of a former self.
-    if (this.kept.delete(run)) this.delete(run);
+    if (this.kept.delete(run)) this.delete(PREFIX + run);
   }
 
   /**
@@ -57,14 +90,15 @@ export class Store {
    */
   async look() {
     this.isAlarmSet = false;
+    this.writeUsages();
     const rows = [...(await this.storage.list({ prefix: PREFIX }))];
     this.left = [];
     if (rows.length > 0) this.lookLater();
     for (const [key, { frames, leftMs }] of rows) {
       const run = key.slice(PREFIX.length);
       if (this.requests.has(run)) continue;
-      if (leftMs === undefined) this.put(run, { frames, leftMs: Date.now() });
-      else if (Date.now() - leftMs > GIVE_UP_MS) this.delete(run);
+      if (leftMs === undefined) this.put(key, { frames, leftMs: Date.now() });
+      else if (Date.now() - leftMs > GIVE_UP_MS) this.delete(key);
       else if (Date.now() - leftMs >= GRACE_MS) this.left.push({ run, frames });
     }
     return this.left.flatMap(({ frames }) => frames);
@@ -74,7 +108,7 @@ export class Store {
   stopped() {
     for (const { run } of this.left) {
       // A client that came back in the meantime learns the end of its run, and forgets it then.
-      if (!this.requests.has(run)) this.delete(run);
+      if (!this.requests.has(run)) this.delete(PREFIX + run);
       log({ event: "end", time_ms: Date.now(), run, end: "hub_lost" });
     }
   }
@@ -85,12 +119,12 @@ export class Store {
     this.write(this.storage.setAlarm(Date.now() + LOOK_MS, UNCONFIRMED));
   }
 
-  put(run, row) {
-    this.write(this.storage.put(PREFIX + run, row, UNCONFIRMED));
+  put(key, row) {
+    this.write(this.storage.put(key, row, UNCONFIRMED));
   }
 
-  delete(run) {
-    this.write(this.storage.delete(PREFIX + run, UNCONFIRMED));
+  delete(key) {
+    this.write(this.storage.delete(key, UNCONFIRMED));
   }
 
   /** A write that fails costs only what the row is for. */

@@ -1,5 +1,6 @@
-//! The hub's storage: `store.js`. It holds the runs that must not go on without their client, because
-//! the platform may reset the object while they are going, as every deploy does.
+//! The hub's storage: `store.js`. It holds the runs that must not go on without their client, and
+//! the usage of the keys, because the platform may reset the object at any time, as every deploy
+//! does.
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
@@ -11,6 +12,14 @@ extern "C" {
 
     #[wasm_bindgen(constructor)]
     pub(crate) fn new(state: &JsValue) -> Store;
+
+    /// Returns the latest row of a key's usage.
+    #[wasm_bindgen(method)]
+    pub(crate) fn usage(this: &Store, key: &str) -> Option<String>;
+
+    /// Keeps the row of a key's usage, within seconds.
+    #[wasm_bindgen(method, js_name = keepUsage)]
+    pub(crate) fn keep_usage(this: &Store, key: &str, row: &str);
 
     /// Counts a request of a run: it is not stopped.
     #[wasm_bindgen(method)]

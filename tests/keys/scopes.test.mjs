@@ -36,7 +36,8 @@ describe("scopes and status", () => {
     await (await post(front.worker, phone, says("hi [[fake deltas=1]]"))).text();
     const response = await get(front.worker, phone, "/v1/key");
     assert.equal(response.headers.get("cache-control"), "no-store");
-    const { requests_per_minute, ...status } = await response.json();
+    const { requests_per_minute, tokens_per_month, usage_today, ...status } = await response.json();
+    const resets = `${day(1)}T00:00:00Z`;
     assert.deepEqual(status, {
       object: "key",
       id: "phone",
@@ -48,6 +49,8 @@ describe("scopes and status", () => {
       not_before: null,
       expires: `${day(30)}T00:00:00Z`,
       concurrent_runs: { limit: 2, running: 0, reading: 0 },
+      tokens_per_day: { limit: null, used: 1002, resets },
+      runs_per_day: { limit: null, used: 1, resets },
       origins: [],
       networks: [],
       heartbeat: true,
@@ -60,6 +63,21 @@ describe("scopes and status", () => {
       aliases: false,
       tools: "ignore",
       system: "allow",
+    });
+    assert.deepEqual([tokens_per_month.limit, tokens_per_month.used], [null, 1002]);
+    assert.match(tokens_per_month.resets, /^\d{4}-\d\d-01T00:00:00Z$/);
+    const { run_ms, ...counts } = usage_today;
+    assert.ok(run_ms > 0);
+    assert.deepEqual(counts, {
+      requests: 1,
+      runs: 1,
+      answers: 1,
+      stopped: 0,
+      provider_failures: 0,
+      other_failures: 0,
+      input_tokens: 1001,
+      cached_tokens: 100,
+      output_tokens: 1,
     });
     assert.deepEqual([requests_per_minute.limit, requests_per_minute.remaining], [30, 29]);
     assert.ok(requests_per_minute.reset_s > 0 && requests_per_minute.reset_s <= 60);

@@ -5,6 +5,9 @@ use std::fmt;
 
 use time::{Month, OffsetDateTime, PrimitiveDateTime, Time};
 
+/// Seconds in a day.
+pub const DAY_S: u64 = 86_400;
+
 /// A moment, to the second, from 1970 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Date {
@@ -38,6 +41,21 @@ impl Date {
     /// Returns the moment that is `unix_s` seconds after the Unix epoch.
     pub fn from_unix_s(unix_s: u64) -> Self {
         Self { unix_s }
+    }
+
+    /// Returns the first moments of this moment's month and of the next, in UTC.
+    pub fn month(self) -> (Self, Self) {
+        let seconds = i64::try_from(self.unix_s).unwrap_or_default();
+        let date = OffsetDateTime::from_unix_timestamp(seconds)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+            .date();
+        let day = self.unix_s / DAY_S;
+        let first = day.saturating_sub(u64::from(date.day().saturating_sub(1)));
+        let length = u64::from(date.month().length(date.year()));
+        (
+            Self::from_unix_s(first.saturating_mul(DAY_S)),
+            Self::from_unix_s(first.saturating_add(length).saturating_mul(DAY_S)),
+        )
     }
 
     /// Returns the milliseconds since the Unix epoch.
@@ -106,6 +124,14 @@ mod tests {
                 (unix_s * 1000, written),
                 "{text}"
             );
+        }
+        for (text, first, next) in [
+            ("2028-02-29T23:59:59Z", "2028-02-01", "2028-03-01"),
+            ("2027-12-31", "2027-12-01", "2028-01-01"),
+            ("2027-01-01", "2027-01-01", "2027-02-01"),
+        ] {
+            let expected = (Date::parse(first).unwrap(), Date::parse(next).unwrap());
+            assert_eq!(Date::parse(text).unwrap().month(), expected, "{text}");
         }
         for bad in [
             "",

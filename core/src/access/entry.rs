@@ -249,7 +249,7 @@ mod tests {
     fn every_field_is_read() {
         let client = entry(
             "sessions=any label=\"Anna's phone = mine\" tasks=inline tools=refuse system=user conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off keep_alive=5 reasoning=on progress=on aliases=on on_disconnect=finish \
-             networks=203.0.113.0/24,2001:db8::1 origins=https://chat.example.com,http://localhost:3000 runs=2 rpm=30 \
+             networks=203.0.113.0/24,2001:db8::1 origins=https://chat.example.com,http://localhost:3000 runs=2 rpm=30 tokens_day=50000 tokens_month=4000000000 runs_day=100 \
              expires=2027-06-30 not_before=2026-11-01 scopes=chat default=notes agents=main,notes",
         );
         assert_eq!(client.default_agent, AgentId::parse("notes"));
@@ -261,7 +261,10 @@ mod tests {
             client.limits,
             Limits {
                 requests_per_minute: Some(30),
-                concurrent_runs: Some(2)
+                concurrent_runs: Some(2),
+                tokens_per_day: Some(50_000),
+                tokens_per_month: Some(4_000_000_000),
+                runs_per_day: Some(100)
             }
         );
         let origins: Vec<_> = client.origins.iter().map(Origin::as_str).collect();
@@ -395,6 +398,18 @@ mod tests {
                 "phone: runs is a number from 1 to 1000",
             ),
             (
+                format!("phone {HASH} agents=main tokens_day=4000000001"),
+                "phone: tokens_day is a number from 1 to 4000000000",
+            ),
+            (
+                format!("phone {HASH} agents=main tokens_month=1e6"),
+                "phone: tokens_month is a number from 1 to 4000000000",
+            ),
+            (
+                format!("phone {HASH} agents=main runs_day=0"),
+                "phone: runs_day is a number from 1 to 1000000",
+            ),
+            (
                 format!("phone {HASH} agents=main origins=*"),
                 "phone: origins are at most 16, each once, as browsers write them: https://host or https://host:port, no *, no default port",
             ),
@@ -437,7 +452,7 @@ mod tests {
             (
                 format!("phone {HASH} agents=main admin=yes"),
                 "phone: there is an unknown field; the fields are label, agents, default, sessions, scopes, not_before, expires, rpm, \
-                 runs, origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, tools, system, reasoning, progress and aliases",
+                 runs, tokens_day, tokens_month, runs_day, origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, tools, system, reasoning, progress and aliases",
             ),
         ] {
             assert_eq!(parse(&entry).err().as_deref(), Some(expected), "{entry}");

@@ -21,6 +21,13 @@ const MAX_REQUESTS_PER_MINUTE: u32 = 60_000;
 /// Highest `runs`: a gateway runs far fewer at once.
 const MAX_CONCURRENT_RUNS: u32 = 1000;
 
+/// Highest `tokens_day` and `tokens_month`: a model that writes 1000 tokens a second for a month
+/// stays below it.
+const MAX_TOKENS: u32 = 4_000_000_000;
+
+/// Highest `runs_day`: more than one in a tenth of a second, which no gateway runs.
+const MAX_RUNS_PER_DAY: u32 = 1_000_000;
+
 /// The longest `keep_alive`, in seconds: Cloudflare's own edge gives an origin's head 100 s.
 const MAX_KEEP_ALIVE_S: u32 = 90;
 
@@ -97,6 +104,21 @@ macro_rules! word {
     };
 }
 
+/// Returns the row of a limit, which a key may lack.
+macro_rules! limit {
+    ($name:literal, $member:ident, $max:expr, $about:literal) => {
+        Field {
+            name: $name,
+            member: stringify!($member),
+            values: "N",
+            default: Some("unlimited"),
+            about: in_help($about),
+            parse: set!(limits.$member, |text| value::count(text, $max).map(Some)),
+            print: |grant| Shown::Count(grant.limits.$member),
+        }
+    };
+}
+
 /// Returns the text in programs with a help, and nothing in the Worker, which pays for each byte.
 const fn in_help(about: &'static str) -> &'static str {
     if cfg!(target_arch = "wasm32") {
@@ -107,7 +129,7 @@ const fn in_help(about: &'static str) -> &'static str {
 }
 
 /// All fields, in the order of `GET /v1/key`.
-pub const FIELDS: [Field; 21] = [
+pub const FIELDS: [Field; 24] = [
     Field {
         name: "label",
         member: "label",
@@ -172,28 +194,36 @@ pub const FIELDS: [Field; 21] = [
         parse: set!(expires, value::date),
         print: |grant| Shown::Text(grant.expires.map(|date| date.to_string().into())),
     },
-    Field {
-        name: "rpm",
-        member: "requests_per_minute",
-        values: "N",
-        default: Some("unlimited"),
-        about: in_help("Requests per minute"),
-        parse: set!(limits.requests_per_minute, |text| {
-            value::count(text, MAX_REQUESTS_PER_MINUTE).map(Some)
-        }),
-        print: |grant| Shown::Count(grant.limits.requests_per_minute),
-    },
-    Field {
-        name: "runs",
-        member: "concurrent_runs",
-        values: "N",
-        default: Some("unlimited"),
-        about: in_help("Concurrent runs"),
-        parse: set!(limits.concurrent_runs, |text| {
-            value::count(text, MAX_CONCURRENT_RUNS).map(Some)
-        }),
-        print: |grant| Shown::Count(grant.limits.concurrent_runs),
-    },
+    limit!(
+        "rpm",
+        requests_per_minute,
+        MAX_REQUESTS_PER_MINUTE,
+        "Requests per minute"
+    ),
+    limit!(
+        "runs",
+        concurrent_runs,
+        MAX_CONCURRENT_RUNS,
+        "Concurrent runs"
+    ),
+    limit!(
+        "tokens_day",
+        tokens_per_day,
+        MAX_TOKENS,
+        "Tokens per day (UTC)"
+    ),
+    limit!(
+        "tokens_month",
+        tokens_per_month,
+        MAX_TOKENS,
+        "Tokens per month (UTC)"
+    ),
+    limit!(
+        "runs_day",
+        runs_per_day,
+        MAX_RUNS_PER_DAY,
+        "Runs per day (UTC)"
+    ),
     Field {
         name: "origins",
         member: "origins",

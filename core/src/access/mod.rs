@@ -14,5 +14,6 @@ pub mod policy;
 pub mod quota;
 pub mod status;
 pub mod throttle;
+pub mod usage;
 mod value;
 mod window;

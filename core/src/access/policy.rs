@@ -35,6 +35,10 @@ pub struct Limits {
     pub requests_per_minute: Option<u32>,
     /// Runs that are active at the same time.
     pub concurrent_runs: Option<u32>,
+    /// Tokens in one UTC day, in one UTC month, and runs in one UTC day.
+    pub tokens_per_day: Option<u32>,
+    pub tokens_per_month: Option<u32>,
+    pub runs_per_day: Option<u32>,
 }
 
 /// The session of the title, tag and follow-up requests that chat UIs send on their own
@@ -123,7 +127,7 @@ macro_rules! words {
             }
         }
 
-        impl Word for $type {
+        impl $crate::access::policy::Word for $type {
             fn all() -> &'static [Self] {
                 Self::ALL
             }
@@ -134,6 +138,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(super) use words;
 
 words!(SessionPolicy { Own = "own", Any = "any" });
 words!(Scope { Chat = "chat", Models = "models", Responses = "responses", Status = "status" });

@@ -6,21 +6,32 @@
 use crate::access::grant::Grant;
 use crate::access::key::KeyId;
 use crate::access::places::Places;
+use crate::access::usage::Usage;
 use crate::access::window::{Window, with};
 use crate::failure::{Allowance, Failure};
 
-/// All counts of the hub. Source: its own requests; never stale, and gone with the object.
+/// All counts of the hub. Source: its own requests; never stale, and gone with the
+/// object, except for the usage.
 #[derive(Debug, Default)]
 pub struct Counts {
     // A list and not a map, because the code of a map is larger than the data, and the list is
     // short.
     keys: Vec<(KeyId, Window)>,
     pub places: Places,
+    pub usage: Usage,
 }
 
 impl Counts {
     /// Counts a request for a run. A refused request is not counted.
     pub fn request(&mut self, client: &Grant, now_ms: u64) -> Result<Option<Allowance>, Failure> {
+        let reading = self.places.reading(&client.id, now_ms);
+        self.usage.check(client, reading, now_ms)?;
+        let allowance = self.use_rate(client, now_ms)?;
+        self.usage.request(&client.id, now_ms);
+        Ok(allowance)
+    }
+
+    fn use_rate(&mut self, client: &Grant, now_ms: u64) -> Result<Option<Allowance>, Failure> {
         let Some(limit) = client.limits.requests_per_minute else {
             return Ok(None);
         };

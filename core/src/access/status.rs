@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::access::field::FIELDS;
 use crate::access::grant::Grant;
 use crate::access::quota::Counts;
+use crate::access::usage::{Counter, Day};
 
 /// Writes the status of the key of `grant`, as the hub has counted it.
 pub fn write(grant: &Grant, counts: &Counts, now_ms: u64, out: &mut Vec<u8>) {
@@ -32,18 +33,48 @@ impl Serialize for Status<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("object", "key")?;
         map.serialize_entry("id", self.grant.id.as_str())?;
+        let [tokens_day, tokens_month, runs_day] = self.budgets();
         for field in &FIELDS {
             match field.name {
                 "rpm" => map.serialize_entry(field.member, &self.requests())?,
                 "runs" => map.serialize_entry(field.member, &self.runs())?,
+                "tokens_day" => map.serialize_entry(field.member, &tokens_day)?,
+                "tokens_month" => map.serialize_entry(field.member, &tokens_month)?,
+                "runs_day" => map.serialize_entry(field.member, &runs_day)?,
                 _ => map.serialize_entry(field.member, &field.of(self.grant))?,
             }
         }
+        map.serialize_entry("usage_today", &self.today())?;
         map.end()
     }
 }
 
+impl Serialize for Today {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(
+            Counter::ALL
+                .iter()
+                .map(|counter| (counter.name(), self.0.get(*counter))),
+        )
+    }
+}
+
 impl Status<'_> {
+    fn today(&self) -> Today {
+        Today(self.counts.usage.today(&self.grant.id, self.now_ms))
+    }
+
+    fn budgets(&self) -> [Spent; 3] {
+        let (id, now_ms) = (&self.grant.id, self.now_ms);
+        let reading = self.counts.places.reading(id, now_ms);
+        let budgets = self.counts.usage.budgets(self.grant, reading, now_ms);
+        budgets.map(|budget| Spent {
+            limit: budget.limit,
+            used: budget.used,
+            resets: budget.resets.to_string(),
+        })
+    }
+
     fn requests(&self) -> Option<Requests> {
         let left = self.counts.allowance(self.grant, self.now_ms)?;
         Some(Requests {
@@ -61,6 +92,16 @@ impl Status<'_> {
             reading: places.reading(id, self.now_ms),
         }
     }
+}
+
+/// The key's counts of today, by their names.
+struct Today(Day);
+
+#[derive(Serialize)]
+struct Spent {
+    limit: Option<u32>,
+    used: u64,
+    resets: String,
 }
 
 #[derive(Serialize)]
@@ -82,6 +123,7 @@ struct Runs {
 mod tests {
     use super::*;
     use crate::access::admit::Grants;
+    use crate::access::usage::RunEnd;
 
     #[test]
     fn the_status_of_a_key_has_all_its_fields() {
@@ -90,7 +132,7 @@ mod tests {
         let hash = "2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab";
         clients.extend(
             &format!(
-                "phone sha256:{hash} agents=main,beta rpm=30 runs=2 expires=2027-06-30 \
+                "phone sha256:{hash} agents=main,beta rpm=30 runs=2 tokens_day=500 expires=2027-06-30 \
                  label=\"Anna's \u{fc}\""
             ),
             &mut problems,
@@ -101,6 +143,15 @@ mod tests {
         let ticket = counts.places.enter(client, 1000).unwrap();
         counts.places.begin_run(ticket, 1000);
         counts.places.enter(client, 1000).unwrap();
+        counts.usage.begin(&client.id, "r", 1000);
+        counts.usage.start("r");
+        let end = RunEnd {
+            outcome: Counter::ProviderFailures,
+            input_tokens: 700,
+            cached_tokens: 300,
+            output_tokens: 9,
+        };
+        counts.usage.end("r", &end, 1080);
         let mut out = Vec::new();
         write(client, &counts, 11_000, &mut out);
         assert_eq!(
@@ -109,7 +160,10 @@ mod tests {
                 r#"{"object":"key","id":"phone","label":"Anna's ü","agents":["main","beta"],"default_agent":null,"#,
                 r#""sessions":"own","scopes":["chat","models","responses"],"not_before":null,"expires":"2027-06-30T00:00:00Z","#,
                 r#""requests_per_minute":{"limit":30,"remaining":29,"reset_s":50},"concurrent_runs":{"limit":2,"running":1,"reading":1},"#,
-                r#""origins":[],"networks":[],"heartbeat":true,"keep_alive_s":30,"on_disconnect":"abort","conversations":[],"tasks":"aside","tools":"ignore","system":"allow","reasoning":false,"progress":false,"aliases":false}"#,
+                r#""tokens_per_day":{"limit":500,"used":709,"resets":"1970-01-02T00:00:00Z"},"tokens_per_month":{"limit":null,"used":709,"resets":"1970-02-01T00:00:00Z"},"#,
+                r#""runs_per_day":{"limit":null,"used":2,"resets":"1970-01-02T00:00:00Z"},"#,
+                r#""origins":[],"networks":[],"heartbeat":true,"keep_alive_s":30,"on_disconnect":"abort","conversations":[],"tasks":"aside","tools":"ignore","system":"allow","reasoning":false,"progress":false,"aliases":false,"#,
+                r#""usage_today":{"requests":1,"runs":1,"answers":0,"stopped":0,"provider_failures":1,"other_failures":0,"input_tokens":700,"cached_tokens":300,"output_tokens":9,"run_ms":80}}"#,
             )
         );
     }

@@ -16,7 +16,7 @@ pub mod refusal;
 
 use std::borrow::Cow;
 
-pub use allowance::Allowance;
+pub use allowance::{Allowance, SpentQuota};
 pub use cause::Cause;
 pub use deadline::Deadline;
 pub use denial::Denial;
@@ -48,6 +48,8 @@ pub enum Failure {
     OriginNotAllowed,
     /// The key has no requests left in this minute.
     RateLimitExceeded(Allowance),
+    /// The key has used up its tokens or runs of this day or month.
+    InsufficientQuota(SpentQuota),
     /// The `Idempotency-Key` came with another request before.
     IdempotencyKeyReused,
     /// An earlier attempt's run may be active, and the gateway may have forgotten that it was asked
@@ -169,6 +171,7 @@ impl Failure {
             Self::MissingScope(_) => "missing_scope",
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::RateLimitExceeded(_) => "rate_limit_exceeded",
+            Self::InsufficientQuota(_) => "insufficient_quota",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::RunInProgress => "run_in_progress",
             Self::ConcurrentRunsExceeded { .. } => "concurrent_runs_exceeded",
@@ -222,6 +225,14 @@ impl Failure {
         }
     }
 
+    /// Returns true if the client's side ended its request, and not the run or the gateway.
+    pub fn is_of_client(&self) -> bool {
+        matches!(
+            self,
+            Self::ClientClosedRequest | Self::ClientTooSlow | Self::ApiKeyExpired
+        )
+    }
+
     /// Returns true if the same request cannot succeed later, or may make the gateway lock the
     /// Worker's address out.
     pub fn is_permanent(&self) -> bool {
@@ -238,6 +249,7 @@ impl Failure {
                 | Self::Bug(_)
                 | Self::TooManyFailedAttempts { .. }
                 | Self::ApiKeyExpired
+                | Self::InsufficientQuota(_)
                 | Self::IdempotencyKeyReused
                 | Self::RunInProgress
         )
@@ -288,11 +300,13 @@ impl Failure {
                      has no default agent",
                 ));
             }
-            Self::RateLimitExceeded(_) | Self::ConcurrentRunsExceeded { .. } => {
+            Self::RateLimitExceeded(_)
+            | Self::InsufficientQuota(_)
+            | Self::ConcurrentRunsExceeded { .. } => {
                 return Some(Cause::new(
                     "key_limit",
-                    "the key's entry in CLIENT_KEYS sets rpm and runs; no key takes more of the \
-                     hub's places than it leaves free",
+                    "the key's entry in CLIENT_KEYS sets rpm, runs, tokens_day, tokens_month and \
+                     runs_day; no key takes more of the hub's places than it leaves free",
                 ));
             }
             Self::GatewayConnectionLost {

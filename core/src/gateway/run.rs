@@ -69,7 +69,7 @@ use crate::failure::Failure;
 use crate::gateway::frame::RunParams;
 use crate::gateway::link::{Link, RequestId};
 use crate::session::SessionKey;
-use crate::turn::{AgentChoice, RunEvent};
+use crate::turn::{AgentChoice, RunEvent, Usage};
 
 use io::{Incoming, Io};
 pub(crate) use state::Run;
@@ -182,9 +182,23 @@ impl Run {
         self.may_have_started
     }
 
+    /// Returns true if an earlier request started the run.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.is_joined
+    }
+
+    /// Returns the tokens of the run that the gateway has sent.
+    pub(crate) fn usage(&self) -> Usage {
+        self.spent
+    }
+
     /// Returns the id of the run that is going: the requested one, or its continuation.
     pub(crate) fn running_id(&self) -> &str {
         self.id()
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     pub(crate) fn share(&mut self, is_shared: bool) {

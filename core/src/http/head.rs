@@ -18,7 +18,9 @@ const MAX_REQUESTED_HEADERS_BYTES: usize = 4096;
 /// the Fetch standard always exposes.
 const EXPOSED: &str = "x-request-id, openai-processing-ms, retry-after, x-should-retry, \
                        x-ratelimit-limit-requests, x-ratelimit-remaining-requests, \
-                       x-ratelimit-reset-requests, x-clawfront-ignored, x-clawfront-models";
+                       x-ratelimit-reset-requests, x-ratelimit-limit-tokens, \
+                       x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, \
+                       x-clawfront-ignored, x-clawfront-models";
 
 /// Names a request in the log. Source: OpenAI's API reference, where a client's own name is
 /// `X-Client-Request-Id`; gateways and tracing proxies send this one.
@@ -179,6 +181,8 @@ pub struct ResponseMeta {
     pub ignored: Vec<&'static str>,
     /// `x-ratelimit-…-requests`: the remaining requests of the key.
     pub allowance: Option<Allowance>,
+    /// `x-ratelimit-…-tokens`: the remaining tokens of the key.
+    pub tokens: Option<Allowance>,
     /// `access-control-allow-origin`: the page that may read the response.
     pub origin: Option<Origin>,
 }
@@ -322,6 +326,13 @@ impl ResponseMeta {
                 ),
             ]);
         }
+        if let Some(tokens) = &self.tokens {
+            head.headers.extend([
+                ("x-ratelimit-limit-tokens", tokens.limit.to_string()),
+                ("x-ratelimit-remaining-tokens", tokens.remaining.to_string()),
+                ("x-ratelimit-reset-tokens", duration(tokens.reset_s)),
+            ]);
+        }
         self.share(&mut head);
         head
     }
@@ -336,6 +347,16 @@ impl ResponseMeta {
         }
         // Without an origin, too: a cache must not send one page the response for another.
         head.headers.push(("vary", VARY.to_owned()));
+    }
+}
+
+/// Returns a time as OpenAI's headers have it: `1h0m7s`, `6m0s`, `7s`.
+fn duration(seconds: u32) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
     }
 }
 
@@ -450,6 +471,34 @@ mod tests {
                 .iter()
                 .any(|(name, _)| name.starts_with("access-control"))
         );
+    }
+
+    #[test]
+    fn openais_headers_have_the_remaining_tokens() {
+        for (reset_s, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (360, "6m0s"),
+            (3600, "1h0m0s"),
+            (86_399, "23h59m59s"),
+        ] {
+            let meta = ResponseMeta {
+                tokens: Some(Allowance {
+                    limit: 5000,
+                    remaining: 17,
+                    reset_s,
+                }),
+                ..meta()
+            };
+            let head = meta.json();
+            for pair in [
+                ("x-ratelimit-limit-tokens", "5000"),
+                ("x-ratelimit-remaining-tokens", "17"),
+                ("x-ratelimit-reset-tokens", text),
+            ] {
+                assert!(headers(&head).contains(&pair), "{head:?}");
+            }
+        }
     }
 
     #[test]

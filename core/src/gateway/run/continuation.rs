@@ -34,7 +34,6 @@ use crate::turn::{Progress, RunEvent, Wait};
 
 use super::io::Io;
 use super::recovery::{ANSWER_MS, WAIT_MS};
-use super::settle::usage;
 use super::state::{ACCEPTED, IN_FLIGHT, Run, RunName, Search, State, Yielded, read_result};
 
 const SETTLED: &str = "announce:requester-settle:";
@@ -75,7 +74,6 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        self.spent = self.spent.plus(usage(result.meta.agent_meta));
         let spawns = result.accepted_session_spawns.map_or("[]", RawValue::get);
         let spawns: Vec<Spawn<'_>> = parse::from_str(spawns).unwrap_or_default();
         self.yielded = Some(Yielded {

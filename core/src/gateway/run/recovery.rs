@@ -118,6 +118,11 @@ impl Run {
         }
     }
 
+    /// Records that the run existed before this request, unless this request was made before.
+    pub(super) fn note_joined(&mut self) {
+        self.is_joined |= self.recovery.lost.is_none();
+    }
+
     /// Joins a run that an earlier request started. Its text so far was not received; the rest is
     /// handled as after a loss.
     pub(super) fn join(
@@ -126,6 +131,7 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
+        self.note_joined();
         self.text.interrupt(Emitted::Part);
         self.look_after(io.now_ms);
         if reply.status == ACCEPTED || reply.status == IN_FLIGHT {
@@ -151,6 +157,7 @@ impl Run {
             protocol,
         });
         self.may_have_started = true;
+        self.note_joined();
         self.text.interrupt(Emitted::Part);
         self.look_after(io.now_ms);
         self.recovery.recorded = Some(recorded);

@@ -25,6 +25,7 @@ impl Run {
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
         let meta = &reply.result.meta;
+        self.spent = self.spent.plus(usage(meta.agent_meta));
         let result = match (&*reply.status, meta.stop_reason.as_deref()) {
             ("ok", _) if meta.aborted => Err(Failure::RunAborted),
             ("ok", _) if meta.error.is_some() => Err(self.failed_with(meta.error.as_ref())),
@@ -39,7 +40,7 @@ impl Run {
                 } else {
                     Finish::Stop
                 },
-                usage: self.spent.plus(usage(meta.agent_meta)),
+                usage: self.spent,
             }),
             ("timeout", _) => Err(Failure::RunAborted),
             _ => {
@@ -178,7 +179,7 @@ fn agent_meta(meta: Option<&RawValue>) -> AgentMeta {
         .unwrap_or_default()
 }
 
-pub(super) fn usage(meta: Option<&RawValue>) -> Usage {
+fn usage(meta: Option<&RawValue>) -> Usage {
     Usage::from(&agent_meta(meta).usage)
 }
 

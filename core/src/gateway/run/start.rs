@@ -246,6 +246,7 @@ impl Run {
             Err(Rejection {
                 payload: Some(_), ..
             }) if self.turn.may_exist => {
+                self.note_joined();
                 self.accept(show);
                 self.end(Err(self.failed()), show);
                 Ok(())

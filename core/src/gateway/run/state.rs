@@ -38,7 +38,7 @@ pub(crate) struct Run {
     pub(super) name: RunName,
     /// The agent waits for its sub-agents, and its continuation is not known yet.
     pub(super) yielded: Option<Yielded>,
-    /// Tokens of the runs that this one continues.
+    /// Tokens of this run and of those that it continues, if their ends are known.
     pub(super) spent: Usage,
     /// Known once the agent is.
     pub(super) target: Option<Target>,
@@ -73,6 +73,8 @@ pub(crate) struct Run {
     pub(super) accepted: bool,
     /// An event of the run was received.
     pub(super) has_begun: bool,
+    /// An earlier request started the run.
+    pub(super) is_joined: bool,
     /// Other exchanges share the run.
     pub(super) is_shared: bool,
     /// Its request on this connection, whose final response may still arrive.
@@ -241,6 +243,7 @@ impl Run {
             asked_of: None,
             accepted: false,
             has_begun: false,
+            is_joined: false,
             is_shared: false,
             own: None,
             recovery: Recovery::default(),

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::access::date::Date;
 use crate::failure::Failure;
 use crate::http::coding;
 
@@ -37,7 +38,7 @@ const fn row(code: &'static str, status: u16, kind: &'static str, message: &'sta
 /// Stands in a message for the value that the failure carries.
 const VALUE: &str = "{}";
 
-const BEFORE_RUN: [Row; 31] = [
+const BEFORE_RUN: [Row; 32] = [
     row(
         "invalid_api_key",
         401,
@@ -74,6 +75,13 @@ const BEFORE_RUN: [Row; 31] = [
         429,
         RATE,
         "This API key may make {} requests per minute.",
+    ),
+    // The type is OpenAI's own, too.
+    row(
+        "insufficient_quota",
+        429,
+        "insufficient_quota",
+        "This API key has used {}.",
     ),
     row(
         "idempotency_key_reused",
@@ -341,6 +349,14 @@ fn value(failure: &Failure) -> Option<Cow<'static, str>> {
     Some(match failure {
         Failure::MissingScope(word) | Failure::MethodNotAllowed { allow: word } => (*word).into(),
         Failure::RateLimitExceeded(allowance) => allowance.limit.to_string().into(),
+        Failure::InsufficientQuota(spent) => format!(
+            "{} of its {} {}; the next begins at {}",
+            spent.used,
+            spent.limit,
+            spent.unit,
+            Date::from_unix_s(spent.resets_s)
+        )
+        .into(),
         Failure::ConcurrentRunsExceeded { limit, .. } => limit.to_string().into(),
         Failure::RequestTooLarge { limit_bytes } | Failure::AnswerTooLarge { limit_bytes } => {
             limit_bytes.to_string().into()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::failure::diagnosis::Diagnosis;
-use crate::failure::{Allowance, Deadline, Denial, ProviderFailure};
+use crate::failure::{Allowance, Deadline, Denial, ProviderFailure, SpentQuota};
 
 /// Returns the failure that is declared after this one. A new failure has to be added here.
 fn next(failure: &Failure) -> Option<Failure> {
@@ -23,7 +23,13 @@ fn next(failure: &Failure) -> Option<Failure> {
         F::ApiKeyExpired => F::MissingScope("chat"),
         F::MissingScope(_) => F::OriginNotAllowed,
         F::OriginNotAllowed => F::RateLimitExceeded(allowance),
-        F::RateLimitExceeded(_) => F::IdempotencyKeyReused,
+        F::RateLimitExceeded(_) => F::InsufficientQuota(SpentQuota {
+            unit: "tokens of this day",
+            limit: 5,
+            used: 6,
+            resets_s: 0,
+        }),
+        F::InsufficientQuota(_) => F::IdempotencyKeyReused,
         F::IdempotencyKeyReused => F::RunInProgress,
         F::RunInProgress => F::ConcurrentRunsExceeded {
             limit: 2,

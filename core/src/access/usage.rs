@@ -1,0 +1,348 @@
+//! The usage of keys: the counts of one UTC day, the tokens of its month, and the row that keeps
+//! both when the hub is reset.
+//!
+//! A run counts once, at its end, however many requests share it. Until then it is going: it counts
+//! against a budget of runs, and its tokens are not known.
+
+use crate::access::date::{DAY_S, Date};
+use crate::access::grant::Grant;
+use crate::access::key::KeyId;
+use crate::access::policy::words;
+use crate::access::window::with;
+use crate::failure::{Allowance, Failure, SpentQuota};
+
+/// Milliseconds in a second.
+const SECOND_MS: u64 = 1000;
+
+/// Something that is counted by key and day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Requests for a run that the key's limits let through.
+    Requests,
+    /// Runs that have ended: the sum of the next four.
+    Runs,
+    Answers,
+    /// Runs that were stopped: by their client, another client, or a limit of time.
+    Stopped,
+    ProviderFailures,
+    OtherFailures,
+    /// Prompt tokens, cached ones included.
+    InputTokens,
+    CachedTokens,
+    OutputTokens,
+    /// Milliseconds from the request for the run to its end.
+    RunMs,
+}
+
+words!(Counter {
+    Requests = "requests",
+    Runs = "runs",
+    Answers = "answers",
+    Stopped = "stopped",
+    ProviderFailures = "provider_failures",
+    OtherFailures = "other_failures",
+    InputTokens = "input_tokens",
+    CachedTokens = "cached_tokens",
+    OutputTokens = "output_tokens",
+    RunMs = "run_ms"
+});
+
+/// The counts of one key and day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Day {
+    /// Days since the Unix epoch.
+    number: u64,
+    /// Tokens of the same month before this day.
+    earlier_tokens: u64,
+    /// In the order of [`Counter::ALL`].
+    counts: [u64; Counter::ALL.len()],
+}
+
+/// The end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// One of the counters that add up to [`Counter::Runs`].
+    pub outcome: Counter,
+    pub input_tokens: u64,
+    pub cached_tokens: u64,
+    pub output_tokens: u64,
+}
+
+/// A limit for a day or a month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    pub unit: Unit,
+    pub limit: Option<u32>,
+    pub used: u64,
+    /// The moment at which nothing is used again.
+    pub resets: Date,
+}
+
+/// The unit of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    DayTokens,
+    MonthTokens,
+    DayRuns,
+}
+
+words!(Unit {
+    DayTokens = "tokens of this day",
+    MonthTokens = "tokens of this month",
+    DayRuns = "runs of this day"
+});
+
+/// The usage of all keys that the hub has seen. Source: the rows, and the hub's own requests.
+#[derive(Debug, Default)]
+pub struct Usage {
+    keys: Vec<(KeyId, Day)>,
+    going: Vec<Going>,
+}
+
+/// A run that has not ended.
+#[derive(Debug)]
+struct Going {
+    run: String,
+    key: KeyId,
+    since_ms: u64,
+    /// The requests that share it.
+    requests: u32,
+    /// One of them started it. If none did, it was counted before.
+    is_new: bool,
+}
+
+impl Day {
+    /// Reads a row. A counter that is missing in it is 0.
+    fn read(row: &str) -> Self {
+        let mut numbers = row.split(' ').map(|number| number.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        Self {
+            number: next(),
+            earlier_tokens: next(),
+            counts: std::array::from_fn(|_| next()),
+        }
+    }
+
+    /// Writes the row: the number of the day, the tokens before it, the counts.
+    fn row(&self) -> String {
+        let mut row = self.number.to_string();
+        for number in [self.earlier_tokens].iter().chain(&self.counts) {
+            row.push(' ');
+            row.push_str(&number.to_string());
+        }
+        row
+    }
+
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.counts.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, counter: Counter, number: u64) {
+        if let Some(count) = self.counts.get_mut(counter as usize) {
+            *count = count.saturating_add(number);
+        }
+    }
+
+    fn tokens(&self) -> u64 {
+        self.get(Counter::InputTokens)
+            .saturating_add(self.get(Counter::OutputTokens))
+    }
+
+    fn month_tokens(&self) -> u64 {
+        self.earlier_tokens.saturating_add(self.tokens())
+    }
+
+    fn date(&self) -> Date {
+        Date::from_unix_s(self.number.saturating_mul(DAY_S))
+    }
+
+    /// Begins another day if this one is over.
+    #[must_use]
+    fn at(self, now_ms: u64) -> Self {
+        let today = Self {
+            number: now_ms / SECOND_MS / DAY_S,
+            ..Self::default()
+        };
+        if today.number <= self.number {
+            return self;
+        }
+        let is_same_month = self.date().month() == today.date().month();
+        Self {
+            earlier_tokens: if is_same_month {
+                self.month_tokens()
+            } else {
+                0
+            },
+            ..today
+        }
+    }
+}
+
+impl Usage {
+    /// Returns true if the key's row was read.
+    pub fn knows(&self, key: &KeyId) -> bool {
+        self.keys.iter().any(|(known, _)| known == key)
+    }
+
+    /// Takes the latest row of a key, if it has any.
+    pub fn load(&mut self, key: KeyId, row: Option<&str>) {
+        let read = row.map(Day::read).unwrap_or_default();
+        with(&mut self.keys, key, |day| *day = read);
+    }
+
+    /// Returns the row of a key, to be kept.
+    pub fn row(&self, key: &KeyId) -> Option<String> {
+        let (_, day) = self.keys.iter().find(|(known, _)| known == key)?;
+        Some(day.row())
+    }
+
+    /// Returns the key's counts of today.
+    pub fn today(&self, key: &KeyId, now_ms: u64) -> Day {
+        let known = self.keys.iter().find(|(known, _)| known == key);
+        known.map(|(_, day)| *day).unwrap_or_default().at(now_ms)
+    }
+
+    /// Returns the budgets of a key, which has `reading` requests that may become runs.
+    pub fn budgets(&self, client: &Grant, reading: u32, now_ms: u64) -> [Budget; 3] {
+        let day = self.today(&client.id, now_ms);
+        let going = self.going.iter().filter(|going| going.key == client.id);
+        let going = u64::try_from(going.count()).unwrap_or(u64::MAX);
+        let runs = day.get(Counter::Runs).saturating_add(going);
+        let tomorrow = Date::from_unix_s(day.number.saturating_add(1).saturating_mul(DAY_S));
+        let limits = &client.limits;
+        let budget = |unit, limit, used, resets| Budget {
+            unit,
+            limit,
+            used,
+            resets,
+        };
+        [
+            budget(
+                Unit::DayTokens,
+                limits.tokens_per_day,
+                day.tokens(),
+                tomorrow,
+            ),
+            budget(
+                Unit::MonthTokens,
+                limits.tokens_per_month,
+                day.month_tokens(),
+                day.date().month().1,
+            ),
+            budget(
+                Unit::DayRuns,
+                limits.runs_per_day,
+                runs.saturating_add(reading.into()),
+                tomorrow,
+            ),
+        ]
+    }
+
+    /// Refuses a request of a key that has used up a budget. A run that is going is not stopped,
+    /// because its tokens are spent, and its answer is lost otherwise.
+    pub fn check(&self, client: &Grant, reading: u32, now_ms: u64) -> Result<(), Failure> {
+        for budget in self.budgets(client, reading, now_ms) {
+            if let Some(limit) = budget.limit
+                && budget.used >= u64::from(limit)
+            {
+                return Err(Failure::InsufficientQuota(SpentQuota {
+                    unit: budget.unit.name(),
+                    limit,
+                    used: budget.used,
+                    resets_s: budget.resets.unix_ms() / SECOND_MS,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the rest of the tokens, of the budget that has fewer left.
+    pub fn tokens(&self, client: &Grant, now_ms: u64) -> Option<Allowance> {
+        let [day, month, _] = self.budgets(client, 0, now_ms);
+        let rest = |budget: Budget| {
+            let limit = budget.limit?;
+            let used = u32::try_from(budget.used).unwrap_or(u32::MAX);
+            let reset_ms = budget.resets.unix_ms().saturating_sub(now_ms);
+            Some(Allowance {
+                limit,
+                remaining: limit.saturating_sub(used),
+                reset_s: u32::try_from(reset_ms.div_ceil(SECOND_MS)).unwrap_or(u32::MAX),
+            })
+        };
+        [rest(day), rest(month)]
+            .into_iter()
+            .flatten()
+            .min_by_key(|allowance| allowance.remaining)
+    }
+
+    /// Counts a request for a run.
+    pub fn request(&mut self, key: &KeyId, now_ms: u64) {
+        self.change(key, now_ms, |day| day.add(Counter::Requests, 1));
+    }
+
+    /// Counts a request that is about to start this run, or to join it.
+    pub fn begin(&mut self, key: &KeyId, run: &str, now_ms: u64) {
+        match self.of(run) {
+            Some(going) => going.requests = going.requests.saturating_add(1),
+            None => self.going.push(Going {
+                run: run.to_owned(),
+                key: key.clone(),
+                since_ms: now_ms,
+                requests: 1,
+                is_new: false,
+            }),
+        }
+    }
+
+    /// Records that a request has started this run, and did not join it.
+    pub fn start(&mut self, run: &str) {
+        if let Some(going) = self.of(run) {
+            going.is_new = true;
+        }
+    }
+
+    /// Counts the end of a run, once.
+    pub fn end(&mut self, run: &str, end: &RunEnd, now_ms: u64) {
+        let Some(index) = self.going.iter().position(|going| going.run == run) else {
+            return;
+        };
+        let going = self.going.swap_remove(index);
+        if !going.is_new {
+            return;
+        }
+        self.change(&going.key, now_ms, |day| {
+            for (counter, number) in [
+                (Counter::Runs, 1),
+                (end.outcome, 1),
+                (Counter::InputTokens, end.input_tokens),
+                (Counter::CachedTokens, end.cached_tokens),
+                (Counter::OutputTokens, end.output_tokens),
+                (Counter::RunMs, now_ms.saturating_sub(going.since_ms)),
+            ] {
+                day.add(counter, number);
+            }
+        });
+    }
+
+    /// Forgets one request of a run, and the run with the last one.
+    pub fn leave(&mut self, run: &str) {
+        if let Some(going) = self.of(run) {
+            going.requests = going.requests.saturating_sub(1);
+        }
+        self.going.retain(|going| going.requests > 0);
+    }
+
+    fn of(&mut self, run: &str) -> Option<&mut Going> {
+        self.going.iter_mut().find(|going| going.run == run)
+    }
+
+    fn change(&mut self, key: &KeyId, now_ms: u64, change: impl FnOnce(&mut Day)) {
+        with(&mut self.keys, key.clone(), |day| {
+            *day = day.at(now_ms);
+            change(day);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
