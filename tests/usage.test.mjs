@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { temporaryFolder } from "./support/folder.mjs";
-import { post, says, startFront, until } from "./support/front.mjs";
+import { lines, newKey, post, says, startFront, until } from "./support/front.mjs";
 import { get } from "./support/keys.mjs";
 
 /** Time in which a change of the usage is written. */
@@ -82,6 +82,37 @@ for (const protocol of [4, 3])
       await until("it is added", async () => (await usage(again, phone)).runs === seen.runs + 1);
     } finally {
       await again?.stop();
+      await front.stop();
+    }
+  });
+
+for (const protocol of [4, 3])
+  test(`a run whose client left keeps its place until its end, and counts then, protocol ${protocol}`, async () => {
+    const finisher = newKey("finisher", "main", "--on-disconnect", "finish");
+    const front = await startFront({ protocol, entries: [finisher.entry] });
+    try {
+      const { worker, sim } = front;
+      const status = async () => (await get(worker, finisher, "/v1/key")).json();
+      const controller = new AbortController();
+      const { signal } = controller;
+      const body = says("long [[fake deltas=100 delay=20]]", { stream: true });
+      const going = await post(worker, finisher, body, { signal });
+      await going.body.getReader().read();
+      controller.abort();
+      await until("the client's leaving is noticed", () =>
+        lines(worker).some(({ end }) => end === "client_closed_request"),
+      );
+      const before = await status();
+      assert.deepEqual([before.concurrent_runs.running, before.usage_today.runs], [1, 0]);
+      const { usage_today } = await until("it has ended", async () => {
+        const now = await status();
+        return now.concurrent_runs.running === 0 && now;
+      });
+      const { answers, input_tokens, output_tokens } = usage_today;
+      assert.deepEqual([answers, input_tokens, output_tokens > 0], [1, 1001, true]);
+      assert.equal((await sim.journal()).runs[0].ended, "ok");
+      assert.equal(lines(worker).filter(({ run }) => run).length, 1);
+    } finally {
       await front.stop();
     }
   });

@@ -89,7 +89,16 @@ pub struct Exchange {
     leave_by_ms: Option<u64>,
     /// The time at which the client's key expires, until it does.
     expires_ms: Option<u64>,
-    has_expired: bool,
+    client: ClientState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClientState {
+    Present,
+    /// Its key has expired.
+    Expired,
+    /// It left, and the run goes on: nothing is written any more.
+    Gone,
 }
 
 #[derive(Debug, Clone)]
@@ -191,7 +200,7 @@ impl Exchange {
             connected_ms: now_ms,
             leave_by_ms: None,
             expires_ms: None,
-            has_expired: false,
+            client: ClientState::Present,
         }
     }
 
@@ -336,7 +345,7 @@ impl Exchange {
                 _ if !self.run.may_have_started() => return None,
                 Failure::Provider(_) => Counter::ProviderFailures,
                 failure if failure.is_of_client() => {
-                    if self.run.is_shared() {
+                    if self.run.is_shared() || self.goes_on() {
                         return None;
                     }
                     Counter::Stopped

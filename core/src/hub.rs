@@ -254,6 +254,17 @@ impl Hub {
         Some((exchange, receiver))
     }
 
+    /// Keeps an exchange that has ended, to follow its run ([`Exchange::goes_on`]). Returns its
+    /// share in the run, which is the client's.
+    pub fn follow(&mut self, id: ExchangeId) -> Option<Rc<Receiver>> {
+        let index = self.entries.iter().position(|entry| entry.id == id)?;
+        let entry = self.entries.get_mut(index)?;
+        entry.exchange.follow();
+        let receiver = entry.receiver.take();
+        self.schedule(index);
+        receiver
+    }
+
     /// Returns true if other events are read than at the last call.
     pub fn take_filter_change(&mut self) -> bool {
         std::mem::take(&mut self.has_other_filters)

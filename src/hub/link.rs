@@ -166,16 +166,25 @@ impl Link {
     }
 
     fn end(&self, id: ExchangeId, relay: &Relay, now_ms: u64) {
-        self.0.relays.borrow_mut().retain(|other| !other.is_of(id));
-        let removed = self.0.hub.borrow_mut().remove(id, now_ms);
-        if let Some((exchange, receiver)) = removed {
-            if let Some(receiver) = receiver {
-                let left = Failure::ClientClosedRequest;
-                let has_left =
-                    matches!(exchange.outcome(), Outcome::Failed(failure) if *failure == left);
-                receiver.end(exchange.may_have_started(), has_left, now_ms);
-            }
-            relay.end(&exchange);
+        let mut hub = self.0.hub.borrow_mut();
+        let Some(exchange) = hub.exchange(id) else {
+            return;
+        };
+        relay.end(exchange);
+        let left = Failure::ClientClosedRequest;
+        let has_left = matches!(exchange.outcome(), Outcome::Failed(failure) if *failure == left);
+        let (has_started, goes_on) = (exchange.may_have_started(), exchange.goes_on());
+        let receiver = if goes_on {
+            hub.follow(id)
+        } else {
+            hub.remove(id, now_ms).and_then(|(_, receiver)| receiver)
+        };
+        drop(hub);
+        if let Some(receiver) = receiver {
+            receiver.end(has_started, has_left, now_ms);
+        }
+        if !goes_on {
+            self.0.relays.borrow_mut().retain(|other| !other.is_of(id));
         }
     }
 

@@ -55,6 +55,8 @@ struct Inner {
     stoppable_run: String,
     /// The log has the line for the run's beginning.
     has_begun: bool,
+    /// The log has the line for the request's end.
+    has_ended: bool,
 }
 
 impl Relay {
@@ -73,6 +75,7 @@ impl Relay {
                 cancelled: None,
                 stoppable_run: String::new(),
                 has_begun: false,
+                has_ended: false,
             }),
         }))
     }
@@ -152,6 +155,11 @@ impl Relay {
     /// Ends the client's side of an exchange that has ended.
     pub(crate) fn end(&self, exchange: &Exchange) {
         let mut inner = self.0.inner.borrow_mut();
+        inner.slot.end_run(exchange);
+        if std::mem::replace(&mut inner.has_ended, true) {
+            // The client left before, and the run went on.
+            return;
+        }
         if !inner.responded {
             // The promise must not stay open: the runtime would take that for a Worker that hangs.
             let (head, body) = refuse(&ResponseMeta::default(), &Failure::ClientClosedRequest);
@@ -165,10 +173,7 @@ impl Relay {
             inner.listener.take(),
             inner.cancelled.take(),
         );
-        let Inner {
-            line, config, slot, ..
-        } = &mut *inner;
-        slot.end_run(exchange);
+        let Inner { line, config, .. } = &mut *inner;
         line.exchanged(exchange, &config.log_key);
         line.duration_ms = now_ms().saturating_sub(line.time_ms);
         worker::console_log!("{}", line.to_json());

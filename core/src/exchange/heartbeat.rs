@@ -3,7 +3,7 @@
 
 use crate::turn::{Progress, Wait};
 
-use super::{Exchange, Output};
+use super::{ClientState, Exchange, Output};
 
 /// Time between two writes to a client: proxies give up after 100 s and more, and only a write
 /// reveals that the client left.
@@ -23,6 +23,9 @@ const START_PATIENCE_MS: u64 = 5_000;
 impl Exchange {
     /// Writes the bytes that are due.
     pub(super) fn write_due(&mut self, now_ms: u64, out: &mut Output) {
+        if self.client == ClientState::Gone {
+            return;
+        }
         if self.start_wait_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
             self.has_shown_start_wait = true;
             self.reply.begin_stream(&mut out.head, &mut out.body);
@@ -38,6 +41,9 @@ impl Exchange {
 
     /// Returns the time of the next write.
     pub(super) fn write_at_ms(&self) -> Option<u64> {
+        if self.client == ClientState::Gone {
+            return None;
+        }
         let writes = [
             self.heartbeat_at_ms(),
             self.head_at_ms(),

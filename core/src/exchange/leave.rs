@@ -4,7 +4,7 @@ use crate::access::policy::OnDisconnect;
 use crate::failure::Failure;
 use crate::gateway::link::Link;
 
-use super::{Exchange, Outcome, Output};
+use super::{ClientState, Exchange, Outcome, Output};
 
 /// Time for a connection whose only purpose is to stop the run of a client that left.
 pub(crate) const LEAVE_MS: u64 = 10_000;
@@ -29,11 +29,36 @@ impl Exchange {
         }
     }
 
+    /// Returns true if the client has left and the run goes on without it, because its key wants
+    /// that, or because the gateway cannot stop it.
+    pub fn goes_on(&self) -> bool {
+        let is_kept =
+            self.policy.on_disconnect == OnDisconnect::Finish || !self.run.can_be_aborted();
+        is_kept
+            && matches!(self.outcome(), Outcome::Failed(failure) if failure.is_of_client())
+            && self.run.may_have_started()
+            && !self.run.is_shared()
+            && !self.run.has_ended()
+    }
+
+    /// Follows a run that goes on to its end, for the key's usage. Bytes for the client, which is
+    /// gone, are dropped.
+    pub(crate) fn follow(&mut self) {
+        self.client = ClientState::Gone;
+        self.reply.head_sent = true;
+        self.reply.outcome = Outcome::Pending;
+        self.leave_by_ms = None;
+        self.expires_ms = None;
+    }
+
     pub(super) fn leave(&mut self, link: &mut Link, out: &mut Output) {
-        if self.loss.is_none() && self.policy.on_disconnect == OnDisconnect::Abort {
+        if self.loss.is_none()
+            && self.policy.on_disconnect == OnDisconnect::Abort
+            && self.run.can_be_aborted()
+        {
             self.run.abort(link, &mut out.frames);
         }
-        if self.has_expired {
+        if self.client == ClientState::Expired {
             self.fail(Failure::ApiKeyExpired, out);
         } else {
             self.reply.outcome = Outcome::Failed(Failure::ClientClosedRequest);
@@ -45,7 +70,9 @@ impl Exchange {
     pub(super) fn expire(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
         self.expires_ms = None;
         // A client that left does not receive the reason.
-        self.has_expired = self.leave_by_ms.is_none();
+        if self.leave_by_ms.is_none() {
+            self.client = ClientState::Expired;
+        }
         self.hang_up(link, now_ms, out);
     }
 }

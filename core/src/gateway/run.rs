@@ -182,6 +182,11 @@ impl Run {
         self.may_have_started
     }
 
+    /// Returns true if no further frame of the run matters.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
     /// Returns true if an earlier request started the run.
     pub(crate) fn is_joined(&self) -> bool {
         self.is_joined

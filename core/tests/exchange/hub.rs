@@ -1,11 +1,12 @@
 //! Several exchanges that share one connection.
 
+use clawfront_core::access::usage::{Counter, RunEnd};
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::failure::{Deadline, Failure};
 use clawfront_core::hub::Input;
 use serde_json::{Value, json};
 
-use crate::replay::exchange_with;
+use crate::replay::{exchange_with, gateway};
 use crate::shared::{IDLE_MS, STREAM, Shared, UNREACHABLE, accepted, ended};
 
 #[test]
@@ -560,4 +561,51 @@ fn a_frame_that_is_too_large_ends_its_own_run_and_no_other() {
     shared.frame(&padding);
     assert!(shared.outcome(clients[2]).2);
     assert_eq!(shared.disconnects, 1);
+}
+
+#[test]
+fn a_run_that_goes_on_without_its_client_is_followed_to_its_end() {
+    let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
+    for (fields, goes_on) in [
+        ("agents=main on_disconnect=finish", true),
+        ("agents=main", false),
+    ] {
+        let mut shared = Shared::connected();
+        let exchange = exchange_with([1; 16], hi, &[], STREAM, fields);
+        let client = shared.add(exchange, "01".repeat(16));
+        let (id, now_ms) = (shared.clients[client].id, shared.now_ms);
+        let request = shared.take("agent")["id"].clone();
+        let hub = &mut shared.hub;
+        hub.handle(Input::HungUp(id), gateway(), now_ms);
+        let (_, exchange, output) = hub.next_output().unwrap();
+        assert!(output.ended);
+        assert_eq!(
+            (exchange.goes_on(), exchange.run_end().is_none()),
+            (goes_on, goes_on)
+        );
+        if !goes_on {
+            continue;
+        }
+        output.clear();
+        assert!(hub.follow(id).is_none());
+        hub.take_orders();
+        // A day later.
+        let now_ms = now_ms + 86_400_000;
+        let usage = json!({ "input": 901, "output": 30, "cacheRead": 100 });
+        let meta = json!({ "agentMeta": { "usage": usage } });
+        let payload =
+            json!({ "status": "ok", "result": { "payloads": [{ "text": "hi" }], "meta": meta } });
+        let response = json!({ "type": "res", "id": request, "ok": true, "payload": payload });
+        let text = &response.to_string();
+        hub.handle(Input::Frame { text, skipped: 0 }, gateway(), now_ms);
+        let (_, exchange, output) = hub.next_output().unwrap();
+        assert!(output.ended && exchange.has_started_run() && !exchange.goes_on());
+        let end = RunEnd {
+            outcome: Counter::Answers,
+            input_tokens: 1001,
+            cached_tokens: 100,
+            output_tokens: 30,
+        };
+        assert_eq!(exchange.run_end(), Some(end));
+    }
 }
