@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use std::fmt;
 
 use crate::access::admit::Grants;
+use crate::access::places::MAX_PLACES;
 use crate::gateway::credential::{Auth, Credential};
 use crate::gateway::device::DeviceKey;
 use crate::gateway::upgrade::{
@@ -35,11 +36,12 @@ pub const HUB_UNBOUND: &str =
     "HUB: is not bound: wrangler.toml lacks [[durable_objects.bindings]] and [[migrations]]";
 pub const LOCATION_HINT: &str = "LOCATION_HINT";
 pub const LINK_IDLE: &str = "LINK_IDLE";
+pub const GATEWAY_RUNS: &str = "GATEWAY_RUNS";
 pub const CLIENT_KEYS: &str = "CLIENT_KEYS";
 pub const MODEL_ALIASES: &str = "MODEL_ALIASES";
 
 /// The settings that are text, besides the client keys.
-pub const TEXTS: [&str; 13] = [
+pub const TEXTS: [&str; 14] = [
     GATEWAY_URL,
     GATEWAY_TOKEN,
     GATEWAY_PASSWORD,
@@ -52,6 +54,7 @@ pub const TEXTS: [&str; 13] = [
     GATEWAY_PLAINTEXT,
     LOCATION_HINT,
     LINK_IDLE,
+    GATEWAY_RUNS,
     MODEL_ALIASES,
 ];
 
@@ -79,6 +82,8 @@ pub struct Config {
     pub location: Option<&'static str>,
     /// Time for which the connection to the gateway is kept after the last run.
     pub link_idle_ms: u64,
+    /// Most runs that the gateway gets at a time; `None` means no limit of ours.
+    pub gateway_runs: Option<usize>,
     pub clients: Grants,
     pub aliases: Aliases,
     pub log_key: LogKey,
@@ -127,6 +132,7 @@ impl Config {
         let aliases = take(aliases, &mut problems).unwrap_or_default();
         let location = take(location(&get), &mut problems).flatten();
         let link_idle_s = take(link_idle_s(&get), &mut problems).unwrap_or_default();
+        let gateway_runs = take(gateway_runs(&get), &mut problems).flatten();
 
         match (url, credential) {
             (Some(url), Some(credential)) if problems.is_empty() => Ok(Self {
@@ -138,6 +144,7 @@ impl Config {
                 },
                 location,
                 link_idle_ms: link_idle_s.saturating_mul(1000),
+                gateway_runs,
                 clients,
                 aliases,
             }),
@@ -273,6 +280,17 @@ fn link_idle_s(get: &impl Fn(&str) -> Option<String>) -> Result<u64, Problem> {
     seconds
         .filter(|seconds| *seconds <= MAX_LINK_IDLE_S)
         .ok_or_else(|| problem(LINK_IDLE, "takes a number of seconds, from 0 to 86400"))
+}
+
+/// Returns the number of runs that the gateway gets at a time.
+fn gateway_runs(get: &impl Fn(&str) -> Option<String>) -> Result<Option<usize>, Problem> {
+    let Some(value) = get(GATEWAY_RUNS) else {
+        return Ok(None);
+    };
+    let runs = value.parse().ok();
+    runs.filter(|runs| (1..=MAX_PLACES).contains(runs))
+        .map(Some)
+        .ok_or_else(|| problem(GATEWAY_RUNS, "takes a number of runs, from 1 to 256"))
 }
 
 /// Returns the headers that a proxy in front of the gateway requires.

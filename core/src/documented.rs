@@ -23,7 +23,7 @@ use crate::gateway::answer::MAX_ANSWER_BYTES;
 use crate::gateway::link::MAX_FRAME_BYTES;
 use crate::http::upload::{BYTES_PER_SECOND, STALL_MS, START_MS};
 use crate::http::{coding, head};
-use crate::hub::SILENCE_MS;
+use crate::hub::{MAX_WAITING, SILENCE_MS};
 use crate::openai::MAX_BODY_BYTES;
 use crate::openai::error::ErrorResponse;
 use crate::openai::image::{MAX_IMAGE_BYTES, MAX_IMAGES};
@@ -35,6 +35,8 @@ use crate::repeat::SENT_MS;
 /// could use.
 const UNREAD_MIB: usize = 1;
 const CONNECT_S: u64 = 10;
+const USAGE_S: u64 = 5;
+const USAGE_DAYS: u64 = 92;
 
 fn mib(bytes: usize) -> usize {
     assert_eq!(bytes % (1024 * 1024), 0);
@@ -93,6 +95,10 @@ fn the_table_of_limits_is_the_codes() {
             "the acceptance of a run | {} s: `gateway_acceptance_timeout`",
             s(ACCEPTANCE_MS)
         ),
+        format!(
+            "runs that wait for other runs to end, with `GATEWAY_RUNS` | {MAX_WAITING}; of one key \
+             no more than it leaves free"
+        ),
         format!("silence of the gateway | {} s", s(SILENCE_MS)),
         format!(
             "a lost connection | is opened again within {} s, {MAX_CONNECTIONS} attempts for a run in all",
@@ -119,6 +125,14 @@ fn the_workers_own_limits_are_those_that_are_documented() {
         (
             include_str!("../../src/hub/relay/body.rs"),
             "const MAX_BUFFERED_BYTES: u32 = 1024 * 1024;".to_owned(),
+        ),
+        (
+            include_str!("../../src/hub/store.js"),
+            format!("const USAGE_MS = {USAGE_S}_000;"),
+        ),
+        (
+            include_str!("../../src/hub/store.js"),
+            format!("const USAGE_DAYS = {USAGE_DAYS};"),
         ),
         (
             include_str!("../../src/runtime/upgrade.rs"),

@@ -32,6 +32,7 @@ mod reply;
 
 use std::mem;
 
+use crate::access::key::KeyId;
 use crate::access::policy::{OnDisconnect, StreamPolicy};
 use crate::access::usage::{Counter, RunEnd};
 use crate::agent::AgentId;
@@ -64,6 +65,11 @@ pub(crate) const RUN_MS: u64 = 172_800_000;
 pub struct Exchange {
     run: Run,
     policy: StreamPolicy,
+    /// The id of the client's key.
+    key: Option<KeyId>,
+    /// The time from which on the run waits in the hub, because the gateway has as many as it may
+    /// have.
+    queued_ms: Option<u64>,
     /// The client asked for progress.
     shows_progress: bool,
     /// The comment about a run that waits to be started was written.
@@ -188,6 +194,8 @@ impl Exchange {
             has_shown_start_wait: false,
             run: Run::new(turn),
             policy,
+            key: None,
+            queued_ms: None,
             reply: Reply::new(meta, answer),
             phase_began_ms: now_ms,
             asked_ms: None,
@@ -210,6 +218,33 @@ impl Exchange {
         self.expires_ms = expires_ms;
     }
 
+    /// Names the client's key.
+    pub fn set_key(&mut self, key: KeyId) {
+        self.key = Some(key);
+    }
+
+    pub(crate) fn key(&self) -> Option<&KeyId> {
+        self.key.as_ref()
+    }
+
+    /// Begins to wait for other runs to end. Until [`Exchange::leave_queue`] the connection does not
+    /// concern it, and no deadline passes.
+    pub(crate) fn enter_queue(&mut self, now_ms: u64) {
+        self.queued_ms = Some(now_ms);
+    }
+
+    /// Ends the wait: the next connection that is ready gets the run.
+    pub(crate) fn leave_queue(&mut self, now_ms: u64) {
+        self.queued_ms = None;
+        self.has_shown_start_wait = false;
+        self.phase_began_ms = now_ms;
+    }
+
+    /// Returns true if the run waits for other runs to end, and was not requested.
+    pub fn is_queued(&self) -> bool {
+        self.queued_ms.is_some()
+    }
+
     /// Handles an input, and adds the actions that follow to `out`. `now_ms` never goes back.
     pub(crate) fn handle(
         &mut self,
@@ -224,6 +259,10 @@ impl Exchange {
         let written = out.body.len();
         let asked = self.run.awaits_acceptance();
         match input {
+            Input::HungUp => self.hang_up(link, now_ms, out),
+            Input::Tick => self.tick(link, now_ms, out),
+            // It is about runs that the gateway has.
+            _ if self.is_queued() => {}
             Input::Incoming(incoming) => self.receive(incoming, link, now_ms, out),
             Input::Gap => self.run.miss_events(),
             // It is about an attempt that another exchange asked for.
@@ -254,11 +293,9 @@ impl Exchange {
             },
             Input::Failed(failure) if self.schedule_retry(&failure, link, now_ms) => {}
             Input::Failed(failure) => self.give_up(failure, link, out),
-            Input::HungUp => self.hang_up(link, now_ms, out),
             // The client misses only heartbeats, and the run could not be stopped.
             Input::Overrun if self.loss.is_some() => {}
             Input::Overrun => self.give_up(Failure::ClientTooSlow, link, out),
-            Input::Tick => self.tick(link, now_ms, out),
         }
         if asked != self.run.awaits_acceptance() {
             self.phase_began_ms = now_ms;
@@ -541,6 +578,9 @@ impl Exchange {
     }
 
     fn deadline(&self) -> Option<(u64, Due)> {
+        if self.is_queued() {
+            return None;
+        }
         if let Some(deadline) = self.attempt_deadline() {
             return Some(deadline);
         }

@@ -22,6 +22,7 @@
 
 mod connection;
 mod question;
+mod queue;
 
 use std::rc::Rc;
 
@@ -46,6 +47,10 @@ pub(crate) const SILENCE_MS: u64 = 75_000;
 /// `BoundedSerialQueue`, read and measured with 188 runs.
 const MAX_ASKING: usize = 32;
 
+/// Exchanges that may wait in the queue. Each holds its message, and its client's connection. A key
+/// gets no more than it leaves free, so that it cannot close the queue to others.
+pub(crate) const MAX_WAITING: usize = 128;
+
 /// One connection, and the exchanges that share it.
 #[derive(Debug, Clone)]
 pub struct Hub {
@@ -56,6 +61,8 @@ pub struct Hub {
     /// The time since which nothing uses the connection, if nothing does.
     idle_since_ms: u64,
     entries: Vec<Entry>,
+    /// Most runs that the gateway gets at a time, if there is a limit.
+    max_runs: Option<usize>,
     last_id: u32,
     /// The question for the gateway's agents, while there is one.
     question: Option<Question>,
@@ -101,7 +108,7 @@ struct Question {
 }
 
 /// The number of an exchange within its hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExchangeId(u32);
 
 /// An event that the caller reports.
@@ -143,6 +150,7 @@ impl Hub {
             idle_ms,
             idle_since_ms: 0,
             entries: Vec::new(),
+            max_runs: None,
             last_id: 0,
             question: None,
             answer: None,
@@ -176,6 +184,7 @@ impl Hub {
         });
         self.has_other_filters = true;
         let index = self.entries.len().saturating_sub(1);
+        self.enqueue(index, now_ms);
         self.schedule(index);
         if is_open {
             self.announce_waiting(now_ms);
@@ -249,6 +258,7 @@ impl Hub {
         } = self.entries.swap_remove(index);
         self.has_other_filters = true;
         self.unsubscribe(&exchange);
+        self.dequeue(now_ms);
         self.announce_waiting(now_ms);
         self.release(now_ms);
         Some((exchange, receiver))
@@ -436,6 +446,7 @@ impl Hub {
             }
             if let Some(entry) = self.entries.get_mut(index)
                 && entry.announced_ms.is_none()
+                && !entry.exchange.is_queued()
             {
                 entry.announced_ms = Some(now_ms);
                 self.pass(index, io::Incoming::Ready(protocol), now_ms);

@@ -159,6 +159,8 @@ pub enum ToolEnd {
 /// The reason why a run waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
+    /// The run is not requested yet, because the gateway has as many as it may have.
+    Queue,
     /// The run was accepted, and the gateway has not started it: a gateway runs a few at a time.
     Start,
     /// The agent asked its user a question.
@@ -198,6 +200,7 @@ impl fmt::Display for Progress<'_> {
                 write!(f, "model failed, retry {attempt} of {of} follows")
             }
             Self::AttemptFailed => f.write_str("model failed"),
+            Self::Waiting(Wait::Queue) => f.write_str("waiting for other runs to end"),
             Self::Waiting(Wait::Start) => f.write_str("waiting for the gateway to start the run"),
             Self::Waiting(Wait::Question) => {
                 f.write_str("waiting for an answer to the agent's question")

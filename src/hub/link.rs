@@ -65,7 +65,7 @@ struct Inner {
 impl Link {
     pub(crate) fn new(config: Rc<Config>) -> Self {
         Self(Rc::new(Inner {
-            hub: RefCell::new(Hub::new(config.link_idle_ms)),
+            hub: RefCell::new(Hub::new(config.link_idle_ms).with_max_runs(config.gateway_runs)),
             config,
             relays: RefCell::default(),
             socket: RefCell::default(),

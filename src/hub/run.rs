@@ -181,6 +181,7 @@ async fn run(
     };
     let mut exchange = Exchange::new(accepted.turn, writer, meta, client.streams, now_ms());
     exchange.expire_at(client.expires_ms());
+    exchange.set_key(client.id.clone());
     let connection = common.link(config);
     let relay = Relay::new(Rc::clone(config), line, slot);
     let response = relay.response();

@@ -295,6 +295,26 @@ fn the_hub_is_made_near_a_place_that_exists() {
 }
 
 #[test]
+fn the_gateway_gets_as_many_runs_as_the_operator_says() {
+    let keys = keys();
+    let bindings = [
+        ("GATEWAY_URL", "wss://gw.example.com"),
+        ("GATEWAY_TOKEN", "shared"),
+        ("CLIENT_KEYS", keys.as_str()),
+    ];
+    let with = |runs| parse(&[&bindings[..], &[("GATEWAY_RUNS", runs)]].concat());
+    for (runs, expected) in [("", None), ("1", Some(1)), ("256", Some(256))] {
+        assert_eq!(with(runs).unwrap().gateway_runs, expected, "{runs}");
+    }
+    for runs in ["0", "257", "-1", "all"] {
+        assert_eq!(
+            with(runs).unwrap_err(),
+            ["GATEWAY_RUNS: takes a number of runs, from 1 to 256"]
+        );
+    }
+}
+
+#[test]
 fn the_connection_is_kept_for_as_long_as_the_operator_says() {
     let keys = keys();
     let bindings = [

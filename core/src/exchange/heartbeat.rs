@@ -15,9 +15,9 @@ pub(crate) const HEARTBEAT_MS: u64 = 15_000;
 /// words.
 const HEAD_HOLD_MS: u64 = 2_000;
 
-/// Time from a run's acceptance until a comment that the run waits for its start. A gateway runs a
-/// few at a time, and does not announce a queue. A run that starts at once was seen to take up to
-/// 3.4 s until its first event.
+/// Time from a run's acceptance, or from the beginning of its wait in the queue, until a comment
+/// that the run waits. A gateway runs a few at a time, and does not announce a queue. A run that
+/// starts at once was seen to take up to 3.4 s until its first event.
 const START_PATIENCE_MS: u64 = 5_000;
 
 impl Exchange {
@@ -29,9 +29,14 @@ impl Exchange {
         if self.start_wait_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
             self.has_shown_start_wait = true;
             self.reply.begin_stream(&mut out.head, &mut out.body);
+            let wait = if self.is_queued() {
+                Wait::Queue
+            } else {
+                Wait::Start
+            };
             self.reply
                 .answer
-                .progress(&Progress::Waiting(Wait::Start), &mut out.body);
+                .progress(&Progress::Waiting(wait), &mut out.body);
         } else if self.head_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
             self.reply.begin_stream(&mut out.head, &mut out.body);
         } else if self.heartbeat_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
@@ -61,17 +66,24 @@ impl Exchange {
     fn head_at_ms(&self) -> Option<u64> {
         let is_held =
             self.reply.answer.is_stream() && !self.reply.head_sent && self.leave_by_ms.is_none();
-        let accepted_ms = self.reply.accepted_ms.filter(|_| is_held)?;
-        Some(accepted_ms.saturating_add(HEAD_HOLD_MS))
+        let since_ms = self.waits_since_ms().filter(|_| is_held)?;
+        Some(since_ms.saturating_add(HEAD_HOLD_MS))
     }
 
     /// Returns the time at which the comment about a run that waits for its start is due.
     fn start_wait_at_ms(&self) -> Option<u64> {
         let is_due =
             self.reply.answer.is_stream() && self.shows_waits() && !self.has_shown_start_wait;
-        let is_waiting = is_due && self.leave_by_ms.is_none() && self.run.waits_to_start();
-        let accepted_ms = self.reply.accepted_ms.filter(|_| is_waiting)?;
-        Some(accepted_ms.saturating_add(START_PATIENCE_MS))
+        let is_waiting = self.is_queued() || self.run.waits_to_start();
+        let is_due = is_due && self.leave_by_ms.is_none() && is_waiting;
+        let since_ms = self.waits_since_ms().filter(|_| is_due)?;
+        Some(since_ms.saturating_add(START_PATIENCE_MS))
+    }
+
+    /// Returns the time from which on the client waits for its answer to begin: the run was
+    /// accepted, or is in the queue.
+    fn waits_since_ms(&self) -> Option<u64> {
+        self.reply.accepted_ms.or(self.queued_ms)
     }
 
     fn heartbeat_at_ms(&self) -> Option<u64> {
@@ -83,11 +95,8 @@ impl Exchange {
         } else if is_stream {
             None
         } else {
-            let accepted_ms = self.reply.accepted_ms?;
-            Some(
-                accepted_ms
-                    .saturating_add(u64::from(self.policy.keep_alive_s).saturating_mul(1000)),
-            )
+            let since_ms = self.waits_since_ms()?;
+            Some(since_ms.saturating_add(u64::from(self.policy.keep_alive_s).saturating_mul(1000)))
         }
     }
 }

@@ -23,6 +23,8 @@ mod memory;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod queue;
+#[cfg(test)]
 mod reconnection;
 #[cfg(test)]
 mod recovery;
