@@ -7,6 +7,7 @@ mod context;
 mod edge;
 mod hub;
 mod runtime;
+mod strangers;
 
 use worker::{Context, Env, Request, event};
 

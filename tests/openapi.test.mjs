@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { ROOT } from "../scripts/paths.mjs";
+import { startAdminFront } from "./support/admin.mjs";
 import { newKey, startFront } from "./support/front.mjs";
 import { api, assertDeclared, operations, resolve } from "./support/openapi.mjs";
 
@@ -34,12 +35,13 @@ describe("the document", () => {
       /match segments\.as_slice\(\) \{(.*?)_ => return/s,
     )[1];
     const routes = new Set();
-    for (const [, patterns, method] of arms.matchAll(/(\[[^=]*?) => \(.*?, (POST|GET)\)/gs)) {
+    const methodsOf = (name) => METHODS_OF[name] ?? [name];
+    for (const [, patterns, name] of arms.matchAll(/(\[[^=]*?) => \{?\s*\(.*?, ([A-Z_]+)\)/gs)) {
       for (const pattern of patterns.split("|")) {
-        const segments = [...pattern.matchAll(/"(\w+)"|(id) @/g)].map(
+        const segments = [...pattern.matchAll(/"(\w+)"|\b(id)\b/g)].map(
           ([, name, id]) => name ?? `{${id}}`,
         );
-        routes.add(`${method} /${segments.join("/")}`);
+        for (const method of methodsOf(name)) routes.add(`${method} /${segments.join("/")}`);
       }
     }
     assert.deepEqual(
@@ -135,6 +137,40 @@ describe("the answers", () => {
     assert.equal((await ask("GET", "/v1/models/nobody")).status, 404);
   });
 
+  test("of the admin API are declared", async () => {
+    const { worker, ops, stop } = await startAdminFront();
+    const ask = async (method, path, body) => {
+      const response = await fetch(`${worker.url}/admin/v1${path}`, {
+        method,
+        headers: { authorization: `Bearer ${ops.key}` },
+        body,
+      });
+      await assertDeclared(response, method, `/admin/v1${path}`);
+      return response.status;
+    };
+    try {
+      for (const [method, path, status, body] of [
+        ["POST", "/keys", 201, '{"id":"tablet","agents":["main"],"label":"x"}'],
+        ["POST", "/keys", 400, '{"id":"tablet","agents":["main"]}'],
+        ["POST", "/keys", 400, "{"],
+        ["POST", "/keys", 413, `"${"x".repeat(65 * 1024)}"`],
+        ["GET", "/keys", 200],
+        ["GET", "/keys/tablet", 200],
+        ["HEAD", "/keys/tablet", 200],
+        ["POST", "/keys/tablet", 200, '{"label":null,"disabled":true}'],
+        ["POST", "/keys/tablet/rotate", 200],
+        ["POST", "/keys/tablet/rotate", 400, '{"overlap_s":-1}'],
+        ["DELETE", "/keys/tablet", 200],
+        ["DELETE", "/keys/tablet", 404],
+        ["GET", "/audit", 200],
+        ["PUT", "/keys", 405],
+      ])
+        assert.equal(await ask(method, path, body), status, `${method} ${path}`);
+    } finally {
+      await stop();
+    }
+  });
+
   test("of runs are declared, whole and streamed, for every end of a run", async () => {
     for (const directive of [
       "deltas=3",
@@ -197,6 +233,9 @@ describe("the answers", () => {
     );
   });
 });
+
+/** The methods that a constant of the routes stands for, besides HEAD. */
+const METHODS_OF = { GET_POST: ["GET", "POST"], ALL: ["GET", "POST", "DELETE"] };
 
 const QUICK = "hi [[fake deltas=1]]";
 const WORDS = [

@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::access::admit::Grants;
 use crate::access::places::MAX_PLACES;
+use crate::access::proof::KeysSecret;
 use crate::gateway::credential::{Auth, Credential};
 use crate::gateway::device::DeviceKey;
 use crate::gateway::upgrade::{
@@ -38,10 +39,11 @@ pub const LOCATION_HINT: &str = "LOCATION_HINT";
 pub const LINK_IDLE: &str = "LINK_IDLE";
 pub const GATEWAY_RUNS: &str = "GATEWAY_RUNS";
 pub const CLIENT_KEYS: &str = "CLIENT_KEYS";
+pub const KEYS_SECRET: &str = "KEYS_SECRET";
 pub const MODEL_ALIASES: &str = "MODEL_ALIASES";
 
 /// The settings that are text, besides the client keys.
-pub const TEXTS: [&str; 14] = [
+pub const TEXTS: [&str; 15] = [
     GATEWAY_URL,
     GATEWAY_TOKEN,
     GATEWAY_PASSWORD,
@@ -55,6 +57,7 @@ pub const TEXTS: [&str; 14] = [
     LOCATION_HINT,
     LINK_IDLE,
     GATEWAY_RUNS,
+    KEYS_SECRET,
     MODEL_ALIASES,
 ];
 
@@ -85,6 +88,8 @@ pub struct Config {
     /// Most runs that the gateway gets at a time; `None` means no limit of ours.
     pub gateway_runs: Option<usize>,
     pub clients: Grants,
+    /// Recognises the keys that the hub has made. Without it there are none.
+    pub keys_secret: Option<KeysSecret>,
     pub aliases: Aliases,
     pub log_key: LogKey,
 }
@@ -133,6 +138,7 @@ impl Config {
         let location = take(location(&get), &mut problems).flatten();
         let link_idle_s = take(link_idle_s(&get), &mut problems).unwrap_or_default();
         let gateway_runs = take(gateway_runs(&get), &mut problems).flatten();
+        let keys_secret = take(keys_secret(&get), &mut problems).flatten();
 
         match (url, credential) {
             (Some(url), Some(credential)) if problems.is_empty() => Ok(Self {
@@ -146,6 +152,7 @@ impl Config {
                 link_idle_ms: link_idle_s.saturating_mul(1000),
                 gateway_runs,
                 clients,
+                keys_secret,
                 aliases,
             }),
             _ => Err(problems),
@@ -291,6 +298,19 @@ fn gateway_runs(get: &impl Fn(&str) -> Option<String>) -> Result<Option<usize>, 
     runs.filter(|runs| (1..=MAX_PLACES).contains(runs))
         .map(Some)
         .ok_or_else(|| problem(GATEWAY_RUNS, "takes a number of runs, from 1 to 256"))
+}
+
+fn keys_secret(get: &impl Fn(&str) -> Option<String>) -> Result<Option<KeysSecret>, Problem> {
+    let Some(value) = get(KEYS_SECRET) else {
+        return Ok(None);
+    };
+    let secret = KeysSecret::parse(value);
+    secret.map(Some).ok_or_else(|| {
+        problem(
+            KEYS_SECRET,
+            "takes 32 to 512 visible characters, such as openssl rand -hex 32 prints",
+        )
+    })
 }
 
 /// Returns the headers that a proxy in front of the gateway requires.

@@ -241,6 +241,16 @@ impl Hub {
         Some((entry.id, &entry.exchange, &mut entry.output))
     }
 
+    /// Ends an exchange at this time, because its client's key is valid until then.
+    pub fn expire(&mut self, id: ExchangeId, expires_ms: Option<u64>) {
+        if let Some(index) = self.entries.iter().position(|entry| entry.id == id) {
+            if let Some(entry) = self.entries.get_mut(index) {
+                entry.exchange.expire_at(expires_ms);
+            }
+            self.schedule(index);
+        }
+    }
+
     pub fn exchange(&self, id: ExchangeId) -> Option<&Exchange> {
         let entry = self.entries.iter().find(|entry| entry.id == id)?;
         Some(&entry.exchange)

@@ -4,6 +4,7 @@
 //! natively and replayed.
 
 pub mod access;
+pub mod admin;
 pub mod agent;
 pub mod agent_cache;
 pub mod config;

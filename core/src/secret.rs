@@ -41,6 +41,11 @@ impl Digest {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
+    /// Returns the digest as hexadecimal digits, for the one place that sends it.
+    pub(crate) fn to_hex(&self) -> String {
+        base16ct::lower::encode_string(&self.0)
+    }
+
     pub fn matches(&self, other: &Self) -> subtle::Choice {
         self.0.ct_eq(&other.0)
     }

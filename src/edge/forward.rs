@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use clawfront_core::access::grant::Grant;
+use clawfront_core::access::bearer::Bearer;
 use clawfront_core::config::{Config, HUB};
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::{
@@ -49,17 +49,18 @@ pub(crate) fn seen_readiness() -> &'static str {
     SEEN.with_borrow(|seen| seen.state(now_ms()))
 }
 
-/// Sends the request of `client` to the hub, and returns the response. The body is not read, and
+/// Sends the request of `bearer` to the hub, and returns the response. The body is not read, and
 /// the request is never sent twice: it may have started a run.
 pub(crate) async fn forward(
     request: &Request,
     env: &Env,
     config: &Config,
-    client: &Grant,
+    bearer: &Bearer<'_>,
     context: &RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
-    let is_read_only = request.method() != worker::Method::Post;
-    let request = named(request, client, context).map_err(worker::Error::from)?;
+    let method = request.method();
+    let is_read_only = method != worker::Method::Post && method != worker::Method::Delete;
+    let request = named(request, bearer, context).map_err(worker::Error::from)?;
     let namespace = Reflect::get(env, &HUB.into()).map_err(worker::Error::from)?;
     let response = match ask(&namespace, config.location, &request) {
         Ok(response) => JsFuture::from(response).await,
@@ -98,7 +99,7 @@ pub(crate) async fn forward(
 /// Returns the request with the names that the hub knows its client and itself by.
 fn named(
     request: &Request,
-    client: &Grant,
+    bearer: &Bearer<'_>,
     context: &RequestContext,
 ) -> Result<web_sys::Request, JsValue> {
     let headers = web_sys::Headers::new_with_headers(&request.inner().headers())?;
@@ -107,7 +108,7 @@ fn named(
         headers.delete(name)?;
     }
     // A header has bytes, and a label any characters.
-    let entry = String::from(encode_uri_component(client.entry()));
+    let entry = String::from(encode_uri_component(&bearer.header()));
     headers.set(KEY_HEADER, &entry)?;
     headers.set(ID_HEADER, &context.id)?;
     headers.set(REQUEST_ID_HEADER, &context.meta.request_id)?;

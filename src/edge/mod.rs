@@ -4,6 +4,5 @@
 mod admit;
 mod forward;
 mod serve;
-mod strangers;
 
 pub(crate) use serve::serve;

@@ -1,5 +1,6 @@
 //! The numbered steps of a request at the edge, from its headers to the hub.
 
+use clawfront_core::access::bearer::Bearer;
 use clawfront_core::access::origin::Origin;
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
@@ -8,13 +9,13 @@ use clawfront_core::http::route::{Api, Endpoint, Route};
 use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
-use crate::edge::admit::{address_of, admit, key_headers, require};
+use crate::edge::admit::{address_of, admit, key_headers};
 use crate::edge::forward::{forward, seen_readiness};
-use crate::edge::strangers;
 use crate::runtime::clock::now_ms;
 #[cfg(feature = "panics")]
 use crate::runtime::panics;
 use crate::runtime::{bindings, response};
+use crate::strangers;
 
 /// Serves one request: every rejection becomes its response here.
 pub(crate) async fn serve(request: Request, env: Env) -> worker::Result<web_sys::Response> {
@@ -78,19 +79,25 @@ async fn respond(
         return page(context.meta.ready_status(seen_readiness()), context);
     }
     if endpoint.is_some() && is_preflight(&request)? {
+        // Any page may ask, if only the hub knows the pages of some keys. A preflight grants no
+        //   page the response.
+        if config.keys_secret.is_some() {
+            let origin = request.headers().get("origin")?;
+            context.meta.origin = origin.as_deref().and_then(Origin::parse);
+        }
         return preflight(&request, context);
     }
     let scope = endpoint.transpose()?.and_then(|endpoint| endpoint.scope());
 
     // 4. Key. Nothing before this line reaches the hub or reads the body.
-    let client = admit(&request, &config, context)?;
+    let bearer = admit(&request, &config, context)?;
     *is_admitted = true;
-    if let Some(scope) = scope {
-        require(client, scope)?;
+    if let (Bearer::Listed(client), Some(scope)) = (&bearer, scope) {
+        client.require(scope)?;
     }
 
     // 5. The hub answers.
-    forward(&request, env, &config, client, context).await
+    forward(&request, env, &config, &bearer, context).await
 }
 
 /// Answers without the hub.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use clawfront_core::access::hub_key::HubKeys;
 use clawfront_core::access::key::KeyId;
 use clawfront_core::access::quota::Counts;
 use clawfront_core::agent_cache::AgentCache;
@@ -15,6 +16,8 @@ use crate::hub::store::Store;
 pub(crate) struct Books {
     pub(crate) store: Store,
     counts: RefCell<Counts>,
+    /// Source: the store, which has every key.
+    keys: RefCell<HubKeys>,
     requests: RefCell<Requests>,
     /// Source: the gateway's `agents.list`.
     agents: RefCell<AgentCache>,
@@ -24,6 +27,7 @@ impl Books {
     /// Makes the memory of an object that has just been made.
     pub(crate) fn new(store: Store) -> Self {
         Self {
+            keys: RefCell::new(HubKeys::read(&store.keys())),
             store,
             counts: RefCell::default(),
             requests: RefCell::default(),
@@ -49,6 +53,10 @@ impl Books {
         if let Some(row) = self.counts(|counts| counts.usage.row(key)) {
             self.store.keep_usage(key.as_str(), &row);
         }
+    }
+
+    pub(crate) fn keys<T>(&self, use_keys: impl FnOnce(&mut HubKeys) -> T) -> T {
+        use_keys(&mut self.keys.borrow_mut())
     }
 
     pub(crate) fn requests<T>(&self, use_requests: impl FnOnce(&mut Requests) -> T) -> T {

@@ -4,6 +4,8 @@ use std::cell::OnceCell;
 use std::ops::Deref;
 use std::rc::Rc;
 
+use clawfront_core::access::grant::{Grant, Home};
+use clawfront_core::access::hub_key::HubKey;
 use clawfront_core::config::Config;
 
 use crate::hub::books::{Books, Shared};
@@ -22,6 +24,15 @@ impl Common {
         Self {
             books: Shared::new(Books::new(store)),
             link: OnceCell::new(),
+        }
+    }
+
+    /// Returns the moment from which the key of an admitted client is not valid, in milliseconds
+    /// since the Unix epoch. Of a key that the hub has made it can change at any time.
+    pub(crate) fn ends_ms(&self, client: &Grant) -> Option<u64> {
+        match client.home {
+            Home::ClientKeys => client.expires_ms(),
+            Home::Hub => self.keys(|keys| keys.find(&client.id).map_or(Some(0), HubKey::ends_ms)),
         }
     }
 

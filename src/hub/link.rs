@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use clawfront_core::access::key::KeyId;
 use clawfront_core::agent::AgentList;
 use clawfront_core::config::Config;
 use clawfront_core::exchange::{Exchange, Outcome};
@@ -91,6 +92,16 @@ impl Link {
         relay.set_id(id);
         self.0.relays.borrow_mut().push(relay);
         self.settle(now_ms);
+    }
+
+    /// Ends the exchanges of a key at this time, because it is valid until then.
+    pub(crate) fn expire(&self, key: &KeyId, ends_ms: Option<u64>) {
+        for relay in &*self.0.relays.borrow() {
+            if let Some(id) = relay.id().filter(|_| relay.is_of_key(key)) {
+                self.0.hub.borrow_mut().expire(id, ends_ms);
+            }
+        }
+        self.handle(Input::Tick);
     }
 
     /// Asks for the gateway's agents, after these frames were sent.

@@ -1,6 +1,7 @@
 //! The hub: the Durable Object that answers every admitted request of a deployment, so that its
 //! counts are exact and a repeated request is recognised, wherever it arrives.
 
+mod admin;
 mod agents;
 mod attempt;
 mod body;

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 
+use clawfront_core::access::key::KeyId;
 use clawfront_core::config::Config;
 use clawfront_core::exchange::{Exchange, Output};
 use clawfront_core::failure::Failure;
@@ -119,6 +120,11 @@ impl Relay {
 
     pub(crate) fn is_of(&self, id: ExchangeId) -> bool {
         self.0.id.get() == Some(id)
+    }
+
+    /// Returns true if the client has this key.
+    pub(crate) fn is_of_key(&self, key: &KeyId) -> bool {
+        self.0.inner.borrow().line.key.as_deref() == Some(key.as_str())
     }
 
     /// Records that the exchange is still going.

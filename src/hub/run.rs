@@ -79,7 +79,9 @@ pub(crate) async fn answer(
     // 4. The run, until its response begins.
     slot.begin_run(accepted.turn.run.as_str());
     let is_past = |time_ms| now_ms() >= time_ms;
-    let refused = if client.expires_ms().is_some_and(is_past) {
+    // Meanwhile the key may have expired, or may have been revoked.
+    let ends_ms = common.ends_ms(client);
+    let refused = if ends_ms.is_some_and(is_past) {
         Some(Failure::ApiKeyExpired)
     } else if request.inner().signal().aborted() {
         Some(Failure::ClientClosedRequest)
@@ -180,7 +182,7 @@ async fn run(
         ..context.meta.clone()
     };
     let mut exchange = Exchange::new(accepted.turn, writer, meta, client.streams, now_ms());
-    exchange.expire_at(client.expires_ms());
+    exchange.expire_at(common.ends_ms(client));
     exchange.set_key(client.id.clone());
     let connection = common.link(config);
     let relay = Relay::new(Rc::clone(config), line, slot);

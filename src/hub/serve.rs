@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use clawfront_core::access::entry::from_header;
+use clawfront_core::access::entry::{Client, from_header};
 use clawfront_core::access::grant::Grant;
-use clawfront_core::access::origin::Origin;
 use clawfront_core::access::policy::Scope;
 use clawfront_core::access::status;
 use clawfront_core::config::Config;
-use clawfront_core::failure::Failure;
+use clawfront_core::failure::{Denial, Failure};
 use clawfront_core::http::head::{Detail, KEY_HEADER, READINESS_HEADER};
 use clawfront_core::http::route::{Api, Endpoint, Route};
 use clawfront_core::openai::models::Names;
@@ -16,10 +15,11 @@ use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::common::Common;
-use crate::hub::{agents, models, run};
+use crate::hub::{admin, agents, models, run};
 use crate::runtime::bindings;
 use crate::runtime::clock::now_ms;
 use crate::runtime::panic_guard::PanicGuard;
+use crate::strangers;
 
 /// Serves one request of the edge: every rejection becomes its response here.
 pub(crate) async fn serve(
@@ -51,10 +51,14 @@ async fn respond(
     if route == Route::Api(Endpoint::Responses) {
         context.meta.api = Api::Responses;
     }
-    let client = &client_of(&request, &config, context)?;
+    let client = &client_of(&request, &config, common, context)?;
     let Route::Api(endpoint) = route else {
         return ready(&config, client, common, context).await;
     };
+    // The edge has checked it for the keys that it knows.
+    if let Some(scope) = endpoint.scope() {
+        client.require(scope)?;
+    }
     match endpoint {
         Endpoint::ChatCompletions | Endpoint::Responses => {
             run::answer(request, common, &config, client, context).await
@@ -70,17 +74,21 @@ async fn respond(
         Endpoint::Key => {
             let mut body = Vec::new();
             common.counts_of(&client.id, |counts| {
-                status::write(client, counts, now_ms(), &mut body);
+                status::write(client, None, counts, now_ms(), &mut body);
             });
             Ok(context.answer(context.meta.json(), &body)?)
+        }
+        Endpoint::Admin(resource) => {
+            admin::answer(request, &resource, client, &config, common, context).await
         }
     }
 }
 
-/// Returns the client that the edge has admitted.
+/// Returns the client that the edge has admitted, or whose key the hub has made.
 fn client_of(
     request: &Request,
     config: &Rc<Config>,
+    common: &Common,
     context: &mut RequestContext,
 ) -> Result<Grant, Rejection> {
     let headers = request.headers();
@@ -89,17 +97,35 @@ fn client_of(
         .and_then(|header| from_header(&header))
         // An entry with a field that only a newer version knows.
         .ok_or(Failure::HubUnavailable)?;
-    context.line.key = Some(client.id.to_string());
-    context.meta.origin = headers
-        .get("origin")?
-        .as_deref()
-        .and_then(Origin::parse)
-        .filter(|origin| client.origins.contains(origin));
     let address = headers.get("cf-connecting-ip")?;
-    context.line.address = address
-        .and_then(|address| address.parse().ok())
-        .map(|address| config.log_key.of_address(address));
-    Ok(client)
+    let address = address.and_then(|address| address.parse().ok());
+    context.line.address = address.map(|address| config.log_key.of_address(address));
+    let origin = headers.get("origin")?;
+    match client {
+        Client::Listed(client) => {
+            context.line.key = Some(client.id.to_string());
+            context.meta.origin = client.check_origin(origin.as_deref())?;
+            Ok(*client)
+        }
+        Client::OfHub { id, digest } => {
+            context.line.key = Some(id.to_string());
+            let client = common
+                .keys(|keys| keys.admit(&id, &digest, now_ms(), address).cloned())
+                // An id of `CLIENT_KEYS` belongs to the key there.
+                .and_then(|client| {
+                    if config.clients.lists(&id) {
+                        return Err(Denial::WrongSecret);
+                    }
+                    Ok(client)
+                })
+                .map_err(|denial| {
+                    let denied = Failure::InvalidApiKey(denial);
+                    strangers::with(|throttle| throttle.failed_attempt(address, denied, now_ms()))
+                })?;
+            context.meta.origin = client.check_origin(origin.as_deref())?;
+            Ok(client)
+        }
+    }
 }
 
 /// Reports whether the gateway can be used. Only a key with the scope `status` makes us connect to

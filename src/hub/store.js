@@ -1,6 +1,15 @@
-// The hub's storage: the runs that must not go on without their client, and the usage of the keys.
+// The hub's storage: its keys, the record of their changes, the usage of all keys, and the runs that
+// must not go on without their client.
 
 const PREFIX = "run:";
+const KEY = "key:";
+const RECORD = "audit:";
+
+/** Changes of keys that are on record; the oldest are deleted first. */
+const MAX_RECORDS = 1000;
+
+/** Digits of a record's number, so that the rows stay in order. */
+const NUMBER_DIGITS = 12;
 
 /** A key's usage of one UTC day is `use:<key>:<day>`; its row begins with the day, too. */
 const USAGE = "use:";
@@ -111,6 +120,37 @@ export class Store {
       if (!this.requests.has(run)) this.delete(PREFIX + run);
       log({ event: "end", time_ms: Date.now(), run, end: "hub_lost" });
     }
+  }
+
+  /** Returns the rows of all keys, one in each line. */
+  keys() {
+    return this.values(KEY).join("\n");
+  }
+
+  /**
+   * Writes the row of a key, or deletes it if the row is empty, and adds a line to the record of
+   * changes. The response to the administrator waits until both are stored.
+   */
+  changeKey(id, row, record) {
+    const { kv } = this.storage;
+    const nameOf = (number) => RECORD + String(number).padStart(NUMBER_DIGITS, "0");
+    this.storage.transactionSync(() => {
+      if (row) kv.put(KEY + id, row);
+      else kv.delete(KEY + id);
+      const [latest] = kv.list({ prefix: RECORD, reverse: true, limit: 1 });
+      const number = latest ? Number(latest[0].slice(RECORD.length)) + 1 : 0;
+      kv.put(nameOf(number), record);
+      if (number >= MAX_RECORDS) kv.delete(nameOf(number - MAX_RECORDS));
+    });
+  }
+
+  /** Returns the record of changes, the latest first, with commas between them. */
+  records() {
+    return this.values(RECORD).reverse().join();
+  }
+
+  values(prefix) {
+    return [...this.storage.kv.list({ prefix })].map(([, value]) => value);
   }
 
   lookLater() {

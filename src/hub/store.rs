@@ -1,6 +1,6 @@
-//! The hub's storage: `store.js`. It holds the runs that must not go on without their client, and
-//! the usage of the keys, because the platform may reset the object at any time, as every deploy
-//! does.
+//! The hub's storage: `store.js`. It holds the keys that the hub has made, the record of their
+//! changes, the usage of all keys, and the runs that must not go on without their client, because
+//! the platform may reset the object at any time, as every deploy does.
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
@@ -36,6 +36,24 @@ extern "C" {
     /// Returns the frames that stop the runs without a request.
     #[wasm_bindgen(method)]
     pub(crate) fn look(this: &Store) -> Promise;
+
+    /// Returns the rows of all keys, one in each line.
+    #[wasm_bindgen(method)]
+    pub(crate) fn keys(this: &Store) -> String;
+
+    /// Writes the row of a key, or deletes it if the row is empty, and adds a line to the record of
+    /// changes. If it fails, neither is stored.
+    #[wasm_bindgen(method, catch, js_name = changeKey)]
+    pub(crate) fn change_key(
+        this: &Store,
+        id: &str,
+        row: &str,
+        record: &str,
+    ) -> Result<(), JsValue>;
+
+    /// Returns the record of changes, the latest first, with commas between them.
+    #[wasm_bindgen(method)]
+    pub(crate) fn records(this: &Store) -> String;
 
     /// Forgets the runs of the last look, which were stopped.
     #[wasm_bindgen(method)]

@@ -10,7 +10,7 @@ import { ROOT } from "../../scripts/paths.mjs";
 
 export const api = parse(readFileSync(join(ROOT, "openapi.yaml"), "utf8"));
 
-const METHODS = ["get", "post", "options"];
+const METHODS = ["get", "post", "delete", "options"];
 
 /** The headers that the platform adds by itself, or that the media type implies. */
 const PLATFORM = new Set([
@@ -60,9 +60,10 @@ function assertValid(schema, value, where) {
 
 /** The declared responses of a request; a path or method that is not declared has one. */
 function declared(method, path) {
-  const found = Object.keys(api.paths).find((known) =>
-    new RegExp(`^${known.replace(/\{\w+\}/, ".+")}/?$`).test(path),
-  );
+  // The longest, because an id may have a slash.
+  const found = Object.keys(api.paths)
+    .filter((known) => new RegExp(`^${known.replace(/\{\w+\}/, ".+")}/?$`).test(path))
+    .sort((one, other) => other.length - one.length)[0];
   if (!found) return { 404: { $ref: "#/components/responses/NotFound" } };
   const { responses } = api.paths[found][method === "HEAD" ? "get" : method.toLowerCase()] ?? {};
   return responses ?? { 405: { $ref: "#/components/responses/MethodNotAllowed" } };

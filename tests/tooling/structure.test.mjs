@@ -24,7 +24,7 @@ const CORE_ROWS = [
   ["session"],
   ["turn"],
   ["http"],
-  ["openai", "gateway"],
+  ["openai", "gateway", "admin"],
   ["repeat", "agent_cache", "log_key"],
   ["config"],
   ["exchange"],

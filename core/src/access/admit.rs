@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use crate::access::entry::{self, Problem};
 use crate::access::grant::Grant;
-use crate::access::key::{id_of, is_well_formed};
+use crate::access::key::{KeyId, id_of, is_well_formed};
 use crate::access::origin::Origin;
 use crate::failure::Denial;
 use crate::secret::Digest;
@@ -46,6 +46,11 @@ impl Grants {
 
     pub fn iter(&self) -> impl Iterator<Item = &Grant> {
         self.0.iter()
+    }
+
+    /// Returns true if an entry has this id.
+    pub fn lists(&self, id: &KeyId) -> bool {
+        self.0.iter().any(|client| client.id == *id)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -100,7 +105,7 @@ mod tests {
     use base16ct::lower as hex;
     use sha2::{Digest as _, Sha256};
 
-    use crate::access::key::{KeyId, NewKey, SECRET_BYTES, is_in, loggable_id_of};
+    use crate::access::key::{NewKey, SECRET_BYTES, is_in, loggable_id_of};
     use crate::access::policy::SessionPolicy;
     use crate::agent::AgentId;
 

@@ -6,10 +6,15 @@
 //! 2.1, RFC 9110 section 11.1 (the scheme is case-insensitive).
 
 use core::net::IpAddr;
+use std::borrow::Cow;
 
 use crate::access::admit::Grants;
+use crate::access::entry::hub_header;
 use crate::access::grant::Grant;
+use crate::access::key::{self, KeyId};
+use crate::access::proof::KeysSecret;
 use crate::failure::{Denial, Failure};
+use crate::secret::Digest;
 
 /// Longest header that is parsed, in bytes: a key has at most 71.
 const MAX_HEADER_BYTES: usize = 512;
@@ -49,18 +54,56 @@ impl Headers {
     }
 }
 
+/// The bearer of a key that the edge has recognised.
+#[derive(Debug)]
+pub enum Bearer<'c> {
+    /// The key is in `CLIENT_KEYS`, and valid.
+    Listed(&'c Grant),
+    /// The hub has made the key. Only the hub knows whether it is still valid.
+    OfHub { id: KeyId, digest: Digest },
+}
+
+impl Bearer<'_> {
+    pub fn id(&self) -> &KeyId {
+        match self {
+            Self::Listed(grant) => &grant.id,
+            Self::OfHub { id, .. } => id,
+        }
+    }
+
+    /// Returns the text that [`from_header`](crate::access::entry::from_header) reads once it is
+    /// percent-encoded.
+    pub fn header(&self) -> Cow<'_, str> {
+        match self {
+            Self::Listed(grant) => grant.entry().into(),
+            Self::OfHub { id, digest } => hub_header(id, digest).into(),
+        }
+    }
+}
+
 /// Admits the bearer of a client key. Every cause gets the same response, and no gateway is
-/// contacted before admission.
+/// contacted before admission. `secret` recognises the keys that the hub has made.
 pub fn admit<'c>(
     clients: &'c Grants,
+    secret: Option<&KeysSecret>,
     headers: &Headers,
     now_ms: u64,
     address: Option<IpAddr>,
-) -> Result<&'c Grant, Failure> {
-    headers
-        .token()
-        .ok_or(Denial::Missing)
-        .and_then(|token| clients.admit(token, now_ms, address))
+) -> Result<Bearer<'c>, Failure> {
+    let token = headers.token().ok_or(Denial::Missing);
+    token
+        .and_then(|token| {
+            // Computed for every key, so that the time does not show which ids are listed.
+            let is_of_hub = secret.is_some_and(|secret| secret.made(token));
+            match (clients.admit(token, now_ms, address), key::id_of(token)) {
+                (Err(Denial::UnknownId), Some(id)) if is_of_hub => {
+                    let id = KeyId::parse(id).ok_or(Denial::Malformed)?;
+                    let digest = Digest::of(token);
+                    Ok(Bearer::OfHub { id, digest })
+                }
+                (admitted, _) => admitted.map(Bearer::Listed),
+            }
+        })
         .map_err(Failure::InvalidApiKey)
 }
 

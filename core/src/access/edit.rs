@@ -40,15 +40,11 @@ pub fn write<'a>(
     hash: &str,
     fields: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> String {
-    let words = fields.into_iter().map(|(name, value)| {
-        let quote = if value.contains(char::is_whitespace) {
-            "\""
-        } else {
-            ""
-        };
-        format!(" {name}={quote}{value}{quote}")
-    });
-    format!("{id} {hash}{}", words.collect::<String>())
+    let mut entry = [id.as_str(), " ", hash].concat();
+    for (name, value) in fields {
+        push_field(&mut entry, name, value);
+    }
+    entry
 }
 
 /// Puts the hash of a new key before the hash of a valid entry; `None` if the entry has two hashes
@@ -68,10 +64,69 @@ pub fn finish(entry: &str) -> Option<String> {
     (!old.contains('=')).then(|| format!("{id} {hash} {rest}"))
 }
 
+/// Sets fields of a valid entry; `None` removes a field. The values are not checked: parsing the
+/// entry checks them.
+pub fn change(entry: &str, changes: &[(&str, Option<String>)]) -> String {
+    let is_kept = |word: &&str| {
+        let name = word.split_once('=').map(|(name, _)| name);
+        !changes.iter().any(|(changed, _)| name == Some(*changed))
+    };
+    // A valid entry has no quote that is not closed.
+    let words = words(entry).unwrap_or_default();
+    let mut entry = words
+        .into_iter()
+        .filter(is_kept)
+        .collect::<Vec<_>>()
+        .join(" ");
+    for (name, value) in changes {
+        if let Some(value) = value {
+            push_field(&mut entry, name, value);
+        }
+    }
+    entry
+}
+
+fn push_field(entry: &mut String, name: &str, value: &str) {
+    let quote = if value.contains(char::is_whitespace) {
+        "\""
+    } else {
+        ""
+    };
+    for part in [" ", name, "=", quote, value, quote] {
+        entry.push_str(part);
+    }
+}
+
 /// Returns the first word, and the text that follows it.
 fn word(text: &str) -> Option<(&str, &str)> {
     let (word, rest) = text.split_once(char::is_whitespace)?;
     Some((word, rest.trim_start()))
+}
+
+/// Splits a text into words. Blanks separate words, but not between double quotes, which surround a
+/// whole value.
+pub(super) fn words(text: &str) -> Result<Vec<&str>, &'static str> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let mut quoted = false;
+        let end = rest
+            .char_indices()
+            .find(|(_, c)| {
+                quoted ^= *c == '"';
+                c.is_whitespace() && !quoted
+            })
+            .map_or(rest.len(), |(index, _)| index);
+        if quoted && end == rest.len() {
+            return Err(
+                "a quote is not closed (a label has no quote, no ; and no line break in it)",
+            );
+        }
+        let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        words.push(word);
+        rest = behind.trim_start();
+    }
+    Ok(words)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::access::edit;
 use crate::access::field::FIELDS;
 use crate::access::grant::{Grant, Secrets};
 use crate::access::key::{KeyId, PREFIX};
+use crate::access::policy::Scope;
 use crate::agent::Agents;
 use crate::secret::{Digest, Secret};
 
@@ -59,7 +60,7 @@ pub(super) fn parse(entry: &str) -> Result<Grant, String> {
         ));
     }
     let id = id.ok_or("does not begin with an id (a-z, 0-9 and -, at most 32)")?;
-    let mut words = words(rest)
+    let mut words = edit::words(rest)
         .map_err(|why| format!("{id}: {why}"))?
         .into_iter()
         .peekable();
@@ -92,12 +93,37 @@ pub(super) fn parse(entry: &str) -> Result<Grant, String> {
     read_fields(words, grant).map_err(|mistake| format!("{id}: {mistake}"))
 }
 
-/// Reads the header in which the edge hands a grant to the hub: its [`Grant::entry`], with
-/// percent-encoding. The hub takes the edge's word for it, so that a key that was just added or
-/// changed is so at once: while a deploy is under way, the hub may be of the version before.
-pub fn from_header(header: &str) -> Option<Grant> {
-    let entry = percent_decode_str(header).decode_utf8().ok()?;
-    parse(&entry).ok()
+/// The client of a request, as the edge knows it.
+#[derive(Debug)]
+pub enum Client {
+    /// The edge has the entry of its key. The hub takes the edge's word for it, so that a key that
+    /// was just added or changed is so at once: while a deploy is under way, the hub may be of the
+    /// version before.
+    Listed(Box<Grant>),
+    /// The hub has made its key: only the hub knows the grant, and whether the key is valid.
+    OfHub { id: KeyId, digest: Digest },
+}
+
+/// Begins the header for a key that the hub has made. No entry begins like this.
+const OF_HUB: &str = "hub:";
+
+/// Returns the header for a client whose key the hub has made.
+pub(super) fn hub_header(id: &KeyId, digest: &Digest) -> String {
+    [OF_HUB, id.as_str(), ":", &digest.to_hex()].concat()
+}
+
+/// Reads the header in which the edge hands a client to the hub, with percent-encoding: the
+/// [`Grant::entry`] of its key, or the id and the digest of a key that the hub has made.
+pub fn from_header(header: &str) -> Option<Client> {
+    let text = percent_decode_str(header).decode_utf8().ok()?;
+    if let Some(key) = text.strip_prefix(OF_HUB) {
+        let (id, digest) = key.split_once(':')?;
+        return Some(Client::OfHub {
+            id: KeyId::parse(id)?,
+            digest: parse_hex(digest)?,
+        });
+    }
+    Some(Client::Listed(Box::new(parse(&text).ok()?)))
 }
 
 /// Parses the fields of an entry into its grant.
@@ -119,7 +145,7 @@ fn read_fields<'a>(
         (field.parse)(value, &mut grant).map_err(|mistake| format!("{name} {mistake}"))?;
         seen.push(name);
     }
-    if !seen.contains(&"agents") {
+    if !seen.contains(&"agents") && !grant.may(Scope::Admin) {
         return Err("agents= is missing (agents=* allows every agent)".into());
     }
     if let Some(agent) = &grant.default_agent
@@ -160,32 +186,6 @@ fn holds_a_key(text: &str) -> bool {
     })
 }
 
-/// Splits a text into words. Blanks separate words, but not between double quotes, which surround a
-/// whole value.
-fn words(text: &str) -> Result<Vec<&str>, &'static str> {
-    let mut words = Vec::new();
-    let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        let mut quoted = false;
-        let end = rest
-            .char_indices()
-            .find(|(_, c)| {
-                quoted ^= *c == '"';
-                c.is_whitespace() && !quoted
-            })
-            .map_or(rest.len(), |(index, _)| index);
-        if quoted && end == rest.len() {
-            return Err(
-                "a quote is not closed (a label has no quote, no ; and no line break in it)",
-            );
-        }
-        let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
-        words.push(word);
-        rest = behind.trim_start();
-    }
-    Ok(words)
-}
-
 fn parse_hash(word: &str) -> Option<Digest> {
     let hex = word.strip_prefix("sha256:")?;
     let digits = (b'0'..=b'f')
@@ -194,6 +194,10 @@ fn parse_hash(word: &str) -> Option<Digest> {
     if digits < MIN_HASH_DIGITS {
         return None;
     }
+    parse_hex(hex)
+}
+
+fn parse_hex(hex: &str) -> Option<Digest> {
     let mut hash = [0; 32];
     // Checks the length, because a shorter hash leaves a part of the buffer unwritten.
     let written = lower::decode(hex, &mut hash).ok()?.len();
@@ -375,7 +379,7 @@ mod tests {
             ),
             (
                 format!("phone {HASH} agents=main scopes=chat,admin"),
-                "phone: scopes are chat, models, responses and status, with commas between them, each once",
+                "phone: scopes are chat, models, responses and status, with commas between them, each once; or admin alone",
             ),
             (
                 format!("phone {HASH} agents=main expires=31.01.2027"),
@@ -498,9 +502,27 @@ mod tests {
             .entry()
             .replace('%', "%25")
             .replace('\u{fc}', "%C3%BC");
-        let read = from_header(&header).unwrap();
+        let Some(Client::Listed(read)) = from_header(&header) else {
+            panic!("{header}");
+        };
         assert_eq!(format!("{read:?}"), format!("{grant:?}"));
-        for bad in ["", "phone", "phone%ff", "phone sha256:0 agents=main"] {
+        let digest = Digest::of("a key");
+        let header = hub_header(&grant.id, &digest).replace(':', "%3A");
+        let Some(Client::OfHub { id, digest: read }) = from_header(&header) else {
+            panic!("{header}");
+        };
+        assert_eq!(id, grant.id);
+        assert!(bool::from(read.matches(&digest)));
+        let bad_digest = format!("hub:phone:{}", "0".repeat(63));
+        for bad in [
+            "",
+            "phone",
+            "phone%ff",
+            "phone sha256:0 agents=main",
+            "hub:phone",
+            "hub:Phone:00",
+            &bad_digest,
+        ] {
             assert!(from_header(bad).is_none(), "{bad}");
         }
     }

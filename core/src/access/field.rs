@@ -172,7 +172,7 @@ pub const FIELDS: [Field; 24] = [
         member: "scopes",
         values: "SCOPES",
         default: Some("chat,models,responses"),
-        about: in_help("Permissions of the key: chat, models, responses, status"),
+        about: in_help("Permissions of the key: chat, models, responses, status; or admin alone"),
         parse: set!(scopes, value::scopes),
         print: |grant| list(&grant.scopes, |scope| scope.name()),
     },

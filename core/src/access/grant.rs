@@ -11,7 +11,7 @@ use crate::access::policy::{
     Limits, Scope, SessionPolicy, StreamPolicy, SystemPolicy, TaskPolicy, ToolPolicy,
 };
 use crate::agent::{AgentId, Agents};
-use crate::failure::Denial;
+use crate::failure::{Denial, Failure};
 use crate::secret::{Digest, Secret};
 
 /// The grant of one entry: its key, and all rights of the key's bearer.
@@ -48,9 +48,18 @@ pub struct Grant {
     pub system: SystemPolicy,
     /// A text for people.
     pub label: Option<String>,
+    pub home: Home,
     pub(super) secrets: Secrets,
     /// The entry itself, as the operator wrote it.
     pub(super) entry: Secret,
+}
+
+/// The place where a key is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    ClientKeys,
+    /// The hub's storage: the key can be revoked at any time.
+    Hub,
 }
 
 impl Grant {
@@ -78,6 +87,7 @@ impl Grant {
             tools: ToolPolicy::default(),
             system: SystemPolicy::default(),
             label: None,
+            home: Home::ClientKeys,
             secrets,
         }
     }
@@ -89,6 +99,26 @@ impl Grant {
 
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
+    }
+
+    /// Checks that the key has the scope.
+    pub fn require(&self, scope: Scope) -> Result<(), Failure> {
+        if self.may(scope) {
+            Ok(())
+        } else {
+            Err(Failure::MissingScope(scope.name()))
+        }
+    }
+
+    /// Checks that the key may be used on the page with this `Origin` header. Returns the origin if
+    /// the page may read the response. A key without pages belongs to a program: no page can read
+    /// its responses.
+    pub fn check_origin(&self, header: Option<&str>) -> Result<Option<Origin>, Failure> {
+        let origin = header.and_then(Origin::parse);
+        match origin.filter(|origin| self.origins.contains(origin)) {
+            None if header.is_some() && !self.origins.is_empty() => Err(Failure::OriginNotAllowed),
+            origin => Ok(origin),
+        }
     }
 
     /// Returns the moment at which the key expires, in milliseconds since the Unix epoch.

@@ -62,7 +62,11 @@ pub struct NewKey {
 impl NewKey {
     pub fn from_entropy(id: &KeyId, entropy: &[u8; SECRET_BYTES]) -> Self {
         let secret = Zeroizing::new(Base32Unpadded::encode_string(entropy));
-        let plaintext = Zeroizing::new(format!("{PREFIX}{id}_{}", secret.as_str()));
+        Self::of(Zeroizing::new(format!("{PREFIX}{id}_{}", secret.as_str())))
+    }
+
+    /// Returns the key with this text.
+    pub(super) fn of(plaintext: Zeroizing<String>) -> Self {
         let hash = format!(
             "sha256:{}",
             hex::encode_string(&Sha256::digest(plaintext.as_bytes()))

@@ -21,6 +21,8 @@ pub enum Scope {
     Responses,
     /// The gateway's state, with its details, at `GET /readyz`.
     Status,
+    /// `/admin/v1`: the keys of the hub. A key with this scope has no other.
+    Admin,
 }
 
 impl Scope {
@@ -142,7 +144,7 @@ macro_rules! words {
 pub(super) use words;
 
 words!(SessionPolicy { Own = "own", Any = "any" });
-words!(Scope { Chat = "chat", Models = "models", Responses = "responses", Status = "status" });
+words!(Scope { Chat = "chat", Models = "models", Responses = "responses", Status = "status", Admin = "admin" });
 words!(OnDisconnect { Abort = "abort", Finish = "finish" });
 words!(TaskPolicy { Aside = "aside", Inline = "inline" });
 words!(ToolPolicy { Ignore = "ignore", Refuse = "refuse" });

@@ -6,13 +6,22 @@ use serde::{Serialize, Serializer};
 
 use crate::access::field::FIELDS;
 use crate::access::grant::Grant;
+use crate::access::hub_key::Facts;
 use crate::access::quota::Counts;
 use crate::access::usage::{Counter, Day};
 
-/// Writes the status of the key of `grant`, as the hub has counted it.
-pub fn write(grant: &Grant, counts: &Counts, now_ms: u64, out: &mut Vec<u8>) {
+/// Writes the status of the key of `grant`, as the hub has counted it. `of_hub` has further
+/// members for administrators.
+pub fn write(
+    grant: &Grant,
+    of_hub: Option<OfHub<'_>>,
+    counts: &Counts,
+    now_ms: u64,
+    out: &mut Vec<u8>,
+) {
     let status = Status {
         grant,
+        of_hub,
         counts,
         now_ms,
     };
@@ -21,9 +30,17 @@ pub fn write(grant: &Grant, counts: &Counts, now_ms: u64, out: &mut Vec<u8>) {
     debug_assert!(written.is_ok());
 }
 
+/// The members that only administrators receive.
+pub struct OfHub<'a> {
+    pub facts: Facts,
+    /// The key itself, where it was just made.
+    pub key: Option<&'a str>,
+}
+
 /// A key's id, and its fields in the order of their table.
 struct Status<'a> {
     grant: &'a Grant,
+    of_hub: Option<OfHub<'a>>,
     counts: &'a Counts,
     now_ms: u64,
 }
@@ -45,6 +62,14 @@ impl Serialize for Status<'_> {
             }
         }
         map.serialize_entry("usage_today", &self.today())?;
+        if let Some(OfHub { facts, key }) = &self.of_hub {
+            map.serialize_entry("created_at", &facts.created_s)?;
+            map.serialize_entry("disabled", &facts.is_disabled)?;
+            map.serialize_entry("previous_key_valid_until", &facts.previous_until_s)?;
+            if let Some(key) = key {
+                map.serialize_entry("key", key)?;
+            }
+        }
         map.end()
     }
 }
@@ -153,7 +178,7 @@ mod tests {
         };
         counts.usage.end("r", &end, 1080);
         let mut out = Vec::new();
-        write(client, &counts, 11_000, &mut out);
+        write(client, None, &counts, 11_000, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(

@@ -84,7 +84,11 @@ pub(super) fn agents(text: &str) -> Result<Agents, Mistake> {
 pub(super) fn scopes(text: &str) -> Result<Vec<Scope>, Mistake> {
     let scopes = list(text, |name| word(name).ok());
     Ok(scopes
-        .ok_or("are chat, models, responses and status, with commas between them, each once")?)
+        .filter(|scopes| !scopes.contains(&Scope::Admin) || scopes.len() == 1)
+        .ok_or(
+            "are chat, models, responses and status, with commas between them, each once; or admin \
+             alone",
+        )?)
 }
 
 pub(super) fn origins(text: &str) -> Result<Vec<Origin>, Mistake> {

@@ -13,6 +13,8 @@ pub enum Denial {
     WrongSecret,
     NotYetValid,
     Expired,
+    /// An administrator has disabled the key.
+    Disabled,
     /// The client's address is not in one of the key's networks.
     Network,
 }
@@ -26,6 +28,7 @@ impl Denial {
             Self::WrongSecret => "key_wrong_secret",
             Self::NotYetValid => "key_not_yet_valid",
             Self::Expired => "key_expired",
+            Self::Disabled => "key_disabled",
             Self::Network => "key_network",
         }
     }
@@ -40,14 +43,15 @@ impl Denial {
                 "the token is no key of this deployment: keys are claw_<id>_<32 characters>"
             }
             Self::UnknownId => {
-                "no entry of CLIENT_KEYS has this id: the key was revoked, or belongs to another \
-                 deployment"
+                "no entry of CLIENT_KEYS and no key of the hub has this id: the key was revoked, or \
+                 belongs to another deployment"
             }
             Self::WrongSecret => {
                 "the entry has another hash: the key was rotated, or its secret is wrong"
             }
             Self::NotYetValid => "the entry's not_before has not come yet",
             Self::Expired => "the entry's expires has passed",
+            Self::Disabled => "an administrator has disabled the key",
             Self::Network => "the client's address is in none of the entry's networks",
         }
     }

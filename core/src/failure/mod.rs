@@ -78,6 +78,8 @@ pub enum Failure {
     /// The gateway does not have the model, or the key may not use it. The response does not
     /// distinguish the two.
     ModelNotFound,
+    /// The hub has no key with this id.
+    KeyNotFound,
     /// The message is a command that needs more rights than a client has.
     CommandNotAllowed,
     /// The client reads its stream more slowly than the agent writes, and the unread part exceeds
@@ -182,6 +184,7 @@ impl Failure {
             Self::UnsupportedContentEncoding => "unsupported_content_encoding",
             Self::InvalidRequest { .. } => "invalid_request",
             Self::ModelNotFound => "model_not_found",
+            Self::KeyNotFound => "key_not_found",
             Self::CommandNotAllowed => "command_not_allowed",
             Self::ClientTooSlow => "client_too_slow",
             Self::ClientClosedRequest => "client_closed_request",

@@ -30,6 +30,20 @@ pub enum Endpoint {
     Model(String),
     /// `GET /v1/key`
     Key,
+    /// `/admin/v1/…`
+    Admin(Resource),
+}
+
+/// A resource of the admin API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// The keys of the hub.
+    Keys,
+    Key(String),
+    /// The rotation of a key's secret.
+    Rotation(String),
+    /// The record of all changes.
+    Audit,
 }
 
 /// The OpenAI API that a request uses. The two have errors of different forms.
@@ -52,6 +66,18 @@ impl Route {
             Self::Api(Endpoint::Models) => "/v1/models",
             Self::Api(Endpoint::Model(_)) => "/v1/models/{id}",
             Self::Api(Endpoint::Key) => "/v1/key",
+            Self::Api(Endpoint::Admin(resource)) => resource.path(),
+        }
+    }
+}
+
+impl Resource {
+    fn path(&self) -> &'static str {
+        match self {
+            Self::Keys => "/admin/v1/keys",
+            Self::Key(_) => "/admin/v1/keys/{id}",
+            Self::Rotation(_) => "/admin/v1/keys/{id}/rotate",
+            Self::Audit => "/admin/v1/audit",
         }
     }
 }
@@ -64,6 +90,7 @@ impl Endpoint {
             Self::Responses => Some(Scope::Responses),
             Self::Models | Self::Model(_) => Some(Scope::Models),
             Self::Key => None,
+            Self::Admin(_) => Some(Scope::Admin),
         }
     }
 }
@@ -71,6 +98,8 @@ impl Endpoint {
 /// The methods that paths accept.
 const POST: &str = "POST";
 const GET: &str = "GET, HEAD";
+const GET_POST: &str = "GET, HEAD, POST";
+const ALL: &str = "GET, HEAD, POST, DELETE";
 
 impl Route {
     /// Returns the route of a request, or the failure for a request without one.
@@ -89,6 +118,12 @@ impl Route {
             // An id may contain a slash, plain or as %2F.
             ["v1", "models", id @ ..] => (Self::Api(Endpoint::Model(decode(&id.join("/")))), GET),
             ["v1", "key"] => (Self::Api(Endpoint::Key), GET),
+            ["admin", "v1", "keys"] => (admin(Resource::Keys), GET_POST),
+            ["admin", "v1", "keys", id] => (admin(Resource::Key((*id).into())), ALL),
+            ["admin", "v1", "keys", id, "rotate"] => {
+                (admin(Resource::Rotation((*id).into())), POST)
+            }
+            ["admin", "v1", "audit"] => (admin(Resource::Audit), GET),
             [] | ["v1"] => (Self::About, GET),
             ["healthz"] => (Self::Health, GET),
             ["readyz"] => (Self::Ready, GET),
@@ -100,6 +135,10 @@ impl Route {
             Err(Failure::MethodNotAllowed { allow })
         }
     }
+}
+
+fn admin(resource: Resource) -> Route {
+    Route::Api(Endpoint::Admin(resource))
 }
 
 /// Decodes an id. Bytes that are not UTF-8 become a character that no model has in its name.
@@ -180,7 +219,43 @@ mod tests {
     }
 
     #[test]
+    fn the_admin_api_has_its_methods() {
+        let admin = |resource| Ok(Route::Api(Endpoint::Admin(resource)));
+        let allow = |allow| Err(Failure::MethodNotAllowed { allow });
+        assert_eq!(Route::of("POST", "/admin/v1/keys/"), admin(Resource::Keys));
+        assert_eq!(
+            Route::of("DELETE", "/admin/v1/keys"),
+            allow("GET, HEAD, POST")
+        );
+        for method in ["GET", "HEAD", "POST", "DELETE"] {
+            let key = admin(Resource::Key("phone".into()));
+            assert_eq!(Route::of(method, "/admin/v1/keys/phone"), key);
+        }
+        let rotation = admin(Resource::Rotation("phone".into()));
+        assert_eq!(Route::of("POST", "/admin/v1/keys/phone/rotate"), rotation);
+        assert_eq!(
+            Route::of("GET", "/admin/v1/keys/phone/rotate"),
+            allow("POST")
+        );
+        assert_eq!(Route::of("GET", "/admin/v1/audit"), admin(Resource::Audit));
+        for path in [
+            "/admin",
+            "/admin/v1",
+            "/admin/v1/keys/a/b",
+            "/admin/v2/keys",
+        ] {
+            assert_eq!(Route::of("GET", path), Err(Failure::UnknownUrl), "{path}");
+        }
+    }
+
+    #[test]
     fn a_route_leads_back_to_its_path() {
+        assert_eq!(
+            Route::of("POST", "/admin/v1/keys/claw_x/rotate")
+                .unwrap()
+                .path(),
+            "/admin/v1/keys/{id}/rotate"
+        );
         for path in [
             "/",
             "/healthz",

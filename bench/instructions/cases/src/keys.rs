@@ -3,9 +3,10 @@
 
 use std::hint::black_box;
 
-use clawfront_core::access::bearer;
+use clawfront_core::access::bearer::{self, Bearer};
 use clawfront_core::access::key::{KeyId, NewKey, SECRET_BYTES};
 use clawfront_core::config::Config;
+use clawfront_core::failure::Failure;
 use clawfront_core::http::head::ResponseMeta;
 use clawfront_core::openai::error::refuse;
 use clawfront_core::openai::{self, Accepted, Entropy, chat};
@@ -35,14 +36,18 @@ fn headers(key: &str) -> &'static bearer::Headers {
     }))
 }
 
+fn admit<'c>(config: &'c Config, headers: &bearer::Headers) -> Result<Bearer<'c>, Failure> {
+    let secret = config.keys_secret.as_ref();
+    bearer::admit(&config.clients, secret, headers, NOW_MS, None)
+}
+
 pub(crate) fn right_key() -> Stage {
     let config = config();
     let headers = headers(&key(OURS).plaintext);
     Box::new(move || {
         Box::new(move || {
-            let client = bearer::admit(&config.clients, black_box(headers), NOW_MS, None)
-                .expect("it is right");
-            client.id.as_str().len()
+            let client = admit(config, black_box(headers)).expect("it is right");
+            client.id().as_str().len()
         })
     })
 }
@@ -53,8 +58,7 @@ pub(crate) fn wrong_key() -> Stage {
     let headers = headers(&wrong.plaintext);
     Box::new(move || {
         Box::new(move || {
-            let refused = bearer::admit(&config.clients, black_box(headers), NOW_MS, None)
-                .expect_err("it is wrong");
+            let refused = admit(config, black_box(headers)).expect_err("it is wrong");
             let (head, body) = refuse(&meta(), &refused);
             assert!(head.status == 401, "not a 401");
             body.len()

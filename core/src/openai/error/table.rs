@@ -38,7 +38,7 @@ const fn row(code: &'static str, status: u16, kind: &'static str, message: &'sta
 /// Stands in a message for the value that the failure carries.
 const VALUE: &str = "{}";
 
-const BEFORE_RUN: [Row; 32] = [
+const BEFORE_RUN: [Row; 33] = [
     row(
         "invalid_api_key",
         401,
@@ -56,7 +56,7 @@ const BEFORE_RUN: [Row; 32] = [
         "api_key_expired",
         401,
         REQUEST,
-        "This API key has expired; the answer was ended.",
+        "This API key has expired or was revoked; the answer was ended.",
     ),
     row(
         "missing_scope",
@@ -138,6 +138,12 @@ const BEFORE_RUN: [Row; 32] = [
         404,
         REQUEST,
         "The model does not exist or this key may not use it.",
+    ),
+    row(
+        "key_not_found",
+        404,
+        REQUEST,
+        "There is no key with this id in the hub. Keys of CLIENT_KEYS are changed there.",
     ),
     row(
         "command_not_allowed",

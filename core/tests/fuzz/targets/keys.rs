@@ -3,10 +3,14 @@
 use std::sync::LazyLock;
 
 use clawfront_core::access::admit::Grants;
+use clawfront_core::access::bearer::{self, Bearer};
 use clawfront_core::access::edit;
 use clawfront_core::access::grant::Grant;
-use clawfront_core::access::key::{KeyId, NewKey, SECRET_BYTES};
-use clawfront_core::access::{bearer, key};
+use clawfront_core::access::hub_key::{HubKey, HubKeys};
+use clawfront_core::access::key::{self, KeyId, NewKey, SECRET_BYTES};
+use clawfront_core::access::proof::{ENTROPY_BYTES, KeysSecret};
+use clawfront_core::access::quota::Counts;
+use clawfront_core::admin::{Call, Desk};
 use clawfront_core::openai::error::ErrorResponse;
 
 use crate::replay::START_MS;
@@ -64,13 +68,60 @@ pub(super) fn run(text: &str) {
             x_api_key: Some(presented.to_owned()),
             ..bearer::Headers::default()
         };
-        if let Err(denied) = bearer::admit(&clients, &headers, START_MS, None) {
-            assert_eq!(ErrorResponse::of(&denied).status, 401);
+        match bearer::admit(&clients, Some(secret()), &headers, START_MS, None) {
+            Ok(bearer) => assert!(matches!(bearer, Bearer::Listed(_)), "nobody forges a proof"),
+            Err(denied) => assert_eq!(ErrorResponse::of(&denied).status, 401),
         }
     }
     for entry in entries {
         check_edits(entry);
+        check_change(entry);
     }
+    check_hub(text);
+}
+
+/// Checks that a valid entry is valid after a change of another field, and has its other fields.
+fn check_change(entry: &str) {
+    if let Some(before) = one_client(entry) {
+        let changed = edit::change(entry, &[("rpm", Some("7".to_owned())), ("label", None)]);
+        let after = one_client(&changed).unwrap_or_else(|| panic!("{entry:?} became {changed:?}"));
+        assert_eq!(after.limits.requests_per_minute, Some(7));
+        assert_eq!((after.label, after.scopes), (None, before.scopes));
+    }
+}
+
+/// Reads the text as rows of the hub's keys, and as the body of a request to the admin API.
+fn check_hub(text: &str) {
+    let mut keys = HubKeys::read(text);
+    let rows: Vec<String> = keys.iter().map(HubKey::row).collect();
+    let again = HubKeys::read(&rows.join("\n"));
+    assert_eq!(again.iter().map(HubKey::row).collect::<Vec<_>>(), rows);
+    let count = keys.len();
+    let mut desk = Desk {
+        keys: &mut keys,
+        listed: &Grants::default(),
+        secret: Some(secret()),
+        counts: &Counts::default(),
+        actor: &KeyId::parse("ops").unwrap(),
+        entropy: [7; ENTROPY_BYTES],
+        now_ms: START_MS,
+    };
+    match desk.perform(&Call::Create(text.as_bytes())) {
+        Ok(reply) => {
+            let row = reply.change.unwrap().row;
+            assert_eq!(HubKeys::read(&row).len(), 1, "{row}");
+        }
+        Err(refused) => {
+            assert!(ErrorResponse::of(&refused).status < 500);
+            assert_eq!(keys.len(), count);
+        }
+    }
+}
+
+fn secret() -> &'static KeysSecret {
+    static KEYS: LazyLock<KeysSecret> =
+        LazyLock::new(|| KeysSecret::parse("0123456789abcdef".repeat(2)).unwrap());
+    &KEYS
 }
 
 /// Checks that a valid entry is valid after every step of a rotation, and has the same meaning.

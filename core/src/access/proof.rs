@@ -1,0 +1,131 @@
+//! The proof in a key that the hub has made.
+//!
+//! The last eight characters of such a key are 40 bits of an HMAC of the characters before them.
+//! The edge checks them, so that a forged key ends there and never wakes the hub. Only the hub
+//! knows whether the key is still valid. The other 24 characters of the secret are random: 120
+//! bits.
+
+use base32ct::{Base32Unpadded, Encoding};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::access::key::{KeyId, NewKey, PREFIX};
+use crate::secret::Secret;
+
+/// Random bytes of a key that the hub makes.
+pub const ENTROPY_BYTES: usize = 15;
+
+/// Bytes of the HMAC that the key has: a forger needs 2^40 tries to wake the hub once.
+const PROOF_BYTES: usize = 5;
+
+/// Characters of the proof: base32 of [`PROOF_BYTES`].
+const PROOF_CHARS: usize = 8;
+
+/// Shortest and longest secret, in characters: 128 bits as hexadecimal digits, and a few lines.
+const SECRET_CHARS: core::ops::RangeInclusive<usize> = 32..=512;
+
+/// The secret that makes and checks proofs.
+#[derive(Clone, Debug)]
+pub struct KeysSecret(Secret);
+
+impl KeysSecret {
+    /// Takes a secret of 32 to 512 visible characters.
+    pub fn parse(text: String) -> Option<Self> {
+        let is_usable =
+            SECRET_CHARS.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        is_usable.then(|| Self(Secret::new(text)))
+    }
+
+    /// Makes a key.
+    pub fn new_key(&self, id: &KeyId, entropy: &[u8; ENTROPY_BYTES]) -> NewKey {
+        let random = Zeroizing::new(Base32Unpadded::encode_string(entropy));
+        let mut key = Zeroizing::new([PREFIX, id.as_str(), "_", &random].concat());
+        let proof = self.proof(&key);
+        key.push_str(&proof);
+        NewKey::of(key)
+    }
+
+    /// Returns true if the key was made with this secret.
+    pub(crate) fn made(&self, key: &str) -> bool {
+        let end = key.len().saturating_sub(PROOF_CHARS);
+        let Some((made_of, proof)) = key.split_at_checked(end) else {
+            return false;
+        };
+        // As numbers, which are compared in constant time without a loop.
+        let number = |proof: &str| proof.as_bytes().try_into().map(u64::from_ne_bytes);
+        match (number(&self.proof(made_of)), number(proof)) {
+            (Ok(expected), Ok(presented)) => bool::from(expected.ct_eq(&presented)),
+            _ => false,
+        }
+    }
+
+    fn proof(&self, text: &str) -> Zeroizing<String> {
+        // An HMAC takes a key of any length.
+        let mac = Hmac::<Sha256>::new_from_slice(self.0.expose().as_bytes());
+        let Ok(mut mac) = mac else {
+            return Zeroizing::default();
+        };
+        mac.update(text.as_bytes());
+        let mac = mac.finalize().into_bytes();
+        let bytes = mac.get(..PROOF_BYTES).unwrap_or_default();
+        Zeroizing::new(Base32Unpadded::encode_string(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::key::is_well_formed;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn secret(text: &str) -> KeysSecret {
+        KeysSecret::parse(text.to_owned()).unwrap()
+    }
+
+    fn key() -> NewKey {
+        secret(SECRET).new_key(&KeyId::parse("phone").unwrap(), &[7; ENTROPY_BYTES])
+    }
+
+    #[test]
+    fn a_key_of_the_hub_looks_like_any_other() {
+        // printf %s claw_phone_a4dqobyha4dqobyha4dqobyh | openssl dgst -sha256 -binary
+        // -hmac 0123456789abcdef0123456789abcdef | head -c 5 | base32
+        assert_eq!(
+            key().plaintext.as_str(),
+            "claw_phone_a4dqobyha4dqobyha4dqobyhw32zrru7"
+        );
+        assert!(is_well_formed(&key().plaintext));
+    }
+
+    #[test]
+    fn only_its_own_secret_recognises_a_key() {
+        let key = key().plaintext;
+        assert!(secret(SECRET).made(&key));
+        assert!(!secret(&SECRET.replace('0', "1")).made(&key));
+        for forged in [
+            key.replace("phone", "other"),
+            key.replace("a4dq", "b4dq"),
+            key.get(..key.len() - 1).unwrap().to_owned(),
+            format!("{}a", key.as_str()),
+            String::new(),
+            "\u{fc}".repeat(9),
+        ] {
+            assert!(!secret(SECRET).made(&forged), "{forged}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_long_and_visible() {
+        for bad in [
+            "",
+            "0123456789abcdef0123456789abcde",
+            "0123456789abcdef 0123456789abcdef",
+        ] {
+            assert!(KeysSecret::parse(bad.to_owned()).is_none(), "{bad}");
+        }
+        assert!(KeysSecret::parse("x".repeat(513)).is_none());
+    }
+}
