@@ -20,9 +20,6 @@ const SWITCHING_PROTOCOLS: u16 = 101;
 const MAX_HEAD_BYTES: usize = 65_536;
 const MAX_HEADERS: usize = 128;
 
-/// Longest response that is read to its end: one word and its usage need less than a kilobyte.
-const MAX_ANSWER_BYTES: usize = 262_144;
-
 /// The parts of a response that are read.
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
@@ -105,47 +102,50 @@ pub(crate) fn get(
     Ok(answered)
 }
 
-/// A `POST` of JSON.
-pub(crate) struct Post<'a> {
+/// A request with JSON, whose answer is read to the end.
+pub(crate) struct Call<'a> {
+    pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) fields: &'a [(&'a str, &'a str)],
     pub(crate) body: &'a str,
     /// Longest time until the last byte of the answer.
     pub(crate) timeout: Duration,
+    /// Longest body of the answer that is read.
+    pub(crate) max_bytes: usize,
 }
 
-/// Sends a `POST` and reads its answer to the end.
-pub(crate) fn post(
+/// Sends a request and reads its answer to the end.
+pub(crate) fn call(
     stream: &mut Stream,
     place: &Place,
-    post: &Post<'_>,
+    call: &Call<'_>,
 ) -> Result<Answered, Broken> {
-    let timeout = post.timeout;
-    let length = post.body.len().to_string();
+    let timeout = call.timeout;
+    let length = call.body.len().to_string();
     let mut all = vec![
         ("connection", "close"),
         ("content-type", "application/json"),
         ("content-length", length.as_str()),
     ];
-    all.extend(post.fields);
+    all.extend(call.fields);
     let until = Instant::now().checked_add(timeout);
     stream.set_timeout(timeout).map_err(lost)?;
     let request = Request {
-        method: "POST",
-        path: post.path,
+        method: call.method,
+        path: call.path,
         fields: &all,
-        body: post.body,
+        body: call.body,
     };
     let mut answered = send(stream, place, &request)?;
     let length: usize = answered
         .header("content-length")
         .parse()
-        .unwrap_or(MAX_ANSWER_BYTES);
+        .unwrap_or(call.max_bytes);
     let is_chunked = answered
         .header("transfer-encoding")
         .eq_ignore_ascii_case("chunked");
     let mut buffer = [0; 4096];
-    while answered.body.len() < length.min(MAX_ANSWER_BYTES)
+    while answered.body.len() < length.min(call.max_bytes)
         && !(is_chunked && answered.body.ends_with(LAST_CHUNK))
     {
         let left = until.and_then(|until| until.checked_duration_since(Instant::now()));

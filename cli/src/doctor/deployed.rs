@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::check::{Depth, State, Subject};
 use super::report::Report;
 use super::text::printable;
-use crate::connection::http::{Answered, Post, get, post};
+use crate::connection::http::{Answered, Call, call, get};
 use crate::connection::place::Place;
 use crate::connection::stream::{Broken, Stream, Trust, connect, resolve, secure};
 use crate::outcome::{Problem, USAGE};
@@ -33,7 +33,10 @@ const API: &str = "/v1";
 /// broken.
 const CHAT_TIMEOUT: Duration = Duration::from_mins(2);
 
-const OWN_USER_AGENT: &str = concat!("clawfront/", env!("CARGO_PKG_VERSION"));
+/// Longest answer that is read: one word and its usage need less than a kilobyte.
+const MAX_ANSWER_BYTES: usize = 262_144;
+
+pub(crate) const OWN_USER_AGENT: &str = concat!("clawfront/", env!("CARGO_PKG_VERSION"));
 
 /// Returns the client key of the environment.
 pub(super) fn own_key() -> Option<String> {
@@ -126,13 +129,15 @@ impl<'a> Worker<'a> {
             "stream": true,
             "messages": [{ "role": "user", "content": "Answer with the one word: ready" }],
         });
-        let request = Post {
+        let request = Call {
+            method: "POST",
             path: &format!("{}{API}/chat/completions", self.base),
             fields: &[("user-agent", USER_AGENTS[0]), ("authorization", bearer)],
             body: &body.to_string(),
             timeout: CHAT_TIMEOUT,
+            max_bytes: MAX_ANSWER_BYTES,
         };
-        post(&mut stream, &self.place, &request)
+        call(&mut stream, &self.place, &request)
     }
 }
 
