@@ -24,6 +24,9 @@ pub(crate) enum Command {
     /// Client keys: make them, and keep the list of their entries
     #[command(subcommand, alias = "key", after_help = keys::EXAMPLES)]
     Keys(keys::Command),
+    /// Print the record of all changes of the hub's keys: when, by which key, and of which key
+    #[command(after_help = EXIT_CODES)]
+    Audit(keys::hub::Options),
     /// The device: the credential that the Worker shows to the gateway
     #[command(subcommand)]
     Device(device::Command),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::Args;
-use clawfront_core::config::{Config, GATEWAY_URL, TEXTS};
+use clawfront_core::config::{Config, GATEWAY_URL, KEYS_SECRET, TEXTS};
 use serde_json::{Value, json};
 
 use crate::address::{private, why_private};
@@ -112,7 +112,7 @@ pub(crate) fn run(deploy: &Deploy) -> Result<Output, Problem> {
         let line = json!({ "url": place.url, "version": version, "steps": steps.json() });
         json_output(line, &mut report)
     } else {
-        text_output(&place.url, &mut report)
+        text_output(&place.url, deployment.more_keys(), &mut report)
     })
 }
 
@@ -154,14 +154,13 @@ fn json_output(mut line: Value, report: &mut Report) -> Output {
     }
 }
 
-fn text_output(url: &str, report: &mut Report) -> Output {
+fn text_output(url: &str, more_keys: &str, report: &mut Report) -> Output {
     let code = report.code();
     let next = if matches!(code, 0 | WARNED) {
         format!(
             "Deployed. Clients take the base URL {url}/v1 and a key.\nNext: `clawfront keys new \
-             --id \
-             NAME --agents AGENT --apply=both` makes a key for another client; `{} tail` shows the \
-             log.",
+             --id NAME --agents AGENT{more_keys}` makes a key for another client; `{} tail` shows \
+             the log.",
             Invocation::current().wrangler()
         )
     } else {
@@ -250,6 +249,14 @@ impl<'a> Deployment<'a> {
         let keys = config.clients.iter().count();
         let plural = if keys == 1 { "key" } else { "keys" };
         Ok(format!("{file}: the gateway {url}, {keys} client {plural}"))
+    }
+
+    /// Returns the option with which another key is made: none in the hub.
+    fn more_keys(&self) -> &'static str {
+        match self.settings.get(KEYS_SECRET) {
+            Some(_) => "",
+            None => " --apply=both",
+        }
     }
 
     fn folder(&self) -> PathBuf {

@@ -12,6 +12,8 @@ mod text;
 use std::path::PathBuf;
 
 use clap::Args;
+use clawfront_core::access::grant::Grant;
+use clawfront_core::access::policy;
 use clawfront_core::config::Config;
 
 use crate::connection::stream::Trust;
@@ -86,6 +88,7 @@ pub(crate) fn examine(source: &Source, scope: &Scope) -> Result<Report, Problem>
     match Config::parse(|name| settings.get(name)) {
         Ok(config) => {
             configuration(&mut report, &config, source);
+            admin(&mut report, &config);
             if settings.is_bound() {
                 report.rest(
                     &GATEWAY_SUBJECTS,
@@ -135,6 +138,26 @@ fn configuration(report: &mut Report, config: &Config, source: &Source) {
             source.file.display(),
             if keys == 1 { "key" } else { "keys" }
         ),
+    );
+}
+
+/// Reports what the hub needs to make keys. A deployment without it works.
+fn admin(report: &mut Report, config: &Config) {
+    let is_admin = |client: &&Grant| client.scopes.contains(&policy::Scope::Admin);
+    let admins = config.clients.iter().filter(is_admin);
+    let admins: Vec<_> = admins.map(|client| client.id.as_str()).collect();
+    let missing = match (&config.keys_secret, admins.is_empty()) {
+        (Some(_), false) => {
+            let message = format!("administrators: {}", text::list(admins));
+            return report.ok(Subject::Admin, message);
+        }
+        (None, true) => "KEYS_SECRET and an administrator's key are missing",
+        (None, false) => "KEYS_SECRET is missing",
+        (Some(_), true) => "an administrator's key is missing",
+    };
+    report.not_checked(
+        Subject::Admin,
+        format!("{missing}, so the hub makes no keys; `clawfront setup` adds them"),
     );
 }
 

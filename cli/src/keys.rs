@@ -1,10 +1,13 @@
-//! `clawfront keys`: the commands that change and check the list of client keys.
+//! `clawfront keys`: the commands that change the client keys of the hub, and the list of the
+//! others.
 
 mod advice;
 mod apply;
 mod check;
 pub(crate) mod dotenv;
 pub(crate) mod entry;
+mod fields;
+pub(crate) mod hub;
 pub(crate) mod list;
 pub(crate) mod list_file;
 pub(crate) mod new;
@@ -18,25 +21,32 @@ mod source;
 mod view;
 pub(crate) mod wrangler;
 
-use source::Source;
-
 use crate::outcome::{EXIT_CODES, Output, Problem};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Make a key and add its entry; the key itself is printed once
+    /// Make a key in the hub, where it works at once; the key itself is printed once
     #[command(after_help = new::EXAMPLES)]
     New(Box<new::New>),
-    /// List all keys with their states, and the sizes of the secrets
+    /// List all keys of the hub with their states
     #[command(after_help = EXIT_CODES)]
-    List(Source),
+    List(show::List),
     /// Show one key with all its settings
     #[command(after_help = EXIT_CODES)]
     Show(show::Show),
-    /// Replace a key in two steps: both keys work until --finish ends the rotation
+    /// Change fields of a key in the hub; the next request has the new rights
+    #[command(after_help = EXIT_CODES)]
+    Set(Box<hub::Set>),
+    /// Refuse a key of the hub until it is enabled again
+    #[command(after_help = EXIT_CODES)]
+    Disable(hub::One),
+    /// Admit a disabled key again
+    #[command(after_help = EXIT_CODES)]
+    Enable(hub::One),
+    /// Replace a key: both keys work for a day, or for --overlap seconds
     #[command(after_help = EXAMPLES)]
     Rotate(rotate::Rotate),
-    /// Revoke a key
+    /// Revoke a key: the hub refuses it from the next request on, and ends its streams
     #[command(after_help = EXIT_CODES)]
     Revoke(revoke::Revoke),
     /// Print the mistakes of the list that the Worker would find, or check whether a key is
@@ -50,11 +60,16 @@ pub(crate) enum Command {
 
 pub(crate) const EXAMPLES: &str = concat!(
     "Examples:
-  clawfront keys new --id phone --agents main,notes --default main --label \"Anna's phone\" --apply
+  clawfront keys new --id phone --agents main,notes --default main --label \"Anna's phone\"
   clawfront keys list
-  clawfront keys rotate phone --apply=both            # prints the new key; both keys work
-  clawfront keys rotate phone --finish --apply=both   # after the client has the new key
-  clawfront keys revoke phone --apply=both
+  clawfront keys set phone --rpm 30 --unset label
+  clawfront keys rotate phone --overlap 3600          # prints the new key; both keys work
+  clawfront keys revoke phone
+  clawfront keys new --static --id ops2 --scopes admin --apply=both
+
+The keys are in the hub of the Worker at --worker, else CLAWFRONT_URL of .dev.vars, else the running
+npm start. The key of an administrator is CLAWFRONT_ADMIN_KEY of the environment or of .dev.vars. With
+--static they are the list of CLIENT_KEYS in a file and in the Worker's secrets.
 
 ",
     crate::outcome::exit_codes!()
@@ -63,8 +78,11 @@ pub(crate) const EXAMPLES: &str = concat!(
 pub(crate) fn run(command: &Command) -> Result<Output, Problem> {
     match command {
         Command::New(arguments) => new::run(arguments),
-        Command::List(source) => show::list(source),
+        Command::List(arguments) => show::list(arguments),
         Command::Show(arguments) => show::show(arguments),
+        Command::Set(arguments) => hub::set(arguments),
+        Command::Disable(arguments) => hub::disable(arguments, true),
+        Command::Enable(arguments) => hub::disable(arguments, false),
         Command::Rotate(arguments) => rotate::run(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
         Command::Check(arguments) => check::run(arguments),

@@ -38,6 +38,7 @@ use crate::outcome::{FAILED, Output};
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Keys(command) => keys::run(&command),
+        Command::Audit(options) => keys::hub::audit(&options),
         Command::Device(command) => device::run(&command).map(Output::line),
         Command::Setup(setup) => setup::run(&setup),
         Command::Deploy(deploy) => deploy::run(&deploy),

@@ -8,10 +8,10 @@ macro_rules! exit_codes {
   1  failed; doctor found a problem
   2  wrong usage
   3  the gateway's operator has to approve the device first
-  4  the list or the settings have mistakes
+  4  the list or the settings have mistakes; KEYS_SECRET is missing
   5  refused: something would be overwritten, or the state of the rotation does not allow it
-  6  the list has no key of this id
-  7  the key would not be admitted
+  6  the hub or the list has no key of this id
+  7  the key would not be admitted; the administrator's key is refused
   8  doctor found warnings, but no problem
   9  changed, but not confirmed everywhere: a revoked key may still work"
     };

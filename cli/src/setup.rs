@@ -2,6 +2,7 @@
 //! and each step is written to the file immediately. So an interrupted run resumes where it
 //! stopped, and a repeated run changes nothing.
 
+mod admin;
 mod credential;
 mod first_key;
 mod gateway;
@@ -74,7 +75,7 @@ pub(crate) fn run(setup: &Setup) -> Result<Output, Problem> {
     credential::credential(setup, &mut values, &trust)?;
     if first_key == FirstKey::Wanted {
         let choice = first_key::choose(setup, known(&values, &trust)?.as_ref())?;
-        let key = add(&setup.source.file, &choice.id, &choice.fields())?;
+        let key = add(&setup.source.file, &choice.id, &choice.fields(), None)?;
         // The entry is already stored, so the key must be shown even if a later step fails.
         show(&format!(
             "Key of {}, for the client, shown only here:\n  {}\n\n",
@@ -82,6 +83,7 @@ pub(crate) fn run(setup: &Setup) -> Result<Output, Problem> {
             key.as_str()
         ))?;
     }
+    admin::admin(setup, &mut values)?;
     let pushed = push(setup);
     let mut report = doctor::examine(&setup.source, &setup.scope)?;
     let mut output = Output::of(report.text());

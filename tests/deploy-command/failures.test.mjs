@@ -92,7 +92,8 @@ describe("a deployment that stops", () => {
   });
 
   test("nothing secret was an argument, in the environment, or in wrangler's logs", () => {
-    const { DEVICE_KEY, DEVICE_TOKEN } = variables(place.cwd);
-    assertUnseen([DEVICE_KEY, DEVICE_TOKEN, TOKEN, phone], place);
+    const { DEVICE_KEY, DEVICE_TOKEN, KEYS_SECRET, CLAWFRONT_ADMIN_KEY } = variables(place.cwd);
+    const own = [DEVICE_KEY, DEVICE_TOKEN, KEYS_SECRET, CLAWFRONT_ADMIN_KEY];
+    assertUnseen([...own, TOKEN, phone], place);
   });
 });

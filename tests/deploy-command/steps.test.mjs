@@ -69,23 +69,36 @@ describe("from an empty account", () => {
       GATEWAY_URL,
       DEVICE_KEY,
       DEVICE_TOKEN,
+      KEYS_SECRET,
       CLIENT_KEYS,
+      CLAWFRONT_ADMIN_KEY,
       CLAWFRONT_URL,
       CLAWFRONT_PUSHED,
       CLAWFRONT_DEPLOYED,
     } = variables(place.cwd);
     const { CLIENT_KEYS: pushed, ...secrets } = api.secrets;
-    assert.deepEqual(secrets, { GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN });
+    assert.deepEqual(secrets, { GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN, KEYS_SECRET });
     assert.ok(
       pushed.startsWith(`${CLIENT_KEYS}\nclawfront-probe-`),
       "the list, and a key to ask with that expires by itself",
     );
-    assert.deepEqual([CLAWFRONT_URL, CLAWFRONT_PUSHED], [deployed.url, "phone CLIENT_KEYS"]);
+    assert.deepEqual([CLAWFRONT_URL, CLAWFRONT_PUSHED], [deployed.url, "phone ops CLIENT_KEYS"]);
     assert.ok(CLAWFRONT_DEPLOYED.includes(`version:${api.version}`));
     const answer = await fetch(`${deployed.url}/v1/key`, {
       headers: { authorization: `Bearer ${phone}` },
     });
     assert.equal(answer.status, 200, "the operator's own key works");
+    const made = await clawfront(
+      ["keys", "new", "--id", "made", "--agents", "main", "--json"],
+      place,
+    );
+    assert.equal(made.code, 0, made.stderr);
+    const { key } = JSON.parse(made.stdout);
+    const headers = { authorization: `Bearer ${key}` };
+    assert.equal((await fetch(`${deployed.url}/v1/key`, { headers })).status, 200);
+    const uploaded = readFileSync(join(place.cwd, ".dev.vars"), "utf8");
+    assert.ok(uploaded.includes(CLAWFRONT_ADMIN_KEY));
+    assert.ok(!JSON.stringify(api.take()).includes(CLAWFRONT_ADMIN_KEY), "it is never pushed");
   });
 
   test("a second call skips the finished steps, and reports it", async () => {
@@ -102,7 +115,7 @@ describe("from an empty account", () => {
     ]);
     assert.match(
       stderr,
-      /^done +secrets +set CLIENT_KEYS; unchanged: GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN$/m,
+      /^done +secrets +set CLIENT_KEYS; unchanged: GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN, KEYS_SECRET$/m,
     );
     assert.deepEqual(
       api
@@ -161,12 +174,13 @@ describe("from an empty account", () => {
     assert.deepEqual([code, steps[3]], [0, ["done", "upload"]], stderr);
     assert.match(
       stderr,
-      /^done +secrets +set CLIENT_KEYS, GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN, MODEL_ALIASES$/m,
+      /^done +secrets +set CLIENT_KEYS, GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN, KEYS_SECRET, MODEL_ALIASES$/m,
     );
   });
 
   test("nothing secret was an argument, in the environment, or in wrangler's logs", () => {
-    const { DEVICE_KEY, DEVICE_TOKEN } = variables(place.cwd);
-    assertUnseen([DEVICE_KEY, DEVICE_TOKEN, TOKEN, phone], place);
+    const { DEVICE_KEY, DEVICE_TOKEN, KEYS_SECRET, CLAWFRONT_ADMIN_KEY } = variables(place.cwd);
+    const own = [DEVICE_KEY, DEVICE_TOKEN, KEYS_SECRET, CLAWFRONT_ADMIN_KEY];
+    assertUnseen([...own, TOKEN, phone], place);
   });
 });

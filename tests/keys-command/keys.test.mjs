@@ -119,7 +119,7 @@ describe("the life of a key", () => {
   });
 
   test("list and show print the keys", async () => {
-    const { file, keys: listed, secrets } = await json(["list"], { cwd });
+    const { file, keys: listed, secrets } = await json(["list", "--static"], { cwd });
     assert.equal(file, ".dev.vars");
     assert.deepEqual(
       listed.map(({ id, state, rotating, entry }) => [id, state, rotating, entry]),
@@ -131,23 +131,23 @@ describe("the life of a key", () => {
     assert.deepEqual(secrets, [
       { name: "CLIENT_KEYS", bytes: phone.entry.length + guest.entry.length + 1, limit: 5000 },
     ]);
-    const shown = await json(["show", "phone"], { cwd });
+    const shown = await json(["show", "phone", "--static"], { cwd });
     assert.deepEqual(
       [shown.entry, shown.label, shown.requests_per_minute, shown.default_agent],
       [phone.entry, LABEL, 30, "main"],
     );
-    const table = (await keys(["list"], { cwd })).stdout;
+    const table = (await keys(["list", "--static"], { cwd })).stdout;
     assert.match(table, /^phone {2}good +main,beta {2}never +Anna's old phone # 2$/m);
     assert.match(table, /^guest {2}expired {2}beta +2001-01-01$/m);
-    assert.equal((await keys(["show", "nobody"], { cwd })).code, 6);
+    assert.equal((await keys(["show", "nobody", "--static"], { cwd })).code, 6);
   });
 
   test("without --apply nothing changes", async () => {
     const before = readFileSync(join(cwd, ".dev.vars"), "utf8");
     for (const args of [
-      ["new", "--id", "x", "--agents", "*"],
-      ["rotate", "phone"],
-      ["revoke", "phone"],
+      ["new", "--static", "--id", "x", "--agents", "*"],
+      ["rotate", "--static", "phone"],
+      ["revoke", "--static", "phone"],
     ]) {
       const { code, stdout } = await keys(args, { cwd });
       assert.equal(code, 0);

@@ -57,12 +57,13 @@ describe("lists", () => {
     assert.equal(statSync(join(cwd, ".dev.vars")).mode & 0o777, 0o600, "a new file is its owner's");
     for (const [code, ...args] of [
       [5, "new", "--id", "a", "--agents", "main", "--apply"],
-      [2, "new", "--id", "A", "--agents", "main"],
-      [2, "new", "--id", "b", "--agents", "main", "--expires", "soon"],
-      [2, "new", "--id", "b", "--agents", "main;c"],
+      [2, "new", "--static", "--id", "A", "--agents", "main"],
+      [2, "new", "--static", "--id", "b", "--agents", "main", "--expires", "soon"],
+      [2, "new", "--static", "--id", "b", "--agents", "main;c"],
+      [2, "new", "--static", "--id", "b"],
       [2, "new", "--id", "b", "--agents", "main", "--name", "worker"],
       [2, "show"],
-      [6, "revoke", "b"],
+      [6, "revoke", "--static", "b"],
       [1, "list", "--file", "nowhere"],
     ]) {
       const { code: seen, stdout } = await keys(args, { cwd });
@@ -75,7 +76,7 @@ describe("lists", () => {
       ["new", "--id", clear, "--agents", "*"],
       ["new", "--id", "c", "--agents", clear],
       ["new", "--id", "c", "--agents", "*", "--label", clear],
-    ]) {
+    ].flatMap((args) => [args, [...args, "--static"]])) {
       const { code, stdout, stderr } = await keys(args, { cwd });
       assert.equal(code, 2);
       assert.ok(!`${stdout}${stderr}`.includes(clear), "a key given by mistake is not repeated");
@@ -94,7 +95,7 @@ test("four writers at once lose nothing", async () => {
     await json(["revoke", `old${n}`, "--apply"], { cwd });
   };
   await Promise.all([0, 1, 2, 3].map(writer));
-  const ids = (await json(["list"], { cwd })).keys.map(({ id }) => id);
+  const ids = (await json(["list", "--static"], { cwd })).keys.map(({ id }) => id);
   assert.equal(new Set(ids).size, 24);
   assert.ok(!gone.some((id) => ids.includes(id)), "every revoke holds");
   assert.deepEqual(readdirSync(cwd), [".dev.vars"]);
@@ -103,7 +104,7 @@ test("four writers at once lose nothing", async () => {
 test("a pipe is refused at once, and a file that everybody can read is reported", async () => {
   const cwd = own("files");
   execFileSync("mkfifo", [join(cwd, ".dev.vars")]);
-  assert.equal((await keys(["list"], { cwd })).code, 1);
+  assert.equal((await keys(["list", "--static"], { cwd })).code, 1);
   rmSync(join(cwd, ".dev.vars"));
   writeFileSync(join(cwd, ".dev.vars"), "A=1\n", { mode: 0o644 });
   chmodSync(join(cwd, ".dev.vars"), 0o644);
@@ -112,7 +113,7 @@ test("a pipe is refused at once, and a file that everybody can read is reported"
   assert.equal(statSync(path).mode & 0o777, 0o640, "the rights of other users were not changed");
   chmodSync(path, 0o644);
   assert.match(
-    (await keys(["list"], { cwd })).stderr,
+    (await keys(["list", "--static"], { cwd })).stderr,
     /^warning: every user .* can read .*chmod 600/,
   );
 });

@@ -5,9 +5,10 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { createKey } from "../support/admin.mjs";
 import { startCloudflare, wranglerFor } from "../support/cloudflare.mjs";
 import { variables } from "../support/dev-vars.mjs";
-import { post, says, until } from "../support/front.mjs";
+import { newKey, post, says, until } from "../support/front.mjs";
 import { FIRST_KEY, KEY, own, run, setup, TOKEN } from "../support/setup.mjs";
 import { startSim } from "../support/sim.mjs";
 import { startWorker } from "../support/worker.mjs";
@@ -27,12 +28,24 @@ describe("a gateway on this host", () => {
         const kept = variables(cwd);
         assert.deepEqual(
           Object.keys(kept),
-          ["OTHER", "GATEWAY_URL", "DEVICE_KEY", "DEVICE_TOKEN", "CLIENT_KEYS"],
+          [
+            "OTHER",
+            "GATEWAY_URL",
+            "DEVICE_KEY",
+            "DEVICE_TOKEN",
+            "CLIENT_KEYS",
+            "KEYS_SECRET",
+            "CLAWFRONT_ADMIN_KEY",
+          ],
           "the shared secret is not kept",
         );
         const [key, ...more] = first.stdout.match(KEY);
         assert.equal(more.length, 0);
-        for (const secret of [TOKEN, kept.DEVICE_KEY, kept.DEVICE_TOKEN, kept.CLIENT_KEYS])
+        const { CLAWFRONT_ADMIN_KEY: ops, KEYS_SECRET, ...others } = kept;
+        for (const secret of [
+          ...[TOKEN, ops, KEYS_SECRET],
+          ...[others.DEVICE_KEY, others.DEVICE_TOKEN, others.CLIENT_KEYS],
+        ])
           assert.ok(!(first.stdout + first.stderr).includes(secret));
         assert.match(first.stdout, /^ok +pairing +device [0-9a-f]{12}… with a token of its own$/m);
 
@@ -40,6 +53,9 @@ describe("a gateway on this host", () => {
         const worker = await startWorker({ vars });
         try {
           assert.equal((await post(worker, { key }, says("hi [[fake deltas=1]]"))).status, 200);
+          const made = await createKey({ worker, ops: { key: ops } }, "made-by-ops");
+          assert.equal((await post(worker, made, says("hi [[fake deltas=1]]"))).status, 200);
+          assert.equal((await post(worker, { key: ops }, says("hi"))).status, 403);
         } finally {
           await worker.stop();
         }
@@ -61,6 +77,29 @@ describe("a gateway on this host", () => {
     assert.match(stderr, /--worker is not a URL/);
   });
 
+  test("a list gets an administrator once, and a secret of its own stays", async () => {
+    const sim = await startSim({ token: TOKEN });
+    const first = newKey("ops", "main").entry;
+    const secret = "s".repeat(32);
+    const cwd = own("existing", `CLIENT_KEYS='${first}'\nKEYS_SECRET='${secret}'\n`);
+    try {
+      const env = { GATEWAY_TOKEN: TOKEN };
+      const { code, stdout, stderr } = await run(cwd, ["--gateway", sim.url], env);
+      assert.equal(code, 0, stderr + stdout);
+      const { CLIENT_KEYS, KEYS_SECRET, CLAWFRONT_ADMIN_KEY } = variables(cwd);
+      assert.equal(KEYS_SECRET, secret);
+      assert.match(CLAWFRONT_ADMIN_KEY, /^claw_clawfront-ops_/, "the id ops is taken");
+      const [kept, added, ...more] = CLIENT_KEYS.split("\n");
+      assert.deepEqual([kept, more], [first, []]);
+      assert.match(added, /^clawfront-ops sha256:[0-9a-f]{64} scopes=admin$/);
+      const text = readFileSync(join(cwd, ".dev.vars"), "utf8");
+      assert.equal((await run(cwd, [])).code, 0);
+      assert.equal(readFileSync(join(cwd, ".dev.vars"), "utf8"), text, "not a byte has changed");
+    } finally {
+      await sim.stop();
+    }
+  });
+
   test("with the shared token, where that is wanted", async () => {
     const sim = await startSim({ token: TOKEN });
     const cwd = own("token");
@@ -78,6 +117,8 @@ describe("a gateway on this host", () => {
         "DEVICE_KEY",
         "GATEWAY_TOKEN",
         "CLIENT_KEYS",
+        "KEYS_SECRET",
+        "CLAWFRONT_ADMIN_KEY",
       ]);
     } finally {
       await sim.stop();
@@ -215,18 +256,24 @@ test("--apply=worker sets the Worker's secrets through wrangler, none of them wh
       env,
     );
     assert.equal(code, 0, stderr + stdout);
-    const { GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN, CLIENT_KEYS } = variables(cwd);
+    const { CLAWFRONT_ADMIN_KEY, CLAWFRONT_PUSHED: _, ...own } = variables(cwd);
+    const { GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN, KEYS_SECRET, CLIENT_KEYS } = own;
+    assert.ok(!JSON.stringify(api.secrets).includes(CLAWFRONT_ADMIN_KEY), "it is never pushed");
     assert.deepEqual(api.secrets, {
       GATEWAY_URL,
       DEVICE_KEY,
       DEVICE_TOKEN,
       MODEL_ALIASES: "fast=main",
+      KEYS_SECRET,
       CLIENT_KEYS,
     });
     assert.equal(api.take().filter(({ method }) => method !== "GET").length, 1, "all at once");
     assert.match(stdout + stderr, /The Worker's secrets: .*DEVICE_TOKEN.* set\./);
     const called = readFileSync(join(cwd, "argv"), "utf8") + stdout + stderr;
-    for (const secret of [DEVICE_KEY, DEVICE_TOKEN, CLIENT_KEYS, TOKEN])
+    for (const secret of [
+      ...[DEVICE_KEY, DEVICE_TOKEN, CLIENT_KEYS, TOKEN],
+      ...[KEYS_SECRET, CLAWFRONT_ADMIN_KEY],
+    ])
       assert.ok(!called.includes(secret), called);
 
     api.refuse = true;

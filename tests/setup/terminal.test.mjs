@@ -46,7 +46,10 @@ describe("at a terminal", () => {
       assert.match(output, /names no agent goes to beta/);
       const { GATEWAY_URL, CLIENT_KEYS } = variables(cwd);
       assert.equal(GATEWAY_URL, `ws://${address}`);
-      assert.match(CLIENT_KEYS, /^phone sha256:[0-9a-f]{64} agents=beta,main default=beta$/);
+      const [phone, ops, ...more] = CLIENT_KEYS.split("\n");
+      assert.match(phone, /^phone sha256:[0-9a-f]{64} agents=beta,main default=beta$/);
+      assert.match(ops, /^ops sha256:[0-9a-f]{64} scopes=admin$/);
+      assert.deepEqual(more, []);
       assert.match(output, /^Next: .*`npm run deploy`/m);
     } finally {
       await sim.stop();

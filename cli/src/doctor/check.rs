@@ -6,6 +6,7 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
     Configuration,
+    Admin,
     Dns,
     Tcp,
     Tls,
@@ -29,8 +30,9 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Configuration,
+        Self::Admin,
         Self::Dns,
         Self::Tcp,
         Self::Tls,
@@ -56,6 +58,7 @@ impl Subject {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
+            Self::Admin => "admin",
             Self::Dns => "dns",
             Self::Tcp => "tcp",
             Self::Tls => "tls",

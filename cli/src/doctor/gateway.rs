@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use clawfront_core::access::policy;
 use clawfront_core::agent::{AgentList, Agents};
 use clawfront_core::config::{Config, Gateway};
 use clawfront_core::failure::diagnosis::Diagnosis;
@@ -357,6 +358,8 @@ fn default_agents(report: &mut Report, config: &Config, known: &AgentList) {
     let without: Vec<_> = config
         .clients
         .iter()
+        // An administrator runs no agent.
+        .filter(|client| !client.scopes.contains(&policy::Scope::Admin))
         .filter(|client| {
             let default = client
                 .default_agent

@@ -18,7 +18,7 @@ pub(super) fn of(client: &Grant, change: &Change, now_ms: u64) -> Result<String,
         ));
     }
     let settings = Settings::read(&settings::Source {
-        file: change.source.file.clone(),
+        file: change.source.path().to_owned(),
         config: change
             .target
             .wrangler

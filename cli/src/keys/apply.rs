@@ -18,6 +18,9 @@ use crate::outcome::{NOT_IN_FORCE, Output, Problem, USAGE};
 /// The destinations of a changed list.
 #[derive(Args)]
 pub(crate) struct Change {
+    /// Change the list of `CLIENT_KEYS`, not the keys of the hub; --file and --apply imply it
+    #[arg(long = "static")]
+    is_static: bool,
     #[command(flatten)]
     pub(super) source: Source,
     /// Write the list to its file (the default), to the deployed Worker, or to both; without this
@@ -58,12 +61,22 @@ pub(super) struct Changed {
 }
 
 impl Change {
+    /// Returns true if the command changes the list of `CLIENT_KEYS`. Options that have a meaning
+    /// for the list alone imply it.
+    pub(super) fn is_static(&self) -> bool {
+        self.is_static
+            || self.source.file.is_some()
+            || self.apply.is_some()
+            || self.target.replace
+            || self.target.wrangler.are_given()
+    }
+
     /// Reads the list, and locks its file if it is to be changed.
     pub(super) fn file(&self) -> Result<ListFile, Problem> {
         if self.apply.is_some() {
-            ListFile::lock(&self.source.file)
+            ListFile::lock(self.source.path())
         } else {
-            ListFile::read(&self.source.file)
+            ListFile::read(self.source.path())
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) fn run(check: &Check) -> Result<Output, Problem> {
             "standard input cannot be both the list and the key. Fix: give the list with --file",
         ));
     }
-    let list = ListFile::read(&check.source.file)?.existing()?.list()?;
+    let list = ListFile::read(check.source.path())?.existing()?.list()?;
     let mistakes = list.mistakes();
     let (mut key, mut message, mut code) = (Value::Null, String::new(), 0);
     if !mistakes.is_empty() {

@@ -1,15 +1,17 @@
-//! `clawfront keys new`: makes a key and adds its entry to the list.
+//! `clawfront keys new`: makes a key in the hub, or makes one and adds its entry to the list.
 
 use std::path::Path;
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use clawfront_core::access::field::FIELDS;
+use clap::Args;
 use clawfront_core::access::key::{KeyId, NewKey};
 use zeroize::Zeroizing;
 
 use super::advice;
 use super::apply::{Change, Changed, apply};
 use super::entry::{key_id, new_entry};
+use super::fields::Fields;
+use super::hub::snippet::Client;
+use super::hub::{self, Form};
 use super::list::refuse_mistakes;
 use super::list_file::ListFile;
 use crate::outcome::{Output, Problem};
@@ -17,8 +19,9 @@ use crate::system::{entropy, now_ms};
 
 pub(super) const EXAMPLES: &str = concat!(
     "Examples:
-  clawfront keys new --id phone --agents main,notes --default main --label \"Anna's phone\" --apply
-  clawfront keys new --id ci --agents builder --scopes chat --expires 2027-06-30 --rpm 10 \
+  clawfront keys new --id phone --agents main,notes --default main --label \"Anna's phone\"
+  clawfront keys new --id bob --agents main --for openai-python
+  clawfront keys new --static --id ci --agents builder --scopes chat --expires 2027-06-30 --rpm 10 \
      --apply=both
   list=$(pass show clawfront | clawfront keys new --id bob --agents main --file -) && printf \
      '%s\\n' \"$list\" | pass insert -m -f clawfront
@@ -34,56 +37,17 @@ pub(crate) struct New {
     id: String,
     #[command(flatten)]
     fields: Fields,
+    /// Print the settings of this client as well, with the new key
+    #[arg(long = "for", value_name = "CLIENT", conflicts_with_all = ["is_static", "file", "apply"])]
+    client: Option<Client>,
     #[command(flatten)]
     change: Change,
 }
 
-/// The fields of the entry: one option for each row of core's table.
-struct Fields(Vec<(&'static str, String)>);
-
-impl Fields {
-    fn given(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (*name, value.as_str()))
-    }
-}
-
-impl Args for Fields {
-    fn augment_args(command: Command) -> Command {
-        FIELDS.iter().fold(command, |command, field| {
-            let (default, is_required) = match field.default {
-                Some(default) => (format!(" [default: {default}]"), false),
-                None => (String::new(), true),
-            };
-            command.arg(
-                Arg::new(field.name)
-                    .long(field.name.replace('_', "-"))
-                    .value_name(field.values)
-                    .help(format!("{}{default}", field.about))
-                    .required(is_required),
-            )
-        })
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Fields {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = FIELDS
-            .iter()
-            .filter_map(|field| Some((field.name, matches.get_one::<String>(field.name)?.clone())));
-        Ok(Self(given.collect()))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
 pub(super) fn run(new: &New) -> Result<Output, Problem> {
+    if !new.change.is_static() {
+        return hub::new(&Form::of(&new.change), &new.id, &new.fields, new.client);
+    }
     let file = new.change.file()?;
     let mut list = file.list()?;
     if !list.is_empty() {
@@ -108,17 +72,23 @@ pub(super) fn run(new: &New) -> Result<Output, Problem> {
     )
 }
 
-/// Makes a key and adds its entry to the file.
+/// Makes a key and adds its entry to the file. With `keep_as`, the same write keeps the key itself
+/// in this variable.
 pub(crate) fn add(
     path: &Path,
     id: &KeyId,
     fields: &[(&str, &str)],
+    keep_as: Option<&str>,
 ) -> Result<Zeroizing<String>, Problem> {
     let file = ListFile::lock(path)?;
     let mut list = file.list()?;
     let key = NewKey::from_entropy(id, &entropy()?);
     list.add(id.as_str(), &new_entry(id, &key, fields.iter().copied())?)?;
     refuse_mistakes(&list)?;
-    file.write(&file.with(&list)?)?;
+    let mut text = file.with(&list)?;
+    if let Some(name) = keep_as {
+        text = file.with_variables_in(&text, &[(name, &key.plaintext)])?;
+    }
+    file.write(&text)?;
     Ok(key.plaintext)
 }

@@ -21,7 +21,7 @@ pub(crate) struct Push {
 }
 
 pub(super) fn run(push: &Push) -> Result<Output, Problem> {
-    let file = ListFile::lock(&push.source.file)?.existing()?;
+    let file = ListFile::lock(push.source.path())?.existing()?;
     let list = file.list()?;
     refuse_mistakes(&list)?;
     let deployed = push.target.deployed(&file)?;

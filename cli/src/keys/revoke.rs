@@ -1,9 +1,10 @@
-//! `clawfront keys revoke`: removes the entry of a key from the list.
+//! `clawfront keys revoke`: revokes a key of the hub, or removes the entry of a key from the list.
 
 use clap::Args;
 
 use super::apply::{Change, Changed, apply};
 use super::entry::key_id;
+use super::hub::{self, Form};
 use crate::outcome::{Output, Problem};
 
 #[derive(Args)]
@@ -14,6 +15,9 @@ pub(crate) struct Revoke {
 }
 
 pub(super) fn run(revoke: &Revoke) -> Result<Output, Problem> {
+    if !revoke.change.is_static() {
+        return hub::revoke(&Form::of(&revoke.change), &revoke.id);
+    }
     let (file, mut list) = revoke.change.open()?;
     let id = key_id(&revoke.id)?;
     list.replace(&list.key(id.as_str())?, None);

@@ -1,4 +1,4 @@
-//! `clawfront keys rotate`: replaces a key in two steps.
+//! `clawfront keys rotate`: replaces a key; both work for a time.
 
 use clap::Args;
 use clawfront_core::access::edit;
@@ -6,20 +6,27 @@ use clawfront_core::access::key::NewKey;
 
 use super::apply::{Change, Changed, apply};
 use super::entry::key_id;
+use super::hub::{self, Form};
 use crate::outcome::{CONFLICT, Output, Problem};
 use crate::system::entropy;
 
 #[derive(Args)]
 pub(crate) struct Rotate {
     id: String,
-    /// End the rotation: the old key stops working
+    /// In a list: end the rotation, so that the old key stops working; implies --static
     #[arg(long)]
     finish: bool,
+    /// In the hub: seconds for which the old key still works, 0 to 2592000 [default: 86400]
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["is_static", "file", "apply", "finish"])]
+    overlap: Option<u64>,
     #[command(flatten)]
     change: Change,
 }
 
 pub(super) fn run(rotate: &Rotate) -> Result<Output, Problem> {
+    if !rotate.finish && !rotate.change.is_static() {
+        return hub::rotate(&Form::of(&rotate.change), &rotate.id, rotate.overlap);
+    }
     let (file, mut list) = rotate.change.open()?;
     let id = key_id(&rotate.id)?;
     let old = list.key(id.as_str())?;

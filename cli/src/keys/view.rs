@@ -15,7 +15,7 @@ const EXPIRES_SOON_MS: u64 = 14 * 24 * 60 * 60 * 1000;
 
 /// The state of a key now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+pub(super) enum State {
     Good,
     NotYetValid,
     ExpiresSoon,
@@ -24,17 +24,15 @@ enum State {
 
 impl State {
     fn of(client: &Grant, now_ms: u64) -> Self {
-        let left_ms = client
-            .expires
-            .map(|date| date.unix_ms().saturating_sub(now_ms));
+        Self::at(client.not_before, client.expires, now_ms)
+    }
+
+    /// Returns the state of a key that is valid between two dates.
+    pub(super) fn at(not_before: Option<Date>, expires: Option<Date>, now_ms: u64) -> Self {
+        let left_ms = expires.map(|date| date.unix_ms().saturating_sub(now_ms));
         match left_ms {
             Some(0) => Self::Expired,
-            _ if client
-                .not_before
-                .is_some_and(|date| now_ms < date.unix_ms()) =>
-            {
-                Self::NotYetValid
-            }
+            _ if not_before.is_some_and(|date| now_ms < date.unix_ms()) => Self::NotYetValid,
             Some(left_ms) if left_ms <= EXPIRES_SOON_MS => Self::ExpiresSoon,
             _ => Self::Good,
         }
@@ -49,7 +47,7 @@ impl State {
         }
     }
 
-    fn text(self) -> &'static str {
+    pub(super) fn text(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::NotYetValid => "not yet valid",
@@ -87,6 +85,11 @@ pub(super) fn key_text(key: &Key, now_ms: u64) -> String {
     };
     fields.insert("state".to_owned(), state(key, now_ms).into());
     fields.remove("rotating");
+    lines(fields)
+}
+
+/// Returns the members of a key, one per line; those without a value are left out.
+pub(super) fn lines(mut fields: Map<String, Value>) -> String {
     let lines = titles()
         .filter_map(|(member, title)| Some((title, fields.remove(member)?)))
         .filter_map(|(title, value)| {
@@ -110,7 +113,8 @@ pub(super) fn key_text(key: &Key, now_ms: u64) -> String {
 /// Returns the members of a key and their titles, in the order of core's table.
 fn titles() -> impl Iterator<Item = (&'static str, String)> {
     let members = FIELDS.iter().map(|field| field.member);
-    let all = ["id", "state"].into_iter().chain(members).chain(["entry"]);
+    let last = ["created", "old_key_until", "entry"];
+    let all = ["id", "state"].into_iter().chain(members).chain(last);
     all.map(|member| {
         let title = match member.strip_suffix("_s") {
             Some(member) => format!("{} (s)", member.replace('_', " ")),
@@ -176,13 +180,13 @@ fn state(key: &Key, now_ms: u64) -> String {
 }
 
 /// Returns a date; midnight is left out.
-fn day(date: Date) -> String {
+pub(super) fn day(date: Date) -> String {
     let text = date.to_string();
     text.strip_suffix("T00:00:00Z")
         .map_or(text.clone(), str::to_owned)
 }
 
-fn table(rows: &[[String; 5]]) -> String {
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let mut text = String::new();
     for row in rows {
         let cells = row.iter().enumerate().map(|(column, cell)| {

@@ -1,0 +1,212 @@
+//! Keys of the hub as text for people. The members have the names of `GET /v1/key`.
+//!
+//! The texts come from another machine, so no character of them may move a terminal's cursor or
+//! change the direction of the text after it.
+
+use clawfront_core::access::date::Date;
+use clawfront_core::access::key::KeyId;
+use serde_json::{Map, Value};
+
+use super::super::view::{State, day, lines, table};
+
+/// Returns the entries of a list.
+pub(super) fn data(answer: &Value) -> &[Value] {
+    let data = answer.get("data").and_then(Value::as_array);
+    data.map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Returns a text in which control characters, and characters that change the direction of the text
+/// or have no width, are written as JSON escapes them. So JSON stays the same JSON.
+pub(super) fn escaped(text: &str) -> String {
+    let code = |c: char| format!("\\u{:04x}", u32::from(c));
+    text.chars()
+        .map(|c| if is_odd(c) { code(c) } else { c.to_string() })
+        .collect()
+}
+
+fn is_odd(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}')
+        || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
+/// Returns the model that requests with this key name; empty for an administrator's key.
+pub(super) fn model(key: &Value) -> String {
+    let agents = key.get("agents").and_then(Value::as_array);
+    let agents: Vec<_> = agents
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let has_default = key.get("default_agent").is_some_and(Value::is_string);
+    let model = match agents.first() {
+        None => String::new(),
+        Some(first) if !has_default && *first != "*" => format!("openclaw/{first}"),
+        Some(_) => "openclaw".to_owned(),
+    };
+    escaped(&model)
+}
+
+pub(super) fn new_text(
+    url: &str,
+    id: &KeyId,
+    key: &str,
+    model: &str,
+    snippet: Option<&str>,
+) -> String {
+    let use_of_it = if model.is_empty() {
+        format!(
+            "{id} is an administrator. To use it here: CLAWFRONT_ADMIN_KEY in .dev.vars or in the \
+             environment.\n"
+        )
+    } else {
+        format!("Base URL  {url}/v1\nModel     {model}\n")
+    };
+    let snippet = snippet.map(|snippet| format!("\n{snippet}"));
+    [key_line(key), use_of_it, snippet.unwrap_or_default()].concat()
+}
+
+pub(super) fn rotated_text(id: &KeyId, key: &str, answer: &Value, now_ms: u64) -> String {
+    let until = time(answer, "previous_key_valid_until");
+    let until = until.filter(|until| until.unix_ms() > now_ms);
+    key_line(key)
+        + &match until {
+            Some(until) => format!("The old key of {id} works until {until}.\n"),
+            None => format!("The old key of {id} is refused from the next request on.\n"),
+        }
+}
+
+fn key_line(key: &str) -> String {
+    format!("Key, for the client, shown only here:\n  {key}\n\n")
+}
+
+pub(super) fn list_text(url: &str, keys: &[Value], now_ms: u64) -> String {
+    let mut rows = vec![["ID", "STATE", "AGENTS", "EXPIRES", "LABEL"].map(str::to_owned)];
+    for key in keys {
+        let agents = key.get("agents").and_then(Value::as_array);
+        let agents = agents.into_iter().flatten().filter_map(Value::as_str);
+        rows.push([
+            text(key, "id"),
+            state(key, now_ms),
+            escaped(&agents.collect::<Vec<_>>().join(",")),
+            date(key, "expires").map_or("never".to_owned(), day),
+            text(key, "label"),
+        ]);
+    }
+    let count = keys.len();
+    let plural = if count == 1 { "key" } else { "keys" };
+    let list = table(&rows);
+    format!("{list}\n{count} {plural} in the hub at {url}. Those of CLIENT_KEYS: --static.\n")
+}
+
+/// Returns a key, one field per line; limits that it does not have are left out.
+pub(super) fn key_text(key: &Value, now_ms: u64) -> String {
+    let mut fields: Map<String, Value> = key.as_object().cloned().unwrap_or_default();
+    fields.insert("state".to_owned(), state(key, now_ms).into());
+    for (member, count) in [
+        ("requests_per_minute", "remaining"),
+        ("concurrent_runs", "running"),
+    ] {
+        let of = |name: &str| key.get(member)?.get(name)?.as_u64();
+        let shown = of("limit").map(|limit| {
+            let count = of(count).map(|number| format!(" ({number} {count})"));
+            format!("{limit}{}", count.unwrap_or_default())
+        });
+        fields.insert(member.to_owned(), shown.into());
+    }
+    for (member, source) in [
+        ("created", "created_at"),
+        ("old_key_until", "previous_key_valid_until"),
+    ] {
+        let shown = time(key, source).map(|date| date.to_string());
+        fields.insert(member.to_owned(), shown.into());
+    }
+    lines(fields)
+        .lines()
+        .map(|line| escaped(line) + "\n")
+        .collect()
+}
+
+pub(super) fn audit_text(records: &[Value]) -> String {
+    let mut rows = vec![["TIME", "ACTOR", "ACTION", "KEY"].map(str::to_owned)];
+    for record in records {
+        rows.push([
+            time(record, "time").map_or_else(String::new, |time| time.to_string()),
+            text(record, "actor"),
+            text(record, "action"),
+            text(record, "key"),
+        ]);
+    }
+    table(&rows)
+}
+
+fn text(of: &Value, member: &str) -> String {
+    escaped(of.get(member).and_then(Value::as_str).unwrap_or_default())
+}
+
+fn date(of: &Value, member: &str) -> Option<Date> {
+    Date::parse(of.get(member)?.as_str()?)
+}
+
+fn time(of: &Value, member: &str) -> Option<Date> {
+    Some(Date::from_unix_s(of.get(member)?.as_u64()?))
+}
+
+fn state(key: &Value, now_ms: u64) -> String {
+    if key.get("disabled").and_then(Value::as_bool) == Some(true) {
+        return "disabled".to_owned();
+    }
+    let state = State::at(date(key, "not_before"), date(key, "expires"), now_ms).text();
+    let until = time(key, "previous_key_valid_until");
+    let is_rotating = until.is_some_and(|until| until.unix_ms() > now_ms);
+    format!("{state}{}", if is_rotating { ", rotating" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW_MS: u64 = 1_798_761_600_000;
+
+    #[test]
+    fn a_hostile_text_cannot_move_the_cursor() {
+        let key = json!({
+            "id": "x", "agents": ["main"], "default_agent": "main",
+            "label": "\u{1b}[2J\u{9b}2J\r\u{202e}evil\u{200b}",
+        });
+        let shown = list_text("https://x", std::slice::from_ref(&key), NOW_MS);
+        assert!(!shown.chars().any(|c| c != '\n' && is_odd(c)), "{shown:?}");
+        assert!(
+            !key_text(&key, NOW_MS)
+                .chars()
+                .any(|c| c != '\n' && is_odd(c))
+        );
+        let line = escaped(&key.to_string());
+        assert!(line.is_ascii() && !line.contains('\u{1b}'), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), key);
+    }
+
+    #[test]
+    fn a_key_is_shown_with_its_state_and_its_counts() {
+        let key = json!({
+            "object": "key", "id": "x", "label": null, "agents": ["main", "notes"],
+            "expires": "2027-01-02T00:00:00Z", "disabled": false, "created_at": 1_798_000_000,
+            "previous_key_valid_until": 1_798_761_601_u64,
+            "requests_per_minute": { "limit": 30, "remaining": 29, "reset_s": 2 },
+            "concurrent_runs": { "limit": null, "running": 1, "reading": 0 },
+        });
+        let expected = "id                  x
+state               expires soon, rotating
+agents              main, notes
+expires             2027-01-02T00:00:00Z
+requests per minute 30 (29 remaining)
+created             2026-12-23T04:26:40Z
+old key until       2027-01-01T00:00:01Z
+";
+        assert_eq!(key_text(&key, NOW_MS), expected);
+        assert_eq!(model(&key), "openclaw/main");
+        assert_eq!(model(&json!({ "agents": [] })), "");
+        assert_eq!(model(&json!({ "agents": ["*"] })), "openclaw");
+    }
+}
