@@ -221,6 +221,24 @@ test("a forged key wakes no hub", async () => {
   }
 });
 
+test("a revoked key leaves the queue, and nothing was started for it", async () => {
+  const front = await startAdminFront({ vars: { GATEWAY_RUNS: "1" } });
+  try {
+    const [first, second] = [await createKey(front, "first"), await createKey(front, "second")];
+    const going = await post(front.worker, first, long);
+    const waiting = await post(front.worker, second, long);
+    const body = waiting.text();
+    await admin(front.worker, front.ops, "DELETE", "/keys/second");
+    const events = eventsOf(await body);
+    assert.equal(events.at(-1).error.code, "api_key_expired");
+    assert.equal((await front.sim.journal()).runs.length, 1);
+    await admin(front.worker, front.ops, "DELETE", "/keys/first");
+    await going.text();
+  } finally {
+    await front.stop();
+  }
+});
+
 test("the bearer of a revoked key fills no log", async () => {
   const front = await startAdminFront();
   try {
