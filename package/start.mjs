@@ -30,7 +30,7 @@ export async function tryOut(args) {
   removeWhenGone(folder);
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   const gateway = await startSimulated(native);
-  const { key, entry } = await newClientKey("main", native);
+  const { key, entry } = await newClientKey("demo", ["--agents", "main"], native);
   const runtime = await startRuntime({
     host: "127.0.0.1",
     port: options.port,

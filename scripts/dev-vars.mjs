@@ -8,9 +8,9 @@ import { Failure } from "./steps.mjs";
 const CREDENTIALS = ["GATEWAY_TOKEN", "GATEWAY_PASSWORD", "DEVICE_TOKEN"];
 
 /**
- * Reads the settings of the gateway: `{ name, url, devVars, hasClientKeys }`, or `undefined` where
- * the file does not exist or has no GATEWAY_URL. The file is never written. The npm packages must
- * be installed.
+ * Reads the settings of the gateway: `{ name, url, devVars, hasClientKeys, hasKeysSecret }`, or
+ * `undefined` where the file does not exist or has no GATEWAY_URL. The file is never written. The
+ * npm packages must be installed.
  */
 export async function readGateway(file, note) {
   if (!existsSync(file)) return undefined;
@@ -30,6 +30,7 @@ export async function readGateway(file, note) {
     name: vars.GATEWAY_URL,
     url: vars.GATEWAY_URL,
     devVars,
+    hasKeysSecret: Boolean(vars.KEYS_SECRET),
     hasClientKeys: Object.keys(vars).some((name) => /^CLIENT_KEYS(_\d+)?$/.test(name)),
   };
 }

@@ -36,23 +36,18 @@ export async function startSimulated(native) {
 }
 
 /**
- * A fresh client key for these agents: `{ id, key, entry }`; only `entry`, which holds a hash, goes
- * to the Worker. It is made in no list: standard input is empty.
+ * A fresh client key with these options of `clawfront keys new`: `{ id, key, entry }`; only `entry`,
+ * which holds a hash, goes to the Worker. It is made in no list: standard input is empty.
  */
-export async function newClientKey(agents, native) {
-  return JSON.parse(
-    await run(native.cli, [
-      "keys",
-      "new",
-      "--file",
-      "-",
-      "--id",
-      "demo",
-      "--agents",
-      agents,
-      "--json",
-    ]),
-  );
+export async function newClientKey(id, options, native) {
+  const args = ["keys", "new", "--file", "-", "--id", id, ...options, "--json"];
+  return JSON.parse(await run(native.cli, args));
+}
+
+/** Makes what the hub needs to make keys: `{ secret, key, entry }`. */
+export async function newAdministrator(native) {
+  const made = await newClientKey("ops", ["--scopes", "admin"], native);
+  return { ...made, secret: freshToken() };
 }
 
 export const freshToken = () => randomBytes(TOKEN_BYTES).toString("hex");

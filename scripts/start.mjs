@@ -1,7 +1,7 @@
 // `npm start`: from a fresh clone to an answer streamed through the Worker, which then stays up.
 // See `--help` below.
 
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { buildWorker } from "./build.mjs";
@@ -16,7 +16,7 @@ import { ROOT } from "./paths.mjs";
 import { errorOfListening, holderOf } from "./ports.mjs";
 
 import { allOrFirstFailure, ensureNodePackages, setUp } from "./setup.mjs";
-import { newClientKey, startSimulated } from "./simulated.mjs";
+import { newAdministrator, newClientKey, startSimulated } from "./simulated.mjs";
 import { bold, dim, Failure, reportOnce, say, step } from "./steps.mjs";
 import { removeAtExit, runFolder, runs, startWrangler } from "./wrangler.mjs";
 
@@ -57,12 +57,16 @@ async function main() {
   removeAtExit(folder);
   // The agents of the user's own gateway are not known here. Its owner runs this command, so the
   // key may use all of them.
-  const client = gateway.hasClientKeys ? undefined : await newClientKey(own ? "*" : "main", native);
+  const client = gateway.hasClientKeys
+    ? undefined
+    : await newClientKey("demo", ["--agents", own ? "*" : "main"], native);
+  const ops = client && (await newAdministrator(native));
   // Of a gateway's own keys none is made beside them, even when the last one is revoked.
-  const devVarsOf = ({ devVars, vars, hasClientKeys }) =>
+  const devVarsOf = ({ devVars, vars, hasClientKeys, hasKeysSecret }) =>
     [
       devVars ?? asDevVars(vars),
-      client && !hasClientKeys && asDevVars({ CLIENT_KEYS: client.entry }),
+      client && !hasClientKeys && asDevVars({ CLIENT_KEYS: `${client.entry}; ${ops.entry}` }),
+      ops && !hasKeysSecret && asDevVars({ KEYS_SECRET: ops.secret }),
     ]
       .filter(Boolean)
       .join("\n");
@@ -76,14 +80,23 @@ async function main() {
       onLine: log.take,
     }),
   );
+  const url = `http://127.0.0.1:${options.port}`;
+  // `clawfront keys` finds the hub here, and the key of its administrator if it is one of this run.
+  const announce = ({ hasClientKeys }) =>
+    writeFileSync(
+      join(folder, "hub.json"),
+      JSON.stringify({ url, key: hasClientKeys ? undefined : ops?.key }),
+      { mode: 0o600 },
+    );
+  announce(gateway);
   if (own) {
     const note = (text) => say(dim(`· ${text}`));
     watchGateway(options.file, own.devVars, note, (gateway) => {
       wrangler.reload(devVarsOf(gateway));
+      announce(gateway);
       note(`${options.file} has changed: the Worker is started again with it.`);
     });
   }
-  const url = `http://127.0.0.1:${options.port}`;
   // Its owner has the keys behind those hashes, we do not.
   const key = client?.key ?? process.env.CLAWFRONT_KEY;
   if (key) await demo(url, key, options, log);
@@ -172,6 +185,10 @@ const client = new OpenAI({ baseURL: "${url}/v1", apiKey: ${key ? `"${key}"` : "
 const stream = await client.chat.completions.create({ model: "openclaw", stream: true, messages: [{ role: "user", content: "Hello!" }] });
 for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta?.content ?? "");
 '
+
+A key for another client, at once, from another terminal:
+
+npm run clawfront -- keys new --id phone --agents main
 
 Ctrl-C ends it and everything it started.
 

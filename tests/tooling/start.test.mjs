@@ -86,6 +86,20 @@ test("the key works with the SDK, streaming and not", async () => {
   );
 });
 
+test("a key for another client is made beside it, without settings", async () => {
+  const { CLAWFRONT_ADMIN_KEY: _, ...env } = process.env;
+  const keys = async (...args) =>
+    JSON.parse(
+      await run(CLI, ["keys", ...args, "--worker", ready.url, "--json"], { cwd: ROOT, env }),
+    );
+  const made = await keys("new", "--id", "beside", "--agents", "main");
+  assert.equal(made.base_url, `${ready.url}/v1`);
+  const ask = () => sdk(ready, made).chat.completions.create(says("hello"));
+  assert.ok((await ask()).choices[0].message.content.length > 20);
+  assert.equal((await keys("revoke", "beside")).deleted, true);
+  await assert.rejects(ask(), (error) => error.status === 401);
+});
+
 test("a second start on its port names the holder, and a fix", async () => {
   const [folder] = folders();
   await assert.rejects(
