@@ -1,5 +1,5 @@
-// The hub's storage: its keys, the record of their changes, the usage of all keys, and the runs that
-// must not go on without their client.
+// The hub's storage: its keys, the record of their changes, the usage of all keys, and the runs
+// that must not go on without their client.
 
 const PREFIX = "run:";
 const KEY = "key:";
