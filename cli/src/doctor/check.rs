@@ -6,7 +6,6 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
     Configuration,
-    Admin,
     Dns,
     Tcp,
     Tls,
@@ -26,13 +25,13 @@ pub(crate) enum Subject {
     Compatibility,
     Bots,
     Sizes,
+    Admin,
     Clock,
 }
 
 impl Subject {
     pub(crate) const ALL: [Self; 22] = [
         Self::Configuration,
-        Self::Admin,
         Self::Dns,
         Self::Tcp,
         Self::Tls,
@@ -52,6 +51,7 @@ impl Subject {
         Self::Compatibility,
         Self::Bots,
         Self::Sizes,
+        Self::Admin,
         Self::Clock,
     ];
 
