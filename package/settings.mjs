@@ -19,6 +19,8 @@ export const NAMES = [
   "GATEWAY_PLAINTEXT",
   "LOCATION_HINT",
   "LINK_IDLE",
+  "GATEWAY_RUNS",
+  "KEYS_SECRET",
   "MODEL_ALIASES",
   "CLIENT_KEYS",
   ...[2, 3, 4, 5, 6, 7, 8, 9].map((number) => `CLIENT_KEYS_${number}`),

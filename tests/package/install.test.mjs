@@ -95,7 +95,7 @@ test("`setup`, `keys` and `deploy` work in the folder and name its own commands"
 
     const made = await clawfront(["keys", "new", "--id", "b", "--agents", "main", "--apply"]);
     assert.equal(made.code, 0, made.stderr);
-    assert.match((await clawfront(["keys", "list"])).stdout, /^b .*\n?/m);
+    assert.match((await clawfront(["keys", "list", "--static"])).stdout, /^b .*\n?/m);
     const revoked = await clawfront(["keys", "revoke", "b", "--apply"]);
     assert.equal(revoked.code, 0, revoked.stderr);
     assert.match(revoked.stdout + revoked.stderr, /`npx clawfront serve`/);
