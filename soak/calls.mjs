@@ -149,13 +149,6 @@ export const KINDS = {
   ],
   "connection cut": [6, ({ random }) => answered(20, `delay=10 drop=${random.between(0, 15)}`)],
   "acceptance lost": [3, () => answered(10, "delay=10 lostaccept=1")],
-  "request lost": [
-    2,
-    ({ protocol }) =>
-      protocol === 4
-        ? answered(10, "delay=10 lostask=1")
-        : failing(10, "lostask=1", ["gateway_connection_lost"], { runs: 0 }),
-  ],
   "cut, late to remember": [
     2,
     ({ random }) =>
@@ -235,7 +228,8 @@ export const KINDS = {
 
 /** The ends that a call may have if its connection is cut. */
 const CUT = {
-  endsWithoutRun: ["gateway_closed", "gateway_connection_lost"],
+  ends: ["gateway_closed"],
+  endsWithoutRun: ["gateway_connection_lost"],
   endsOf: {
     retracted: ["answer_lost"],
     "retried by the gateway": ["answer_lost"],
@@ -246,19 +240,19 @@ const CUT = {
 /**
  * Disturbances by the simulated gateway, and the ends that the calls may have which meet them. All
  * calls share the connection: it is cut, and the next one meets the fault, if there is one. A run
- * that has begun is found again after every fault, so only a call without a run may end by it.
+ * that was lost is not found again where that fault is permanent.
  */
 export const DISTURBANCES = [
   { fault: "status-503", ends: ["gateway_unavailable", "gateway_refused", "gateway_unreachable"] },
-  { fault: "access-302", ends: ["gateway_refused"] },
-  { fault: "html-200", ends: ["gateway_refused"] },
-  { fault: "not-found-404", ends: ["gateway_refused"] },
+  { fault: "access-302", ends: ["gateway_refused", "gateway_connection_lost"] },
+  { fault: "html-200", ends: ["gateway_refused", "gateway_connection_lost"] },
+  { fault: "not-found-404", ends: ["gateway_refused", "gateway_connection_lost"] },
   { fault: "startup", ends: ["gateway_unavailable"] },
-  { fault: "close-before-challenge", ends: [] },
-  { fault: "protocol-mismatch", ends: ["gateway_refused"] },
-  { fault: "no-write-scope", ends: ["gateway_refused"] },
+  { fault: "close-before-challenge", ends: ["gateway_closed"] },
+  { fault: "protocol-mismatch", ends: ["gateway_refused", "gateway_connection_lost"] },
+  { fault: "no-write-scope", ends: ["gateway_refused", "gateway_connection_lost"] },
   { ends: [] },
-].map(({ fault, ends }) => ({ ...CUT, fault, endsWithoutRun: [...CUT.endsWithoutRun, ...ends] }));
+].map(({ fault, ends }) => ({ ...CUT, fault, ends: [...CUT.ends, ...ends] }));
 
 /** Of this number of calls the first SILENT_CALLS may be left in silence. */
 const SILENT_CALLS = 500;

@@ -73,7 +73,7 @@ export async function soak({
         .map(({ entry }) => entry)
         .join("\n"),
       // Calls at the same time share a connection, and none is left after the last one.
-      LINK_IDLE: "0",
+      LINK_IDLE: "1",
     },
   });
   const secrets = Object.fromEntries(Object.entries(keys).map(([id, { key }]) => [id, key]));
@@ -194,8 +194,10 @@ function judge(
   // that began again before a loss looks like its beginning.
   const couldBeWithoutRun = runs.length === 0 || TWO_REQUESTS.includes(call.client);
   const cause = met.find(
-    ({ endsWithoutRun, endsOf }) =>
-      (couldBeWithoutRun && endsWithoutRun.includes(end)) || endsOf[call.kind]?.includes(end),
+    ({ ends, endsWithoutRun, endsOf }) =>
+      ends.includes(end) ||
+      (couldBeWithoutRun && endsWithoutRun.includes(end)) ||
+      endsOf[call.kind]?.includes(end),
   );
   // No deadline holds on a machine without free CPU time.
   const isLate = !cause && LATE_ENDS.includes(end) && seen.isBusy;
