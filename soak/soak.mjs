@@ -73,7 +73,7 @@ export async function soak({
         .map(({ entry }) => entry)
         .join("\n"),
       // Calls at the same time share a connection, and none is left after the last one.
-      LINK_IDLE: "1",
+      LINK_IDLE: "0",
     },
   });
   const secrets = Object.fromEntries(Object.entries(keys).map(([id, { key }]) => [id, key]));
