@@ -25,18 +25,18 @@ const STABLE_MS: u64 = 10_000;
 pub(crate) const MAX_CONNECTIONS: u32 = 40;
 
 impl Exchange {
-    /// Schedules another attempt at the first connection if this failure may pass, and returns true
-    /// then. Nothing is repeated, because no run was requested before the gateway's hello.
+    /// Schedules another attempt at a connection if this failure may pass, and returns true then.
+    /// Nothing is repeated, because no run was requested before the gateway's hello, or on a
+    /// connection that closed while the run was being prepared. All runs share the connection, so
+    /// the loss of an open one is seldom about this request.
     pub(super) fn schedule_retry(&mut self, failure: &Failure, link: &Link, now_ms: u64) -> bool {
-        let may_pass = failure.diagnosis().is_some_and(Diagnosis::is_passing);
+        let diagnosis = failure.diagnosis();
+        let may_pass = diagnosis == Some(Diagnosis::Closed)
+            || (diagnosis.is_some_and(Diagnosis::is_passing) && !link.is_ready());
         let again_at_ms = FIRST_PAUSES_MS
             .get(self.first_attempts)
             .map(|pause_ms| now_ms.saturating_add(*pause_ms))
-            .filter(|at_ms| {
-                may_pass
-                    && !link.is_ready()
-                    && *at_ms < self.phase_began_ms.saturating_add(HANDSHAKE_MS)
-            });
+            .filter(|at_ms| may_pass && *at_ms < self.phase_began_ms.saturating_add(HANDSHAKE_MS));
         self.again_at_ms = again_at_ms;
         if again_at_ms.is_some() {
             self.first_attempts = self.first_attempts.saturating_add(1);

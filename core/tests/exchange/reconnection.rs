@@ -83,6 +83,56 @@ fn a_first_connection_that_succeeds_late_requests_the_run_once() {
     assert_eq!(agents.count(), 1);
 }
 
+/// A conversation that goes on in a session of its user, with the gateway's default agent.
+const GOES_ON: &str = r#"{"model":"openclaw","user":"anna","messages":[{"role":"user","content":"q1"},{"role":"assistant","content":"a1"},{"role":"user","content":"q2"}]}"#;
+
+/// The gateway's answer to a request for a session's rows.
+fn rows(id: &str) -> String {
+    json!({ "type": "res", "id": id, "ok": true, "payload": { "messages": [
+        { "role": "user", "content": "q1" },
+        { "role": "assistant", "content": "a1", "stopReason": "stop" },
+    ] } })
+    .to_string()
+}
+
+#[test]
+fn a_connection_that_closes_while_a_run_is_prepared_is_replaced_and_the_run_requested_once() {
+    for protocol in [3, 4] {
+        for headers in [&[][..], &[("idempotency-key", "order-1")]] {
+            let mut scenario = Scenario::of_request(GOES_ON, headers).requested_of(protocol);
+            assert_eq!(scenario.last_method(), "sessions.get");
+            scenario.give(Input::Closed { code: 1006 });
+            assert!(!scenario.shown.ended);
+            assert_eq!(scenario.next_attempt(), 250);
+            scenario.shown.frames.clear();
+            let mut scenario = scenario.requested_of(protocol).with(&rows("2"));
+            let methods = scenario.shown.methods();
+            assert_eq!(methods.first().map(String::as_str), Some("connect"));
+            assert_eq!(methods.get(1).map(String::as_str), Some("sessions.get"));
+            assert_eq!(methods.last().map(String::as_str), Some("agent"));
+            let asked = scenario.last_request();
+            assert_eq!(asked["params"]["message"], "q2");
+            scenario.give(Input::Closed { code: 1006 });
+            assert!(!scenario.shown.ended, "from here on it is searched for");
+        }
+    }
+}
+
+#[test]
+fn connections_that_close_again_and_again_while_a_run_is_prepared_end_the_request() {
+    let mut scenario = Scenario::of_request(GOES_ON, &[]).requested();
+    for at_ms in [250, 1_000, 3_000] {
+        scenario.give(Input::Closed { code: 1006 });
+        assert_eq!(scenario.next_attempt(), at_ms);
+        scenario = scenario.requested();
+    }
+    scenario.give(Input::Closed { code: 1006 });
+    let shown = &scenario.shown;
+    assert!(shown.ended && shown.body.contains("gateway_closed"));
+    assert_eq!(shown.status(), 502);
+    assert!(!shown.methods().contains(&"agent".to_owned()));
+}
+
 #[test]
 fn a_permanent_failure_is_not_tried_again() {
     for failure in [
