@@ -190,7 +190,7 @@ for (const protocol of [4, 3]) {
       }
     });
 
-    test("a new session receives the conversation, and the gateway is not asked about one without an answer", async () => {
+    test("a new session receives the conversation", async () => {
       const messages = [
         { role: "system", content: "be brief" },
         { role: "user", content: "q1" },
@@ -204,12 +204,20 @@ for (const protocol of [4, 3]) {
         "[Chat messages since your last reply - for context]\nUser: q1\nAssistant: a1\n\n[Current message - respond to this]\nUser: q2 [[fake echo=1]]",
       );
       assert.equal(unframed(fresh.extraSystemPrompt), "be brief\n\nno jokes");
-      await front.sim.reset();
-      await received(front.phone, { ...echo, user: "alice" });
-      assert.ok(
-        (await front.sim.journal()).frames.every(({ method }) => method !== "sessions.get"),
-      );
     });
+
+    test("without an earlier answer the gateway is asked only where an answer may be made again", async () => {
+      const asked = async (fields) => {
+        await front.sim.reset();
+        await received(front.phone, { ...echo, ...fields });
+        const { frames } = await front.sim.journal();
+        return frames.filter(({ method }) => method === "sessions.get").length;
+      };
+      assert.equal(await asked({}), 0);
+      assert.equal(await asked({ user: "alone" }), protocol === 4 ? 1 : 0);
+    });
+
+    const firstQuestion = "q1 [[fake deltas=2]]";
 
     /**
      * Sends a second turn after `answer`, and returns the prompt that the agent receives for it.
@@ -217,7 +225,7 @@ for (const protocol of [4, 3]) {
     const secondTurn = async (answer, fields, headers) => {
       const messages = [
         { role: "system", content: "be brief" },
-        { role: "user", content: "q1" },
+        { role: "user", content: firstQuestion },
         { role: "assistant", content: answer },
         { role: "user", content: "q2 [[fake echo=1]]" },
       ];
@@ -231,12 +239,12 @@ for (const protocol of [4, 3]) {
     };
     const onlyNew = "q2 [[fake echo=1]]";
     const whole = (answer) =>
-      `[Chat messages since your last reply - for context]\nUser: q1\nAssistant: ${answer}\n\n[Current message - respond to this]\nUser: ${onlyNew}`;
+      `[Chat messages since your last reply - for context]\nUser: ${firstQuestion}\nAssistant: ${answer}\n\n[Current message - respond to this]\nUser: ${onlyNew}`;
     const firstTurn = async (fields, headers) => {
       const response = await post(
         front.worker,
         front.phone,
-        { ...says("q1 [[fake deltas=2]]"), ...fields },
+        { ...says(firstQuestion), ...fields },
         { headers },
       );
       return (await response.json()).choices[0].message.content;
@@ -287,7 +295,32 @@ for (const protocol of [4, 3]) {
     test("a turn that failed does not hide the answer before it", async () => {
       const answer = await firstTurn({ user: "fails" });
       await post(front.worker, front.phone, says("again [[fake error=400]]", { user: "fails" }));
-      assert.equal(await secondTurn(answer, { user: "fails" }), onlyNew);
+      // Protocol 4 begins the session again, so that the failed message is not in it.
+      const expected = protocol === 4 ? whole(answer) : onlyNew;
+      assert.equal(await secondTurn(answer, { user: "fails" }), expected);
+    });
+
+    test("the response names what the agent got", async () => {
+      const word = async (...contents) => {
+        const messages = contents.map((content, index) => ({
+          role: index % 2 ? "assistant" : "user",
+          content,
+        }));
+        const body = { model: "openclaw", user: "word", messages, stream: true };
+        const response = await post(front.worker, front.phone, body);
+        await response.text();
+        return response.headers.get("x-clawfront-memory");
+      };
+      const [q1, q2] = ["q1 [[fake deltas=2]]", "q2 [[fake deltas=3]]"];
+      assert.equal(await word(q1), protocol === 4 ? "begun" : null);
+      assert.equal(await word(q1, "w0 w1", q2), "continued");
+      assert.equal(await word(q1, "w0 w1", q2), protocol === 4 ? "renewed" : "added");
+      assert.equal(
+        await word(q1, "w0 w1", q2, "w0 w1 w2", q1),
+        protocol === 4 ? "continued" : "unverified",
+      );
+      const fresh = await post(front.worker, front.phone, says("hi [[fake deltas=1]]"));
+      assert.equal(fresh.headers.get("x-clawfront-memory"), null);
     });
 
     test("a response that is gone on with after its session was reset is refused, not forgotten", async () => {
@@ -319,7 +352,7 @@ for (const protocol of [4, 3]) {
       assert.equal((await front.sim.journal()).runs.length, 2);
       // The conversation that the client shows continues.
       const input = [
-        { role: "user", content: "q1" },
+        { role: "user", content: firstQuestion },
         { role: "assistant", content: "w0 w1" },
         { role: "user", content: "q2 [[fake echo=1]]" },
       ];

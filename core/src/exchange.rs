@@ -328,6 +328,21 @@ impl Exchange {
         self.run.share(is_shared);
     }
 
+    /// Returns the session whose rows the run awaits before it begins.
+    pub(crate) fn awaited_session(&self) -> Option<SessionKey> {
+        self.run.awaited_session()
+    }
+
+    /// Returns true if another run than the one of `exchange` uses the session.
+    pub(crate) fn is_other(&self, exchange: &Self, session: &SessionKey) -> bool {
+        self.run.is_other(&exchange.run, session)
+    }
+
+    /// Sets whether another run uses the awaited session.
+    pub(crate) fn note_session_busy(&mut self, is_busy: bool) {
+        self.run.note_session_busy(is_busy);
+    }
+
     /// Forbids the response to name its session, unless it has already. The client may not be the
     /// one whose request this one seems to repeat.
     pub fn withhold_session(&mut self) {
@@ -492,6 +507,7 @@ impl Exchange {
                 RunEvent::Ended(result) => ended = Some(result),
             },
         );
+        self.reply.meta.memory = self.run.session_use();
         match ended {
             None => {}
             Some(Ok(summary)) => match self.reply.answer.settle() {

@@ -481,9 +481,11 @@ impl Hub {
     }
 
     fn give(&mut self, index: usize, input: exchange::Input<'_>, now_ms: u64) {
+        let is_session_busy = self.is_session_busy(index);
         let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
+        entry.exchange.note_session_busy(is_session_busy);
         let Entry {
             exchange, output, ..
         } = entry;
@@ -510,6 +512,18 @@ impl Hub {
             self.connect(now_ms);
         }
         self.schedule(index);
+    }
+
+    /// Returns true if an exchange awaits the rows of a session that another run uses.
+    fn is_session_busy(&self, index: usize) -> bool {
+        let Some(Entry { exchange, .. }) = self.entries.get(index) else {
+            return false;
+        };
+        let Some(session) = exchange.awaited_session() else {
+            return false;
+        };
+        let mut entries = self.entries.iter();
+        entries.any(|entry| entry.exchange.is_other(exchange, &session))
     }
 
     fn schedule(&mut self, index: usize) {

@@ -132,6 +132,12 @@ impl Session {
         }
     }
 
+    /// Returns the session of one run that must not disturb the others of this session. No name of
+    /// a client has its name, because they have no colons.
+    pub(crate) fn aside(&self, run: &str) -> Self {
+        Self::within([self.name(), ":run:", run].concat())
+    }
+
     /// Returns the complete key; a raw key stays with the agent that it names.
     pub fn key(&self, agent: &AgentId) -> SessionKey {
         match &self.name {

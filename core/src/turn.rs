@@ -48,18 +48,69 @@ pub enum AgentChoice {
 /// The part of a conversation that a lasting session is expected to hold.
 #[derive(Clone, Debug)]
 pub struct Earlier {
-    /// The last answer that the client sent; with `None`, any conversation matches.
-    pub answer: Option<String>,
+    /// The last turns that the client shows, the last one first; without any, every conversation
+    /// matches.
+    pub turns: Vec<ShownTurn>,
     pub otherwise: Otherwise,
+}
+
+/// A message and its answer, as a client shows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownTurn {
+    /// The last message before the answer; empty if it cannot be compared.
+    pub message: String,
+    pub answer: String,
 }
 
 /// The action if the session does not hold that part.
 #[derive(Clone, Debug)]
 pub enum Otherwise {
+    /// Send the turn's message, which is the whole conversation: the client shows no answer.
+    Begin,
     /// Send this message to the agent: the whole conversation.
     Send(String),
     /// Refuse the request: the client did not send the whole conversation.
     Refuse(Failure),
+}
+
+/// The part of a conversation that the agent gets, by the rows of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionUse {
+    /// The new messages, because the session holds the conversation.
+    Continued,
+    /// The whole conversation, because the session is empty.
+    Begun,
+    /// The whole conversation, in a session that begins again, because it held another one.
+    Renewed,
+    /// The whole conversation, in a session of its own, because the session has another run.
+    Aside,
+    /// The whole conversation, in a session that holds another one, too.
+    Added,
+    /// The new messages, in a session that may hold something that the client does not show.
+    Unverified,
+}
+
+impl SessionUse {
+    pub const ALL: [Self; 6] = [
+        Self::Continued,
+        Self::Begun,
+        Self::Renewed,
+        Self::Aside,
+        Self::Added,
+        Self::Unverified,
+    ];
+
+    /// Returns the word that a response's header has.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Continued => "continued",
+            Self::Begun => "begun",
+            Self::Renewed => "renewed",
+            Self::Aside => "aside",
+            Self::Added => "added",
+            Self::Unverified => "unverified",
+        }
+    }
 }
 
 /// An image for the agent.

@@ -18,6 +18,7 @@ pub(crate) struct AgentParams {
     pub(crate) idempotency_key: String,
     pub(crate) agent_id: Option<String>,
     pub(crate) session_key: Option<String>,
+    pub(crate) session_id: Option<String>,
     pub(crate) extra_system_prompt: Option<String>,
     pub(crate) thinking: Option<String>,
     pub(crate) timeout: Option<u64>,

@@ -18,7 +18,7 @@ const MAX_SESSIONS: usize = 1000;
 const MAX_ROWS: usize = 1000;
 
 #[derive(Debug, Default)]
-pub(crate) struct Histories(HashMap<String, Vec<Value>>);
+pub(crate) struct Histories(HashMap<String, Vec<Value>>, HashMap<String, String>);
 
 /// A message of the model, complete or not.
 pub(crate) struct Answer<'a> {
@@ -30,6 +30,17 @@ pub(crate) struct Answer<'a> {
 impl Histories {
     pub(crate) fn clear(&mut self) {
         self.0.clear();
+        self.1.clear();
+    }
+
+    /// Gives a session this id. A session with another one begins again. Source: protocol 4,
+    /// measured; there the former id brings the former rows back.
+    pub(crate) fn rotate(&mut self, session_key: &str, session_id: &str) {
+        let id = self.1.entry(session_key.to_owned()).or_default();
+        if id != session_id {
+            session_id.clone_into(id);
+            self.0.remove(session_key);
+        }
     }
 
     /// A turn begins.
@@ -75,7 +86,7 @@ impl Histories {
 
     fn push(&mut self, protocol: Protocol, session_key: &str, mut row: Value, mut meta: Value) {
         if self.0.len() >= MAX_SESSIONS && !self.0.contains_key(session_key) {
-            self.0.clear();
+            self.clear();
         }
         let rows = self.0.entry(session_key.to_owned()).or_default();
         if rows.len() >= MAX_ROWS {

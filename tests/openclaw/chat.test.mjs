@@ -152,9 +152,10 @@ describe(`OpenClaw ${version}`, () => {
   });
 
   test("a session receives the messages that it lacks: the whole conversation if it does not hold it, else only the new ones", async () => {
+    const first = "My name is Ada. [[fake deltas=3]]";
     const heard = async (answer, fields) => {
       const messages = [
-        { role: "user", content: "My name is Ada." },
+        { role: "user", content: first },
         { role: "assistant", content: answer },
         { role: "user", content: "What is my name? [[fake echo=1]]" },
       ];
@@ -168,10 +169,8 @@ describe(`OpenClaw ${version}`, () => {
     const isWhole = (text) =>
       text.includes("User: My name is Ada.") && text.includes("Current message - respond to this");
     assert.ok(isWhole(await heard("Hello Ada.", { user: "never-seen" })));
-    const first = await sdk(worker, key).chat.completions.create(
-      says("My name is Ada. [[fake deltas=3]]", { user: "ada" }),
-    );
-    const answer = first.choices[0].message.content;
+    const begun = await sdk(worker, key).chat.completions.create(says(first, { user: "ada" }));
+    const answer = begun.choices[0].message.content;
     assert.ok(
       isWhole(await heard(answer, { user: "ada", model: "openclaw/beta" })),
       "another agent",
@@ -181,9 +180,7 @@ describe(`OpenClaw ${version}`, () => {
     // The last answer is now another one than the client shows.
     assert.ok(isWhole(await heard(answer, { user: "ada" })), "another conversation");
     if (protocol === 4) {
-      const second = await sdk(worker, key).chat.completions.create(
-        says("My name is Ada. [[fake deltas=3]]", { user: "eve" }),
-      );
+      const second = await sdk(worker, key).chat.completions.create(says(first, { user: "eve" }));
       await resetSession(gateway.url, token, "agent:main:edge:phone:user:=eve");
       assert.ok(
         isWhole(await heard(second.choices[0].message.content, { user: "eve" })),

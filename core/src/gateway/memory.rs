@@ -1,27 +1,26 @@
 //! The content of a session of the gateway: its last rows, whether they end where a client's
 //! conversation does, and the fate of a run.
 //!
-//! A session holds a conversation if its last answer is the last answer that the client shows. So a
-//! session does not hold it if it was never used, was reset by the gateway, belongs to another
-//! agent, or continued another conversation. Only the last rows are requested: the rows before the
-//! last answer are not compared.
+//! A session holds a conversation if its last turns are those that the client shows. So a session
+//! does not hold it if it was never used, was reset by the gateway, belongs to another agent, or
+//! continued another conversation, and if a message of it was edited, is answered again, or failed.
+//! Only the last rows are requested: the turns before them are not compared.
 
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
 use crate::gateway::answer::SEPARATOR;
 use crate::gateway::frame::{
-    Payload, Provenance, SessionParams, SessionRow, SessionRows, TokenUsage,
+    ANNOUNCE, Payload, Provenance, SessionParams, SessionRow, SessionRows, TokenUsage,
 };
 use crate::gateway::link::{Link, RequestId};
 use crate::gateway::stored::as_streamed;
 use crate::parse;
 use crate::session::SessionKey;
-use crate::turn::{Finish, RunId, RunSummary, Usage};
+use crate::turn::{Finish, RunId, RunSummary, ShownTurn, Usage};
 
-/// Rows that are requested. An answer is the last row, unless turns after it failed; each of those
-/// leaves two or three rows.
-const ROWS: u32 = 8;
+/// Rows that are requested: ten turns, or fewer with tools.
+const ROWS: u32 = 20;
 
 /// Rows that are requested if one of them may be the beginning of an earlier run: a call of a tool
 /// is two rows.
@@ -203,34 +202,193 @@ fn cut_of(row: &SessionRow<'_>) -> Option<Recorded> {
     }
 }
 
-/// Returns whether the session holds a conversation with this last answer, or with any answer if
-/// there is none to compare. `None`: the response cannot be read.
-pub(crate) fn holds(payload: Option<&RawValue>, answer: Option<&str>) -> Option<bool> {
-    let rows: SessionRows<'_> = parse::from_str(payload?.get()).ok()?;
-    let rows = rows
-        .messages
-        .iter()
-        .rev()
-        .map(|row| parse::from_str::<SessionRow<'_>>(row.get()).unwrap_or_default());
-    // The texts of the last turn that has an answer, the last text first.
-    let mut texts: Vec<String> = Vec::new();
-    for row in rows {
-        // Source: OpenClaw 2026.9.6, measured: a reset keeps the session's id and leaves this row.
-        if row.meta.as_ref().and_then(|meta| meta.kind.as_deref()) == Some("reset") {
-            break;
-        }
-        if answer.is_none() {
-            return Some(true);
-        }
-        if row.role == "user" && !texts.is_empty() {
-            break;
-        }
-        texts.extend(answer_of(&row));
+/// The content of a session, compared with a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub held: Held,
+    /// The time of the last row, if its turn has no end: milliseconds, by the gateway's clock.
+    pub open_at_ms: Option<u64>,
+}
+
+/// The content of a session, compared with the turns that a client shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// It is empty.
+    Nothing,
+    /// The turns that both have.
+    Same,
+    /// The turns, and something that the client did not get: a message that a sub-agent sent after
+    /// the run's end, or a summary instead of the older rows.
+    Ahead,
+    /// The last answer, and other messages before it or after it.
+    Changed,
+    /// Another conversation.
+    Other,
+}
+
+/// A turn of a session.
+#[derive(Default)]
+struct HeldTurn {
+    message: Option<String>,
+    /// The texts of the answer, the last one first.
+    texts: Vec<String>,
+    /// The texts among the first ones that came after the run's end.
+    announced: usize,
+    /// The time of its last row, unless it has ended.
+    open_at_ms: Option<u64>,
+}
+
+impl HeldTurn {
+    /// Returns true if the client shows the answer.
+    fn is_answered_by(&self, shown: &str) -> bool {
+        let unannounced = self.texts.get(self.announced..).unwrap_or_default();
+        [&*self.texts, unannounced].iter().any(|texts| {
+            texts.first().is_some_and(|last| is_same(shown, last)) || is_turn(shown, texts)
+        })
     }
-    let (Some(answer), Some(last)) = (answer, texts.first()) else {
-        return Some(false);
+}
+
+/// Compares the session with the turns that the client shows, the last one first. `new` is the
+/// message that the agent would get. `None`: the response cannot be read.
+///
+/// A session without an answer that is asked its only message again has `Changed`: the answer is
+/// generated again.
+pub(crate) fn compare(
+    payload: Option<&RawValue>,
+    shown: &[ShownTurn],
+    new: &str,
+) -> Option<Content> {
+    let rows: SessionRows<'_> = parse::from_str(payload?.get()).ok()?;
+    let mut is_whole = rows.messages.len() < ROWS as usize;
+    let mut is_empty = true;
+    let mut is_ahead = false;
+    let mut is_over = false;
+    let mut turns: Vec<HeldTurn> = Vec::new();
+    let mut turn = HeldTurn::default();
+    for row in rows.messages.iter().rev() {
+        let row: SessionRow<'_> = parse::from_str(row.get()).unwrap_or_default();
+        let meta = row.meta.as_ref();
+        // Source: OpenClaw 2026.9.6, measured: a reset keeps the session's id and leaves this row.
+        match meta.and_then(|meta| meta.kind.as_deref()) {
+            Some("reset") => {
+                is_whole = true;
+                break;
+            }
+            Some("compaction") => is_ahead = true,
+            _ => {}
+        }
+        is_empty = false;
+        let ends =
+            cut_of(&row).is_some() || matches!(row.stop_reason.as_deref(), Some("stop" | "length"));
+        is_over |= ends;
+        if turns.is_empty() && turn.open_at_ms.is_none() {
+            let at_ms = row.timestamp.and_then(|at| at.get().parse().ok());
+            turn.open_at_ms = Some(at_ms.unwrap_or(u64::MAX));
+        }
+        if row.role == "user" && row.provenance.is_none() {
+            turn.message = text_of(&row);
+            turn.open_at_ms = turn.open_at_ms.filter(|_| !is_over);
+            turns.push(std::mem::take(&mut turn));
+            continue;
+        }
+        if let Some(text) = answer_of(&row) {
+            let is_announced = meta.is_some_and(|meta| meta.run_id.starts_with(ANNOUNCE));
+            turn.announced = turn
+                .announced
+                .saturating_add((is_announced && turn.announced == turn.texts.len()).into());
+            turn.texts.push(text);
+        }
+    }
+    if !turn.texts.is_empty() {
+        turn.open_at_ms = turn.open_at_ms.filter(|_| !is_over);
+        turns.push(turn);
+    }
+    let answered = turns.iter().position(|turn| !turn.texts.is_empty());
+    let held = turns
+        .get(answered.unwrap_or_default()..)
+        .unwrap_or_default();
+    let held = match (shown.first(), held.first()) {
+        _ if is_empty => Held::Nothing,
+        (None, Some(only)) if is_whole && turns.len() == 1 && only.has_message(new) => {
+            Held::Changed
+        }
+        (None, _) => Held::Same,
+        (Some(last), Some(turn)) if turn.is_answered_by(&last.answer) => {
+            is_ahead |= turn.announced > 0;
+            match answered == Some(0) && is_alike(shown, held) {
+                true if is_ahead => Held::Ahead,
+                true => Held::Same,
+                false => Held::Changed,
+            }
+        }
+        _ => Held::Other,
     };
-    Some(is_same(answer, last) || is_turn(answer, &texts))
+    Some(Content {
+        held,
+        open_at_ms: turns.first().and_then(|turn| turn.open_at_ms),
+    })
+}
+
+/// Returns true if the last turns that both have are the same. A message may hold a whole
+/// conversation: then it must have the texts of the turns before it, in this order.
+fn is_alike(shown: &[ShownTurn], held: &[HeldTurn]) -> bool {
+    let mut pairs = shown.iter().zip(held).enumerate();
+    pairs.all(|(index, (shown_turn, turn))| {
+        let earlier = shown.get(index.saturating_add(1)..).unwrap_or_default();
+        turn.is_answered_by(&shown_turn.answer) && turn.begins_with(&shown_turn.message, earlier)
+    })
+}
+
+impl HeldTurn {
+    /// Returns true if the turn's message is this one.
+    fn has_message(&self, message: &str) -> bool {
+        let held = self.message.as_deref().map(letters);
+        held == Some(letters(message))
+    }
+
+    /// Returns true if the turn's message ends with the one that the client shows (the time stands
+    /// before it on protocol 3), and has the
+    /// earlier turns before it if it holds a whole conversation.
+    fn begins_with(&self, shown: &str, earlier: &[ShownTurn]) -> bool {
+        let Some(message) = &self.message else {
+            return true;
+        };
+        if shown.is_empty() || is_masked(message) {
+            return true;
+        }
+        let held = letters(message);
+        let Some(before) = held.strip_suffix(&*letters(shown)) else {
+            return false;
+        };
+        let is_border =
+            before.is_empty() || before.ends_with([':', ']']) || before.contains(FRAME_END);
+        let mut rest = before;
+        let mut has = |text: &str| {
+            let place = rest.rfind(&*letters(text));
+            rest = place
+                .and_then(|place| rest.get(..place))
+                .unwrap_or_default();
+            place.is_some()
+        };
+        is_border
+            && (!before.contains(ASSISTANT)
+                || earlier
+                    .iter()
+                    .all(|turn| has(&turn.answer) && has(&turn.message)))
+    }
+}
+
+/// The beginning of an answer in a message that holds a whole conversation, without blanks.
+const ASSISTANT: &str = "Assistant:";
+
+/// The end of a client's instructions in a message, without blanks.
+const FRAME_END: &str = "</client-instructions";
+
+/// Returns a message without blanks and the marks of quoted lines.
+fn letters(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_whitespace() && *c != '>')
+        .collect()
 }
 
 /// Returns the text of a row, if it is an answer that the model receives later.

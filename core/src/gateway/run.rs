@@ -66,17 +66,14 @@ mod subscription;
 
 use crate::agent::AgentId;
 use crate::failure::Failure;
-use crate::gateway::frame::RunParams;
+use crate::gateway::frame::{ANNOUNCE, RunParams};
 use crate::gateway::link::{Link, RequestId};
 use crate::session::SessionKey;
-use crate::turn::{AgentChoice, RunEvent, Usage};
+use crate::turn::{AgentChoice, RunEvent, SessionUse, Usage};
 
 use io::{Incoming, Io};
 pub(crate) use state::Run;
 use state::{Search, State};
-
-/// The beginning of every continuation's id.
-const ANNOUNCE: &str = "announce:";
 
 impl Run {
     /// Takes an incoming frame. Requests go into the outbox, the run's events to `show`.
@@ -243,6 +240,28 @@ impl Run {
             (None, AgentChoice::Named(agent)) => Some(agent),
             (None, AgentChoice::GatewayDefault(_)) => None,
         }
+    }
+
+    /// Returns the session whose rows the run awaits.
+    pub(crate) fn awaited_session(&self) -> Option<SessionKey> {
+        match &self.state {
+            State::Looking { agent, .. } => Some(self.turn.session.key(agent)),
+            _ => None,
+        }
+    }
+
+    /// Returns true for another run than this one that uses the session.
+    pub(crate) fn is_other(&self, run: &Self, session: &SessionKey) -> bool {
+        self.session() == Some(session) && self.turn.run != run.turn.run
+    }
+
+    pub(crate) fn note_session_busy(&mut self, is_busy: bool) {
+        self.is_session_busy = is_busy;
+    }
+
+    /// Returns the part of the conversation that the agent gets, if its session lasts.
+    pub(crate) fn session_use(&self) -> Option<SessionUse> {
+        self.session_use
     }
 
     pub(crate) fn session(&self) -> Option<&SessionKey> {

@@ -6,6 +6,7 @@ use crate::access::key;
 use crate::access::origin::Origin;
 use crate::failure::{Allowance, Failure, RETRY_AFTER_S};
 use crate::http::route::Api;
+use crate::turn::SessionUse;
 
 /// Seconds for which a browser may cache the response to a preflight request: the maximum in
 /// Chromium.
@@ -20,7 +21,7 @@ const EXPOSED: &str = "x-request-id, openai-processing-ms, retry-after, x-should
                        x-ratelimit-limit-requests, x-ratelimit-remaining-requests, \
                        x-ratelimit-reset-requests, x-ratelimit-limit-tokens, \
                        x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, \
-                       x-clawfront-ignored, x-clawfront-models";
+                       x-clawfront-ignored, x-clawfront-memory, x-clawfront-models";
 
 /// Names a request in the log. Source: OpenAI's API reference, where a client's own name is
 /// `X-Client-Request-Id`; gateways and tracing proxies send this one.
@@ -179,6 +180,8 @@ pub struct ResponseMeta {
     pub request_id: String,
     /// `x-clawfront-ignored`: parameters that were sent and had no effect.
     pub ignored: Vec<&'static str>,
+    /// `x-clawfront-memory`: the part of the conversation that the agent got.
+    pub memory: Option<SessionUse>,
     /// `x-ratelimit-…-requests`: the remaining requests of the key.
     pub allowance: Option<Allowance>,
     /// `x-ratelimit-…-tokens`: the remaining tokens of the key.
@@ -312,6 +315,10 @@ impl ResponseMeta {
         if !self.ignored.is_empty() {
             head.headers
                 .push(("x-clawfront-ignored", self.ignored.join(", ")));
+        }
+        if let Some(memory) = self.memory {
+            head.headers
+                .push(("x-clawfront-memory", memory.name().to_owned()));
         }
         if let Some(allowance) = &self.allowance {
             head.headers.extend([

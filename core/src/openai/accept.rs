@@ -17,7 +17,7 @@ use crate::access::policy::TaskPolicy;
 use crate::agent::AgentId;
 use crate::failure::Failure;
 use crate::session::{Session, SessionError};
-use crate::turn::{AgentChoice, Earlier, Otherwise, RunId, Turn};
+use crate::turn::{AgentChoice, Earlier, Otherwise, RunId, ShownTurn, Turn};
 
 /// Names the session of a request.
 pub(crate) const SESSION_HEADER: &str = "x-openclaw-session-key";
@@ -111,12 +111,22 @@ pub(crate) fn accept_turn(
         ..shown
     });
     let continues = to.memory == Memory::Session && asked.previous.as_ref() == Some(&to.session);
-    let earlier = match asked.unshown {
-        Some(failure) => Some(earlier_named(shown, failure)),
-        None => shown
-            .map(earlier_shown)
-            .or_else(|| continues.then(|| earlier_named(None, lost_conversation()))),
+    let (turns, whole) = match shown {
+        Some(shown) => (shown.turns, Some(shown.whole)),
+        None => (Vec::new(), None),
     };
+    let earlier = (to.memory == Memory::Session).then(|| match (asked.unshown, whole) {
+        (Some(failure), _) => earlier_named(turns, failure),
+        (None, Some(whole)) => Earlier {
+            turns,
+            otherwise: Otherwise::Send(whole),
+        },
+        (None, None) if continues => earlier_named(turns, lost_conversation()),
+        (None, None) => Earlier {
+            turns,
+            otherwise: Otherwise::Begin,
+        },
+    });
     Ok(Accepted {
         turn: Turn {
             agent: to.agent,
@@ -205,20 +215,13 @@ fn requested_agent(
     }
 }
 
-/// Returns the requirement on the session if the request shows the conversation.
-fn earlier_shown(shown: Shown) -> Earlier {
-    Earlier {
-        answer: Some(shown.answer),
-        otherwise: Otherwise::Send(shown.whole),
-    }
-}
-
 /// Returns the requirement on the session if the request names earlier answers by id.
-fn earlier_named(shown: Option<Shown>, failure: Failure) -> Earlier {
+fn earlier_named(mut turns: Vec<ShownTurn>, failure: Failure) -> Earlier {
+    if turns.first().is_some_and(|turn| turn.answer == REFERENCE) {
+        turns.clear();
+    }
     Earlier {
-        answer: shown
-            .map(|shown| shown.answer)
-            .filter(|answer| answer != REFERENCE),
+        turns,
         otherwise: Otherwise::Refuse(failure),
     }
 }

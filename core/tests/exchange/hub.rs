@@ -171,6 +171,9 @@ fn a_subscription_ends_with_the_last_exchange_of_its_session() {
     let session = [("x-openclaw-session-key", "one")];
     shared.begin_with(1, &session);
     shared.begin_with(2, &session);
+    for _ in 0..2 {
+        shared.respond("sessions.get", &json!({ "messages": [] }));
+    }
     shared.begin(3);
     let subscriptions: Vec<Value> = ["sessions.messages.subscribe"; 3]
         .map(|method| shared.take(method)["params"].clone())
@@ -208,6 +211,7 @@ fn a_session_that_clients_may_spell_differently_ends_with_the_last_of_them() {
         let fields = "agents=main sessions=any";
         let exchange = exchange_with([run; 16], hi, &headers, STREAM, fields);
         shared.add(exchange, format!("{run:02x}").repeat(16));
+        shared.respond("sessions.get", &json!({ "messages": [] }));
         shared.respond("agent", &accepted());
     }
     shared.requests.clear();

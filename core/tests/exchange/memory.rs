@@ -45,7 +45,7 @@ fn a_session_is_asked_for_its_last_rows_before_the_run() {
         assert_eq!(scenario.shown.methods(), ["connect", "sessions.get"]);
         assert_eq!(
             scenario.last_request()["params"],
-            json!({ "key": "agent:main:edge:phone:user:=anna", "limit": 8 })
+            json!({ "key": "agent:main:edge:phone:user:=anna", "limit": 20 })
         );
     }
 }
@@ -59,6 +59,95 @@ fn the_agent_gets_the_messages_that_its_session_lacks() {
         let other = json!([{ "role": "assistant", "content": "something else" }]);
         assert_eq!(message(protocol, &rows(&other)), WHOLE);
     }
+}
+
+/// Returns the parameters of `agent` after these rows, on protocol 4.
+fn params(body: &str, held: &Value) -> Value {
+    let mut scenario = Scenario::of_request(body, &[]).requested();
+    answer(&mut scenario, &rows(held));
+    let asked = scenario.last_request();
+    assert_eq!(asked["method"], "agent");
+    asked["params"].clone()
+}
+
+fn user(text: &str) -> Value {
+    json!({ "role": "user", "content": text, "timestamp": 1 })
+}
+
+fn assistant(text: &str, stop_reason: &str) -> Value {
+    json!({ "role": "assistant", "content": text, "stopReason": stop_reason, "timestamp": 1 })
+}
+
+#[test]
+fn a_session_of_another_conversation_begins_again() {
+    for held in [
+        json!([user("q1"), assistant("other", "stop")]),
+        json!([user("edited"), assistant("a1", "stop")]),
+        json!([
+            user("q1"),
+            assistant("a1", "stop"),
+            user("q2"),
+            assistant("", "error")
+        ]),
+        json!([
+            user("q1"),
+            assistant("a1", "stop"),
+            user("q2"),
+            assistant("a2", "stop")
+        ]),
+    ] {
+        let params = params(BODY, &held);
+        assert_eq!(params["message"], WHOLE, "{held}");
+        assert_eq!(params["sessionId"], params["idempotencyKey"], "{held}");
+        assert_eq!(params["sessionKey"], "agent:main:edge:phone:user:=anna");
+    }
+    let params = params(QUESTION, &json!([user("q1"), assistant("a1", "stop")]));
+    assert_eq!(params["sessionId"], params["idempotencyKey"]);
+}
+
+#[test]
+fn a_session_that_holds_the_conversation_or_nothing_does_not_begin_again() {
+    for held in [
+        json!([]),
+        json!([user("q1"), assistant("a1", "stop")]),
+        json!([
+            user("<client-instructions 1>\nx\n</client-instructions 1>\n\nq1"),
+            assistant("a1", "stop")
+        ]),
+        json!([
+            user("[Chat messages since]\nUser: q0\nAssistant: a0\n\n[Current message]\nUser: q1"),
+            assistant("a1", "stop")
+        ]),
+    ] {
+        assert_eq!(params(BODY, &held)["sessionId"], Value::Null, "{held}");
+    }
+    // The session remembers what its client does not show.
+    for held in [
+        json!([user("q0"), assistant("a0", "stop")]),
+        json!([
+            user("q0"),
+            assistant("a0", "stop"),
+            user("q1"),
+            assistant("a1", "stop")
+        ]),
+    ] {
+        assert_eq!(params(QUESTION, &held)["sessionId"], Value::Null, "{held}");
+    }
+}
+
+#[test]
+fn a_turn_that_is_going_is_left_alone() {
+    let mut going = user("q2");
+    going["timestamp"] = json!(u64::MAX);
+    let held = json!([user("q1"), assistant("a1", "stop"), going]);
+    let params = params(BODY, &held);
+    let run = params["idempotencyKey"].as_str().unwrap();
+    let session = format!("agent:main:edge:phone:user:=anna:run:{run}");
+    assert_eq!(params["sessionKey"], session);
+    assert_eq!(
+        (&params["message"], &params["sessionId"]),
+        (&json!(WHOLE), &Value::Null)
+    );
 }
 
 #[test]

@@ -130,6 +130,9 @@ fn start(gateway: &Arc<Gateway>, client: &Client, job: Job, responder: &Responde
         Run {
             id: params.idempotency_key,
             place,
+            session_id: params
+                .session_id
+                .filter(|_| gateway.protocol() == Protocol::V4),
             message: params.message,
             script,
             accepted,

@@ -20,6 +20,8 @@ pub(crate) struct RunContext {
     pub(crate) run_id: String,
     pub(crate) place: Place,
     pub(crate) session_id: String,
+    /// The request named the session's id.
+    pub(crate) is_rotated: bool,
     pub(crate) model: &'static str,
     pub(crate) message: String,
     /// No agent and no chat events.

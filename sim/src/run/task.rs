@@ -43,6 +43,8 @@ const GARBAGE: &str = "this is not { JSON";
 pub(crate) struct Run {
     pub(crate) id: String,
     pub(crate) place: Place,
+    /// The id that its session must have.
+    pub(crate) session_id: Option<String>,
     pub(crate) message: String,
     pub(crate) script: Script,
     pub(crate) accepted: Reply,
@@ -72,6 +74,7 @@ pub(crate) async fn perform(gateway: Arc<Gateway>, run: Run) {
     let Run {
         id: run_id,
         place,
+        session_id,
         message,
         script,
         accepted,
@@ -95,7 +98,8 @@ pub(crate) async fn perform(gateway: Arc<Gateway>, run: Run) {
         model: agents::model(&gateway.options, &place.agent_id),
         run_id,
         place,
-        session_id: clock::uuid(),
+        is_rotated: session_id.is_some(),
+        session_id: session_id.unwrap_or_else(clock::uuid),
         message,
         quiet,
         starter,
@@ -160,7 +164,12 @@ impl RunTask {
         self.events.started();
         if !self.context.quiet {
             let context = &self.context;
-            context.gateway.state().histories.asked(
+            let mut state = context.gateway.state();
+            if context.is_rotated {
+                let key = &context.place.session_key;
+                state.histories.rotate(key, &context.session_id);
+            }
+            state.histories.asked(
                 context.protocol(),
                 &context.place.session_key,
                 &context.run_id,

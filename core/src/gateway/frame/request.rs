@@ -100,6 +100,9 @@ pub(crate) struct AgentParams<'a> {
     /// Set for a claim: a channel that does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<&'a str>,
+    /// Protocol 4: begins the session again, unless it has this id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<&'a str>,
     pub idempotency_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<&'a str>,

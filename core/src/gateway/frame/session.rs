@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// The beginning of the id of every run in which an agent goes on after its sub-agents.
+pub(crate) const ANNOUNCE: &str = "announce:";
+
 /// Payload of the response to `chat.history`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,6 +70,9 @@ pub(crate) struct SessionRow<'a> {
     /// For a user's row (protocol 4): the run's id and `:user`.
     #[serde(borrow)]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// Milliseconds, by the gateway's clock.
+    #[serde(borrow)]
+    pub timestamp: Option<&'a RawValue>,
     /// Set for a row that no user wrote.
     #[serde(borrow)]
     pub provenance: Option<&'a RawValue>,
@@ -91,6 +97,8 @@ pub(crate) struct Provenance<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RowMeta<'a> {
+    #[serde(borrow, default)]
+    pub run_id: Cow<'a, str>,
     /// For a row that no person and no model wrote: `reset`, `compaction`.
     #[serde(borrow)]
     pub kind: Option<Cow<'a, str>>,

@@ -1,8 +1,23 @@
 use super::*;
 
+/// Returns whether the session holds a conversation with this last answer, whatever else it holds,
+/// or any conversation if there is none to compare.
 fn held(rows: &str, answer: Option<&str>) -> Option<bool> {
     let payload = RawValue::from_string(format!(r#"{{"messages":{rows}}}"#)).unwrap();
     holds(Some(&payload), answer)
+}
+
+fn holds(payload: Option<&RawValue>, answer: Option<&str>) -> Option<bool> {
+    let turns: Vec<ShownTurn> = answer.map(|answer| shown("", answer)).into_iter().collect();
+    let held = compare(payload, &turns, "")?.held;
+    Some(!matches!(held, Held::Nothing | Held::Other))
+}
+
+fn shown(message: &str, answer: &str) -> ShownTurn {
+    ShownTurn {
+        message: message.to_owned(),
+        answer: answer.to_owned(),
+    }
 }
 
 const USER: &str = r#"{"role":"user","content":"q"}"#;
@@ -295,4 +310,66 @@ fn rows_that_cannot_be_read_prove_nothing() {
         holds(Some(&RawValue::from_string("7".into()).unwrap()), None),
         None
     );
+}
+
+/// Compares rows with the turns that a client shows, the last one first.
+fn compared(rows: &serde_json::Value, turns: &[ShownTurn]) -> Held {
+    let payload = serde_json::json!({ "messages": rows }).to_string();
+    let payload = RawValue::from_string(payload).unwrap();
+    compare(Some(&payload), turns, "new").unwrap().held
+}
+
+#[test]
+fn each_turn_that_both_have_is_compared() {
+    let user = |text: &str| serde_json::json!({ "role": "user", "content": text });
+    let says = |text: &str| serde_json::json!({ "role": "assistant", "content": text, "stopReason": "stop" });
+    let rows = serde_json::json!([user("q1"), says("a1"), user("q2"), says("a2")]);
+    let [first, second] = [shown("q1", "a1"), shown("q2", "a2")];
+    let turns = |list: &[&ShownTurn]| list.iter().copied().cloned().collect::<Vec<_>>();
+    assert_eq!(compared(&rows, &turns(&[&second, &first])), Held::Same);
+    assert_eq!(compared(&rows, &turns(&[&second])), Held::Same);
+    let older = shown("q0", "a0");
+    assert_eq!(
+        compared(&rows, &turns(&[&second, &first, &older])),
+        Held::Same
+    );
+    for (message, answer) in [("q", "a1"), ("1", "a1"), ("q1", "a")] {
+        let edited = shown(message, answer);
+        assert_eq!(
+            compared(&rows, &turns(&[&second, &edited])),
+            Held::Changed,
+            "{message}"
+        );
+    }
+    let folded = "[Chat messages since your last reply - for context]\nUser: q0\nAssistant: a0\nUser: q1\nAssistant: a1\n\n[Current message - respond to this]\nUser: q2";
+    let rows = serde_json::json!([user(folded), says("a2")]);
+    assert_eq!(
+        compared(&rows, &turns(&[&second, &first, &older])),
+        Held::Same
+    );
+    assert_eq!(
+        compared(&rows, &turns(&[&second, &shown("edited", "a1")])),
+        Held::Changed
+    );
+    assert_eq!(
+        compared(&rows, &turns(&[&second, &older, &first])),
+        Held::Changed
+    );
+}
+
+#[test]
+fn a_session_may_be_ahead_of_what_its_client_got() {
+    let user = r#"{"role":"user","content":"q1"}"#;
+    let answer =
+        r#"{"role":"assistant","content":"a1","stopReason":"stop","__openclaw":{"runId":"r"}}"#;
+    let announced = r#"{"role":"assistant","content":"The child is done.","stopReason":"stop","__openclaw":{"runId":"announce:v1:x"}}"#;
+    let compacted = r#"{"role":"system","content":"","__openclaw":{"kind":"compaction"}}"#;
+    for (rows, expected) in [
+        (vec![user, answer], Held::Same),
+        (vec![user, answer, announced], Held::Ahead),
+        (vec![user, answer, compacted], Held::Ahead),
+    ] {
+        let rows = serde_json::from_str(&format!("[{}]", rows.join(","))).unwrap();
+        assert_eq!(compared(&rows, &[shown("q1", "a1")]), expected, "{rows}");
+    }
 }

@@ -132,6 +132,7 @@ impl Run {
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
         self.note_joined();
+        self.session_use = None;
         self.text.interrupt(Emitted::Part);
         self.look_after(io.now_ms);
         if reply.status == ACCEPTED || reply.status == IN_FLIGHT {
@@ -214,6 +215,7 @@ impl Run {
             agent_id: NOBODY,
             session_key: None,
             channel: Some(NOWHERE),
+            session_id: None,
             idempotency_key: self.name.id(),
             extra_system_prompt: None,
             attachments: &[],

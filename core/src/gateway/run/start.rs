@@ -7,9 +7,9 @@ use crate::agent::AgentId;
 use crate::failure::Failure;
 use crate::gateway::frame::{AgentParams, AgentResult, AttachmentParams, NoParams};
 use crate::gateway::link::{Link, Protocol, Rejection, RequestId};
-use crate::gateway::memory::{self, Look};
+use crate::gateway::memory::{self, Held, Look};
 use crate::gateway::{agent_list, refusal};
-use crate::turn::{AgentChoice, Earlier, Otherwise, RunEvent};
+use crate::turn::{AgentChoice, Earlier, Otherwise, RunEvent, SessionUse};
 
 use super::io::Io;
 use super::state::{ACCEPTED, IN_FLIGHT, Run, State, Target, read_result};
@@ -18,6 +18,10 @@ use super::subscription::subscribe;
 /// The channel of the gateway's own endpoints. On protocol 4 it gives the `message` tool a target;
 /// on protocol 3 no channel does. Source: OpenClaw 2026.9.6 and 2026.3.13, measured.
 const CHANNEL: &str = "webchat";
+
+/// Time for which a turn without an end counts as going, in milliseconds: a turn that was stopped
+/// early or had no answer never gets one, and a tool may need long for its row.
+const OPEN_MS: u64 = 3_600_000;
 
 impl Run {
     /// Begins over a ready link: starts the run, or finds a run again that was started before.
@@ -41,7 +45,7 @@ impl Run {
         // not be requested again. Rows have no ids on protocol 3.
         let look = if self.turn.run.name().is_some() && protocol == Protocol::V4 {
             Look::Run
-        } else if self.turn.earlier.is_some() {
+        } else if self.expects_content(protocol) {
             Look::Conversation
         } else {
             return self.start(agent, protocol, io);
@@ -56,31 +60,69 @@ impl Run {
         Ok(())
     }
 
+    /// Returns true if the rows of the session decide about the message. Without an earlier answer
+    /// they only do where a session can begin again.
+    fn expects_content(&self, protocol: Protocol) -> bool {
+        self.turn.earlier.as_ref().is_some_and(|earlier| {
+            protocol == Protocol::V4 || !matches!(earlier.otherwise, Otherwise::Begin)
+        })
+    }
+
     /// Chooses the message by the rows of the session. If they are unknown, the whole conversation
     /// is sent. A part that is sent twice costs tokens, but a part that is missing is lost.
+    ///
+    /// Protocol 4 lets a session of ours begin again, which ends a run that it has. So such a run
+    /// is left alone, and this one gets a session of its own. A session that a client named by its
+    /// whole key has other users, so it never begins again.
     fn choose_message(
         &mut self,
         result: Result<Option<&RawValue>, Rejection<'_>>,
+        agent: &AgentId,
+        protocol: Protocol,
+        io: &Io<'_>,
     ) -> Result<(), Failure> {
-        let Some(Earlier { answer, otherwise }) = self.turn.earlier.take() else {
+        let Some(Earlier { turns, otherwise }) = self.turn.earlier.take() else {
             return Ok(());
         };
-        let holds = match result {
-            Ok(payload) => memory::holds(payload, answer.as_deref()),
+        let content = match result {
+            Ok(payload) => memory::compare(payload, &turns, &self.turn.message),
             Err(rejection) if rejection.error.code == "UNAVAILABLE" => {
                 return Err(refusal::failure(&rejection.error));
             }
             // Happens for an unknown agent too: the response to `agent` gives the better reason.
             Err(_) => None,
         };
-        match (holds, otherwise) {
-            (Some(true), _) | (None, Otherwise::Refuse(_)) => Ok(()),
-            (_, Otherwise::Send(whole)) => {
-                self.turn.message = whole;
-                Ok(())
-            }
-            (Some(false), Otherwise::Refuse(failure)) => Err(failure),
+        let held = content.map(|content| content.held);
+        let open_at_ms = content.and_then(|content| content.open_at_ms);
+        let is_busy = self.is_session_busy
+            || open_at_ms
+                .is_some_and(|at_ms| !io.link.is_older(at_ms.saturating_add(OPEN_MS), io.now_ms));
+        let is_ours = protocol == Protocol::V4 && !self.turn.session.key(agent).is_raw(agent);
+        let again = match (is_ours, is_busy) {
+            (false, _) => SessionUse::Added,
+            (true, false) => SessionUse::Renewed,
+            (true, true) => SessionUse::Aside,
+        };
+        let (chosen, whole) = match (held, otherwise) {
+            (Some(Held::Nothing | Held::Other), Otherwise::Refuse(failure)) => return Err(failure),
+            (Some(_), Otherwise::Send(whole)) if again == SessionUse::Aside => (again, Some(whole)),
+            (Some(Held::Nothing), Otherwise::Send(whole)) => (SessionUse::Begun, Some(whole)),
+            (Some(Held::Nothing), _) => (SessionUse::Begun, None),
+            (Some(Held::Same), _) => (SessionUse::Continued, None),
+            (Some(Held::Changed), Otherwise::Send(whole)) if is_ours => (again, Some(whole)),
+            (Some(Held::Changed), Otherwise::Begin) if is_ours => (again, None),
+            (Some(Held::Other), Otherwise::Send(whole)) => (again, Some(whole)),
+            (None, Otherwise::Send(whole)) => (SessionUse::Added, Some(whole)),
+            _ => (SessionUse::Unverified, None),
+        };
+        if let Some(whole) = whole {
+            self.turn.message = whole;
         }
+        if chosen == SessionUse::Aside {
+            self.turn.session = self.turn.session.aside(self.turn.run.as_str());
+        }
+        self.session_use = Some(chosen);
+        Ok(())
     }
 
     /// Requests the run.
@@ -111,6 +153,8 @@ impl Run {
             agent_id: agent.as_str(),
             session_key: Some(session.as_str()),
             channel: (protocol == Protocol::V4).then_some(CHANNEL),
+            session_id: (self.session_use == Some(SessionUse::Renewed))
+                .then(|| self.turn.run.as_str()),
             idempotency_key: self.turn.run.as_str(),
             extra_system_prompt: self.turn.extra_system_prompt.as_deref(),
             attachments: &attachments,
@@ -172,7 +216,7 @@ impl Run {
                 {
                     return self.recall(recorded, agent, io, show);
                 }
-                self.choose_message(result)?;
+                self.choose_message(result, &agent, protocol, io)?;
                 self.start(agent, protocol, io)
             }
             State::Starting { agent } if *agent == id => self.receive_start(id, result, io, show),

@@ -11,7 +11,7 @@ use crate::gateway::memory::Recorded;
 use crate::gateway::prefix::strip_prefix;
 use crate::parse;
 use crate::session::SessionKey;
-use crate::turn::{RunEvent, RunSummary, Turn, Usage};
+use crate::turn::{RunEvent, RunSummary, SessionUse, Turn, Usage};
 
 use super::outgoing::Outgoing;
 
@@ -34,6 +34,10 @@ pub(super) const FIRST_PAUSE_MS: u64 = 25;
 )]
 pub(crate) struct Run {
     pub(super) turn: Turn,
+    /// Known once the session's rows are; `None` for a run that an earlier request started.
+    pub(super) session_use: Option<SessionUse>,
+    /// Another run of ours uses the session.
+    pub(super) is_session_busy: bool,
     pub(super) state: State,
     pub(super) name: RunName,
     /// The agent waits for its sub-agents, and its continuation is not known yet.
@@ -225,6 +229,8 @@ impl Run {
             yielded: None,
             spent: Usage::default(),
             turn,
+            session_use: None,
+            is_session_busy: false,
             state: State::Idle,
             target: None,
             subscription: None,

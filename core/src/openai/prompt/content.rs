@@ -12,7 +12,7 @@ use super::super::message::{Content, Field, Message, Part};
 use crate::failure::Failure;
 use crate::turn::Attachment;
 
-const IMAGE: &str = "[image]";
+pub(super) const IMAGE: &str = "[image]";
 const FILE: &str = "[file]";
 const AUDIO: &str = "[audio]";
 const VIDEO: &str = "[video]";

@@ -12,11 +12,11 @@ mod marker;
 pub(super) mod system;
 
 use self::call::calls;
-use self::content::Contents;
+use self::content::{Contents, IMAGE};
 use super::blank::{is_blank, trim};
 use super::message::{Field, Message};
 use crate::failure::Failure;
-use crate::turn::Attachment;
+use crate::turn::{Attachment, ShownTurn};
 
 const IMAGES_ONLY: &str = "User sent image(s) with no text.";
 
@@ -34,8 +34,8 @@ pub(crate) struct Prompt {
 /// A conversation with at least one answer, as its client shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Shown {
-    /// The last answer before the messages that are answered now.
-    pub answer: String,
+    /// The last turns before the messages that are answered now, the last one first.
+    pub turns: Vec<ShownTurn>,
     /// The message that holds the whole conversation.
     pub whole: String,
 }
@@ -159,14 +159,39 @@ fn name<'m>(field: Field, index: usize, message: &'m Message<'_>) -> Result<&'m 
 }
 
 fn shown(field: Field, entries: &[Entry]) -> Result<Option<Shown>, Failure> {
-    let Some(answer) = entries.iter().rfind(|entry| entry.role == Role::Assistant) else {
+    let mut turns: Vec<ShownTurn> = Vec::new();
+    let mut is_after_message = true;
+    for entry in entries.iter().rev() {
+        let is_answer = entry.role == Role::Assistant;
+        match turns.last_mut() {
+            _ if is_answer && is_after_message => {
+                if turns.len() == MAX_SHOWN_TURNS {
+                    break;
+                }
+                turns.push(ShownTurn {
+                    message: String::new(),
+                    answer: sent(&entry.body).to_owned(),
+                });
+            }
+            // A placeholder replaces an image that the agent got.
+            Some(turn) if !is_answer && !is_after_message && !entry.body.contains(IMAGE) => {
+                turn.message.clone_from(&entry.body);
+            }
+            _ => {}
+        }
+        is_after_message = !is_answer;
+    }
+    if turns.is_empty() {
         return Ok(None);
-    };
+    }
     Ok(Some(Shown {
-        answer: sent(&answer.body).to_owned(),
+        turns,
         whole: conversation(field, entries, Memory::None)?,
     }))
 }
+
+/// The most turns that are compared with a session.
+const MAX_SHOWN_TURNS: usize = 8;
 
 /// Returns the text that the agent sent as this answer. A forced call was made from its arguments
 /// (`forced`).

@@ -76,7 +76,7 @@ fn a_reference_to_an_item_continues_in_its_session_with_new_messages_only() {
     let turn = &second.accepted.turn;
     assert_eq!(turn.message, "q2");
     let earlier = turn.earlier.clone().unwrap();
-    assert!(earlier.answer.is_none() && matches!(earlier.otherwise, Otherwise::Refuse(_)));
+    assert!(earlier.turns.is_empty() && matches!(earlier.otherwise, Otherwise::Refuse(_)));
     assert_eq!(
         second.item_id(UNIQUE),
         first.item_id(UNIQUE),
