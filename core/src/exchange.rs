@@ -278,12 +278,7 @@ impl Exchange {
                 };
                 self.lose(lost, link, now_ms, out);
             }
-            Input::Closed { failure, .. } => {
-                let failure = self.run.refused().cloned().unwrap_or(failure);
-                if !self.schedule_retry(&failure, link, now_ms) {
-                    self.fail(failure, out);
-                }
-            }
+            Input::Closed { failure, .. } => self.prepare_again(failure, link, now_ms, out),
             Input::Silent => match self.missed(now_ms) {
                 Some(which) => self.miss(which, link, out),
                 None if self.run.may_have_started() => {
@@ -291,7 +286,7 @@ impl Exchange {
                 }
                 None => self.miss(Due::Deadline(Deadline::Handshake), link, out),
             },
-            Input::Failed(failure) if self.schedule_retry(&failure, link, now_ms) => {}
+            Input::Failed(failure) if self.connect_again(&failure, link, now_ms) => {}
             Input::Failed(failure) => self.give_up(failure, link, out),
             // The client misses only heartbeats, and the run could not be stopped.
             Input::Overrun if self.loss.is_some() => {}

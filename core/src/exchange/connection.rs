@@ -25,14 +25,16 @@ const STABLE_MS: u64 = 10_000;
 pub(crate) const MAX_CONNECTIONS: u32 = 40;
 
 impl Exchange {
-    /// Schedules another attempt at a connection if this failure may pass, and returns true then.
+    /// Schedules another attempt after one that failed for this reason, if it may pass, and returns
+    /// true then.
+    pub(super) fn connect_again(&mut self, failure: &Failure, link: &Link, now_ms: u64) -> bool {
+        !link.is_ready() && self.schedule_retry(may_pass(failure), now_ms)
+    }
+
+    /// Schedules another attempt at a connection, while there are some left, and returns true then.
     /// Nothing is repeated, because no run was requested before the gateway's hello, or on a
-    /// connection that closed while the run was being prepared. All runs share the connection, so
-    /// the loss of an open one is seldom about this request.
-    pub(super) fn schedule_retry(&mut self, failure: &Failure, link: &Link, now_ms: u64) -> bool {
-        let diagnosis = failure.diagnosis();
-        let may_pass = diagnosis == Some(Diagnosis::Closed)
-            || (diagnosis.is_some_and(Diagnosis::is_passing) && !link.is_ready());
+    /// connection that closed while the run was being prepared.
+    fn schedule_retry(&mut self, may_pass: bool, now_ms: u64) -> bool {
         let again_at_ms = FIRST_PAUSES_MS
             .get(self.first_attempts)
             .map(|pause_ms| now_ms.saturating_add(*pause_ms))
@@ -42,6 +44,23 @@ impl Exchange {
             self.first_attempts = self.first_attempts.saturating_add(1);
         }
         again_at_ms.is_some()
+    }
+
+    /// Handles the end of a connection on which the run was not requested. After the hello its code
+    /// says nothing about this request, because all runs share the connection: the next handshake
+    /// shows whether the gateway still takes us.
+    pub(super) fn prepare_again(
+        &mut self,
+        failure: Failure,
+        link: &Link,
+        now_ms: u64,
+        out: &mut Output,
+    ) {
+        if let Some(refused) = self.run.refused() {
+            self.fail(refused.clone(), out);
+        } else if !self.schedule_retry(link.is_ready() || may_pass(&failure), now_ms) {
+            self.fail(failure, out);
+        }
     }
 
     /// Handles a lost connection. The run is not lost: it is searched for on another connection.
@@ -133,4 +152,9 @@ impl Exchange {
             Step::Pause { .. } | Step::Attempt => end,
         })
     }
+}
+
+/// Returns true if another attempt may succeed where this one failed.
+fn may_pass(failure: &Failure) -> bool {
+    failure.diagnosis().is_some_and(Diagnosis::is_passing)
 }
