@@ -149,6 +149,13 @@ export const KINDS = {
   ],
   "connection cut": [6, ({ random }) => answered(20, `delay=10 drop=${random.between(0, 15)}`)],
   "acceptance lost": [3, () => answered(10, "delay=10 lostaccept=1")],
+  "request lost": [
+    2,
+    ({ protocol }) =>
+      protocol === 4
+        ? answered(10, "delay=10 lostask=1")
+        : failing(10, "lostask=1", ["gateway_connection_lost"], { runs: 0 }),
+  ],
   "cut, late to remember": [
     2,
     ({ random }) =>
@@ -227,9 +234,8 @@ export const KINDS = {
 };
 
 /** The ends that a call may have if its connection is cut. */
-const CUT = {
-  ends: ["gateway_closed"],
-  endsWithoutRun: ["gateway_connection_lost"],
+export const CUT = {
+  endsWithoutRun: ["gateway_closed", "gateway_connection_lost"],
   endsOf: {
     retracted: ["answer_lost"],
     "retried by the gateway": ["answer_lost"],
@@ -240,19 +246,19 @@ const CUT = {
 /**
  * Disturbances by the simulated gateway, and the ends that the calls may have which meet them. All
  * calls share the connection: it is cut, and the next one meets the fault, if there is one. A run
- * that was lost is not found again where that fault is permanent.
+ * that has begun is found again after every fault, so only a call without a run may end by it.
  */
 export const DISTURBANCES = [
   { fault: "status-503", ends: ["gateway_unavailable", "gateway_refused", "gateway_unreachable"] },
-  { fault: "access-302", ends: ["gateway_refused", "gateway_connection_lost"] },
-  { fault: "html-200", ends: ["gateway_refused", "gateway_connection_lost"] },
-  { fault: "not-found-404", ends: ["gateway_refused", "gateway_connection_lost"] },
+  { fault: "access-302", ends: ["gateway_refused"] },
+  { fault: "html-200", ends: ["gateway_refused"] },
+  { fault: "not-found-404", ends: ["gateway_refused"] },
   { fault: "startup", ends: ["gateway_unavailable"] },
-  { fault: "close-before-challenge", ends: ["gateway_closed"] },
-  { fault: "protocol-mismatch", ends: ["gateway_refused", "gateway_connection_lost"] },
-  { fault: "no-write-scope", ends: ["gateway_refused", "gateway_connection_lost"] },
+  { fault: "close-before-challenge", ends: [] },
+  { fault: "protocol-mismatch", ends: ["gateway_refused"] },
+  { fault: "no-write-scope", ends: ["gateway_refused"] },
   { ends: [] },
-].map(({ fault, ends }) => ({ ...CUT, fault, ends: [...CUT.ends, ...ends] }));
+].map(({ fault, ends }) => ({ ...CUT, fault, endsWithoutRun: [...CUT.endsWithoutRun, ...ends] }));
 
 /** Of this number of calls the first SILENT_CALLS may be left in silence. */
 const SILENT_CALLS = 500;

@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { newDevice, newKey, until } from "../tests/support/front.mjs";
 import { startSim } from "../tests/support/sim.mjs";
 import { startWorker } from "../tests/support/worker.mjs";
-import { call, DISTURBANCES, KEYS, randomness } from "./calls.mjs";
+import { CUT, call, DISTURBANCES, KEYS, randomness } from "./calls.mjs";
 import { make } from "./client.mjs";
 
 /**
@@ -23,6 +23,8 @@ const CLOSED_AFTER_SILENCE_MS = 18_000;
 const DISTURBED_EVERY_CALLS = 40;
 /** For how long a disturbance may explain an end, in milliseconds. */
 const DISTURBED_MS = 3_000;
+/** For how long the loss of a connection may explain an end, in milliseconds. */
+const LOST_MS = 1_000;
 /** How often memory is looked at under load, in milliseconds. */
 const SAMPLE_MS = 500;
 /**
@@ -159,7 +161,8 @@ async function round(calls, { sim, worker, url, keys, concurrency, seed, seen })
       seen.problems.push(`${await open()} sockets open ${limitMs} ms after the last call`);
     },
   );
-  const { runs } = await sim.journal();
+  const { runs, closes } = await sim.journal();
+  disturbances.push(...closes.filter(({ by }) => by === "sim").map(lossOf));
   const runsOf = new Map();
   for (const run of runs) {
     const number = Number(run.sessionKey.match(/=call-(\d+)$/)?.[1]);
@@ -182,6 +185,15 @@ async function round(calls, { sim, worker, url, keys, concurrency, seed, seen })
   seen.isBusy = false;
 }
 
+/**
+ * Returns the loss of a connection by the gateway as a disturbance: calls share the connection, so
+ * one whose own run cuts it disturbs the others.
+ */
+const lossOf = ({ at_ms: closedMs }) => {
+  const atMs = closedMs - performance.timeOrigin;
+  return { ...CUT, fault: "loss", atMs, untilMs: atMs + LOST_MS };
+};
+
 /** Checks that the call has an allowed end, and an allowed number of runs. */
 function judge(
   { call, end, wrong, isApart, id, beganMs, endedMs },
@@ -194,10 +206,8 @@ function judge(
   // that began again before a loss looks like its beginning.
   const couldBeWithoutRun = runs.length === 0 || TWO_REQUESTS.includes(call.client);
   const cause = met.find(
-    ({ ends, endsWithoutRun, endsOf }) =>
-      ends.includes(end) ||
-      (couldBeWithoutRun && endsWithoutRun.includes(end)) ||
-      endsOf[call.kind]?.includes(end),
+    ({ endsWithoutRun, endsOf }) =>
+      (couldBeWithoutRun && endsWithoutRun.includes(end)) || endsOf[call.kind]?.includes(end),
   );
   // No deadline holds on a machine without free CPU time.
   const isLate = !cause && LATE_ENDS.includes(end) && seen.isBusy;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::clock::now_ms;
 use crate::request::Request;
 
 /// Entries of each list that are kept; the oldest are removed first. A benchmark that never reads
@@ -84,6 +85,8 @@ struct CloseEntry {
     by: &'static str,
     /// `None`: the connection ended without a close frame, or its close frame had no code.
     code: Option<u16>,
+    /// Milliseconds since the Unix epoch.
+    at_ms: u64,
 }
 
 impl Journal {
@@ -108,6 +111,7 @@ impl Journal {
                 connection,
                 by,
                 code,
+                at_ms: now_ms(),
             },
         );
     }

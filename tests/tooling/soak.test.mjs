@@ -19,7 +19,8 @@ test("a seed gives the same calls again, and another one others", () => {
 
 for (const protocol of [4, 3]) {
   test(`a short soak, protocol ${protocol}`, async () => {
-    // A fault ends all calls on the connection, so few share it: most are answered in any case.
+    // A fault ends all calls on the connection whose runs were not accepted, so few share it: most
+    // are answered in any case.
     const seen = await soak({ protocol, runs: RUNS, concurrency: 10, seed: 1, silence: false });
     assert.deepEqual(seen.problems, []);
     assert.equal(seen.calls, RUNS);
