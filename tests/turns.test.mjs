@@ -362,6 +362,47 @@ for (const protocol of [4, 3]) {
       assert.equal(JSON.parse(answer.output[0].content[0].text).message, whole("w0 w1"));
     });
 
+    test("a response that others followed goes on in a copy of its session up to it", async () => {
+      await front.sim.reset();
+      const respond = async (input, previous) => {
+        const response = await fetch(`${front.worker.url}/v1/responses`, {
+          method: "POST",
+          headers: {
+            authorization: `Bearer ${front.phone.key}`,
+            "content-type": "application/json",
+          },
+          body: JSON.stringify({ model: "openclaw", input, previous_response_id: previous }),
+        });
+        assert.equal(response.status, 200, await response.clone().text());
+        const { id } = await response.json();
+        return { id, word: response.headers.get("x-clawfront-memory") };
+      };
+      const first = await respond("q1 [[fake deltas=1]]");
+      const second = await respond("q2 [[fake deltas=1]]", first.id);
+      const branch = await respond("q3 [[fake deltas=1]]", first.id);
+      const later = await respond("q4 [[fake deltas=1]]", branch.id);
+      const main = await respond("q5 [[fake deltas=1]]", second.id);
+      const other = protocol === 4 ? "branched" : "continued";
+      assert.deepEqual(
+        [second.word, branch.word, later.word, main.word],
+        ["continued", other, "continued", "continued"],
+      );
+      const { runs, frames } = await front.sim.journal();
+      const sessions = runs.map(({ sessionKey }) => sessionKey);
+      const [one] = sessions;
+      const two = protocol === 4 ? sessions[2] : one;
+      assert.deepEqual(sessions, [one, one, two, two, one]);
+      if (protocol === 3) return;
+      assert.notEqual(one, two);
+      const methods = frames.map(({ method }) => method);
+      assert.deepEqual(
+        ["sessions.fork", "sessions.create", "sessions.delete"].map(
+          (wanted) => methods.filter((method) => method === wanted).length,
+        ),
+        [1, 1, 1],
+      );
+    });
+
     test("images of the last turn are attached", async () => {
       const given = await received(front.phone, {
         model: "openclaw",

@@ -480,7 +480,11 @@ impl Exchange {
                 outbox: frames,
             },
             &mut |event| match event {
-                RunEvent::Accepted => reply.accepted_ms = Some(now_ms),
+                RunEvent::Branched => reply.answer.branch(),
+                RunEvent::Accepted => {
+                    reply.accepted_ms = Some(now_ms);
+                    reply.answer.settle_id(body);
+                }
                 RunEvent::Text(text) => {
                     if !reply.answer.is_call() {
                         reply.begin_stream(head, body);

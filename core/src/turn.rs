@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use base16ct::lower as hex;
+use sha2::{Digest, Sha256};
 
 use crate::agent::{AgentId, Agents};
 use crate::failure::Failure;
@@ -30,6 +31,8 @@ pub struct Turn {
     pub message: String,
     /// The part of the conversation that the session must hold for `message`.
     pub earlier: Option<Earlier>,
+    /// The earlier response of the session that the client goes on from.
+    pub origin: Option<Branch>,
     pub extra_system_prompt: Option<String>,
     /// The client's trace (W3C Trace Context).
     pub traceparent: Option<String>,
@@ -52,6 +55,17 @@ pub struct Earlier {
     /// matches.
     pub turns: Vec<ShownTurn>,
     pub otherwise: Otherwise,
+}
+
+/// An earlier response that a turn goes on from. If other turns followed it in its session, the
+/// turn does not see them.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    /// The [digits](RunId::digits) of the response's run.
+    pub run: String,
+    /// The session that the turn gets then: a copy of the session up to the response. `None`: the
+    /// session's client named it, so it becomes that copy itself.
+    pub session: Option<Session>,
 }
 
 /// A message and its answer, as a client shows them.
@@ -86,17 +100,20 @@ pub enum SessionUse {
     Aside,
     /// The whole conversation, in a session that holds another one, too.
     Added,
+    /// The new messages, in a copy of the session up to the response that the client goes on from.
+    Branched,
     /// The new messages, in a session that may hold something that the client does not show.
     Unverified,
 }
 
 impl SessionUse {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Continued,
         Self::Begun,
         Self::Renewed,
         Self::Aside,
         Self::Added,
+        Self::Branched,
         Self::Unverified,
     ];
 
@@ -108,6 +125,7 @@ impl SessionUse {
             Self::Renewed => "renewed",
             Self::Aside => "aside",
             Self::Added => "added",
+            Self::Branched => "branched",
             Self::Unverified => "unverified",
         }
     }
@@ -156,7 +174,23 @@ impl RunId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns hex digits that stand for the run in the id of its response: they do not show the
+    /// run's id.
+    pub fn digits(&self) -> String {
+        Self::digits_of(&self.0)
+    }
+
+    /// Returns the same of an id that the gateway sent.
+    pub(crate) fn digits_of(id: &str) -> String {
+        let mut digits = hex::encode_string(&Sha256::digest(id));
+        digits.truncate(RESPONSE_DIGITS);
+        digits
+    }
 }
+
+/// The number of digits that stand for a run in the id of its response.
+pub(crate) const RESPONSE_DIGITS: usize = 32;
 
 /// The separator between the name and the body in the id of a run that its client named.
 const NAME_END: char = '-';
@@ -164,6 +198,8 @@ const NAME_END: char = '-';
 /// An event of a run.
 #[derive(Debug)]
 pub enum RunEvent<'a> {
+    /// The run is in the session of its [`Branch`], and so are the turns that follow it.
+    Branched,
     /// The gateway accepted the run: from here on it has effects, and starting it again would
     /// repeat them.
     Accepted,

@@ -84,6 +84,33 @@ impl Histories {
         }
     }
 
+    /// Copies the rows before a user's row to another session.
+    pub(crate) fn fork(&mut self, session_key: &str, entry: &str, to: &str) -> Result<(), String> {
+        let rows = self.0.get(session_key).map_or(&[][..], Vec::as_slice);
+        let place = rows
+            .iter()
+            .position(|row| row.pointer("/__openclaw/id").and_then(Value::as_str) == Some(entry))
+            .ok_or_else(|| format!("message entry not found: {entry}"))?;
+        let (before, from) = rows.split_at(place);
+        let is_of_user = |row: &Value| row.get("role").and_then(Value::as_str) == Some("user");
+        if !from.first().is_some_and(is_of_user) {
+            return Err(format!("entry is not a user message: {entry}"));
+        }
+        let copy = before.to_vec();
+        self.0.insert(to.to_owned(), copy);
+        Ok(())
+    }
+
+    /// Copies all rows of a session to another one, whose rows are replaced.
+    pub(crate) fn copy(&mut self, session_key: &str, to: &str) {
+        let rows = self.0.get(session_key).cloned().unwrap_or_default();
+        self.0.insert(to.to_owned(), rows);
+    }
+
+    pub(crate) fn delete(&mut self, session_key: &str) {
+        self.0.remove(session_key);
+    }
+
     fn push(&mut self, protocol: Protocol, session_key: &str, mut row: Value, mut meta: Value) {
         if self.0.len() >= MAX_SESSIONS && !self.0.contains_key(session_key) {
             self.clear();

@@ -15,9 +15,11 @@ const OPERATOR_PAIRING: &str = "operator.pairing";
 pub(crate) fn scope_of(method: &str, protocol: Protocol) -> Option<&'static str> {
     match (method, protocol) {
         ("health", Protocol::V3) => None,
-        ("agent" | "agent.wait" | "chat.abort", _) | ("sessions.abort", Protocol::V4) => {
-            Some(OPERATOR_WRITE)
-        }
+        ("agent" | "agent.wait" | "chat.abort", _)
+        | (
+            "sessions.abort" | "sessions.create" | "sessions.fork" | "sessions.patch",
+            Protocol::V4,
+        ) => Some(OPERATOR_WRITE),
         ("agents.list" | "models.list" | "sessions.get", _)
         | (
             "health" | "sessions.messages.subscribe" | "sessions.messages.unsubscribe",

@@ -4,6 +4,7 @@
 
 mod abort;
 mod agent;
+mod copy;
 mod session;
 
 use std::sync::Arc;
@@ -61,9 +62,12 @@ fn dispatch(
             client.role
         )));
     }
-    if let Some(scope) =
-        methods::scope_of(&request.method, protocol).filter(|scope| !client.holds(scope))
-    {
+    let needed = if copy::deletes_archived(&request, protocol) {
+        Some(methods::OPERATOR_WRITE)
+    } else {
+        methods::scope_of(&request.method, protocol)
+    };
+    if let Some(scope) = needed.filter(|scope| !client.holds(scope)) {
         return Err(ErrorShape::missing_scope(protocol, scope));
     }
     let Request { method, params, .. } = request;
@@ -89,6 +93,10 @@ fn dispatch(
             session::subscribe(gateway, client, &params, responder)
         }
         ("sessions.get", _) => session::sessions_get(gateway, &params, responder),
+        ("sessions.fork", Protocol::V4) => copy::fork(gateway, &params, responder),
+        ("sessions.create", Protocol::V4) => copy::create(gateway, &params, responder),
+        ("sessions.patch", Protocol::V4) => copy::patch(gateway, &params, responder),
+        ("sessions.delete", Protocol::V4) => copy::delete(gateway, &params, responder),
         ("chat.abort", _) => abort::chat_abort(gateway, client, &params, responder),
         ("sessions.abort", Protocol::V4) => {
             abort::sessions_abort(gateway, client, &params, responder)

@@ -11,7 +11,7 @@ use clawfront_core::http::route::Api;
 use clawfront_core::hub::Input;
 use clawfront_core::log::LogLine;
 use clawfront_core::openai::chat::{self, ChatWriter};
-use clawfront_core::openai::responses::{self, Ids, ResponseFields, ResponsesWriter};
+use clawfront_core::openai::responses::{self, ResponseFields, ResponsesWriter};
 use clawfront_core::openai::{
     self, Accepted, Entropy, Request as Asked, Writer, asked_model, loggable,
 };
@@ -123,18 +123,13 @@ fn accept(
         }
         Api::Responses => {
             let response = responses::accept(asked, client, &config.aliases, entropy)?;
-            let ids = Ids {
-                response: response.id(&context.id),
-                items: response.item_id(&context.id),
-            };
-            let unnamed_ids = Ids {
-                response: response.unnamed_id(&context.id),
-                items: context.id.clone(),
-            };
+            let (ids, branch_ids) = (response.ids(), response.branch_ids());
+            let unnamed_ids = response.unnamed_ids(&context.id);
             let accepted = response.accepted;
             let fields = ResponseFields {
                 ids,
                 unnamed_ids,
+                branch_ids,
                 previous: response.previous,
                 model: accepted.model.clone(),
                 created_s,

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { newKey, post, until } from "../support/front.mjs";
-import { call, protocol, resetSession, version } from "../support/openclaw.mjs";
+import { call, listSessions, protocol, resetSession, version } from "../support/openclaw.mjs";
 import { steps } from "../support/prompts.mjs";
 import { sharedFront } from "../support/shared-openclaw.mjs";
 
@@ -195,6 +195,59 @@ describe(`memory, OpenClaw ${version}`, () => {
     const messages = calls.at(before);
     assert.equal(messages.filter(({ role }) => role === "tool").length, 1);
     assert.equal(heard(messages).at(-1), "tool2");
+  });
+
+  test("a response that others followed goes on in a copy up to it, with what tools said", async () => {
+    const respond = async (content, previous) => {
+      const response = await fetch(`${front.worker.url}/v1/responses`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${key.key}`, "content-type": "application/json" },
+        body: JSON.stringify({
+          model: "openclaw/main",
+          input: content,
+          previous_response_id: previous,
+        }),
+      });
+      assert.equal(response.status, 200, await response.clone().text());
+      const { id } = await response.json();
+      return { id, word: response.headers.get("x-clawfront-memory") };
+    };
+    const content = steps(
+      { text: "Let me look.", tools: [call("exec", { command: "echo hi" })] },
+      { text: "It says hi, as it should." },
+      { text: "Another answer, as I was asked." },
+    );
+    const first = await respond(content);
+    const second = await respond("left2", first.id);
+    const before = calls.length;
+    const branch = await respond("right2", first.id);
+    const seenByBranch = calls.at(before);
+    const next = calls.length;
+    const later = await respond("right3", branch.id);
+    const seenLater = calls.at(next);
+    const back = calls.length;
+    const left = await respond("left3", second.id);
+    const seenLeft = calls.at(back);
+    const words = [second.word, branch.word, later.word, left.word];
+    const texts = [seenByBranch, seenLater, seenLeft].map((messages) =>
+      heard(messages).filter((text) => /^(left|right)\d$/.test(text)),
+    );
+    if (protocol === 3) {
+      // It has no copies, and its rows do not say which run they belong to.
+      assert.deepEqual(words, ["continued", "continued", "continued", "continued"]);
+      assert.deepEqual(texts[0], ["left2", "right2"]);
+      return;
+    }
+    assert.deepEqual(words, ["continued", "branched", "continued", "continued"]);
+    assert.deepEqual(texts, [["right2"], ["right2", "right3"], ["left2", "left3"]]);
+    for (const messages of [seenByBranch, seenLater])
+      assert.equal(messages.filter(({ role }) => role === "tool").length, 1);
+    const rows = await listSessions(front.gateway.url, front.token);
+    assert.deepEqual(
+      rows.filter((sessionKey) => sessionKey.includes(":dashboard:")),
+      [],
+      "the first copy is deleted",
+    );
   });
 
   test("two conversations of one name do not see each other", async () => {

@@ -214,12 +214,21 @@ const HELD_MS = 100;
  * Deletes the content of a session, as an administrator on the gateway's own host does. Protocol
  * 4 gives a local server the scope.
  */
-export async function resetSession(url, token, key) {
+export const resetSession = (url, token, key) => asked(url, token, "sessions.reset", { key });
+
+/** Returns the keys of the gateway's sessions that are not archived. Protocol 4. */
+export async function listSessions(url, token) {
+  const { sessions } = await asked(url, token, "sessions.list", {});
+  return sessions.map(({ key }) => key);
+}
+
+/** Makes one request as an administrator on the gateway's own host, and returns its payload. */
+async function asked(url, token, method, params) {
   const socket = new WebSocket(url);
   const ask = (id, method, params) =>
     socket.send(JSON.stringify({ type: "req", id, method, params }));
   const client = { id: "gateway-client", version: "0", platform: "test", mode: "backend" };
-  await new Promise((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     socket.onerror = () => reject(new Error("the gateway is closed"));
     socket.onclose = ({ code }) => reject(new Error(`the gateway closed the connection: ${code}`));
     socket.onmessage = ({ data }) => {
@@ -236,8 +245,8 @@ export async function resetSession(url, token, key) {
       }
       if (frame.type === "res" && !frame.ok)
         reject(new Error(`${frame.id}: ${frame.error.code} ${frame.error.message}`));
-      if (frame.id === "connect" && frame.ok) ask("reset", "sessions.reset", { key });
-      if (frame.id === "reset" && frame.ok) resolve();
+      if (frame.id === "connect" && frame.ok) ask("asked", method, params);
+      if (frame.id === "asked" && frame.ok) resolve(frame.payload);
     };
   }).finally(() => socket.close());
 }

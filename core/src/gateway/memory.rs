@@ -124,6 +124,41 @@ fn find_message(rows: &[SessionRow<'_>], run: &RunId) -> Result<Option<usize>, F
     Ok(place)
 }
 
+/// The turn that follows a run in its session.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The run's turn is the last one.
+    Nothing,
+    /// The id of the row with the next turn's message.
+    Message(String),
+    /// The rows do not show it.
+    Unknown,
+}
+
+/// Finds the turn that follows a run in the rows of its session (protocol 4). `run` are its
+/// [digits](RunId::digits).
+pub(crate) fn turn_after(payload: Option<&RawValue>, run: &str) -> After {
+    let rows: Option<SessionRows<'_>> =
+        payload.and_then(|payload| parse::from_str(payload.get()).ok());
+    let rows = rows.map(|rows| rows.messages).unwrap_or_default();
+    let mut messages = rows.iter().filter_map(|row| {
+        let row: SessionRow<'_> = parse::from_str(row.get()).unwrap_or_default();
+        (row.role == "user" && !is_restart_recovery(&row)).then_some(row)
+    });
+    let own = messages.find(|row| {
+        let key = row.idempotency_key.as_deref();
+        let id = key.and_then(|key| key.strip_suffix(USER_ROW));
+        id.is_some_and(|id| RunId::digits_of(id) == run)
+    });
+    match (own, messages.next()) {
+        (None, _) => After::Unknown,
+        (Some(_), None) => After::Nothing,
+        (Some(_), Some(next)) => next
+            .meta
+            .map_or(After::Unknown, |meta| After::Message(meta.id.into_owned())),
+    }
+}
+
 /// Returns true if the gateway wrote the row because it was restarted during the turn.
 fn is_restart_recovery(row: &SessionRow<'_>) -> bool {
     let provenance: Option<Provenance<'_>> = row

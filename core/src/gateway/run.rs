@@ -9,7 +9,8 @@
 //!                   (agents.list)                      (agents.list)
 //!
 //! If the turn expects its session to hold a conversation, the state Looking (`memory`) is between
-//! the agent's name and Starting.
+//! the agent's name and Starting. If the turn goes on from an earlier response of the session, the
+//! state Branching (`branch`) may follow.
 //!
 //!                    connection lost                ready                the final response
 //!   Starting, Running ───────────────▶ Detached ───────────▶ Claiming ────────────────────▶ Ended
@@ -53,6 +54,7 @@
 //! Source of the wire facts: OpenClaw 2026.9.6 and 2026.3.13, recorded. The recordings are in
 //! `core/tests/transcripts`.
 
+mod branch;
 mod continuation;
 mod events;
 pub(crate) mod io;
@@ -119,6 +121,7 @@ impl Run {
         let asked = match &self.state {
             State::Choosing { list, .. } | State::Explaining { list, .. } => Some(*list),
             State::Looking { rows, .. } => Some(*rows),
+            State::Branching { asked, .. } => Some(*asked),
             State::Starting { agent } | State::Running { agent } => Some(*agent),
             State::Claiming { claim } => Some(*claim),
             State::Waiting { wait } => Some(*wait),

@@ -17,7 +17,7 @@ use crate::access::policy::TaskPolicy;
 use crate::agent::AgentId;
 use crate::failure::Failure;
 use crate::session::{Session, SessionError};
-use crate::turn::{AgentChoice, Earlier, Otherwise, RunId, ShownTurn, Turn};
+use crate::turn::{AgentChoice, Branch, Earlier, Otherwise, RunId, ShownTurn, Turn};
 
 /// Names the session of a request.
 pub(crate) const SESSION_HEADER: &str = "x-openclaw-session-key";
@@ -50,6 +50,8 @@ pub struct Accepted {
     pub is_keyed: bool,
     /// The nonce of the turn's session, if the client did not name one.
     pub(super) nonce: Option<[u8; 16]>,
+    /// The nonce of the session that the turn gets if it branches off.
+    pub(super) branch_nonce: [u8; 16],
 }
 
 /// The fields of a body that make a turn, for either endpoint.
@@ -62,6 +64,8 @@ pub(crate) struct TurnRequest<'a> {
     pub user: Option<&'a str>,
     /// The session of an earlier response that this request continues.
     pub previous: Option<Session>,
+    /// The digits of that response's run.
+    pub previous_run: Option<String>,
     /// The refusal if the session does not hold the conversation. Set if the request names earlier
     /// answers instead of showing them, because then there is no conversation to send instead.
     pub unshown: Option<Failure>,
@@ -82,6 +86,7 @@ struct Destination {
     session: Session,
     memory: Memory,
     nonce: Option<[u8; 16]>,
+    branch_nonce: [u8; 16],
     run: RunId,
     is_keyed: bool,
     is_ui_task: bool,
@@ -127,8 +132,16 @@ pub(crate) fn accept_turn(
             otherwise: Otherwise::Begin,
         },
     });
+    let branch = |run| Branch {
+        run,
+        session: continues.then(|| Session::fresh(&client.id, &to.branch_nonce)),
+    };
     Ok(Accepted {
         turn: Turn {
+            origin: asked
+                .previous_run
+                .filter(|_| to.memory == Memory::Session)
+                .map(branch),
             agent: to.agent,
             session: to.session,
             run: to.run,
@@ -149,6 +162,7 @@ pub(crate) fn accept_turn(
         is_ui_task: to.is_ui_task,
         is_keyed: to.is_keyed,
         nonce: to.nonce,
+        branch_nonce: to.branch_nonce,
     })
 }
 
@@ -190,6 +204,7 @@ fn destination(
         session,
         memory,
         nonce,
+        branch_nonce: entropy.session,
         run,
         is_keyed: name.is_some(),
         is_ui_task,

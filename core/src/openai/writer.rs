@@ -42,6 +42,20 @@ impl Writer {
         }
     }
 
+    /// Takes the session into the response's id that a turn gets which branches off.
+    pub(crate) fn branch(&mut self) {
+        if let Self::Responses(responses) = self {
+            responses.branch();
+        }
+    }
+
+    /// Records that the response's id does not change any more.
+    pub(crate) fn settle_id(&mut self, out: &mut Vec<u8>) {
+        if let Self::Responses(responses) = self {
+            responses.settle_id(out);
+        }
+    }
+
     /// Begins a stream.
     pub fn begin(&mut self, out: &mut Vec<u8>) {
         match self {

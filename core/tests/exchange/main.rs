@@ -9,6 +9,8 @@
 #[cfg(test)]
 mod again;
 #[cfg(test)]
+mod branch;
+#[cfg(test)]
 mod clock;
 #[cfg(test)]
 mod continuation;

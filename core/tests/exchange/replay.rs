@@ -230,7 +230,7 @@ pub(crate) fn gateway() -> &'static Gateway {
     &GATEWAY
 }
 
-fn config(fields: &str) -> Config {
+pub(crate) fn config(fields: &str) -> Config {
     let keys = format!(
         "phone sha256:2a8d067e7cf25d706cdff145793838f15f9aeca36fe804c02af78db2a21cf6ab {fields}"
     );

@@ -43,7 +43,7 @@ impl Scenario {
         ))
     }
 
-    fn of(exchange: Alone) -> Self {
+    pub(crate) fn of(exchange: Alone) -> Self {
         Self {
             exchange,
             shown: Shown::default(),

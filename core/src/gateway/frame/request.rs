@@ -136,6 +136,44 @@ pub(crate) struct SessionParams<'a> {
     pub limit: u32,
 }
 
+/// `params` of `sessions.fork`: a copy of the rows before the one of this message.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ForkParams<'a> {
+    pub session_key: &'a str,
+    pub entry_id: &'a str,
+}
+
+/// `params` of `sessions.create`, for a copy of the parent's session.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CopyParams<'a> {
+    pub key: &'a str,
+    pub agent_id: &'a str,
+    pub parent_session_key: &'a str,
+    pub fork: bool,
+    pub idempotency_key: &'a str,
+}
+
+/// `params` of `sessions.patch`, for a session that is no longer needed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ArchiveParams<'a> {
+    pub key: &'a str,
+    pub archived: bool,
+    pub expected_session_id: &'a str,
+}
+
+/// `params` of `sessions.delete`. Without `archivedOnly` it needs the scope `operator.admin`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeleteParams<'a> {
+    pub key: &'a str,
+    pub archived_only: bool,
+    pub delete_transcript: bool,
+    pub expected_session_id: &'a str,
+}
+
 /// `params` of the methods that name a run: `agent.wait` and `chat.abort`, which also names the
 /// run's session.
 #[derive(Debug, Serialize)]

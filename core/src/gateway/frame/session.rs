@@ -94,9 +94,41 @@ pub(crate) struct Provenance<'a> {
     pub source_tool: Option<Cow<'a, str>>,
 }
 
+/// Payload of the response to `sessions.fork`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ForkResult<'a> {
+    #[serde(borrow)]
+    pub session_key: Cow<'a, str>,
+}
+
+/// Payload of the response to `sessions.create` that copied a session.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CopyResult<'a> {
+    #[serde(borrow)]
+    pub entry: CopyEntry<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CopyEntry<'a> {
+    #[serde(borrow)]
+    pub fork_source: Option<ForkSource<'a>>,
+}
+
+/// The session that was copied.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ForkSource<'a> {
+    #[serde(borrow)]
+    pub session_id: Cow<'a, str>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RowMeta<'a> {
+    #[serde(borrow, default)]
+    pub id: Cow<'a, str>,
     #[serde(borrow, default)]
     pub run_id: Cow<'a, str>,
     /// For a row that no person and no model wrote: `reset`, `compaction`.

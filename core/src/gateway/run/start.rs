@@ -43,7 +43,20 @@ impl Run {
     fn look(&mut self, agent: AgentId, protocol: Protocol, io: &mut Io<'_>) -> Result<(), Failure> {
         // A run that its client named may have begun before the gateway was restarted. Then it must
         // not be requested again. Rows have no ids on protocol 3.
-        let look = if self.turn.run.name().is_some() && protocol == Protocol::V4 {
+        if self.seek_in_copy(&agent, protocol, io)? {
+            return Ok(());
+        }
+        self.look_at_session(agent, protocol, io)
+    }
+
+    pub(super) fn look_at_session(
+        &mut self,
+        agent: AgentId,
+        protocol: Protocol,
+        io: &mut Io<'_>,
+    ) -> Result<(), Failure> {
+        let is_row_sought = self.turn.run.name().is_some() || self.turn.origin.is_some();
+        let look = if is_row_sought && protocol == Protocol::V4 {
             Look::Run
         } else if self.expects_content(protocol) {
             Look::Conversation
@@ -108,6 +121,7 @@ impl Run {
             (Some(_), Otherwise::Send(whole)) if again == SessionUse::Aside => (again, Some(whole)),
             (Some(Held::Nothing), Otherwise::Send(whole)) => (SessionUse::Begun, Some(whole)),
             (Some(Held::Nothing), _) => (SessionUse::Begun, None),
+            (Some(Held::Same), _) if self.is_origin_unknown => (SessionUse::Unverified, None),
             (Some(Held::Same), _) => (SessionUse::Continued, None),
             (Some(Held::Changed), Otherwise::Send(whole)) if is_ours => (again, Some(whole)),
             (Some(Held::Changed), Otherwise::Begin) if is_ours => (again, None),
@@ -126,12 +140,13 @@ impl Run {
     }
 
     /// Requests the run.
-    fn start(
+    pub(super) fn start(
         &mut self,
         agent: AgentId,
         protocol: Protocol,
         io: &mut Io<'_>,
     ) -> Result<(), Failure> {
+        self.turn.origin = None;
         let session = self.turn.session.key(&agent);
         // Sent before `agent` without waiting for its response. Each text event holds the whole
         // text, so an event before the subscription takes effect is not missed.
@@ -216,8 +231,17 @@ impl Run {
                 {
                     return self.recall(recorded, agent, io, show);
                 }
+                if let (Ok(payload), Protocol::V4) = (&result, protocol)
+                    && self.branch_off(*payload, &agent, io)?
+                {
+                    return Ok(());
+                }
                 self.choose_message(result, &agent, protocol, io)?;
                 self.start(agent, protocol, io)
+            }
+            State::Branching { asked, agent, step } if *asked == id => {
+                let (agent, step) = (agent.clone(), step.clone());
+                self.receive_branch(&step, agent, result, io, show)
             }
             State::Starting { agent } if *agent == id => self.receive_start(id, result, io, show),
             State::Running { agent } if *agent == id => self.receive_later(&result, io, show),
@@ -352,7 +376,7 @@ impl Run {
 /// run is not requested, because it may exist, and would then have its effects twice. The code for
 /// an unknown agent passes: no session of that agent has the run, and the response to `agent` gives
 /// the better reason.
-fn check_look(result: &Result<Option<&RawValue>, Rejection<'_>>) -> Result<(), Failure> {
+pub(super) fn check_look(result: &Result<Option<&RawValue>, Rejection<'_>>) -> Result<(), Failure> {
     match result {
         Ok(payload) if memory::has_rows(*payload) => Ok(()),
         Ok(_) => Err(Failure::GatewayProtocolError(

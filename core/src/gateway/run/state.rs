@@ -36,6 +36,11 @@ pub(crate) struct Run {
     pub(super) turn: Turn,
     /// Known once the session's rows are; `None` for a run that an earlier request started.
     pub(super) session_use: Option<SessionUse>,
+    /// The copy of the session up to the response that the turn goes on from, under the gateway's
+    /// own key for it.
+    pub(super) fork: Option<String>,
+    /// It is unknown which turns followed that response, or they cannot be left out.
+    pub(super) is_origin_unknown: bool,
     /// Another run of ours uses the session.
     pub(super) is_session_busy: bool,
     pub(super) state: State,
@@ -107,6 +112,11 @@ pub(super) enum State {
         agent: AgentId,
         protocol: Protocol,
     },
+    Branching {
+        asked: RequestId,
+        agent: AgentId,
+        step: Step,
+    },
     Starting {
         agent: RequestId,
     },
@@ -131,6 +141,17 @@ pub(super) enum State {
         search: Search,
     },
     Ended,
+}
+
+/// A request on the way to a copy of the session.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// For the rows of an earlier attempt's copy, which may have the run.
+    Seek,
+    /// For a copy up to the response.
+    Fork,
+    /// For a copy of that one under our key.
+    Copy { of: String },
 }
 
 /// A run's id, and the beginning of its events' ids.
@@ -230,6 +251,8 @@ impl Run {
             spent: Usage::default(),
             turn,
             session_use: None,
+            fork: None,
+            is_origin_unknown: false,
             is_session_busy: false,
             state: State::Idle,
             target: None,

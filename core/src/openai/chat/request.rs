@@ -40,6 +40,7 @@ pub fn accept(
         messages: &body.messages,
         user: body.user.as_deref(),
         previous: None,
+        previous_run: None,
         unshown: None,
         metadata: None,
         format,

@@ -5,13 +5,14 @@
 //! the session's nonce within its key's own namespace. If the client named it, the id holds only
 //! some digits of a hash. The client then names the session again, and the digits show whether it
 //! is the same. The id of another key's response leads nowhere, because the key's id is in every
-//! hash.
+//! hash. The last digits stand for the run, which shows whether other turns followed the response.
 
 use base16ct::lower as hex;
 use sha2::{Digest, Sha256};
 
 use crate::access::key::KeyId;
 use crate::failure::Failure;
+use crate::turn::RESPONSE_DIGITS;
 
 /// Begins the id of a response.
 pub(crate) const ID_PREFIX: &str = "resp_";
@@ -30,9 +31,6 @@ pub(crate) const CHECK_DIGITS: usize = 8;
 
 /// Replaces a session that the id does not name.
 pub(crate) const WITHHELD: &str = "x";
-
-/// The number of hex digits that no other response has.
-pub(crate) const UNIQUE_DIGITS: usize = 32;
 
 /// The session that a response or an item came from, by its id.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,7 +75,7 @@ impl Origin {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let (chain, _) = digits
             .len()
-            .checked_sub(UNIQUE_DIGITS)
+            .checked_sub(RESPONSE_DIGITS)
             .and_then(|at| digits.split_at_checked(at))
             .filter(|_| digits.bytes().all(is_digit))?;
         if chain.len() == CHECK_DIGITS {
@@ -88,6 +86,11 @@ impl Origin {
         hex::decode(nonce, &mut bytes).ok()?;
         (check == check_digits(key_id, &bytes)).then_some(Self::Unnamed(bytes))
     }
+}
+
+/// Returns the digits of the run in the id of a response.
+pub(crate) fn run_of(id: &str) -> Option<&str> {
+    id.get(id.len().checked_sub(RESPONSE_DIGITS)?..)
 }
 
 /// Returns the part of an id that names its session.

@@ -3,8 +3,9 @@
 //! The items of `input` become messages. From there on a response is made like a chat completion.
 
 use super::echo::{Echo, echo};
-use super::id::{CHECK_DIGITS, ID_PREFIX, Origin, WITHHELD, chain, check_digits};
+use super::id::{CHECK_DIGITS, ID_PREFIX, Origin, WITHHELD, chain, check_digits, run_of};
 use super::item::{Reference, messages, unknown_item};
+use super::writer::Ids;
 use crate::access::grant::Grant;
 use crate::failure::Failure;
 use crate::openai::accept::{Accepted, TurnRequest, accept_turn};
@@ -25,26 +26,39 @@ pub struct AcceptedResponse {
     pub echo: Echo,
     /// The part of the response's id that names its session.
     chain: String,
+    /// The same part if the turn branches off from an earlier response.
+    branch_chain: Option<String>,
 }
 
 impl AcceptedResponse {
-    /// Returns the id of the response. No other response has the same `unique`.
-    pub fn id(&self, unique: &str) -> String {
-        [ID_PREFIX, &self.chain, unique].concat()
+    /// Returns the ids of the response.
+    pub fn ids(&self) -> Ids {
+        self.ids_with(&self.chain)
     }
 
-    /// Returns the part of the items' ids that stands before their number.
-    pub fn item_id(&self, unique: &str) -> String {
-        [&self.chain, unique].concat()
+    /// Returns its ids if the turn branches off from an earlier response; `None` if it cannot.
+    pub fn branch_ids(&self) -> Option<Ids> {
+        self.branch_chain
+            .as_deref()
+            .map(|chain| self.ids_with(chain))
     }
 
-    /// Returns the id of a response that must not name its session, because another caller's
-    /// session has no other name.
-    pub fn unnamed_id(&self, unique: &str) -> String {
-        if self.chain.len() == CHECK_DIGITS {
-            self.id(unique)
-        } else {
-            [ID_PREFIX, WITHHELD, unique].concat()
+    /// Returns the ids of a response that must not name its session, because another caller's
+    /// session has no other name. No other response has the same `unique`.
+    pub fn unnamed_ids(&self, unique: &str) -> Ids {
+        let mut ids = self.ids();
+        if self.chain.len() != CHECK_DIGITS {
+            ids.response = [ID_PREFIX, WITHHELD, unique].concat();
+        }
+        unique.clone_into(&mut ids.items);
+        ids
+    }
+
+    fn ids_with(&self, chain: &str) -> Ids {
+        let run = self.accepted.turn.run.digits();
+        Ids {
+            response: [ID_PREFIX, chain, &run].concat(),
+            items: [chain, &run].concat(),
         }
     }
 }
@@ -84,6 +98,7 @@ pub fn accept(
             Some(Origin::Unnamed(nonce)) => Some(Session::fresh(&client.id, nonce)),
             _ => None,
         },
+        previous_run: previous_id.and_then(run_of).map(str::to_owned),
         unshown: reference
             .as_ref()
             .map(|reference| unknown_item(reference.index)),
@@ -99,12 +114,18 @@ pub fn accept(
         accepted: &accepted,
     };
     place.check(previous.as_ref(), reference.as_ref())?;
-    let chain = place.chain(origin);
+    let chain_of_session = place.chain(origin);
+    let branch = accepted.turn.origin.as_ref();
+    let branch_chain = branch.map(|branch| match branch.session {
+        Some(_) => chain(&client.id, &accepted.branch_nonce),
+        None => chain_of_session.clone(),
+    });
     Ok(AcceptedResponse {
         accepted: Accepted { call, ..accepted },
         previous: previous_id.map(str::to_owned),
         echo,
-        chain,
+        chain: chain_of_session,
+        branch_chain,
     })
 }
 

@@ -29,6 +29,8 @@ pub struct ResponseFields {
     pub ids: Ids,
     /// The ids of a response that must not name its session.
     pub unnamed_ids: Ids,
+    /// The ids if the turn branches off from an earlier response.
+    pub branch_ids: Option<Ids>,
     /// The `previous_response_id` of the request, echoed.
     pub previous: Option<String>,
     /// The model of the request, echoed.
@@ -56,6 +58,9 @@ pub struct ResponsesWriter {
     /// The number of the next event.
     sequence: u64,
     items: Vec<Item>,
+    /// The stream has begun, and its first events are still to be written, because the response's
+    /// id is not known.
+    is_beginning: bool,
     /// The call that the answer becomes.
     call: Option<ForcedCall>,
 }
@@ -68,6 +73,7 @@ impl ResponsesWriter {
             completed_s: None,
             sequence: 0,
             items: Vec::new(),
+            is_beginning: false,
             call: None,
         }
     }
@@ -81,6 +87,7 @@ impl ResponsesWriter {
         };
         let fields = ResponseFields {
             unnamed_ids: ids.clone(),
+            branch_ids: None,
             ids,
             previous: None,
             model: String::new(),
@@ -119,11 +126,28 @@ impl ResponsesWriter {
     /// Takes the ids that do not name the session. Nothing of the response may have been written.
     pub(crate) fn withhold_session(&mut self) {
         self.fields.ids = self.fields.unnamed_ids.clone();
+        self.fields.branch_ids = None;
     }
 
-    /// Writes the first events.
+    /// Takes the ids of the session of a turn that branches off.
+    pub(crate) fn branch(&mut self) {
+        if let Some(ids) = self.fields.branch_ids.take() {
+            self.fields.ids = ids;
+        }
+    }
+
+    /// Writes the first events, as soon as the response's id is known.
     pub(crate) fn begin(&mut self, out: &mut Vec<u8>) {
-        if self.is_stream() {
+        self.is_beginning = self.is_stream();
+        if self.fields.branch_ids.is_none() {
+            self.settle_id(out);
+        }
+    }
+
+    /// Records that the response's id does not change any more.
+    pub(crate) fn settle_id(&mut self, out: &mut Vec<u8>) {
+        self.fields.branch_ids = None;
+        if std::mem::take(&mut self.is_beginning) {
             self.event("response.created", out, &|this, out| {
                 this.write_response(None, out);
             });
@@ -136,6 +160,9 @@ impl ResponsesWriter {
     /// longer. The event is one that every client knows, because some fail on others. Source: codex
     /// 0.171.0 with a shorter `stream_idle_timeout_ms`, measured.
     pub(crate) fn beat(&mut self, out: &mut Vec<u8>) {
+        if self.is_beginning {
+            return sse::ping(out);
+        }
         self.event(PROGRESS_EVENT, out, &|this, out| {
             this.write_response(None, out);
         });
@@ -222,6 +249,7 @@ impl ResponsesWriter {
     /// OpenAI's do: `error`, on which the official SDKs throw, and `response.failed`, which Codex
     /// reads.
     pub(crate) fn fail(&mut self, error: &ErrorBody, out: &mut Vec<u8>) {
+        self.settle_id(out);
         if self.is_stream() {
             self.event("error", out, &|_, out| {
                 out.extend_from_slice(br#""code":"#);

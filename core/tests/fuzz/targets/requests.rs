@@ -60,7 +60,7 @@ pub(super) fn run(text: &str) {
         }
         match responses::accept(&request, client, &ALIASES, &entropy) {
             Ok(response) => {
-                let id = response.id("00ff");
+                let id = response.unnamed_ids("00ff").response;
                 assert!(
                     id.starts_with("resp_")
                         && id.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()),

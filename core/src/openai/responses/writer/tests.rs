@@ -41,6 +41,7 @@ fn writer(delivery: Delivery) -> ResponsesWriter {
     let fields = ResponseFields {
         ids: ids("resp_1"),
         unnamed_ids: ids("resp_x1"),
+        branch_ids: None,
         previous: Some("resp_0".into()),
         model: "main".into(),
         created_s: 1_795_374_174,
@@ -209,4 +210,52 @@ fn an_answer_without_a_word_is_a_message_all_the_same() {
         whole.contains(r#""output":[{"id":"msg_1_0","type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"","annotations":[],"logprobs":[]}]}]"#),
         "{whole}"
     );
+}
+
+/// A streamed response that may branch off, begun before that is known.
+fn undecided() -> (ResponsesWriter, Vec<u8>) {
+    let mut writer = writer(Delivery::Stream {
+        include_usage: true,
+    });
+    writer.fields.branch_ids = Some(ids("resp_2"));
+    let mut out = Vec::new();
+    writer.begin(&mut out);
+    writer.beat(&mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), ": ping\n");
+    (writer, Vec::new())
+}
+
+#[test]
+fn a_stream_names_its_response_once_its_session_is_known() {
+    let (mut stays, mut out) = undecided();
+    stays.settle_id(&mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), begun());
+
+    let (mut branches, mut out) = undecided();
+    branches.branch();
+    branches.settle_id(&mut out);
+    let renamed = begun().replace("resp_1", "resp_2");
+    assert_eq!(String::from_utf8(out).unwrap(), renamed);
+
+    // The id of a response that must not name its session stays as it is.
+    let (mut withheld, mut out) = undecided();
+    withheld.withhold_session();
+    withheld.branch();
+    withheld.settle_id(&mut out);
+    let unnamed = begun().replace("resp_1", "resp_x1");
+    assert_eq!(String::from_utf8(out).unwrap(), unnamed);
+}
+
+#[test]
+fn a_stream_that_fails_before_its_session_is_known_has_its_first_events() {
+    let (mut writer, mut out) = undecided();
+    let reply = crate::openai::error::ErrorResponse::on(
+        &crate::failure::Failure::InternalError,
+        crate::http::route::Api::Responses,
+        crate::openai::error::Phase::BeforeRun,
+    );
+    writer.fail(&reply.body.in_body(), &mut out);
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.starts_with(&begun()), "{out}");
+    assert!(out.contains("response.failed"), "{out}");
 }

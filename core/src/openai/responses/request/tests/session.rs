@@ -3,7 +3,7 @@ use crate::turn::Otherwise;
 
 /// A request that refers to an item of `first`.
 fn referring(first: &AcceptedResponse, kind: &str, rest: &str) -> String {
-    let id = format!("{kind}_{}_0", first.item_id(UNIQUE));
+    let id = format!("{kind}_{}_0", first.ids().items);
     format!(
         r#"{{"input":[{{"role":"user","content":"q1"}},{{"type":"item_reference","id":"{id}"}},{{"role":"user","content":"q2"}}]{rest}}}"#
     )
@@ -13,7 +13,7 @@ fn referring(first: &AcceptedResponse, kind: &str, rest: &str) -> String {
 fn a_response_that_names_another_continues_in_its_session() {
     let phone = client("phone", "agents=main");
     let first = accepted_of(&phone, r#"{"input":"hi"}"#, None).unwrap();
-    let id = first.id(UNIQUE);
+    let id = first.ids().response;
     assert_eq!(id.len(), 77, "{id}");
     let fresh = "agent:main:edge:phone:run:02020202020202020202020202020202";
     assert_eq!(session(&first), fresh);
@@ -23,7 +23,7 @@ fn a_response_that_names_another_continues_in_its_session() {
         let second = accepted_of(&phone, &body(user), None).unwrap();
         assert_eq!(session(&second), fresh);
         assert_eq!(
-            (second.previous.as_deref(), second.id(UNIQUE)),
+            (second.previous.as_deref(), second.ids().response),
             (Some(id.as_str()), id.clone())
         );
     }
@@ -42,7 +42,7 @@ fn a_response_that_names_another_continues_in_its_session() {
 
 #[test]
 fn the_id_of_another_keys_response_leads_nowhere() {
-    let id = accepted(r#"{"input":"hi"}"#).unwrap().id(UNIQUE);
+    let id = accepted(r#"{"input":"hi"}"#).unwrap().ids().response;
     let other = client("guest", "agents=main");
     let mut cut = id.clone();
     cut.pop();
@@ -78,8 +78,8 @@ fn a_reference_to_an_item_continues_in_its_session_with_new_messages_only() {
     let earlier = turn.earlier.clone().unwrap();
     assert!(earlier.turns.is_empty() && matches!(earlier.otherwise, Otherwise::Refuse(_)));
     assert_eq!(
-        second.item_id(UNIQUE),
-        first.item_id(UNIQUE),
+        second.ids().items,
+        first.ids().items,
         "and is gone on from again"
     );
     for (name, session_header) in [(r#","user":"anna""#, None), ("", Some("trip"))] {
@@ -122,7 +122,7 @@ fn a_reference_to_an_item_of_another_key_or_session_is_refused() {
         refused_param(accepted_of(&phone, &user, None)),
         "input[1].id"
     );
-    let id = first.unnamed_id(UNIQUE);
+    let id = first.unnamed_ids(UNIQUE).response;
     let body = format!(r#"{{"input":"q2","previous_response_id":"{id}"}}"#);
     assert_eq!(
         refused_param(accepted_of(&phone, &body, None)),
@@ -135,7 +135,8 @@ fn a_session_that_the_client_named_is_named_again() {
     let phone = client("phone", "agents=main");
     let id = accepted_of(&phone, r#"{"input":"hi","user":"alice"}"#, None)
         .unwrap()
-        .id(UNIQUE);
+        .ids()
+        .response;
     assert_eq!(id.len(), 45, "{id}");
     let next = |user: &str, header: Option<&str>| {
         accepted_of(
@@ -146,7 +147,7 @@ fn a_session_that_the_client_named_is_named_again() {
     };
     let again = next(r#""alice""#, None).unwrap();
     assert_eq!(session(&again), "agent:main:edge:phone:user:=alice");
-    assert_eq!(again.id(UNIQUE), id);
+    assert_eq!(again.ids().response, id);
     for (user, header) in [
         ("null", None),
         (r#""bob""#, None),
@@ -159,4 +160,38 @@ fn a_session_that_the_client_named_is_named_again() {
             "{user} {header:?}"
         );
     }
+}
+
+#[test]
+fn a_response_that_names_another_can_branch_off_from_it() {
+    let phone = client("phone", "agents=main");
+    let first = accepted_of(&phone, r#"{"input":"hi"}"#, None).unwrap();
+    assert!(first.branch_ids().is_none() && first.accepted.turn.origin.is_none());
+    let id = first.ids().response;
+    let body = format!(r#"{{"previous_response_id":"{id}","input":"and?"}}"#);
+    let second = accepted_of(&phone, &body, None).unwrap();
+    let origin = second.accepted.turn.origin.clone().unwrap();
+    assert_eq!(origin.run, first.accepted.turn.run.digits());
+    assert!(id.ends_with(&origin.run));
+    // The branch's id leads to the branch's session, and no other key there.
+    let branch = second.branch_ids().unwrap().response;
+    let body = format!(r#"{{"previous_response_id":"{branch}","input":"and?"}}"#);
+    let third = accepted_of(&phone, &body, None).unwrap();
+    assert_eq!(third.accepted.turn.session, origin.session.unwrap());
+    let guest = client("guest", "agents=main");
+    assert_eq!(
+        refused_param(accepted_of(&guest, &body, None)),
+        "previous_response_id"
+    );
+
+    // A session that its client names stays the one that it names.
+    let named = |body: &str| accepted_of(&phone, body, Some("trip")).unwrap();
+    let first = named(r#"{"input":"hi"}"#);
+    let id = first.ids().response;
+    let second = named(&format!(
+        r#"{{"previous_response_id":"{id}","input":"and?"}}"#
+    ));
+    let origin = second.accepted.turn.origin.clone().unwrap();
+    assert!(origin.session.is_none());
+    assert_eq!(second.branch_ids().unwrap().response, second.ids().response);
 }
