@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use clawfront_core::agent::{AgentId, AgentList};
 use clawfront_core::config::Gateway;
 use clawfront_core::failure::{Deadline, Failure};
-use clawfront_core::gateway::agent_list::Question;
+use clawfront_core::gateway::agent_question::Question;
+use clawfront_core::gateway::device::DeviceKey;
 use tungstenite::Message;
 
 use crate::connection::stream::Trust;
@@ -28,7 +29,9 @@ pub(crate) fn ask(gateway: &Gateway, trust: &Trust) -> Result<AgentList, (Failur
     let until = Instant::now().checked_add(TIMEOUT);
     let answer = loop {
         let received = match read(&mut socket, until) {
-            Received::Frame(frame) => question.receive(&frame, &gateway.credential, &mut outbox),
+            Received::Frame(frame) => {
+                question.receive(&frame, &gateway.credential, DeviceKey::sign, &mut outbox)
+            }
             Received::Closed(code) => Err(question.closed(code)),
             Received::Nothing => Err(Failure::TimedOut(Deadline::Handshake)),
         };

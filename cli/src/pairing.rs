@@ -7,6 +7,7 @@ use clawfront_core::config::{GATEWAY_PASSWORD, GATEWAY_TOKEN, Gateway};
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::failure::{Deadline, Failure};
 use clawfront_core::gateway::credential::{Auth, Credential};
+use clawfront_core::gateway::device::DeviceKey;
 use clawfront_core::gateway::pairing::{Pairing, Step};
 use clawfront_core::secret::Secret;
 use tungstenite::Message;
@@ -143,7 +144,7 @@ pub(crate) fn shake_hands(
     ));
     for _ in 0..MAX_FRAMES {
         let step = match read(&mut socket, until) {
-            Received::Frame(frame) => pairing.receive(&frame, &gateway.credential),
+            Received::Frame(frame) => pairing.receive(&frame, &gateway.credential, DeviceKey::sign),
             Received::Closed(code) => Err(pairing.closed(code)),
             Received::Nothing => Err(Failure::TimedOut(Deadline::Handshake)),
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clawfront_core::config::Gateway;
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::failure::{Deadline, Failure};
-use clawfront_core::gateway::agent_list::Question;
+use clawfront_core::gateway::agent_question::Question;
 use clawfront_core::gateway::upgrade::refused;
 use tungstenite::{Error, Message, WebSocket};
 

@@ -118,6 +118,8 @@ pub enum Input<'a> {
     Frame { text: &'a str, skipped: u32 },
     /// The gateway's socket is closed.
     Closed { code: u16 },
+    /// The device's signature, for the present connection.
+    Signed(&'a str),
     /// There is no socket: the connection could not be made, for this reason.
     Failed(Failure),
     /// The client of this exchange is gone.
@@ -138,6 +140,8 @@ pub struct Orders {
     pub disconnect: bool,
     /// Make a connection. Events of an earlier one are not reported.
     pub connect: bool,
+    /// Let the gateway's device sign this text, and report [`Input::Signed`].
+    pub sign: Option<String>,
 }
 
 impl Hub {
@@ -195,8 +199,15 @@ impl Hub {
     /// Handles an event. `now_ms` never goes back.
     pub fn handle(&mut self, input: Input<'_>, gateway: &Gateway, now_ms: u64) {
         match input {
-            Input::Frame { .. } | Input::Closed { .. } | Input::Failed(_)
+            Input::Frame { .. } | Input::Closed { .. } | Input::Signed(_) | Input::Failed(_)
                 if matches!(self.state, State::Closed) => {}
+            Input::Signed(signature) => {
+                let frames = &mut self.orders.frames;
+                let credential = &gateway.credential;
+                if let Err(failure) = self.link.connect(signature, credential, frames) {
+                    self.fail(&failure, now_ms);
+                }
+            }
             Input::Frame { text, skipped } => self.receive(text, skipped, gateway, now_ms),
             Input::Closed { code } => {
                 let failure = self.link.closed(code);
@@ -317,6 +328,7 @@ impl Hub {
         }
         match incoming {
             Incoming::Ignored => {}
+            Incoming::Challenged(payload) => self.orders.sign = Some(payload),
             Incoming::Ready(_) => {
                 self.state = State::Open {
                     last_frame_ms: now_ms,

@@ -4,7 +4,7 @@
 //! per message, and the bytes of one turn are sent in one piece. The closures hold the link and the
 //! link holds them; the object holds both to its end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use clawfront_core::access::key::KeyId;
@@ -25,6 +25,7 @@ use crate::runtime::clock::now_ms;
 use crate::runtime::frames::Frames;
 use crate::runtime::listener::{Deferred, Listener};
 use crate::runtime::panic_guard::{self, PanicGuard};
+use crate::runtime::signer::Signer;
 use crate::runtime::socket::Socket;
 use crate::runtime::timer::{Callback, Flush, Timer};
 use crate::runtime::upgrade;
@@ -35,6 +36,9 @@ const ABNORMAL_CLOSURE: u16 = 1006;
 /// Interval between two marks that the clients' places are in use, in milliseconds. A mark for
 /// every frame would cost more than it helps.
 const TOUCH_MS: u64 = 10_000;
+
+/// The failure if the runtime does not sign.
+const UNSIGNED: Failure = Failure::Bug("the runtime did not sign for the device");
 
 /// A timer that is later than this is not coming, in milliseconds.
 const LATE_MS: u64 = 1_000;
@@ -50,6 +54,8 @@ struct Inner {
     socket: RefCell<Option<Socket>>,
     /// Counts the connections: events of all but the last are dropped.
     connection: Cell<u32>,
+    /// Made with the first connection, if there is a device.
+    signer: OnceCell<Signer>,
     frames: Rc<Frames>,
     timer: RefCell<Option<Timer>>,
     /// Sends the gathered bytes in the next turn.
@@ -71,6 +77,7 @@ impl Link {
             relays: RefCell::default(),
             socket: RefCell::default(),
             connection: Cell::default(),
+            signer: OnceCell::default(),
             frames: Rc::new(Frames::new()),
             timer: RefCell::default(),
             flush: RefCell::default(),
@@ -214,6 +221,11 @@ impl Link {
             let socket = self.0.socket.take();
             drop(socket);
         }
+        if let Some(text) = &orders.sign {
+            let (link, connection) = (self.clone(), self.0.connection.get());
+            let text = text.clone();
+            spawn_local(async move { link.sign(&text, connection).await });
+        }
         if orders.connect {
             let (link, connection) = (self.clone(), self.0.connection.get());
             spawn_local(async move { link.connect(connection).await });
@@ -222,7 +234,14 @@ impl Link {
 
     /// Connects to the gateway. The socket's events drive everything after that.
     async fn connect(&self, connection: u32) {
-        let opened = upgrade::open(&self.0.config.gateway, upgrade::CONNECT_TIMEOUT).await;
+        let gateway = &self.0.config.gateway;
+        let opened = upgrade::open(gateway, upgrade::CONNECT_TIMEOUT).await;
+        if let Some(device) = &gateway.credential.device
+            && self.0.signer.get().is_none()
+            && let Some(signer) = Signer::of(device).await
+        {
+            let _ = self.0.signer.set(signer);
+        }
         if self.0.connection.get() == connection {
             match opened {
                 Ok(socket) => self.attach(socket),
@@ -232,6 +251,21 @@ impl Link {
             // Meanwhile the hub gave this connection up.
             let _ = socket.accept();
             drop(Socket::new(socket));
+        }
+    }
+
+    /// Signs the gateway's challenge on this connection.
+    async fn sign(&self, text: &str, connection: u32) {
+        let signature = match self.0.signer.get() {
+            Some(signer) => signer.signature(text).await,
+            None => None,
+        };
+        if self.0.connection.get() != connection {
+            return;
+        }
+        match signature {
+            Some(signature) => self.handle(Input::Signed(&signature)),
+            None => self.handle(Input::Failed(UNSIGNED)),
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod panic_guard;
 #[cfg(feature = "panics")]
 pub(crate) mod panics;
 pub(crate) mod response;
+pub(crate) mod signer;
 pub(crate) mod socket;
 pub(crate) mod timer;
 pub(crate) mod upgrade;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clawfront_core::agent::{AgentId, AgentList};
 use clawfront_core::config::Config;
 use clawfront_core::failure::{Deadline, Failure};
+use clawfront_core::gateway::device::DeviceKey;
 use clawfront_core::gateway::exposure::{Exposure, Inquiry};
 use tungstenite::Message;
 
@@ -109,7 +110,12 @@ fn ask(config: &Config, trust: &Trust, agents: Vec<AgentId>) -> Result<Vec<Expos
             Received::Closed(code) => return Err(inquiry.closed(code)),
             Received::Nothing => return Err(Failure::TimedOut(Deadline::Handshake)),
         };
-        if let Some(exposures) = inquiry.receive(&frame, &config.gateway.credential, &mut outbox)? {
+        if let Some(exposures) = inquiry.receive(
+            &frame,
+            &config.gateway.credential,
+            DeviceKey::sign,
+            &mut outbox,
+        )? {
             break exposures;
         }
         for frame in outbox.drain(..) {

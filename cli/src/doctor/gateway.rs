@@ -7,8 +7,9 @@ use clawfront_core::agent::{AgentList, Agents};
 use clawfront_core::config::{Config, Gateway};
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::failure::{Deadline, Failure};
-use clawfront_core::gateway::agent_list::Question;
+use clawfront_core::gateway::agent_question::Question;
 use clawfront_core::gateway::credential::Auth;
+use clawfront_core::gateway::device::DeviceKey;
 use serde::Deserialize;
 use tungstenite::{Message, WebSocket};
 
@@ -160,7 +161,9 @@ fn ask(
             Received::Nothing => return Err(Failure::TimedOut(Deadline::Handshake)),
         };
         seen.look(&frame);
-        if let Some(known) = question.receive(&frame, &gateway.credential, &mut outbox)? {
+        if let Some(known) =
+            question.receive(&frame, &gateway.credential, DeviceKey::sign, &mut outbox)?
+        {
             return Ok(known);
         }
         for frame in outbox.drain(..) {

@@ -167,7 +167,12 @@ fn play(
             // The answer itself is not shown.
             output.clear();
         }
-        let orders = hub.take_orders();
+        let mut orders = hub.take_orders();
+        if let (Some(payload), Some(device)) = (&orders.sign, &gateway.credential.device) {
+            let signature = device.sign(payload);
+            hub.handle(Input::Signed(&signature), gateway, now_ms()?);
+            orders = hub.take_orders();
+        }
         if let Some(socket) = &mut socket {
             for frame in orders.frames {
                 // A frame that cannot be sent is followed by the end of the socket.

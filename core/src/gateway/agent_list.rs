@@ -8,62 +8,15 @@ use serde_json::value::RawValue;
 
 use crate::agent::{AboutAgent, AgentId, AgentList};
 use crate::failure::Failure;
-use crate::gateway::client_identity::ClientIdentity;
-use crate::gateway::credential::Credential;
 use crate::gateway::frame::{
     AgentModel, AgentsList, ListedAgent, ListedModel, ModelsList, ModelsParams, NoParams,
 };
-use crate::gateway::link::{Incoming, Link, Rejection, RequestId};
+use crate::gateway::link::{Link, Rejection, RequestId};
 use crate::gateway::refusal;
 use crate::parse;
 
 /// Longest name of an agent that is passed on, in bytes, because a name is a label in a list.
 const MAX_NAME_BYTES: usize = 128;
-
-/// A question on a connection of its own. Give it every frame, and send the content of the outbox,
-/// until it has the list or fails.
-#[derive(Debug)]
-pub struct Question {
-    link: Link,
-    request: Option<ListRequest>,
-}
-
-impl Default for Question {
-    fn default() -> Self {
-        Self {
-            link: Link::new(ClientIdentity::BACKEND),
-            request: None,
-        }
-    }
-}
-
-impl Question {
-    /// Returns the failure for a connection that the gateway closed.
-    pub fn closed(&self, close_code: u16) -> Failure {
-        self.link.closed(close_code)
-    }
-
-    pub fn receive(
-        &mut self,
-        frame: &str,
-        credential: &Credential,
-        outbox: &mut Vec<String>,
-    ) -> Result<Option<AgentList>, Failure> {
-        match self.link.receive(frame, credential, outbox)? {
-            Incoming::Ready(_) => {
-                self.request = Some(ListRequest::send(&mut self.link, outbox)?);
-                Ok(None)
-            }
-            Incoming::Response { id, result } => match &mut self.request {
-                Some(request) if request.awaits(id) => {
-                    request.receive(result, &mut self.link, outbox)
-                }
-                _ => Ok(None),
-            },
-            _ => Ok(None),
-        }
-    }
-}
 
 /// A request for the list, on a link that is ready.
 #[derive(Debug, Clone)]

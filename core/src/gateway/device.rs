@@ -1,11 +1,15 @@
 //! The device identity by which the gateway knows this Worker: an Ed25519 key and the proof made
 //! with it at every connect.
 //!
+//! The Worker derives the public key and signs with the runtime's Web Crypto, which is asynchronous
+//! (`src/runtime/signer.js`); the code for it here is for native programs.
+//!
 //! Source of every wire fact here: OpenClaw 2026.9.6 and 2026.3.13, `src/gateway/device-auth.ts`
 //! and `handshake-auth-helpers.ts`. Both versions accept the v3 payload, checked against the
 //! running gateways.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use base16ct::lower as hex;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -19,12 +23,19 @@ pub const KEY_BYTES: usize = 32;
 /// A private device key. `DEVICE_KEY` holds its 32-byte seed as base64url without padding (43
 /// characters).
 #[derive(Clone)]
-pub struct DeviceKey(SigningKey);
+pub struct DeviceKey {
+    seed: Zeroizing<[u8; KEY_BYTES]>,
+    /// In the Worker it is unknown until [`DeviceKey::set_public_key`].
+    public: OnceLock<[u8; KEY_BYTES]>,
+}
 
 impl DeviceKey {
     /// Makes a key from 32 bytes of entropy.
     pub fn from_seed(seed: &[u8; KEY_BYTES]) -> Self {
-        Self(SigningKey::from_bytes(seed))
+        Self {
+            seed: Zeroizing::new(*seed),
+            public: OnceLock::new(),
+        }
     }
 
     /// Parses the form that [`DeviceKey::encode`] writes; `None` for anything else.
@@ -36,24 +47,56 @@ impl DeviceKey {
         (written == KEY_BYTES).then(|| Self::from_seed(&seed))
     }
 
+    /// Returns the private key.
+    pub fn seed(&self) -> &[u8; KEY_BYTES] {
+        &self.seed
+    }
+
     /// Returns the private key as it is stored in `DEVICE_KEY`.
     pub fn encode(&self) -> Zeroizing<String> {
-        Zeroizing::new(Base64UrlUnpadded::encode_string(self.0.as_bytes()))
+        Zeroizing::new(Base64UrlUnpadded::encode_string(self.seed.as_slice()))
+    }
+
+    /// Records the public key in the form of [`DeviceKey::public_key`]. Returns false if it is not
+    /// one.
+    pub fn set_public_key(&self, text: &str) -> bool {
+        let mut key = [0; KEY_BYTES];
+        let written = Base64UrlUnpadded::decode(text, &mut key).map(<[u8]>::len);
+        let is_key = written == Ok(KEY_BYTES);
+        if is_key {
+            self.public.get_or_init(|| key);
+        }
+        is_key
     }
 
     /// Returns the public key as it is sent in `connect.params.device.publicKey`.
     pub fn public_key(&self) -> String {
-        Base64UrlUnpadded::encode_string(self.0.verifying_key().as_bytes())
+        Base64UrlUnpadded::encode_string(&self.public())
     }
 
     /// Returns the device id: lower-case hex SHA-256 of the public key.
     pub fn device_id(&self) -> String {
-        device_id(self.0.verifying_key().as_bytes())
+        device_id(&self.public())
     }
 
-    /// Returns `connect.params.device.signature` over `proof`.
-    pub fn sign(&self, proof: &Proof<'_>) -> String {
-        Base64UrlUnpadded::encode_string(&self.0.sign(proof.payload().as_bytes()).to_bytes())
+    fn public(&self) -> [u8; KEY_BYTES] {
+        #[cfg(not(target_family = "wasm"))]
+        self.derive_public_key();
+        self.public.get().copied().unwrap_or_default()
+    }
+
+    /// Derives the public key from the private one, unless it is known.
+    pub fn derive_public_key(&self) {
+        self.public.get_or_init(|| {
+            let key = SigningKey::from_bytes(&self.seed);
+            key.verifying_key().to_bytes()
+        });
+    }
+
+    /// Returns `connect.params.device.signature` over the payload of a [`Proof`].
+    pub fn sign(&self, payload: &str) -> String {
+        let key = SigningKey::from_bytes(&self.seed);
+        Base64UrlUnpadded::encode_string(&key.sign(payload.as_bytes()).to_bytes())
     }
 }
 
@@ -85,6 +128,9 @@ const NAME_DIGITS: usize = 8;
 pub fn device_id(public_key: &[u8; KEY_BYTES]) -> String {
     hex::encode_string(&Sha256::digest(public_key))
 }
+
+/// Signs the payload of a [`Proof`]: `DeviceKey::sign` of native programs.
+pub type Sign = fn(&DeviceKey, &str) -> String;
 
 /// The text that a device proof signs: the fields of `connect.params` that the gateway pins to the
 /// device.

@@ -13,6 +13,7 @@ use crate::agent::AgentId;
 use crate::failure::Failure;
 use crate::gateway::client_identity::ClientIdentity;
 use crate::gateway::credential::Credential;
+use crate::gateway::device::Sign;
 use crate::gateway::frame::NoParams;
 use crate::gateway::link::{Incoming, Link, Protocol, RequestId};
 use crate::parse;
@@ -103,9 +104,10 @@ impl Inquiry {
         &mut self,
         frame: &str,
         credential: &Credential,
+        sign: Sign,
         outbox: &mut Vec<String>,
     ) -> Result<Option<Vec<Exposure>>, Failure> {
-        match self.link.receive(frame, credential, outbox)? {
+        match self.link.receive_signing(frame, credential, sign, outbox)? {
             Incoming::Ready(hello) if hello.protocol == Protocol::V3 => {
                 for (_, step) in &mut self.agents {
                     *step = Step::Unseen("a gateway of protocol 3 does not list an agent's tools");

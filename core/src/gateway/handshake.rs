@@ -51,39 +51,52 @@ pub(super) struct ConnectFrame<'a> {
     credential: &'a Credential,
     nonce: &'a str,
     signed_at_ms: u64,
-    device: Option<DeviceProof>,
+    device: Option<DeviceProof<'a>>,
 }
 
-struct DeviceProof {
+struct DeviceProof<'a> {
     id: String,
     display_name: String,
     public_key: String,
-    signature: String,
+    signature: &'a str,
+}
+
+/// Returns the text that the device must sign to answer a challenge; `None` without a device.
+pub(super) fn payload_to_sign(
+    client: ClientIdentity,
+    credential: &Credential,
+    challenge: &Challenge<'_>,
+) -> Option<String> {
+    let key = credential.device.as_ref()?;
+    let proof = Proof {
+        device_id: &key.device_id(),
+        client_id: client.id,
+        client_mode: client.mode,
+        role: ROLE,
+        scopes: &SCOPES,
+        signed_at_ms: challenge.ts,
+        token: match &credential.auth {
+            Auth::Token(secret) | Auth::DeviceToken(secret) => secret.expose(),
+            Auth::Password(_) => "",
+        },
+        nonce: &challenge.nonce,
+        platform: PLATFORM,
+        device_family: "",
+    };
+    Some(proof.payload())
 }
 
 impl<'a> ConnectFrame<'a> {
+    /// `signature` is over the [payload](payload_to_sign) of a device.
     pub(super) fn new(
         client: ClientIdentity,
         credential: &'a Credential,
-        challenge: &'a Challenge<'a>,
+        nonce: &'a str,
+        signed_at_ms: u64,
+        signature: &'a str,
     ) -> Self {
         let device = credential.device.as_ref().map(|key| {
             let id = key.device_id();
-            let signature = key.sign(&Proof {
-                device_id: &id,
-                client_id: client.id,
-                client_mode: client.mode,
-                role: ROLE,
-                scopes: &SCOPES,
-                signed_at_ms: challenge.ts,
-                token: match &credential.auth {
-                    Auth::Token(secret) | Auth::DeviceToken(secret) => secret.expose(),
-                    Auth::Password(_) => "",
-                },
-                nonce: &challenge.nonce,
-                platform: PLATFORM,
-                device_family: "",
-            });
             DeviceProof {
                 display_name: device::display_name(&id),
                 id,
@@ -94,8 +107,8 @@ impl<'a> ConnectFrame<'a> {
         Self {
             client,
             credential,
-            nonce: &challenge.nonce,
-            signed_at_ms: challenge.ts,
+            nonce,
+            signed_at_ms,
             device,
         }
     }
@@ -127,7 +140,7 @@ impl<'a> ConnectFrame<'a> {
             device: self.device.as_ref().map(|device| Device {
                 id: &device.id,
                 public_key: &device.public_key,
-                signature: &device.signature,
+                signature: device.signature,
                 signed_at: self.signed_at_ms,
                 nonce: self.nonce,
             }),

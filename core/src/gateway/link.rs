@@ -1,9 +1,9 @@
 //! One connection to a gateway, from the challenge on.
 //!
 //! ```text
-//!              connect.challenge            hello-ok
-//!   Challenge ───────────────────▶ Hello ─────────────▶ Ready
-//!              (sends `connect`)
+//!              connect.challenge              a signature            hello-ok
+//!   Challenge ───────────────────▶ Signing ─────────────────▶ Hello ─────────────▶ Ready
+//!                                  (a device)  (sends `connect`)
 //! ```
 //!
 //! Give every incoming frame to [`Link::receive`] and send the content of the outbox, in order.
@@ -17,8 +17,9 @@ use crate::failure::diagnosis::{Diagnosis, Stage};
 use crate::failure::{Failure, RETRY_AFTER_S};
 use crate::gateway::client_identity::ClientIdentity;
 use crate::gateway::credential::Credential;
+use crate::gateway::device::Sign;
 use crate::gateway::frame::{AgentEvent, Challenge, Envelope, ErrorShape, Json, Request};
-use crate::gateway::handshake::{ConnectFrame, read_hello};
+use crate::gateway::handshake::{ConnectFrame, payload_to_sign, read_hello};
 pub(crate) use crate::gateway::handshake::{Hello, Protocol};
 use crate::gateway::peek::{Event, Peeked, peek};
 use crate::gateway::refusal;
@@ -58,9 +59,13 @@ pub(crate) struct Link {
     boot_id: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Challenge,
+    /// The device's proof for this nonce is being made.
+    Signing {
+        nonce: String,
+    },
     Hello(RequestId),
     Ready(Protocol),
 }
@@ -74,6 +79,8 @@ pub(crate) struct RequestId(u32);
 pub(crate) enum Incoming<'a> {
     /// No meaning: a heartbeat, an unknown event, a step of the handshake.
     Ignored,
+    /// The device must sign this text: [`Link::connect`] takes the signature.
+    Challenged(String),
     /// The handshake is complete; requests can be made.
     Ready(Hello<'a>),
     Response {
@@ -171,8 +178,7 @@ impl Link {
                 .and_then(|payload| parse::from_str(payload.get()).ok())
                 .map_or(Incoming::Ignored, Incoming::Chat)),
             ("event", "connect.challenge") if self.state == State::Challenge => {
-                self.answer_challenge(envelope.payload, credential, outbox)?;
-                Ok(Incoming::Ignored)
+                self.answer_challenge(envelope.payload, credential, outbox)
             }
             ("res", _) => self.receive_response(&envelope, credential),
             _ => Ok(Incoming::Ignored),
@@ -210,7 +216,7 @@ impl Link {
     pub(crate) fn protocol(&self) -> Option<Protocol> {
         match self.state {
             State::Ready(protocol) => Some(protocol),
-            State::Challenge | State::Hello(_) => None,
+            _ => None,
         }
     }
 
@@ -227,7 +233,7 @@ impl Link {
     /// Returns the failure for a connection that the gateway closed before a run was started.
     pub(crate) fn closed(&self, close_code: u16) -> Failure {
         let stage = match self.state {
-            State::Challenge => Stage::Challenge,
+            State::Challenge | State::Signing { .. } => Stage::Challenge,
             State::Hello(_) => Stage::Hello,
             State::Ready(_) => Stage::Ready,
         };
@@ -298,20 +304,56 @@ impl Link {
         payload: Option<&RawValue>,
         credential: &Credential,
         outbox: &mut Vec<String>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Incoming<'static>, Failure> {
         let challenge: Challenge<'_> = payload
             .and_then(|payload| parse::from_str(payload.get()).ok())
             .ok_or(Failure::GatewayProtocolError(
                 "connect.challenge has no nonce",
             ))?;
-        let id = self.request(
-            "connect",
-            &ConnectFrame::new(self.client, credential, &challenge).params(),
-            outbox,
-        )?;
+        let payload = payload_to_sign(self.client, credential, &challenge);
         self.challenged_ms = (challenge.ts, self.now_ms);
+        self.state = State::Signing {
+            nonce: challenge.nonce.into_owned(),
+        };
+        match payload {
+            Some(payload) => Ok(Incoming::Challenged(payload)),
+            None => self
+                .connect("", credential, outbox)
+                .map(|()| Incoming::Ignored),
+        }
+    }
+
+    /// Answers the challenge with this signature of the device. It is ignored if the gateway did
+    /// not send one, or has its answer.
+    pub(crate) fn connect(
+        &mut self,
+        signature: &str,
+        credential: &Credential,
+        outbox: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let State::Signing { nonce } = &self.state else {
+            return Ok(());
+        };
+        let (nonce, (signed_at_ms, _)) = (nonce.clone(), self.challenged_ms);
+        let frame = ConnectFrame::new(self.client, credential, &nonce, signed_at_ms, signature);
+        let id = self.request("connect", &frame.params(), outbox)?;
         self.state = State::Hello(id);
         Ok(())
+    }
+
+    /// Reads one text frame, and answers a challenge at once.
+    pub(crate) fn receive_signing<'a>(
+        &mut self,
+        frame: &'a str,
+        credential: &Credential,
+        sign: Sign,
+        outbox: &mut Vec<String>,
+    ) -> Result<Incoming<'a>, Failure> {
+        let incoming = self.receive(frame, credential, outbox)?;
+        if let (Incoming::Challenged(payload), Some(key)) = (&incoming, &credential.device) {
+            self.connect(&sign(key, payload), credential, outbox)?;
+        }
+        Ok(incoming)
     }
 
     fn receive_response<'a>(
@@ -347,7 +389,7 @@ impl Link {
                 Ok(Incoming::Ready(hello))
             }
             State::Ready(_) => Ok(Incoming::Response { id, result }),
-            State::Challenge | State::Hello(_) => Ok(Incoming::Ignored),
+            _ => Ok(Incoming::Ignored),
         }
     }
 }

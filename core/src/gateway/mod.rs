@@ -1,6 +1,7 @@
 //! The OpenClaw gateway's WebSocket agent API. It does not know OpenAI.
 
-pub mod agent_list;
+pub(crate) mod agent_list;
+pub mod agent_question;
 pub(crate) mod answer;
 pub(crate) mod client_identity;
 pub mod credential;

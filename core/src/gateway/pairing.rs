@@ -8,6 +8,7 @@
 use crate::failure::Failure;
 use crate::gateway::client_identity::ClientIdentity;
 use crate::gateway::credential::Credential;
+use crate::gateway::device::Sign;
 use crate::gateway::link::{Incoming, Link};
 use crate::secret::Secret;
 
@@ -42,9 +43,16 @@ impl Pairing {
         self.link.closed(close_code)
     }
 
-    pub fn receive(&mut self, frame: &str, credential: &Credential) -> Result<Step, Failure> {
+    pub fn receive(
+        &mut self,
+        frame: &str,
+        credential: &Credential,
+        sign: Sign,
+    ) -> Result<Step, Failure> {
         let mut outbox = Vec::new();
-        let incoming = self.link.receive(frame, credential, &mut outbox)?;
+        let incoming = self
+            .link
+            .receive_signing(frame, credential, sign, &mut outbox)?;
         if let Incoming::Ready(hello) = incoming {
             return Ok(Step::Paired {
                 device_token: hello

@@ -13,7 +13,7 @@ use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::gateway::peek::{AGENT, CHAT};
 use clawfront_core::http::head::{Head, ResponseMeta};
-use clawfront_core::hub::{self, ExchangeId, Hub};
+use clawfront_core::hub::{self, ExchangeId, Hub, Orders};
 use clawfront_core::openai::chat::ChatWriter;
 use clawfront_core::openai::{self, Delivery, Entropy, Writer, chat};
 use serde_json::Value;
@@ -85,7 +85,7 @@ impl Alone {
         self.hub.handle(input, gateway(), now_ms);
         let output = self.hub.next_output().map(|(_, _, output)| output);
         let mut output = output.map(std::mem::take).unwrap_or_default();
-        let orders = self.hub.take_orders();
+        let orders = take_orders(&mut self.hub, now_ms);
         // The hub goes on without the exchange.
         if was_pending {
             output.frames = orders.frames;
@@ -93,6 +93,18 @@ impl Alone {
         }
         output
     }
+}
+
+/// Takes the hub's orders, and signs for the device.
+pub(crate) fn take_orders(hub: &mut Hub, now_ms: u64) -> Orders {
+    let orders = hub.take_orders();
+    let Some(payload) = orders.sign else {
+        return orders;
+    };
+    let device = gateway().credential.device.as_ref().unwrap();
+    let signature = device.sign(&payload);
+    hub.handle(hub::Input::Signed(&signature), gateway(), now_ms);
+    hub.take_orders()
 }
 
 impl std::ops::Deref for Alone {

@@ -8,7 +8,7 @@ use clawfront_core::hub::{ExchangeId, Hub, Input, Orders};
 use clawfront_core::openai::Delivery;
 use serde_json::{Value, json};
 
-use crate::replay::{START_MS, exchange_with, gateway};
+use crate::replay::{START_MS, exchange_with, gateway, take_orders};
 use crate::scenario::{CHALLENGE, HELLO};
 
 pub(crate) const STREAM: Delivery = Delivery::Stream {
@@ -143,7 +143,8 @@ impl Shared {
             frames,
             disconnect,
             connect,
-        } = self.hub.take_orders();
+            ..
+        } = take_orders(&mut self.hub, self.now_ms);
         let frames = frames
             .iter()
             .map(|frame| serde_json::from_str(frame).unwrap());

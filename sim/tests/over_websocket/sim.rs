@@ -198,7 +198,7 @@ impl Connect<'_> {
                 .as_str()
                 .or(self.auth["deviceToken"].as_str())
                 .unwrap_or("");
-            let signature = device.sign(&Proof {
+            let proof = Proof {
                 device_id: &device.device_id(),
                 client_id: self.id,
                 client_mode: self.mode,
@@ -209,7 +209,8 @@ impl Connect<'_> {
                 nonce,
                 platform: self.platform,
                 device_family: "",
-            });
+            };
+            let signature = device.sign(&proof.payload());
             params["device"] = json!({
                 "id": device.device_id(), "publicKey": device.public_key(), "signature": signature,
                 "signedAt": signed_at_ms, "nonce": nonce,

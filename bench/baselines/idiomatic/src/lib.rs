@@ -106,7 +106,8 @@ fn connect(env: &Env, challenge: &Value) -> Result<Value> {
     let token = env.var("GATEWAY_TOKEN")?.to_string();
     let nonce = challenge["nonce"].as_str().unwrap_or_default();
     let signed_at_ms = challenge["ts"].as_u64().unwrap_or_default();
-    let signature = device.sign(&Proof {
+    device.derive_public_key();
+    let proof = Proof {
         device_id: &device.device_id(),
         client_id: "gateway-client",
         client_mode: "backend",
@@ -117,7 +118,8 @@ fn connect(env: &Env, challenge: &Value) -> Result<Value> {
         nonce,
         platform: "cloudflare-workers",
         device_family: "",
-    });
+    };
+    let signature = device.sign(&proof.payload());
     Ok(call(
         "connect",
         "connect",

@@ -11,7 +11,10 @@ use clawfront_core::openai::chat::ChatWriter;
 use crate::frames::{self, Delta, NOW_MS, Protocol};
 use crate::{Ready, Stage, keys};
 
-/// Signs the challenge, and writes `connect`.
+/// A signature of the right length, because the Worker does not make it.
+const SIGNATURE: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Reads the challenge, and writes `connect` with the signature.
 pub(crate) fn challenge(protocol: Protocol) -> Stage {
     feeding(&[], vec![frames::challenge(protocol)])
 }
@@ -122,7 +125,13 @@ pub(crate) fn feed(
             take(output);
             output.clear();
         }
-        out.frames = hub.take_orders().frames;
+        let orders = hub.take_orders();
+        black_box(&orders.sign);
+        out.frames = orders.frames;
+        if orders.sign.is_some() {
+            hub.handle(Input::Signed(SIGNATURE), &config.gateway, NOW_MS);
+            out.frames = hub.take_orders().frames;
+        }
         take(&out);
         out.clear();
         black_box(hub.take_filter_change());

@@ -1,6 +1,7 @@
 //! The target `frames`: any text as a frame, in every state of an exchange.
 
-use clawfront_core::gateway::agent_list::Question;
+use clawfront_core::gateway::agent_question::Question;
+use clawfront_core::gateway::device::DeviceKey;
 use clawfront_core::gateway::pairing::Pairing;
 use clawfront_core::openai::error::ErrorResponse;
 
@@ -26,12 +27,12 @@ pub(super) fn run(text: &str) {
         let (mut pairing, mut question) = (Pairing::default(), Question::default());
         for frame in lead {
             // Their results are not checked here.
-            let _ = pairing.receive(frame, credential);
-            let _ = question.receive(frame, credential, &mut Vec::new());
+            let _ = pairing.receive(frame, credential, DeviceKey::sign);
+            let _ = question.receive(frame, credential, DeviceKey::sign, &mut Vec::new());
         }
-        let _ = pairing.receive(text, credential);
+        let _ = pairing.receive(text, credential, DeviceKey::sign);
         let mut outbox = Vec::new();
-        let _ = question.receive(text, credential, &mut outbox);
+        let _ = question.receive(text, credential, DeviceKey::sign, &mut outbox);
         assert!(outbox.len() <= 1);
     }
     for status in [200, 403, 530] {
