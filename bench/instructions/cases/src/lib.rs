@@ -46,7 +46,7 @@ pub const CASES: &[Case] = &[
     case("wrong key among 40, answered 401", 1, keys::wrong_key),
     case("request with 1 message, parsed", 1, || keys::request(1)),
     case("request with 50 messages, parsed", 1, || keys::request(50)),
-    case("challenge, signed", 1, || runs::challenge(V4)),
+    case("challenge, answered", 1, || runs::challenge(V4)),
     case("hello-ok of protocol 4, and the run asked for", 1, || {
         runs::hello(V4)
     }),
