@@ -60,6 +60,13 @@ pub(crate) fn request(
     link.request("sessions.get", &params, outbox)
 }
 
+/// Returns true if the payload has no rows.
+pub(crate) fn is_empty(payload: Option<&RawValue>) -> bool {
+    let rows: Option<SessionRows<'_>> =
+        payload.and_then(|payload| parse::from_str(payload.get()).ok());
+    rows.is_none_or(|rows| rows.messages.is_empty())
+}
+
 /// The record of an earlier run in a session's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Recorded {

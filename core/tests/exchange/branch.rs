@@ -61,14 +61,14 @@ fn first(headers: &[(&str, &str)]) -> (String, String) {
 
 /// A request that goes on from the first response, on protocol 4, and its gateway.
 fn goes_on(headers: &[(&str, &str)], is_repeated: bool) -> Scenario {
-    Scenario::of(Alone::new(exchange(headers, is_repeated))).requested()
+    Scenario::of(Alone::new(exchange(2, headers, is_repeated))).requested()
 }
 
 /// A request that goes on from the first response.
-fn exchange(headers: &[(&str, &str)], is_repeated: bool) -> Exchange {
+fn exchange(number: u8, headers: &[(&str, &str)], is_repeated: bool) -> Exchange {
     let (_, previous) = first(headers);
     let body = json!({ "model": "openclaw", "input": "q3", "previous_response_id": previous });
-    let response = accept(2, &body, headers, is_repeated);
+    let response = accept(number, &body, headers, is_repeated);
     let fields = ResponseFields {
         ids: response.ids(),
         unnamed_ids: response.unnamed_ids("00ff"),
@@ -240,7 +240,7 @@ fn a_stream_that_began_before_its_session_is_known_names_the_right_one() {
     let other = shared.begin(9);
     shared.shake_hands();
     // The client sees the hub's queue, before the session's rows are asked for.
-    let waiting = shared.add(exchange(&[], false), "02".repeat(16));
+    let waiting = shared.add(exchange(2, &[], false), "02".repeat(16));
     shared.pass_ms(6_000);
     let (status, body, _) = shared.outcome(waiting);
     assert_eq!(status, 200);
@@ -293,6 +293,29 @@ fn a_session_that_its_client_named_becomes_the_copy() {
 }
 
 #[test]
+fn a_named_session_with_another_run_of_ours_is_not_replaced() {
+    let headers = [("x-openclaw-session-key", "agent:main:edge:phone:trip")];
+    let (run, _) = first(&headers);
+    let before = json!([row(&run, "one", "q1"), answer("a1")]);
+    let mut shared = Shared::connected();
+    let going = shared.add(exchange(2, &headers, false), "02".repeat(16));
+    shared.respond("sessions.get", &json!({ "messages": before }));
+    shared.respond("agent", &accepted());
+    let second = shared.add(exchange(3, &headers, false), "03".repeat(16));
+    // The gateway has accepted the first run, and may not have begun it.
+    let rows = json!([
+        row(&run, "one", "q1"),
+        answer("a1"),
+        row("other", "two", "q2")
+    ]);
+    shared.respond("sessions.get", &json!({ "messages": rows }));
+    let (status, body, has_ended) = shared.outcome(second);
+    assert!(status == 503 && has_ended, "{body}");
+    assert!(!shared.methods().contains(&"sessions.fork"));
+    assert!(!shared.outcome(going).2);
+}
+
+#[test]
 fn a_session_that_cannot_be_copied_starts_nothing() {
     let busy = |scenario: &mut Scenario| scenario.refuse("UNAVAILABLE");
     let mut forking = goes_on(&[], false);
@@ -329,6 +352,17 @@ fn a_run_that_an_earlier_attempt_began_in_its_copy_is_not_started_again() {
     scenario.refuse("INVALID_REQUEST");
     assert!(scenario.shown.ended && scenario.shown.body.contains("a3"));
     assert!(scenario.shown.body.contains(&format!("resp_{own}")));
+
+    // A copy without the run is complete: the run was not requested.
+    let mut scenario = goes_on(&[], true);
+    scenario.rows(&json!([row(&run, "one", "q1"), answer("a1")]));
+    assert_eq!(scenario.session(), BRANCH);
+    assert!(
+        !scenario
+            .shown
+            .methods()
+            .contains(&"sessions.fork".to_owned())
+    );
 
     // Without that copy the session is looked at, as by a first attempt.
     let mut scenario = goes_on(&[], true);

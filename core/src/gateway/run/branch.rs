@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::agent::AgentId;
 use crate::failure::Failure;
 use crate::gateway::frame::{
-    ArchiveParams, CopyParams, CopyResult, DeleteParams, ForkParams, ForkResult,
+    ArchiveParams, CopyParams, CopyResult, DeleteParams, ErrorShape, ForkParams, ForkResult,
 };
 use crate::gateway::link::{Protocol, Rejection, RequestId};
 use crate::gateway::memory::{self, After, Look};
@@ -65,6 +65,13 @@ impl Run {
                 return Ok(false);
             }
         };
+        if origin.session.is_none() && self.is_session_busy {
+            // The gateway would end the run that the session has, if it has not begun.
+            return Err(refusal::failure(&ErrorShape {
+                code: "UNAVAILABLE".into(),
+                ..ErrorShape::default()
+            }));
+        }
         if let Some(of) = self.fork.clone() {
             self.request_copy(of, agent, io)?;
             return Ok(true);
@@ -89,15 +96,17 @@ impl Run {
     ) -> Result<(), Failure> {
         if let Step::Seek = step {
             check_look(&result)?;
-            let recorded = match result {
-                Ok(rows) => memory::recorded(rows, &self.turn.run)?,
-                Err(_) => None,
-            };
-            let Some(recorded) = recorded else {
+            let rows = result.ok().flatten();
+            if memory::is_empty(rows) {
                 return self.look_at_session(agent, Protocol::V4, io);
-            };
+            }
+            let recorded = memory::recorded(rows, &self.turn.run)?;
             self.enter_copy(show);
-            return self.recall(recorded, agent, io, show);
+            // Nobody else knows the copy, so nothing was added to it.
+            return match recorded {
+                Some(recorded) => self.recall(recorded, agent, io, show),
+                None => self.start_in_copy(agent, io),
+            };
         }
         let payload = result.map_err(|rejection| refusal::failure(&rejection.error))?;
         let Step::Copy { of } = step else {
@@ -110,13 +119,17 @@ impl Run {
         };
         let copied: Option<CopyResult<'_>> = read(payload);
         self.enter_copy(show);
-        self.session_use = Some(SessionUse::Branched);
-        self.turn.earlier = None;
-        self.start(agent, Protocol::V4, io)?;
+        self.start_in_copy(agent, io)?;
         if let Some(source) = copied.and_then(|copied| copied.entry.fork_source) {
             tidy(of, &source.session_id, io);
         }
         Ok(())
+    }
+
+    fn start_in_copy(&mut self, agent: AgentId, io: &mut Io<'_>) -> Result<(), Failure> {
+        self.session_use = Some(SessionUse::Branched);
+        self.turn.earlier = None;
+        self.start(agent, Protocol::V4, io)
     }
 
     fn request_copy(
