@@ -12,7 +12,8 @@ use crate::frames::{self, Delta, NOW_MS, Protocol};
 use crate::{Ready, Stage, keys};
 
 /// A signature of the right length, because the Worker does not make it.
-const SIGNATURE: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const SIGNATURE: &str =
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Reads the challenge, and writes `connect` with the signature.
 pub(crate) fn challenge(protocol: Protocol) -> Stage {
