@@ -6,9 +6,6 @@ import { temporaryFolder } from "./support/folder.mjs";
 import { lines, newKey, post, says, startFront, until } from "./support/front.mjs";
 import { get } from "./support/keys.mjs";
 
-/** Time in which a change of the usage is written. */
-const WRITTEN_MS = 6_000;
-
 const usage = async (worker, key) => (await (await get(worker, key, "/v1/key")).json()).usage_today;
 
 /** Sums the usage objects of answers. */
@@ -71,8 +68,7 @@ for (const protocol of [4, 3])
       });
       const { runs } = await sim.journal();
       assert.equal(runs.length, usages.length + 3);
-      // The hub is gone without notice.
-      await new Promise((resolve) => setTimeout(resolve, WRITTEN_MS));
+      // The hub is gone without notice, at once.
       process.kill(worker.pid, "SIGKILL");
       again = await front.another();
       assert.deepEqual(await usage(again, phone), seen);

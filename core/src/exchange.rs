@@ -22,10 +22,13 @@
 //! run is requested once more only if the gateway does not have it. A connection that another
 //! exchange asked for serves as well.
 //!
-//! The requests for a connection are in `connection`, the writes that are due by the clock in
-//! `heartbeat`, the end for a client that left in `leave`, and its response in `reply`.
+//! The requests for a connection are in `connection`, the deadlines in `deadline`, the writes that
+//! are due by the clock in `heartbeat`, the end for a client that left in `leave`, its response in
+//! `reply`, and the runs of an earlier hub in `adopt`.
 
+pub(crate) mod adopt;
 pub(crate) mod connection;
+mod deadline;
 pub(crate) mod heartbeat;
 pub(crate) mod leave;
 mod reply;
@@ -43,6 +46,7 @@ use crate::gateway::run::io::{Incoming, Io};
 use crate::http::head::{Head, ResponseMeta};
 use crate::openai::Writer;
 use crate::openai::error::Phase;
+use crate::repeat::ExchangeEnd;
 use crate::session::SessionKey;
 use crate::turn::{RunEvent, Turn};
 
@@ -96,6 +100,8 @@ pub struct Exchange {
     /// The time at which the client's key expires, until it does.
     expires_ms: Option<u64>,
     client: ClientState,
+    /// Set if an earlier hub requested the run.
+    adoption: Option<Adoption>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +109,7 @@ enum ClientState {
     Present,
     /// Its key has expired.
     Expired,
-    /// It left, and the run goes on: nothing is written any more.
+    /// It left, or an earlier hub had it, and the run goes on: nothing is written any more.
     Gone,
 }
 
@@ -132,6 +138,13 @@ enum Due {
     Connection,
     /// The end of all attempts.
     Recovery,
+}
+
+/// The part of an exchange that only the run of an earlier hub has.
+#[derive(Debug, Clone, Copy)]
+struct Adoption {
+    lost_ms: u64,
+    stop_at_ms: u64,
 }
 
 /// An event that the hub reports.
@@ -209,6 +222,7 @@ impl Exchange {
             leave_by_ms: None,
             expires_ms: None,
             client: ClientState::Present,
+            adoption: None,
         }
     }
 
@@ -313,6 +327,7 @@ impl Exchange {
             self.run_ends_ms(),
             self.leave_by_ms,
             self.expires_ms,
+            self.stop_at_ms(),
         ];
         wakes.into_iter().flatten().min()
     }
@@ -346,15 +361,20 @@ impl Exchange {
         }
     }
 
-    /// Returns the frames that stop the run, on this connection or on another: after a panic, or if
-    /// the hub is reset. They stop it for all exchanges that share it. There are none before the
-    /// run may have begun, and if it may continue without its client, or cannot be stopped.
-    pub fn abort_frames(&self) -> Vec<String> {
+    /// Returns true if the response names its session.
+    pub fn names_session(&self) -> bool {
+        self.reply.answer.response_id().is_some()
+    }
+
+    /// Returns the frame that stops the run, on this connection or on another, after a panic. It
+    /// stops the run for all exchanges that share it. There is none before the run may have begun,
+    /// if it may continue without its client, and if it cannot be stopped.
+    pub fn abort_frame(&self) -> Option<String> {
         let mut frames = Vec::new();
         if self.policy.on_disconnect == OnDisconnect::Abort && self.may_have_started() {
             self.run.write_abort(&mut Link::unread(), &mut frames);
         }
-        frames
+        frames.pop()
     }
 
     /// Returns the id of the run that is going: the requested one, or its continuation, which other
@@ -381,6 +401,19 @@ impl Exchange {
     /// Returns true if this request started the run, and did not join it.
     pub fn has_started_run(&self) -> bool {
         self.run.may_have_started() && !self.run.is_joined()
+    }
+
+    /// Returns the end of the exchange, for the memory of its request.
+    pub fn end(&self) -> ExchangeEnd {
+        match self.outcome() {
+            _ if !self.may_have_started() => ExchangeEnd::NotStarted,
+            Outcome::Failed(Failure::ClientClosedRequest) => ExchangeEnd::Left,
+            _ if self.client != ClientState::Gone => ExchangeEnd::Sent,
+            Outcome::Answered(_) | Outcome::Failed(Failure::Provider(_) | Failure::RunAborted) => {
+                ExchangeEnd::Unsent
+            }
+            _ => ExchangeEnd::Left,
+        }
     }
 
     /// Returns the end of the run, for the key's usage: `None` if no run was started, or if the
@@ -538,80 +571,5 @@ impl Exchange {
         self.reply
             .fail(failure, phase, &mut out.head, &mut out.body);
         out.ended = true;
-    }
-
-    fn tick(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
-        let missed = self.missed(now_ms);
-        if self
-            .expires_ms
-            .is_some_and(|expires_ms| now_ms >= expires_ms)
-        {
-            self.expire(link, now_ms, out);
-        } else if self
-            .leave_by_ms
-            .is_some_and(|leave_by_ms| now_ms >= leave_by_ms)
-        {
-            self.leave(link, out);
-        } else if self.run_ends_ms().is_some_and(|ends_ms| now_ms >= ends_ms) {
-            self.give_up(Failure::TimedOut(Deadline::Run), link, out);
-        } else if let Some(which) = missed {
-            self.miss(which, link, out);
-        } else if let Err(failure) = self.run.tick(&mut Io {
-            now_ms,
-            link,
-            outbox: &mut out.frames,
-        }) {
-            self.give_up(failure, link, out);
-        }
-        if !out.ended {
-            self.write_due(now_ms, out);
-        }
-    }
-
-    fn miss(&mut self, which: Due, link: &mut Link, out: &mut Output) {
-        match which {
-            Due::Deadline(which) => {
-                let failure = self
-                    .run
-                    .refused()
-                    .cloned()
-                    .unwrap_or(Failure::TimedOut(which));
-                self.give_up(failure, link, out);
-            }
-            Due::Connection => self.connect(out),
-            Due::Recovery => {
-                let cause = self.loss.as_mut().and_then(|loss| loss.cause.take());
-                self.stay_lost(cause, link, out);
-            }
-        }
-    }
-
-    /// Returns the deadline that has passed.
-    fn missed(&self, now_ms: u64) -> Option<Due> {
-        let (at_ms, which) = self.deadline()?;
-        (now_ms >= at_ms).then_some(which)
-    }
-
-    fn deadline(&self) -> Option<(u64, Due)> {
-        if self.is_queued() {
-            return None;
-        }
-        if let Some(deadline) = self.attempt_deadline() {
-            return Some(deadline);
-        }
-        let (limit_ms, which) = if self.run.is_going() {
-            return None;
-        } else if self.run.awaits_acceptance() {
-            (ACCEPTANCE_MS, Deadline::Acceptance)
-        } else {
-            (HANDSHAKE_MS, Deadline::Handshake)
-        };
-        let at_ms = self.phase_began_ms.saturating_add(limit_ms);
-        Some((at_ms, Due::Deadline(which)))
-    }
-
-    /// Returns the time at which the run has taken too long.
-    fn run_ends_ms(&self) -> Option<u64> {
-        Some(self.asked_ms?.saturating_add(RUN_MS))
     }
 }

@@ -101,8 +101,6 @@ struct Entry {
 #[derive(Debug, Clone)]
 struct Question {
     until_ms: u64,
-    /// Frames that are sent before it.
-    first: Vec<String>,
     /// The request, once it was sent.
     request: Option<ListRequest>,
 }
@@ -285,15 +283,15 @@ impl Hub {
         Some((exchange, receiver))
     }
 
-    /// Keeps an exchange that has ended, to follow its run ([`Exchange::goes_on`]). Returns its
-    /// share in the run, which is the client's.
-    pub fn follow(&mut self, id: ExchangeId) -> Option<Rc<Receiver>> {
-        let index = self.entries.iter().position(|entry| entry.id == id)?;
-        let entry = self.entries.get_mut(index)?;
-        entry.exchange.follow();
-        let receiver = entry.receiver.take();
+    /// Keeps an exchange that has ended, to follow its run ([`Exchange::goes_on`]).
+    pub fn follow(&mut self, id: ExchangeId) {
+        let Some(index) = self.entries.iter().position(|entry| entry.id == id) else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.exchange.follow();
+        }
         self.schedule(index);
-        receiver
     }
 
     /// Returns true if other events are read than at the last call.

@@ -4,6 +4,7 @@
 //! natively and replayed.
 
 pub mod access;
+pub mod account;
 pub mod admin;
 pub mod agent;
 pub mod agent_cache;
@@ -15,6 +16,7 @@ pub mod failure;
 pub mod gateway;
 pub mod http;
 pub mod hub;
+pub mod kept;
 pub mod log;
 pub mod log_key;
 pub mod openai;

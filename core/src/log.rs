@@ -29,6 +29,8 @@ pub struct LogLine {
     pub event: Event,
     /// Milliseconds since the Unix epoch, at the request's arrival.
     pub time_ms: u64,
+    /// Empty for a run that an earlier hub requested.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub request_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<&'static str>,

@@ -8,14 +8,18 @@
 //! another request. It is not forgotten at once, because the end can get lost on its way, and an
 //! SDK then retries. Within these seconds the number of the attempt separates the two: a client
 //! that sends the same words again sends a first attempt, and no SDK marks a retry as the first.
+//!
+//! The next hub knows the requests by the rows of their runs ([`Kept`]).
 
 use std::cell::Cell;
 use std::rc::Rc;
 
+use base16ct::lower as hex;
 use sha2::{Digest, Sha256};
 
 use crate::access::key::KeyId;
 use crate::failure::Failure;
+use crate::kept::{Facts, Kept};
 use crate::openai::Entropy;
 use crate::turn::RunId;
 
@@ -120,21 +124,28 @@ impl Fingerprint {
     }
 }
 
-/// The requests of the hub. Source: the hub's own requests; gone with the object.
+/// The requests of the hub. Source: the hub's own requests, and the rows that an earlier hub left.
 #[derive(Debug, Default)]
-pub struct Requests(Vec<Request>);
+pub struct Requests(Vec<Rc<Request>>);
 
+/// A request that is remembered. The exchanges that receive its run share it.
 #[derive(Debug)]
-struct Request {
+pub struct Request {
     key_id: KeyId,
     fingerprint: Fingerprint,
     /// `x-stainless-retry-count` of the last attempt: 0 for the first.
-    attempt: u32,
+    attempt: Cell<u32>,
     entropy: Entropy,
     /// The run, if the client sent an idempotency key.
     keyed_run: Option<String>,
     first_ms: u64,
-    receivers: Rc<Receivers>,
+    /// The time at which the run was requested first; 0 before.
+    asked_ms: Cell<u64>,
+    /// An earlier hub had the request, and the session shows whether the gateway has its run.
+    can_recall: bool,
+    /// The run is in its key's usage, or was not started for this request.
+    is_counted: Cell<bool>,
+    receivers: Receivers,
 }
 
 /// The exchanges that receive a request's run.
@@ -153,23 +164,49 @@ struct Receivers {
     is_keyed: bool,
     /// The end was sent to the client.
     is_answered: Cell<bool>,
+    /// The gateway has reported the end.
+    is_over: Cell<bool>,
     /// No run was started, so there is nothing to repeat.
     settled: Cell<bool>,
 }
 
 /// One exchange's share in a run, until it is dropped.
 #[derive(Debug)]
-pub struct Receiver(Rc<Receivers>, u32);
+pub struct Receiver(Rc<Request>, u32);
+
+/// The end of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeEnd {
+    /// No run was started.
+    NotStarted,
+    /// The client received the end.
+    Sent,
+    /// The client left before the end.
+    Left,
+    /// The gateway has reported the end, and there was no client.
+    Unsent,
+}
 
 impl Receiver {
-    fn new(receivers: &Rc<Receivers>) -> Self {
+    fn new(request: &Rc<Request>) -> Self {
+        let receivers = &request.receivers;
         receivers.count.set(receivers.count.get().saturating_add(1));
         let number = receivers.latest.get().saturating_add(1);
         receivers.latest.set(number);
         if !receivers.is_session_named.get() {
             receivers.namer.set(number);
         }
-        Self(Rc::clone(receivers), number)
+        Self(Rc::clone(request), number)
+    }
+
+    pub fn request(&self) -> &Rc<Request> {
+        &self.0
+    }
+
+    /// Returns true if this exchange's request was the first for its run, and no other exchange
+    /// receives the run.
+    pub fn is_alone(&self) -> bool {
+        self.1 == 1 && !self.is_shared()
     }
 
     /// Returns true if this response may name the run's session. A request without a key only looks
@@ -177,30 +214,37 @@ impl Receiver {
     /// session. So one response names the session: the first that begins, and before that the
     /// latest.
     pub fn may_name_session(&self) -> bool {
-        self.0.is_keyed || self.0.namer.get() == self.1
+        self.0.receivers.is_keyed || self.0.receivers.namer.get() == self.1
     }
 
     /// Records that the response begins.
     pub fn named_session(&self) {
         if self.may_name_session() {
-            self.0.is_session_named.set(true);
+            self.0.receivers.is_session_named.set(true);
         }
     }
 
     /// Returns true if another exchange receives the run, too: then this exchange must not stop it.
     pub fn is_shared(&self) -> bool {
-        self.0.count.get() > 1
+        self.0.receivers.count.get() > 1
     }
 
-    /// Records the end of the exchange: `started` if its run was started at all, `has_left` if its
-    /// client left before the end.
-    pub fn end(&self, started: bool, has_left: bool, now_ms: u64) {
-        self.0.left_ms.set(now_ms);
+    /// Records the end of the exchange.
+    pub fn end(&self, end: ExchangeEnd, now_ms: u64) {
+        let receivers = &self.0.receivers;
+        receivers.left_ms.set(now_ms);
+        if end == ExchangeEnd::Unsent {
+            receivers.is_over.set(true);
+        }
         if self.is_shared() {
             return;
         }
-        self.0.is_answered.set(started && !has_left);
-        self.0.settled.set(!started);
+        let is_started = end != ExchangeEnd::NotStarted;
+        // A retry that was refused forgets no run.
+        if is_started || self.1 == 1 || !self.0.was_asked() {
+            receivers.is_answered.set(end == ExchangeEnd::Sent);
+            receivers.settled.set(!is_started);
+        }
     }
 }
 
@@ -222,11 +266,28 @@ impl Receivers {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.0.count.set(self.0.count.get().saturating_sub(1));
+        let count = &self.0.receivers.count;
+        count.set(count.get().saturating_sub(1));
     }
 }
 
 impl Requests {
+    /// Takes a row that an earlier hub left. Returns a share in its run, which the run's exchange
+    /// gets if it may be going; `None` if the row cannot be read.
+    pub fn restore(&mut self, kept: &Kept<'_>) -> Option<Receiver> {
+        let request = Rc::new(Request::restore(kept)?);
+        let receiver = Receiver::new(&request);
+        // A retry gets the latest request that fits.
+        let place = self
+            .0
+            .partition_point(|other| other.first_ms <= request.first_ms);
+        self.0.insert(place, request);
+        if self.0.len() > MAX_REQUESTS {
+            self.drop_first(|_| true);
+        }
+        Some(receiver)
+    }
+
     /// Returns the ids of the attempt that this one retries, if any. When identical requests are in
     /// flight, each retry is matched to a different one.
     pub fn recall(
@@ -237,16 +298,16 @@ impl Requests {
         now_ms: u64,
     ) -> Result<Option<(Entropy, Receiver)>, Failure> {
         self.forget(now_ms);
-        let earlier = |request: &&mut Request| {
+        let earlier = |request: &&Rc<Request>| {
             request.keyed_run.is_none()
                 && request.key_id == *key_id
                 && request.fingerprint == *fingerprint
-                && request.attempt < attempt
+                && request.attempt.get() < attempt
         };
-        let Some(request) = self.0.iter_mut().rfind(earlier) else {
+        let Some(request) = self.0.iter().rfind(earlier) else {
             return Ok(None);
         };
-        request.attempt = attempt;
+        request.attempt.set(attempt);
         request
             .join(now_ms)
             .map(|receiver| Some((request.entropy, receiver)))
@@ -261,9 +322,7 @@ impl Requests {
         if attempt > 0 {
             return;
         }
-        self.0.retain(|request| {
-            request.key_id != *key_id || request.keyed_run.is_some() || !request.receivers.is_sent()
-        });
+        self.drop_sent(|request| request.key_id == *key_id);
     }
 
     /// Remembers a request without a key, and its ids. A client that sends the same words as
@@ -276,20 +335,10 @@ impl Requests {
         entropy: Entropy,
         now_ms: u64,
     ) -> Receiver {
-        self.0.retain(|request| {
-            request.key_id != *key_id
-                || request.fingerprint != fingerprint
-                || request.keyed_run.is_some()
-                || !request.receivers.is_sent()
-        });
+        self.drop_sent(|request| request.key_id == *key_id && request.fingerprint == fingerprint);
         self.push(Request {
-            key_id: key_id.clone(),
-            fingerprint,
-            attempt,
-            entropy,
-            keyed_run: None,
-            first_ms: now_ms,
-            receivers: Rc::default(),
+            attempt: Cell::new(attempt),
+            ..Request::new(key_id, fingerprint, entropy, None, now_ms)
         })
     }
 
@@ -310,36 +359,33 @@ impl Requests {
         {
             Some(earlier) if earlier.fingerprint != body => Err(Failure::IdempotencyKeyReused),
             Some(earlier) => earlier.join(now_ms),
-            None => Ok(self.push(Request {
-                key_id: key_id.clone(),
-                fingerprint: body,
-                attempt: 0,
-                entropy,
-                keyed_run: Some(run.to_owned()),
-                first_ms: now_ms,
-                receivers: Rc::new(Receivers {
-                    is_keyed: true,
-                    ..Receivers::default()
-                }),
-            })),
+            None => Ok(self.push(Request::new(key_id, body, entropy, Some(run), now_ms))),
         }
+    }
+
+    /// Forgets the requests without a key whose ends were sent.
+    fn drop_sent(&mut self, is_it: impl Fn(&Request) -> bool) {
+        self.0.retain(|request| {
+            !is_it(request) || request.keyed_run.is_some() || !request.receivers.is_sent()
+        });
     }
 
     /// Adds a request, which takes the place of the oldest one if there are too many.
     fn push(&mut self, new: Request) -> Receiver {
         self.forget(new.first_ms);
-        let is_of_key = |request: &Request| request.key_id == new.key_id;
-        if self.0.iter().filter(|request| is_of_key(request)).count() >= MAX_REQUESTS_OF_KEY {
+        let is_of_key = |request: &Rc<Request>| request.key_id == new.key_id;
+        if self.0.iter().filter(|other| is_of_key(other)).count() >= MAX_REQUESTS_OF_KEY {
             self.drop_first(is_of_key);
         } else if self.0.len() >= MAX_REQUESTS {
             self.drop_first(|_| true);
         }
-        let receiver = Receiver::new(&new.receivers);
+        let new = Rc::new(new);
+        let receiver = Receiver::new(&new);
         self.0.push(new);
         receiver
     }
 
-    fn drop_first(&mut self, is_it: impl Fn(&Request) -> bool) {
+    fn drop_first(&mut self, is_it: impl Fn(&Rc<Request>) -> bool) {
         if let Some(index) = self.0.iter().position(is_it) {
             self.0.remove(index);
         }
@@ -348,22 +394,128 @@ impl Requests {
     fn forget(&mut self, now_ms: u64) {
         self.0.retain(|request| {
             let receivers = &request.receivers;
-            let since_ms = receivers.left_ms.get().max(request.first_ms);
-            !receivers.settled.get()
-                && (receivers.count.get() > 0
-                    || now_ms < since_ms.saturating_add(receivers.memory_ms()))
+            !receivers.settled.get() && (receivers.count.get() > 0 || now_ms < request.until_ms())
         });
     }
 }
 
 impl Request {
+    fn new(
+        key_id: &KeyId,
+        fingerprint: Fingerprint,
+        entropy: Entropy,
+        keyed_run: Option<&str>,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            key_id: key_id.clone(),
+            fingerprint,
+            attempt: Cell::new(0),
+            entropy,
+            keyed_run: keyed_run.map(str::to_owned),
+            first_ms: now_ms,
+            asked_ms: Cell::default(),
+            can_recall: false,
+            is_counted: Cell::new(false),
+            receivers: Receivers {
+                is_keyed: keyed_run.is_some(),
+                ..Receivers::default()
+            },
+        }
+    }
+
+    fn restore(kept: &Kept<'_>) -> Option<Self> {
+        let mut bytes = [0; 64];
+        if hex::decode(kept.request, &mut bytes).ok()?.len() != 64 {
+            return None;
+        }
+        let (run, rest) = bytes.split_first_chunk()?;
+        let (session, fingerprint) = rest.split_first_chunk()?;
+        let entropy = Entropy {
+            run: *run,
+            session: *session,
+        };
+        let request = Self {
+            attempt: Cell::new(u32::try_from(kept.attempt).ok()?),
+            asked_ms: Cell::new(kept.asked_ms),
+            can_recall: kept.is_going() && kept.facts.has(Facts::V4),
+            is_counted: Cell::new(kept.facts.has(Facts::COUNTED)),
+            ..Self::new(
+                &KeyId::parse(kept.key)?,
+                Fingerprint(fingerprint.try_into().ok()?),
+                entropy,
+                RunId::name_of(kept.run),
+                kept.first_ms,
+            )
+        };
+        let receivers = &request.receivers;
+        let has = |fact| kept.facts.has(fact);
+        receivers.is_session_named.set(has(Facts::SESSION_NAMED));
+        receivers.is_answered.set(has(Facts::ANSWERED));
+        receivers.is_over.set(has(Facts::OVER));
+        receivers.left_ms.set(kept.left_ms);
+        Some(request)
+    }
+
+    /// Returns the row of the request's run. `kept` has what is known of a run that may be going, and
+    /// is empty if it has ended.
+    pub fn row(&self, kept: Kept<'_>) -> String {
+        let Entropy { run, session } = &self.entropy;
+        let bytes = [&run[..], session, &self.fingerprint.0].concat();
+        let digits = hex::encode_string(&bytes);
+        let receivers = &self.receivers;
+        let mut kept = Kept {
+            request: &digits,
+            key: self.key_id.as_str(),
+            attempt: self.attempt.get().into(),
+            first_ms: self.first_ms,
+            ..kept
+        };
+        if kept.id.is_empty() {
+            kept.until_ms = self.until_ms();
+            kept.left_ms = receivers.left_ms.get();
+        } else if self.asked_ms.get() == 0 {
+            self.asked_ms.set(kept.asked_ms.max(self.first_ms));
+        }
+        kept.facts = kept
+            .facts
+            .with(Facts::SESSION_NAMED, receivers.is_session_named.get())
+            .with(Facts::COUNTED, self.is_counted.get())
+            .with(Facts::ANSWERED, receivers.is_answered.get())
+            .with(Facts::OVER, receivers.is_over.get());
+        kept.asked_ms = self.asked_ms.get();
+        kept.row()
+    }
+
+    /// Returns true if the run may have been requested.
+    pub fn was_asked(&self) -> bool {
+        self.asked_ms.get() > 0
+    }
+
+    pub fn is_counted(&self) -> bool {
+        self.is_counted.get()
+    }
+
+    /// Records that the run must not be counted again.
+    pub fn set_counted(&self) {
+        self.is_counted.set(true);
+    }
+
+    /// Returns the time until which the request is remembered, if no exchange receives its run.
+    fn until_ms(&self) -> u64 {
+        let since_ms = self.receivers.left_ms.get().max(self.first_ms);
+        since_ms.saturating_add(self.receivers.memory_ms())
+    }
+
     /// Joins the run, unless the gateway may have forgotten it while it is active. Such a run is
     /// not requested again, because that could start it a second time.
-    fn join(&self, now_ms: u64) -> Result<Receiver, Failure> {
-        if !self.receivers.is_answered.get() && now_ms >= self.first_ms.saturating_add(MEMORY_MS) {
+    fn join(self: &Rc<Self>, now_ms: u64) -> Result<Receiver, Failure> {
+        let is_known = self.receivers.is_answered.get() || self.receivers.is_over.get();
+        let can_recall = self.can_recall && self.receivers.is_keyed;
+        if !(is_known || can_recall) && now_ms >= self.first_ms.saturating_add(MEMORY_MS) {
             return Err(Failure::RunInProgress);
         }
-        Ok(Receiver::new(&self.receivers))
+        Ok(Receiver::new(self))
     }
 }
 

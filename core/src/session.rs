@@ -117,6 +117,17 @@ impl Session {
         }
     }
 
+    /// Reads the complete key of a session.
+    pub(crate) fn read(key: &str) -> Option<Self> {
+        let (agent, key) = key.strip_prefix("agent:")?.split_once(':')?;
+        Some(Self {
+            name: Name::Raw {
+                agent: AgentId::parse(agent)?,
+                key: key.to_owned(),
+            },
+        })
+    }
+
     /// Returns the name of the session, before its agent is known.
     pub fn name(&self) -> &str {
         match &self.name {

@@ -161,6 +161,11 @@ impl RunId {
         ))
     }
 
+    /// Takes an id that a hub has kept.
+    pub(crate) fn read(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+
     /// Returns the part of the id that is the same for every body, if the client named the run.
     pub fn name(&self) -> Option<&str> {
         Self::name_of(&self.0)

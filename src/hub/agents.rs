@@ -16,7 +16,7 @@ pub(crate) async fn known(config: &Rc<Config>, common: &Common) -> Known {
         match common.agents(|cache| cache.next(now_ms())) {
             Step::Use(known) => return known,
             Step::Poll => Delay::from(Duration::from_millis(POLL_MS)).await,
-            Step::Fetch => return fetch_after(Vec::new(), config, common).await,
+            Step::Fetch => return fetch(config, common).await,
         }
     }
 }
@@ -28,15 +28,15 @@ pub(crate) async fn check(config: &Rc<Config>, common: &Common) {
             Step::Use(()) => return,
             Step::Poll => Delay::from(Duration::from_millis(POLL_MS)).await,
             Step::Fetch => {
-                fetch_after(Vec::new(), config, common).await;
+                fetch(config, common).await;
                 return;
             }
         }
     }
 }
 
-/// Sends these frames, and fetches the list, which shows that the gateway has received them.
-pub(crate) async fn fetch_after(first: Vec<String>, config: &Rc<Config>, common: &Common) -> Known {
-    let result = common.link(config).ask_agents(first).await;
+/// Fetches the list.
+async fn fetch(config: &Rc<Config>, common: &Common) -> Known {
+    let result = common.link(config).ask_agents().await;
     common.agents(|cache| cache.record(result, now_ms()))
 }

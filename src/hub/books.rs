@@ -11,8 +11,8 @@ use clawfront_core::repeat::Requests;
 
 use crate::hub::store::Store;
 
-/// The state that the requests of the hub share. Source: these requests. It is gone with the
-/// object, except for the usage and the store: the platform may reset the object at any time.
+/// The state that the requests of the hub share. Source: these requests, and the store: the
+/// platform may reset the object at any time.
 pub(crate) struct Books {
     pub(crate) store: Store,
     counts: RefCell<Counts>,

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use clawfront_core::access::key::KeyId;
 use clawfront_core::agent::AgentList;
 use clawfront_core::config::Config;
-use clawfront_core::exchange::{Exchange, Outcome};
+use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 use clawfront_core::hub::{ExchangeId, Hub, Input, Orders};
 use clawfront_core::repeat::Receiver;
@@ -111,19 +111,17 @@ impl Link {
         self.handle(Input::Tick);
     }
 
-    /// Asks for the gateway's agents, after these frames were sent.
-    pub(crate) async fn ask_agents(&self, first: Vec<String>) -> Result<AgentList, Failure> {
+    /// Asks for the gateway's agents: one request does at a time.
+    pub(crate) async fn ask_agents(&self) -> Result<AgentList, Failure> {
         let now_ms = now_ms();
         let promise = {
             let mut answered = self.0.answered.borrow_mut();
             answered.get_or_insert_with(Deferred::new).promise.clone()
         };
-        self.0.hub.borrow_mut().ask_agents(first, now_ms);
+        self.0.hub.borrow_mut().ask_agents(now_ms);
         self.settle(now_ms);
         let _ = JsFuture::from(promise).await;
-        // Each who asked gets it.
-        let answer = self.0.answer.borrow().clone();
-        answer.unwrap_or(Err(Failure::InternalError))
+        self.0.answer.take().unwrap_or(Err(Failure::InternalError))
     }
 
     /// Gives an event to the hub, and carries out what follows.
@@ -189,21 +187,17 @@ impl Link {
             return;
         };
         relay.end(exchange);
-        let left = Failure::ClientClosedRequest;
-        let has_left = matches!(exchange.outcome(), Outcome::Failed(failure) if *failure == left);
-        let (has_started, goes_on) = (exchange.may_have_started(), exchange.goes_on());
-        let receiver = if goes_on {
-            hub.follow(id)
-        } else {
-            hub.remove(id, now_ms).and_then(|(_, receiver)| receiver)
-        };
+        let end = exchange.end();
+        if exchange.goes_on() {
+            hub.follow(id);
+            return;
+        }
+        let receiver = hub.remove(id, now_ms).and_then(|(_, receiver)| receiver);
         drop(hub);
         if let Some(receiver) = receiver {
-            receiver.end(has_started, has_left, now_ms);
+            receiver.end(end, now_ms);
         }
-        if !goes_on {
-            self.0.relays.borrow_mut().retain(|other| !other.is_of(id));
-        }
+        self.0.relays.borrow_mut().retain(|other| !other.is_of(id));
     }
 
     fn carry_out(&self, orders: &Orders) {

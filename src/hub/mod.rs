@@ -2,6 +2,7 @@
 //! counts are exact and a repeated request is recognised, wherever it arrives.
 
 mod admin;
+mod adopt;
 mod agents;
 mod attempt;
 mod body;
@@ -10,7 +11,6 @@ mod common;
 mod link;
 mod models;
 mod object;
-mod orphans;
 mod relay;
 mod run;
 mod serve;

@@ -1,10 +1,11 @@
 //! The Durable Object.
 
+use clawfront_core::hub::Input;
 use wasm_bindgen::closure::Closure;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
+use crate::hub::adopt::adopt;
 use crate::hub::common::Common;
-use crate::hub::orphans;
 use crate::hub::serve::serve;
 use crate::hub::store::Store;
 use crate::runtime::bindings;
@@ -39,7 +40,9 @@ impl DurableObject for Hub {
         let _panic_guard = PanicGuard::new("");
         // Without settings there is no gateway. A deploy that fixes them makes the object again.
         if let Ok(config) = bindings::config(&self.env) {
-            orphans::stop(&config, &self.common).await;
+            adopt(&config, &self.common);
+            self.common.store.sweep();
+            self.common.link(&config).handle(Input::Tick);
         }
         Response::empty()
     }

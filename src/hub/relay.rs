@@ -52,12 +52,21 @@ struct Inner {
     listener: Option<Listener>,
     /// The body's own event of a hang-up: it comes with a write, as a rule before the signal's.
     cancelled: Option<Callback>,
-    /// The id of the run whose frames are kept that stop it.
-    stoppable_run: String,
-    /// The log has the line for the run's beginning.
-    has_begun: bool,
-    /// The log has the line for the request's end.
-    has_ended: bool,
+    /// The id of the run that is kept in the storage.
+    kept_run: String,
+    /// The request seems to have started that run.
+    has_started_run: bool,
+    logged: Logged,
+}
+
+/// The last line about the request in the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Logged {
+    Nothing,
+    /// The beginning of the run.
+    Begin,
+    /// The end of the request.
+    End,
 }
 
 impl Relay {
@@ -74,11 +83,18 @@ impl Relay {
                 responded: false,
                 listener: None,
                 cancelled: None,
-                stoppable_run: String::new(),
-                has_begun: false,
-                has_ended: false,
+                kept_run: String::new(),
+                has_started_run: false,
+                logged: Logged::Nothing,
             }),
         }))
+    }
+
+    /// Makes the side of a run that an earlier hub requested: it has no client.
+    pub(crate) fn adopted(config: Rc<Config>, line: LogLine, slot: Slot) -> Self {
+        let relay = Self::new(config, line, slot);
+        relay.0.inner.borrow_mut().logged = Logged::Begin;
+        relay
     }
 
     /// Returns the response once it begins. If the client left before, it is a response that is
@@ -140,7 +156,11 @@ impl Relay {
         now_ms: u64,
     ) -> Result<(), WriteError> {
         let mut inner = self.0.inner.borrow_mut();
-        inner.note(exchange, &self.0.panic_guard, now_ms);
+        let begins = output.head.is_some();
+        inner.note(exchange, begins, &self.0.panic_guard, now_ms);
+        if exchange.is_adopted() {
+            return Ok(());
+        }
         inner.show(output, &self.0.response, now_ms)
     }
 
@@ -162,7 +182,7 @@ impl Relay {
     pub(crate) fn end(&self, exchange: &Exchange) {
         let mut inner = self.0.inner.borrow_mut();
         inner.slot.end_run(exchange);
-        if std::mem::replace(&mut inner.has_ended, true) {
+        if std::mem::replace(&mut inner.logged, Logged::End) == Logged::End {
             // The client left before, and the run went on.
             return;
         }
@@ -191,24 +211,28 @@ impl Relay {
 
 impl Inner {
     /// Records the run's progress.
-    fn note(&mut self, exchange: &Exchange, panic_guard: &PanicGuard, now_ms: u64) {
+    fn note(&mut self, exchange: &Exchange, begins: bool, panic_guard: &PanicGuard, now_ms: u64) {
         if !exchange.may_have_started() {
             return;
         }
         if !exchange.keeps_request() {
             self.slot.release_body();
         }
-        if self.stoppable_run != exchange.running_id() {
-            exchange.running_id().clone_into(&mut self.stoppable_run);
-            // There are none if the run may go on without its client, or cannot be stopped.
-            let frames = exchange.abort_frames();
-            if !frames.is_empty() {
-                self.slot.keep_run(frames.clone());
-            }
-            panic_guard.set_abort_frames(frames);
+        let is_other_run = self.kept_run != exchange.running_id();
+        let has_started_run = exchange.has_started_run();
+        if is_other_run
+            || self.has_started_run != has_started_run
+            || (begins && exchange.names_session())
+        {
+            self.has_started_run = has_started_run;
+            self.slot.keep_run(exchange);
         }
-        if !self.has_begun && exchange.is_accepted() {
-            self.has_begun = true;
+        if is_other_run {
+            exchange.running_id().clone_into(&mut self.kept_run);
+            panic_guard.set_abort_frame(exchange.abort_frame());
+        }
+        if self.logged == Logged::Nothing && exchange.is_accepted() {
+            self.logged = Logged::Begin;
             // The run was accepted: from here on the log line has content.
             let mut line = self.line.begun(exchange, &self.config.log_key);
             line.duration_ms = now_ms.saturating_sub(line.time_ms);

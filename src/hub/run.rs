@@ -15,7 +15,7 @@ use clawfront_core::openai::responses::{self, ResponseFields, ResponsesWriter};
 use clawfront_core::openai::{
     self, Accepted, Entropy, Request as Asked, Writer, asked_model, loggable,
 };
-use clawfront_core::repeat::{Fingerprint, Receiver};
+use clawfront_core::repeat::{ExchangeEnd, Fingerprint, Receiver};
 use worker::Request;
 
 use crate::context::{Rejection, RequestContext};
@@ -77,11 +77,13 @@ pub(crate) async fn answer(
     context.line.is_ui_task = accepted.is_ui_task;
 
     // 4. The run, until its response begins.
-    slot.begin_run(accepted.turn.run.as_str());
+    let begun = slot.begin_run(client, accepted.turn.run.as_str(), &receiver);
     let is_past = |time_ms| now_ms() >= time_ms;
     // Meanwhile the key may have expired, or may have been revoked.
     let ends_ms = common.ends_ms(client);
-    let refused = if ends_ms.is_some_and(is_past) {
+    let refused = if let Err(failure) = begun {
+        Some(failure)
+    } else if ends_ms.is_some_and(is_past) {
         Some(Failure::ApiKeyExpired)
     } else if request.inner().signal().aborted() {
         Some(Failure::ClientClosedRequest)
@@ -89,7 +91,7 @@ pub(crate) async fn answer(
         None
     };
     if let Some(refused) = refused {
-        receiver.end(false, false, now_ms());
+        receiver.end(ExchangeEnd::NotStarted, now_ms());
         return Err(refused.into());
     }
     let start = Start {

@@ -14,6 +14,7 @@ use clawfront_core::openai::models::Names;
 use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
+use crate::hub::adopt::adopt;
 use crate::hub::common::Common;
 use crate::hub::{admin, agents, models, run};
 use crate::runtime::bindings;
@@ -46,6 +47,7 @@ async fn respond(
         context.line.hint = Some(problems);
         Failure::Misconfigured
     })?;
+    adopt(&config, common);
     let route = Route::of(request.method().as_ref(), &request.path())?;
     context.line.route = Some(route.path());
     if route == Route::Api(Endpoint::Responses) {

@@ -6,8 +6,12 @@ use std::rc::Rc;
 use clawfront_core::access::grant::Grant;
 use clawfront_core::access::key::KeyId;
 use clawfront_core::access::places::Ticket;
+use clawfront_core::access::quota::Counts;
+use clawfront_core::account::{Account, Change};
 use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
+use clawfront_core::kept::Kept;
+use clawfront_core::repeat::Receiver;
 
 use crate::hub::books::Shared;
 use crate::runtime::clock::now_ms;
@@ -18,21 +22,33 @@ pub(crate) struct Slot {
     ticket: Ticket,
     key: KeyId,
     holds_body: Cell<bool>,
-    /// The run of this request.
-    run: OnceCell<String>,
+    /// Known once the run is about to be requested.
+    account: OnceCell<Account>,
 }
 
 impl Slot {
     pub(crate) fn take(client: &Grant, books: &Shared) -> Result<Self, Failure> {
         let now_ms = now_ms();
         let ticket = books.counts(|counts| counts.places.enter(client, now_ms))?;
-        Ok(Self {
+        Ok(Self::new(&client.id, books, ticket))
+    }
+
+    /// Takes a place for a run that an earlier hub requested.
+    pub(crate) fn adopt(key: &KeyId, kept: &Kept<'_>, receiver: &Receiver, books: &Shared) -> Self {
+        let ticket = books.counts_of(key, |counts| counts.places.adopt(key, now_ms()));
+        let slot = Self::new(key, books, ticket);
+        slot.open_account(kept.run, receiver, kept.asked_ms);
+        slot
+    }
+
+    fn new(key: &KeyId, books: &Shared, ticket: Ticket) -> Self {
+        Self {
             books: Rc::clone(books),
             ticket,
-            key: client.id.clone(),
+            key: key.clone(),
             holds_body: Cell::new(true),
-            run: OnceCell::new(),
-        })
+            account: OnceCell::new(),
+        }
     }
 
     /// Counts `bytes` of the request's body.
@@ -49,39 +65,55 @@ impl Slot {
         }
     }
 
-    /// Records that the body was read and that the run is about to be requested.
-    pub(crate) fn begin_run(&self, run: &str) {
+    /// Records that the body was read and that the run is about to be requested. Refuses it if it
+    /// is another run, and the key has as many as it may have.
+    pub(crate) fn begin_run(
+        &self,
+        client: &Grant,
+        run: &str,
+        receiver: &Receiver,
+    ) -> Result<(), Failure> {
         let now_ms = now_ms();
         self.books.counts(|counts| {
+            if !counts.usage.is_going(run) {
+                counts.places.check(client, now_ms)?;
+            }
             counts.places.begin_run(self.ticket, now_ms);
-            counts.usage.begin(&self.key, run, now_ms);
-        });
-        self.books
-            .store
-            .join(self.run.get_or_init(|| run.to_owned()));
+            Ok(())
+        })?;
+        self.open_account(run, receiver, now_ms);
+        Ok(())
     }
 
-    /// Counts the run of an exchange that has ended.
-    pub(crate) fn end_run(&self, exchange: &Exchange) {
-        let Some(run) = self.run.get() else {
-            return;
+    fn open_account(&self, run: &str, receiver: &Receiver, since_ms: u64) {
+        let begin = |counts: &mut Counts| {
+            Account::begin(&mut counts.usage, &self.key, run, receiver, since_ms)
         };
-        self.books.counts(|counts| {
-            if exchange.has_started_run() {
-                counts.usage.start(run);
-            }
-            if let Some(end) = exchange.run_end() {
-                counts.usage.end(run, &end, now_ms());
-            }
-        });
+        self.account.get_or_init(|| self.books.counts(begin));
     }
 
-    /// Keeps the run in the storage, so that these frames stop it if the object is reset before
-    /// this slot is dropped.
-    pub(crate) fn keep_run(&self, frames: Vec<String>) {
-        if let Some(run) = self.run.get() {
-            self.books.store.keep(run, frames);
+    /// Records the end of the run, which counts when the slot is dropped.
+    pub(crate) fn end_run(&self, exchange: &Exchange) {
+        if let Some(account) = self.account.get() {
+            account.end(exchange);
         }
+    }
+
+    /// Keeps the run in the storage, so that the next object knows it.
+    pub(crate) fn keep_run(&self, exchange: &Exchange) {
+        if let Some(account) = self.account.get()
+            && let Some(row) = account.row(exchange)
+        {
+            self.write(account.run(), &row);
+        }
+    }
+
+    /// Writes the row of the run and the usage of its key in one turn, so that both are stored or
+    /// neither.
+    fn write(&self, run: &str, row: &str) {
+        self.books.keep_usage(&self.key);
+        self.books.store.write_usages();
+        self.books.store.keep_run(run, row);
     }
 
     /// Records that the slot is still in use.
@@ -93,15 +125,18 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.books.counts(|counts| {
-            counts.places.leave(self.ticket);
-            if let Some(run) = self.run.get() {
-                counts.usage.leave(run);
-            }
-        });
-        if let Some(run) = self.run.get() {
-            self.books.store.leave(run);
+        self.books.counts(|counts| counts.places.leave(self.ticket));
+        let Some(account) = self.account.get() else {
+            self.books.keep_usage(&self.key);
+            return;
+        };
+        match self
+            .books
+            .counts(|counts| account.leave(&mut counts.usage, now_ms()))
+        {
+            Change::Write(row) => self.write(account.run(), &row),
+            Change::Delete => self.books.store.forget_run(account.run()),
+            Change::None => {}
         }
-        self.books.keep_usage(&self.key);
     }
 }

@@ -1,7 +1,8 @@
 // The hub's storage: its keys, the record of their changes, the usage of all keys, and the runs
-// that must not go on without their client.
+// that may have begun.
 
-const PREFIX = "run:";
+/** The row of a run begins with the time until which it is kept, 0 while the run may be going. */
+const RUN = "run:";
 const KEY = "key:";
 const RECORD = "audit:";
 
@@ -24,30 +25,26 @@ const USAGE_DAYS = 92;
 const UNCONFIRMED = { allowUnconfirmed: true };
 
 /**
- * Time between two looks for runs that the object's former self left. A run is stopped at the
- * second look that finds it, so that a client has this time to send its request again, and join.
+ * Time between two alarms while a run may be going. If the object is reset, and no request makes it
+ * again, the alarm does.
  */
-const LOOK_MS = 30_000;
+const ALARM_MS = 30_000;
 
-/** Least time between the two, because an alarm may call twice. */
-const GRACE_MS = 20_000;
+/** Returns the time until which a row is kept. */
+const untilMs = (row) => Number.parseInt(row, 10) || Number.POSITIVE_INFINITY;
 
-/** Time after which a run is given up that could not be stopped. */
-const GIVE_UP_MS = 3_600_000;
+/** Returns the time of the alarm for a row that is kept until then: one alarm sweeps many rows. */
+const alarmMs = (timeMs) => {
+  const soonMs = Date.now() + ALARM_MS;
+  return timeMs === Number.POSITIVE_INFINITY ? soonMs : Math.max(timeMs, soonMs);
+};
 
-const log = (line) => console.log(JSON.stringify(line));
-
-/**
- * The storage of one object, and the runs that its requests have. A row has the frames that stop a
- * run (`frames`), and the time of the first look that found it without a request (`leftMs`). The
- * marks are in the rows, because the object does not stay in memory from one look to the next.
- */
+/** The storage of one object. */
 export class Store {
   constructor({ storage }) {
-    /** How many requests each run has, and the runs whose rows this object wrote. */
-    Object.assign(this, { storage, requests: new Map(), kept: new Set(), left: [] });
-    /** The rows of usage that are to be written. */
-    this.usages = new Map();
+    /** The rows of usage that are to be written, and the times until which runs are kept. */
+    Object.assign(this, { storage, usages: new Map(), untils: new Map() });
+    this.alarmMs = Number.POSITIVE_INFINITY;
   }
 
   /** Returns the latest row of a key's usage. */
@@ -72,54 +69,50 @@ export class Store {
     this.usages.clear();
   }
 
-  /** Counts a request of a run: it is not stopped. */
-  join(run) {
-    this.requests.set(run, (this.requests.get(run) ?? 0) + 1);
+  /** Returns the rows of all runs, one in each line: the run's id, a tab, the row. */
+  runs() {
+    const rows = [...this.storage.kv.list({ prefix: RUN })].map(([name, row]) => {
+      const run = name.slice(RUN.length);
+      this.untils.set(run, untilMs(row));
+      return `${run}\t${row}`;
+    });
+    return rows.join("\n");
   }
 
-  /** Keeps a run, and the frames that stop it. */
-  keep(run, frames) {
-    this.kept.add(run);
-    this.put(PREFIX + run, { frames });
-    this.lookLater();
+  /** Returns true, once, if the object's former self panicked: `panic_guard.js` says so. */
+  takePanic() {
+    return this.storage.kv.delete("panic");
   }
 
-  /** Forgets one request of a run, and the run with the last one. */
-  leave(run) {
-    const requests = this.requests.get(run) ?? 0;
-    if (requests > 1) return void this.requests.set(run, requests - 1);
-    this.requests.delete(run);
-    // A request that was refused has nothing to do with the row of a former self.
-    if (this.kept.delete(run)) this.delete(PREFIX + run);
+  /** Keeps the row of a run. */
+  keepRun(run, row) {
+    const timeMs = untilMs(row);
+    this.untils.set(run, timeMs);
+    this.put(RUN + run, row);
+    this.wakeLater(alarmMs(timeMs));
   }
 
-  /**
-   * Returns the frames that stop the runs without a request. Looks again later while any run is
-   * kept.
-   */
-  async look() {
-    this.isAlarmSet = false;
+  /** Deletes the row of a run, if there is one. */
+  forgetRun(run) {
+    if (this.untils.delete(run)) this.delete(RUN + run);
+  }
+
+  /** Deletes the rows of runs whose time is over. */
+  sweep() {
+    this.alarmMs = Number.POSITIVE_INFINITY;
     this.writeUsages();
-    const rows = [...(await this.storage.list({ prefix: PREFIX }))];
-    this.left = [];
-    if (rows.length > 0) this.lookLater();
-    for (const [key, { frames, leftMs }] of rows) {
-      const run = key.slice(PREFIX.length);
-      if (this.requests.has(run)) continue;
-      if (leftMs === undefined) this.put(key, { frames, leftMs: Date.now() });
-      else if (Date.now() - leftMs > GIVE_UP_MS) this.delete(key);
-      else if (Date.now() - leftMs >= GRACE_MS) this.left.push({ run, frames });
-    }
-    return this.left.flatMap(({ frames }) => frames);
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const [run, timeMs] of this.untils)
+      if (Date.now() >= timeMs) this.forgetRun(run);
+      else nextMs = Math.min(nextMs, alarmMs(timeMs));
+    this.wakeLater(nextMs);
   }
 
-  /** Forgets the runs of the last look, which were stopped. */
-  stopped() {
-    for (const { run } of this.left) {
-      // A client that came back in the meantime learns the end of its run, and forgets it then.
-      if (!this.requests.has(run)) this.delete(PREFIX + run);
-      log({ event: "end", time_ms: Date.now(), run, end: "hub_lost" });
-    }
+  /** Sets the alarm, unless there is an earlier one. */
+  wakeLater(timeMs) {
+    if (timeMs >= this.alarmMs) return;
+    this.alarmMs = timeMs;
+    this.write(this.storage.setAlarm(timeMs, UNCONFIRMED));
   }
 
   /** Returns the rows of all keys, one in each line. */
@@ -153,12 +146,6 @@ export class Store {
     return [...this.storage.kv.list({ prefix })].map(([, value]) => value);
   }
 
-  lookLater() {
-    if (this.isAlarmSet) return;
-    this.isAlarmSet = true;
-    this.write(this.storage.setAlarm(Date.now() + LOOK_MS, UNCONFIRMED));
-  }
-
   put(key, row) {
     this.write(this.storage.put(key, row, UNCONFIRMED));
   }
@@ -169,6 +156,9 @@ export class Store {
 
   /** A write that fails costs only what the row is for. */
   write(work) {
-    work.catch((error) => log({ event: "end", end: "internal_error", cause: `storage: ${error}` }));
+    work.catch((error) => {
+      const line = { event: "end", end: "internal_error", cause: `storage: ${error}` };
+      console.log(JSON.stringify(line));
+    });
   }
 }

@@ -1,8 +1,7 @@
 //! The hub's storage: `store.js`. It holds the keys that the hub has made, the record of their
-//! changes, the usage of all keys, and the runs that must not go on without their client, because
-//! the platform may reset the object at any time, as every deploy does.
+//! changes, the usage of all keys, and the runs that may have begun, because the platform may reset
+//! the object at any time, as every deploy does.
 
-use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -21,21 +20,29 @@ extern "C" {
     #[wasm_bindgen(method, js_name = keepUsage)]
     pub(crate) fn keep_usage(this: &Store, key: &str, row: &str);
 
-    /// Counts a request of a run: it is not stopped.
-    #[wasm_bindgen(method)]
-    pub(crate) fn join(this: &Store, run: &str);
+    /// Writes the rows of usage that wait.
+    #[wasm_bindgen(method, js_name = writeUsages)]
+    pub(crate) fn write_usages(this: &Store);
 
-    /// Keeps a run, and the frames that stop it.
+    /// Returns the rows of all runs, one in each line: the run's id, a tab, the row.
     #[wasm_bindgen(method)]
-    pub(crate) fn keep(this: &Store, run: &str, frames: Vec<String>);
+    pub(crate) fn runs(this: &Store) -> String;
 
-    /// Forgets one request of a run, and the run with the last one.
-    #[wasm_bindgen(method)]
-    pub(crate) fn leave(this: &Store, run: &str);
+    /// Returns true, once, if the object's former self panicked.
+    #[wasm_bindgen(method, js_name = takePanic)]
+    pub(crate) fn take_panic(this: &Store) -> bool;
 
-    /// Returns the frames that stop the runs without a request.
+    /// Keeps the row of a run.
+    #[wasm_bindgen(method, js_name = keepRun)]
+    pub(crate) fn keep_run(this: &Store, run: &str, row: &str);
+
+    /// Deletes the row of a run, if there is one.
+    #[wasm_bindgen(method, js_name = forgetRun)]
+    pub(crate) fn forget_run(this: &Store, run: &str);
+
+    /// Deletes the rows of runs whose time is over, and has the object woken again.
     #[wasm_bindgen(method)]
-    pub(crate) fn look(this: &Store) -> Promise;
+    pub(crate) fn sweep(this: &Store);
 
     /// Returns the rows of all keys, one in each line.
     #[wasm_bindgen(method)]
@@ -54,8 +61,4 @@ extern "C" {
     /// Returns the record of changes, the latest first, with commas between them.
     #[wasm_bindgen(method)]
     pub(crate) fn records(this: &Store) -> String;
-
-    /// Forgets the runs of the last look, which were stopped.
-    #[wasm_bindgen(method)]
-    pub(crate) fn stopped(this: &Store);
 }

@@ -58,6 +58,7 @@ function reset() {
   clearTimeout(timer);
   timer = undefined;
   for (const { state } of objects.splice(0)) {
+    state.storage.kv.put("panic", 1);
     // Never at once: this may be a part of a call into WebAssembly, which an abort would leave
     // unfinished for good.
     setTimeout(() => state.abort("panic"), 0);
@@ -85,8 +86,8 @@ export class PanicGuard {
   /** A guard with an empty id leaves no line in the log, one without is not a request's. */
   constructor(requestId) {
     this.requestId = requestId;
-    /** Frames that stop the run. */
-    this.abortFrames = [];
+    /** The frame that stops the run. */
+    this.abortFrame = undefined;
     if (requestId === undefined) {
       owners.push(this);
     } else {
@@ -120,7 +121,7 @@ export class PanicGuard {
   cut() {
     this.release();
     try {
-      for (const frame of this.abortFrames) link?.send(frame);
+      if (this.abortFrame) link?.send(this.abortFrame);
     } catch {
       // It was closed already.
     }

@@ -31,8 +31,8 @@ extern "C" {
     #[wasm_bindgen(js_name = setLink)]
     pub(crate) fn set_link(socket: Option<&web_sys::WebSocket>);
 
-    #[wasm_bindgen(method, setter, js_name = abortFrames)]
-    pub(crate) fn set_abort_frames(this: &Source, frames: Vec<String>);
+    #[wasm_bindgen(method, setter, js_name = abortFrame)]
+    pub(crate) fn set_abort_frame(this: &Source, frame: Option<String>);
 }
 
 /// The guard of one request, until it is dropped.

@@ -80,7 +80,7 @@ export async function startFront({
     worker,
     ...keys,
     /** Starts another Worker with these settings, which shares no memory with this one. */
-    another: () => startWorker(start),
+    another: (vars = {}) => startWorker({ ...start, vars: { ...start.vars, ...vars } }),
     stop: async () => {
       await worker.stop();
       await sim.stop();

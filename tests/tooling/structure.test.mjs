@@ -23,12 +23,13 @@ const CORE_ROWS = [
   ["access"],
   ["session"],
   ["turn"],
+  ["kept"],
   ["http"],
   ["openai", "gateway", "admin"],
   ["repeat", "agent_cache", "log_key"],
   ["config"],
   ["exchange"],
-  ["hub"],
+  ["hub", "account"],
   ["log"],
 ];
 

@@ -65,6 +65,8 @@ enum Phase {
     Reading,
     /// The run is requested, or about to be.
     Running,
+    /// An earlier hub requested the run, and its client may come back. It must get in then.
+    Adopted,
 }
 
 /// The id of one place; no other place gets the same id.
@@ -78,7 +80,9 @@ impl Places {
     /// A key gets at most `runs` places, and must leave as many free as it has: it gets 128 if it
     /// is the only key, 64 if another key holds 128.
     pub fn enter(&mut self, client: &Grant, now_ms: u64) -> Result<Ticket, Failure> {
-        let own = self.held(&client.id, now_ms);
+        let own = self.count(now_ms, |place| {
+            place.key == client.id && place.phase != Phase::Adopted
+        });
         if let Some(limit) = client.limits.concurrent_runs
             && own >= limit
         {
@@ -93,16 +97,34 @@ impl Places {
             free if own_places >= free => return Err(too_many(own)),
             _ => {}
         }
+        Ok(self.push(&client.id, Phase::Reading, now_ms))
+    }
+
+    /// Takes a place for a run that an earlier hub requested, whether there is one or not.
+    pub fn adopt(&mut self, key: &KeyId, now_ms: u64) -> Ticket {
+        self.push(key, Phase::Adopted, now_ms)
+    }
+
+    /// Refuses a request that is no retry, if its key has too many runs together with those of an
+    /// earlier hub.
+    pub fn check(&self, client: &Grant, now_ms: u64) -> Result<(), Failure> {
+        match client.limits.concurrent_runs {
+            Some(limit) if self.held(&client.id, now_ms) > limit => Err(too_many(limit)),
+            _ => Ok(()),
+        }
+    }
+
+    fn push(&mut self, key: &KeyId, phase: Phase, now_ms: u64) -> Ticket {
         self.ticket = self.ticket.wrapping_add(1);
         let ticket = Ticket(self.ticket);
         self.list.push(Place {
             ticket,
-            key: client.id.clone(),
-            phase: Phase::Reading,
+            key: key.clone(),
+            phase,
             seen_ms: now_ms,
             body_bytes: 0,
         });
-        Ok(ticket)
+        ticket
     }
 
     /// Counts `bytes` of memory for the request's body, all pieces together, before the memory is
@@ -165,7 +187,7 @@ impl Places {
     /// Returns the number of active runs of a key.
     pub fn running(&self, key: &KeyId, now_ms: u64) -> u32 {
         self.count(now_ms, |place| {
-            place.key == *key && place.phase == Phase::Running
+            place.key == *key && place.phase != Phase::Reading
         })
     }
 
@@ -317,6 +339,22 @@ mod tests {
         }
         assert_eq!(full.enter(&one, 90_000), Err(Failure::TooManyStreams));
         assert!(full.enter(&one, 90_001).is_ok());
+    }
+
+    #[test]
+    fn a_run_of_an_earlier_hub_keeps_its_place_and_lets_its_retry_in() {
+        let (mut places, one) = (Places::default(), client("one", "runs=1"));
+        let adopted = places.adopt(&one.id, 0);
+        assert_eq!(
+            (places.running(&one.id, 0), places.check(&one, 0)),
+            (1, Ok(()))
+        );
+        let retry = places.enter(&one, 0).unwrap();
+        assert_eq!(places.check(&one, 0), Err(too_many(1)));
+        assert_eq!(places.enter(&one, 0), Err(too_many(1)));
+        places.leave(adopted);
+        assert_eq!(places.check(&one, 0), Ok(()));
+        places.leave(retry);
     }
 
     #[test]

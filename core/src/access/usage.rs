@@ -68,6 +68,18 @@ pub struct RunEnd {
     pub output_tokens: u64,
 }
 
+impl RunEnd {
+    /// Returns an end without known tokens.
+    pub fn of(outcome: Counter) -> Self {
+        Self {
+            outcome,
+            input_tokens: 0,
+            cached_tokens: 0,
+            output_tokens: 0,
+        }
+    }
+}
+
 /// A limit for a day or a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -322,6 +334,17 @@ impl Usage {
                 day.add(counter, number);
             }
         });
+    }
+
+    /// Returns true if a request has this run, and its end was not counted.
+    pub fn is_going(&self, run: &str) -> bool {
+        self.going.iter().any(|going| going.run == run)
+    }
+
+    /// Returns true if only one request has this run, and its end was not counted.
+    pub fn is_last(&self, run: &str) -> bool {
+        let going = self.going.iter().find(|going| going.run == run);
+        going.is_some_and(|going| going.requests == 1)
     }
 
     /// Forgets one request of a run, and the run with the last one.

@@ -4,14 +4,17 @@ use crate::failure::diagnosis::Diagnosis;
 use crate::failure::{Cause, Failure};
 use crate::gateway::link::Link;
 
-use super::{Due, Exchange, HANDSHAKE_MS, Loss, Output, Step};
+use super::{Due, Exchange, HANDSHAKE_MS, Loss, Output, Step, adopt};
 
 /// Time from a lost connection until there is another: a gateway that is restarted takes 10 to 40
 /// s, a tunnel less.
 pub(crate) const RECONNECT_MS: u64 = 60_000;
 
-/// Pauses before the attempts to connect again, from the first on; the last value repeats.
-const PAUSES_MS: [u64; 5] = [100, 300, 900, 2_700, 5_000];
+/// Pauses before the attempts to connect again, from the first on.
+const PAUSES_MS: [u64; 4] = [100, 300, 900, 2_700];
+
+/// Pause before each later attempt.
+const LAST_PAUSE_MS: u64 = 5_000;
 
 /// Pauses before further attempts at the first connection, if the failure may pass. A gateway that
 /// is starting reports that for up to 6 s, and a short wait serves the client better than its own
@@ -89,10 +92,10 @@ impl Exchange {
         now_ms: u64,
         out: &mut Output,
     ) {
-        if failure
+        let is_final = failure
             .diagnosis()
-            .is_some_and(Diagnosis::refuses_credential)
-        {
+            .is_some_and(Diagnosis::refuses_credential);
+        if is_final && !self.is_adopted() {
             self.stay_lost(failure.cause(), link, out);
         } else {
             self.pause(failure.cause(), link, now_ms, out);
@@ -100,14 +103,19 @@ impl Exchange {
     }
 
     fn pause(&mut self, cause: Option<Cause>, link: &mut Link, now_ms: u64, out: &mut Output) {
-        let pause_ms = PAUSES_MS.get(self.failed_attempts).or(PAUSES_MS.last());
+        let last_ms = if self.is_adopted() {
+            adopt::PAUSE_MS
+        } else {
+            LAST_PAUSE_MS
+        };
+        let pause_ms = PAUSES_MS.get(self.failed_attempts).copied();
         self.failed_attempts = self.failed_attempts.saturating_add(1);
-        if self.connections >= MAX_CONNECTIONS {
+        if self.connections >= MAX_CONNECTIONS && !self.is_adopted() {
             self.stay_lost(cause, link, out);
         } else if let Some(loss) = &mut self.loss {
             loss.cause = cause.or(loss.cause.take());
             loss.step = Step::Pause {
-                until_ms: now_ms.saturating_add(pause_ms.copied().unwrap_or_default()),
+                until_ms: now_ms.saturating_add(pause_ms.unwrap_or(last_ms)),
             };
         }
     }
@@ -146,7 +154,12 @@ impl Exchange {
         let Some(loss) = &self.loss else {
             return Some((self.again_at_ms?, Due::Connection));
         };
-        let end = (loss.since_ms.saturating_add(RECONNECT_MS), Due::Recovery);
+        let limit_ms = if self.is_adopted() {
+            adopt::GIVE_UP_MS
+        } else {
+            RECONNECT_MS
+        };
+        let end = (loss.since_ms.saturating_add(limit_ms), Due::Recovery);
         Some(match loss.step {
             Step::Pause { until_ms } if until_ms < end.0 => (until_ms, Due::Connection),
             Step::Pause { .. } | Step::Attempt => end,

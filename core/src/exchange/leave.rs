@@ -69,6 +69,10 @@ impl Exchange {
     /// Ends the exchange because the client's key has expired.
     pub(super) fn expire(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
         self.expires_ms = None;
+        if self.is_adopted() {
+            self.stop_soon();
+            return;
+        }
         // A client that left does not receive the reason.
         if self.leave_by_ms.is_none() {
             self.client = ClientState::Expired;

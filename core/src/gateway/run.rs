@@ -69,15 +69,49 @@ mod subscription;
 use crate::agent::AgentId;
 use crate::failure::Failure;
 use crate::gateway::frame::{ANNOUNCE, RunParams};
-use crate::gateway::link::{Link, RequestId};
+use crate::gateway::link::{Link, Protocol, RequestId};
+use crate::kept::{Facts, Kept};
 use crate::session::SessionKey;
 use crate::turn::{AgentChoice, RunEvent, SessionUse, Usage};
 
 use io::{Incoming, Io};
 pub(crate) use state::Run;
-use state::{Search, State};
+use state::{NO_STATUS, RunName, Search, State, Target};
 
 impl Run {
+    /// Takes the state of a run that an earlier hub requested: it is claimed on the next
+    /// connection, and its text is not read. `None` if its agent is not known.
+    pub(crate) fn adopt(&mut self, kept: &Kept<'_>) -> Option<()> {
+        let agent = self.agent()?.clone();
+        let session = self.turn.session.key(&agent);
+        let protocol = if kept.facts.has(Facts::V4) {
+            Protocol::V4
+        } else {
+            Protocol::V3
+        };
+        self.target = Some(Target {
+            agent,
+            session,
+            protocol,
+        });
+        self.name = RunName::of(kept.id);
+        let [prompt, cached, completion] = kept.spent;
+        self.spent = Usage {
+            prompt,
+            cached,
+            completion,
+            ..Usage::default()
+        };
+        self.may_have_started = true;
+        self.is_joined = kept.facts.has(Facts::COUNTED);
+        self.is_unread = true;
+        self.detach(Failure::GatewayConnectionLost {
+            close_code: NO_STATUS,
+            cause: None,
+        });
+        Some(())
+    }
+
     /// Takes an incoming frame. Requests go into the outbox, the run's events to `show`.
     pub(crate) fn receive(
         &mut self,
@@ -265,6 +299,12 @@ impl Run {
     /// Returns the part of the conversation that the agent gets, if its session lasts.
     pub(crate) fn session_use(&self) -> Option<SessionUse> {
         self.session_use
+    }
+
+    /// Returns the agent and the session of a run that may have begun.
+    pub(crate) fn requested(&self) -> Option<(&AgentId, &SessionKey)> {
+        let target = self.target.as_ref().filter(|_| self.may_have_started)?;
+        Some((&target.agent, &target.session))
     }
 
     pub(crate) fn session(&self) -> Option<&SessionKey> {

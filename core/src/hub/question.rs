@@ -8,16 +8,11 @@ use crate::gateway::agent_list::ListRequest;
 use super::{Hub, Question};
 
 impl Hub {
-    /// Asks for the gateway's agents, after these frames were sent: the answer shows that the
-    /// gateway has received them. It answers all earlier questions, too.
-    pub fn ask_agents(&mut self, first: Vec<String>, now_ms: u64) {
+    /// Asks for the gateway's agents. The answer is one to all earlier questions, too.
+    pub fn ask_agents(&mut self, now_ms: u64) {
         let is_open = self.needs_connection(now_ms);
-        let earlier = self.question.take();
-        let mut frames = earlier.map_or_else(Vec::new, |earlier| earlier.first);
-        frames.extend(first);
         self.question = Some(Question {
             until_ms: now_ms.saturating_add(FETCH_MS),
-            first: frames,
             request: None,
         });
         if is_open {
@@ -33,7 +28,6 @@ impl Hub {
     pub(super) fn send_question(&mut self, now_ms: u64) {
         if let Some(question) = &mut self.question {
             let frames = &mut self.orders.frames;
-            frames.append(&mut question.first);
             match ListRequest::send(&mut self.link, frames) {
                 Ok(request) => question.request = Some(request),
                 Err(failure) => self.answer(Some(Err(failure)), now_ms),

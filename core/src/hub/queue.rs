@@ -23,8 +23,12 @@ impl Hub {
         let (Some(max_runs), Some(new)) = (self.max_runs, self.entries.get(index)) else {
             return;
         };
-        // The exchange itself is among those that are going.
-        if self.count(is_going) <= max_runs || self.shares_run(new) {
+        // The exchange itself is among those that are going. The gateway has the run of an earlier
+        // hub.
+        if self.count(is_going) <= max_runs
+            || self.shares_run(new)
+            || new.exchange.may_have_started()
+        {
             return;
         }
         let key = new.exchange.key();

@@ -21,7 +21,7 @@ fn recalled(requests: &mut Requests, body: &str, attempt: u32, now_ms: u64) -> O
     let (entropy, receiver) = requests
         .recall(&key_id("phone"), &fingerprint(body), attempt, now_ms)
         .unwrap()?;
-    receiver.end(true, true, now_ms);
+    receiver.end(ExchangeEnd::Left, now_ms);
     Some(entropy.run)
 }
 
@@ -58,7 +58,7 @@ fn two_equal_requests_are_each_repeated_by_themselves() {
 /// A request whose end was sent.
 fn sent(requests: &mut Requests, entropy: Entropy, now_ms: u64) {
     let receiver = requests.remember(&key_id("phone"), fingerprint("a"), 0, entropy, now_ms);
-    receiver.end(true, false, now_ms);
+    receiver.end(ExchangeEnd::Sent, now_ms);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn an_end_that_got_lost_can_be_asked_for_by_a_later_attempt_but_not_for_long() {
         .recall(&key_id("phone"), &fingerprint("a"), 1, SENT_MS)
         .unwrap()
         .unwrap();
-    receiver.end(true, false, SENT_MS);
+    receiver.end(ExchangeEnd::Sent, SENT_MS);
     drop(receiver);
     assert_eq!(recalled(&mut requests, "a", 2, 2 * SENT_MS), None);
 }
@@ -86,7 +86,7 @@ fn repeated_words_after_an_answer_do_not_get_the_earlier_answer() {
     sent(&mut requests, FIRST, 0);
     requests
         .remember(&key_id("phone"), fingerprint("a"), 0, SECOND, 1)
-        .end(false, false, 2);
+        .end(ExchangeEnd::NotStarted, 2);
     assert_eq!(recalled(&mut requests, "a", 1, 3), None);
     // The second attempt was refused before it was read.
     sent(&mut requests, FIRST, 4);
@@ -101,7 +101,7 @@ fn repeated_words_after_an_answer_do_not_get_the_earlier_answer() {
 fn one_whose_client_left_is_remembered_for_a_while() {
     let mut requests = Requests::default();
     let receiver = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
-    receiver.end(true, true, 100_000);
+    receiver.end(ExchangeEnd::Left, 100_000);
     drop(receiver);
     assert_eq!(recalled(&mut requests, "a", 1, 239_999), Some(FIRST.run));
     assert_eq!(
@@ -155,13 +155,13 @@ fn a_key_comes_with_one_body_only_until_it_turns_out_that_nothing_was_started() 
             .remember_keyed(&phone, "other", fingerprint("b"), FIRST, 1)
             .is_ok()
     );
-    receiver.end(true, false, 1);
+    receiver.end(ExchangeEnd::Sent, 1);
     assert!(
         requests
             .remember_keyed(&phone, "run", fingerprint("b"), FIRST, 1)
             .is_err()
     );
-    receiver.end(false, false, 1);
+    receiver.end(ExchangeEnd::NotStarted, 1);
     assert!(
         requests
             .remember_keyed(&phone, "run", fingerprint("b"), FIRST, 1)
@@ -274,4 +274,103 @@ fn requests_under_one_key_share_their_session() {
         .remember_keyed(&phone, "run", fingerprint("a"), FIRST, 1)
         .unwrap();
     assert!(first.may_name_session() && second.may_name_session());
+}
+
+/// Returns the line of a row of these requests' only one, whose run may be going, or has ended.
+fn line_of(requests: &Requests, run: &str, is_going: bool) -> String {
+    let going = Kept {
+        id: run,
+        agent: "main",
+        session: "agent:main:s",
+        facts: Facts::V4,
+        ..Kept::default()
+    };
+    let kept = if is_going { going } else { Kept::default() };
+    format!("{run}\t{}", requests.0[0].row(kept))
+}
+
+fn restored(line: &str) -> (Requests, Option<Receiver>) {
+    let mut requests = Requests::default();
+    let kept = Kept::read(line).unwrap();
+    let receiver = requests.restore(&kept).filter(|_| kept.is_going());
+    (requests, receiver)
+}
+
+#[test]
+fn a_request_is_known_to_the_next_hub() {
+    let mut requests = Requests::default();
+    let receiver = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 1);
+    let line = line_of(&requests, "r", true);
+    let (mut next, _adopted) = restored(&line);
+    assert_eq!(recalled(&mut next, "a", 0, 2), None, "a first attempt");
+    assert_eq!(recalled(&mut next, "b", 1, 2), None, "another body");
+    let other = next.recall(&key_id("bot"), &fingerprint("a"), 1, 2);
+    assert!(other.unwrap().is_none(), "another key");
+    assert_eq!(recalled(&mut next, "a", 1, 2), Some(FIRST.run));
+    assert_eq!(recalled(&mut next, "a", 1, 2), None, "each only once");
+    // The attempt is in the row, too.
+    let (mut third, _adopted) = restored(&line_of(&next, "r", true));
+    assert_eq!(recalled(&mut third, "a", 1, 3), None);
+    assert_eq!(recalled(&mut third, "a", 2, 3), Some(FIRST.run));
+    // The end was sent: it is remembered for a while.
+    receiver.end(ExchangeEnd::Sent, 5);
+    drop(receiver);
+    let line = line_of(&requests, "r", false);
+    assert_eq!(
+        recalled(&mut restored(&line).0, "a", 1, SENT_MS),
+        Some(FIRST.run)
+    );
+    assert_eq!(recalled(&mut restored(&line).0, "a", 1, 5 + SENT_MS), None);
+}
+
+#[test]
+fn the_body_of_a_key_is_known_to_the_next_hub() {
+    let (phone, run) = (key_id("phone"), RunId::named(&[1; 16], &[2; 16]));
+    let mut requests = Requests::default();
+    let body = Fingerprint::of_run(&run);
+    let _receiver = requests
+        .remember_keyed(&phone, run.name().unwrap(), body, FIRST, 0)
+        .unwrap();
+    let (mut next, _adopted) = restored(&line_of(&requests, run.as_str(), true));
+    let mut ask = |body, now_ms| {
+        let receiver = next.remember_keyed(&phone, run.name().unwrap(), body, SECOND, now_ms);
+        receiver.map(|receiver| receiver.is_shared())
+    };
+    let reused = Err(Failure::IdempotencyKeyReused);
+    assert_eq!(ask(fingerprint("b"), 1), reused);
+    assert_eq!(ask(body, 1), Ok(true));
+    // Its session shows whether the gateway has the run, however old it is.
+    assert_eq!(ask(body, 2 * MEMORY_MS), Ok(true));
+}
+
+#[test]
+fn the_name_of_a_session_is_sent_once_across_a_reset() {
+    let mut requests = Requests::default();
+    let receiver = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 1);
+    for is_named in [false, true] {
+        if is_named {
+            receiver.named_session();
+        }
+        let (mut next, _adopted) = restored(&line_of(&requests, "r", true));
+        let (_, retry) = next
+            .recall(&key_id("phone"), &fingerprint("a"), 1, 2)
+            .unwrap()
+            .unwrap();
+        assert_eq!(retry.may_name_session(), !is_named);
+    }
+}
+
+#[test]
+fn a_retry_that_was_refused_forgets_no_run() {
+    let mut requests = Requests::default();
+    let first = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 1);
+    line_of(&requests, "r", true);
+    drop(first);
+    let (_, retry) = requests
+        .recall(&key_id("phone"), &fingerprint("a"), 1, 2)
+        .unwrap()
+        .unwrap();
+    retry.end(ExchangeEnd::NotStarted, 3);
+    drop(retry);
+    assert_eq!(recalled(&mut requests, "a", 2, 4), Some(FIRST.run));
 }

@@ -130,7 +130,7 @@ proptest! {
                     let id = shared.clients[nth].id;
                     shared.give(Input::Overrun(id));
                 }
-                Step::AskAgents => shared.ask_agents(&[]),
+                Step::AskAgents => shared.ask_agents(),
                 Step::Gap if is_ready => {
                     let tick = json!({ "type": "event", "event": "tick", "payload": {}, "seq": 9 }).to_string();
                     shared.give(Input::Frame { text: &tick, skipped: 3 });

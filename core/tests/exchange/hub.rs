@@ -1,12 +1,11 @@
 //! Several exchanges that share one connection.
 
-use clawfront_core::access::usage::{Counter, RunEnd};
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::failure::{Deadline, Failure};
 use clawfront_core::hub::Input;
 use serde_json::{Value, json};
 
-use crate::replay::{exchange_with, gateway};
+use crate::replay::exchange_with;
 use crate::shared::{IDLE_MS, STREAM, Shared, UNREACHABLE, accepted, ended};
 
 #[test]
@@ -150,7 +149,7 @@ fn a_login_page_ends_the_requests_without_a_run_and_no_run() {
 fn an_attempt_that_fails_is_told_to_all_that_wait_for_it() {
     let mut shared = Shared::new(IDLE_MS);
     let clients = [shared.begin(1), shared.begin(2)];
-    shared.ask_agents(&[]);
+    shared.ask_agents();
     for pause_ms in [250, 750, 2_000] {
         shared.give(Input::Failed(UNREACHABLE));
         shared.pass_ms(pause_ms);
@@ -461,49 +460,6 @@ fn two_exchanges_of_one_run_both_get_it() {
 }
 
 #[test]
-fn a_question_for_the_agents_is_asked_after_its_frames_and_has_a_limit() {
-    let mut shared = Shared::new(IDLE_MS);
-    let abort = r#"{"type":"req","id":"1000000000","method":"chat.abort","params":{}}"#;
-    shared.ask_agents(&[abort]);
-    // It joins the first, and loses none of its frames.
-    shared.ask_agents(&[]);
-    shared.shake_hands();
-    assert_eq!(shared.methods(), ["connect", "chat.abort", "agents.list"]);
-    shared.respond("agents.list", &json!({ "agents": [{ "id": "main" }] }));
-    assert_eq!(shared.answers.len(), 1);
-    assert_eq!(shared.answers[0].as_ref().unwrap().agents.len(), 1);
-
-    // A later question sends its frames at once. An answer to the earlier one does not count.
-    shared.requests.clear();
-    shared.ask_agents(&[]);
-    shared.ask_agents(&[abort]);
-    assert_eq!(
-        shared.methods(),
-        ["agents.list", "chat.abort", "agents.list"]
-    );
-    shared.respond("agents.list", &json!({ "agents": [] }));
-    assert_eq!(shared.answers.len(), 1);
-    shared.pass_ms(5_000);
-    let late = Failure::TimedOut(Deadline::Handshake);
-    assert_eq!(shared.answers[1], Err(late));
-    assert_eq!(shared.disconnects, 0);
-    shared.respond("agents.list", &json!({ "agents": [] }));
-    assert_eq!(shared.answers.len(), 2);
-}
-
-#[test]
-fn a_question_fails_with_its_connection() {
-    let mut shared = Shared::connected();
-    shared.ask_agents(&[]);
-    shared.give(Input::Closed { code: 1012 });
-    assert!(matches!(
-        shared.answers.as_slice(),
-        [Err(Failure::GatewayUnavailable { .. })]
-    ));
-    assert_eq!((shared.connects, shared.hub.wake_at_ms()), (1, None));
-}
-
-#[test]
 fn a_frame_that_is_too_large_ends_its_own_run_and_no_other() {
     let mut shared = Shared::connected();
     let clients: Vec<usize> = (1..5).map(|run| shared.begin(run)).collect();
@@ -565,51 +521,4 @@ fn a_frame_that_is_too_large_ends_its_own_run_and_no_other() {
     shared.frame(&padding);
     assert!(shared.outcome(clients[2]).2);
     assert_eq!(shared.disconnects, 1);
-}
-
-#[test]
-fn a_run_that_goes_on_without_its_client_is_followed_to_its_end() {
-    let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
-    for (fields, goes_on) in [
-        ("agents=main on_disconnect=finish", true),
-        ("agents=main", false),
-    ] {
-        let mut shared = Shared::connected();
-        let exchange = exchange_with([1; 16], hi, &[], STREAM, fields);
-        let client = shared.add(exchange, "01".repeat(16));
-        let (id, now_ms) = (shared.clients[client].id, shared.now_ms);
-        let request = shared.take("agent")["id"].clone();
-        let hub = &mut shared.hub;
-        hub.handle(Input::HungUp(id), gateway(), now_ms);
-        let (_, exchange, output) = hub.next_output().unwrap();
-        assert!(output.ended);
-        assert_eq!(
-            (exchange.goes_on(), exchange.run_end().is_none()),
-            (goes_on, goes_on)
-        );
-        if !goes_on {
-            continue;
-        }
-        output.clear();
-        assert!(hub.follow(id).is_none());
-        hub.take_orders();
-        // A day later.
-        let now_ms = now_ms + 86_400_000;
-        let usage = json!({ "input": 901, "output": 30, "cacheRead": 100 });
-        let meta = json!({ "agentMeta": { "usage": usage } });
-        let payload =
-            json!({ "status": "ok", "result": { "payloads": [{ "text": "hi" }], "meta": meta } });
-        let response = json!({ "type": "res", "id": request, "ok": true, "payload": payload });
-        let text = &response.to_string();
-        hub.handle(Input::Frame { text, skipped: 0 }, gateway(), now_ms);
-        let (_, exchange, output) = hub.next_output().unwrap();
-        assert!(output.ended && exchange.has_started_run() && !exchange.goes_on());
-        let end = RunEnd {
-            outcome: Counter::Answers,
-            input_tokens: 1001,
-            cached_tokens: 100,
-            output_tokens: 30,
-        };
-        assert_eq!(exchange.run_end(), Some(end));
-    }
 }

@@ -7,6 +7,8 @@
 
 // An integration test is all test; with the attribute clippy knows it.
 #[cfg(test)]
+mod adopt;
+#[cfg(test)]
 mod again;
 #[cfg(test)]
 mod branch;
@@ -19,11 +21,15 @@ mod histories;
 #[cfg(test)]
 mod hub;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod question;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]
@@ -32,6 +38,8 @@ mod reconnection;
 mod recovery;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod resets;
 #[cfg(test)]
 mod scenario;
 #[cfg(test)]

@@ -67,7 +67,7 @@ fn after_a_panic_a_run_is_stopped_by_the_same_policy_as_before() {
             // The gateway may have started it, although it has not said so yet.
             let mut exchange = (*run.exchange).clone();
             exchange.share(is_shared);
-            run.shown.frames = exchange.abort_frames();
+            run.shown.frames = exchange.abort_frame().into_iter().collect();
             assert_eq!(run.shown.methods().join(" "), expected, "{fields}");
             run.frame(ACCEPTED);
         }

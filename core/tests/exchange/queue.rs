@@ -13,7 +13,7 @@ use crate::shared::{IDLE_MS, Shared, accepted, ended};
 fn limited(max_runs: usize) -> Shared {
     let mut shared = Shared::new(IDLE_MS);
     shared.hub = Hub::new(IDLE_MS).with_max_runs(Some(max_runs));
-    shared.ask_agents(&[]);
+    shared.ask_agents();
     shared.shake_hands();
     shared.respond("agents.list", &json!({ "agents": [] }));
     shared.requests.clear();

@@ -280,6 +280,27 @@ pub(crate) fn exchange_with(
     delivery: Delivery,
     fields: &str,
 ) -> Exchange {
+    exchange_by(run, body, headers, false, (delivery, fields))
+}
+
+/// Returns an exchange for the user message `hi`, whose request is repeated or not.
+pub(crate) fn exchange_retried(
+    run: [u8; 16],
+    is_repeated: bool,
+    delivery: Delivery,
+    fields: &str,
+) -> Exchange {
+    let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
+    exchange_by(run, hi, &[], is_repeated, (delivery, fields))
+}
+
+fn exchange_by(
+    run: [u8; 16],
+    body: &str,
+    headers: &[(&str, &str)],
+    is_repeated: bool,
+    (delivery, fields): (Delivery, &str),
+) -> Exchange {
     let header = |name: &str| {
         let found = headers.iter().find(|(header, _)| *header == name);
         found.map(|(_, value)| (*value).to_owned())
@@ -298,7 +319,7 @@ pub(crate) fn exchange_with(
             body: body.as_bytes(),
             header: &header,
             caller: [0; 32],
-            is_repeated: false,
+            is_repeated,
         },
         client,
         &config.aliases,

@@ -1,11 +1,17 @@
 //! A hub with several clients, and the gateway's side of its connection.
 
+use std::collections::BTreeMap;
+
+use clawfront_core::access::key::KeyId;
+use clawfront_core::access::usage::Usage;
+use clawfront_core::account::{Account, Change};
 use clawfront_core::agent::AgentList;
 use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::hub::{ExchangeId, Hub, Input, Orders};
 use clawfront_core::openai::Delivery;
+use clawfront_core::repeat::Requests;
 use serde_json::{Value, json};
 
 use crate::replay::{START_MS, exchange_with, gateway, take_orders};
@@ -27,6 +33,16 @@ pub(crate) struct Shared {
     pub(crate) connects: usize,
     pub(crate) disconnects: usize,
     pub(crate) answers: Vec<Result<AgentList, Failure>>,
+    pub(crate) memory: Requests,
+    pub(crate) usage: Usage,
+    pub(crate) storage: Storage,
+}
+
+/// The rows that outlive the hub: of runs by their ids, and of usage by key.
+#[derive(Default)]
+pub(crate) struct Storage {
+    pub(crate) runs: BTreeMap<String, String>,
+    pub(crate) usage: BTreeMap<String, String>,
 }
 
 /// A client of the hub.
@@ -36,6 +52,21 @@ pub(crate) struct Client {
     pub(crate) status: u16,
     pub(crate) body: String,
     pub(crate) has_ended: bool,
+    /// Set if the hub keeps its run.
+    pub(crate) account: Option<(KeyId, Account)>,
+}
+
+impl Client {
+    pub(crate) fn new(id: ExchangeId, run: String) -> Self {
+        Self {
+            id,
+            run,
+            status: 0,
+            body: String::new(),
+            has_ended: false,
+            account: None,
+        }
+    }
 }
 
 impl Shared {
@@ -48,13 +79,16 @@ impl Shared {
             connects: 0,
             disconnects: 0,
             answers: Vec::new(),
+            memory: Requests::default(),
+            usage: Usage::default(),
+            storage: Storage::default(),
         }
     }
 
     /// A hub whose connection is ready.
     pub(crate) fn connected() -> Self {
         let mut shared = Self::new(IDLE_MS);
-        shared.ask_agents(&[]);
+        shared.ask_agents();
         shared.shake_hands();
         shared.respond("agents.list", &json!({ "agents": [] }));
         shared.requests.clear();
@@ -81,20 +115,13 @@ impl Shared {
     /// Begins this exchange.
     pub(crate) fn add(&mut self, exchange: Exchange, run: String) -> usize {
         let id = self.hub.begin(exchange, None, self.now_ms);
-        self.clients.push(Client {
-            id,
-            run,
-            status: 0,
-            body: String::new(),
-            has_ended: false,
-        });
+        self.clients.push(Client::new(id, run));
         self.settle();
         self.clients.len() - 1
     }
 
-    pub(crate) fn ask_agents(&mut self, first: &[&str]) {
-        let first = first.iter().map(|frame| (*frame).to_owned()).collect();
-        self.hub.ask_agents(first, self.now_ms);
+    pub(crate) fn ask_agents(&mut self) {
+        self.hub.ask_agents(self.now_ms);
         self.settle();
     }
 
@@ -124,19 +151,56 @@ impl Shared {
     }
 
     pub(crate) fn settle(&mut self) {
-        while let Some((id, _, output)) = self.hub.next_output() {
+        while let Some((id, exchange, output)) = self.hub.next_output() {
             let client = self.clients.iter_mut().find(|client| client.id == id);
             let client = client.unwrap();
-            assert!(!client.has_ended, "an output after the end");
+            let is_gone = client.has_ended;
+            assert!(
+                !is_gone || client.account.is_some(),
+                "an output after the end"
+            );
+            if let Some((key, account)) = &client.account {
+                if let Some(row) = account.row(exchange) {
+                    self.storage.write(&self.usage, key, account.run(), row);
+                }
+                if output.ended {
+                    account.end(exchange);
+                }
+                if output.ended && exchange.goes_on() {
+                    client.has_ended = true;
+                    output.clear();
+                    self.hub.follow(id);
+                    continue;
+                }
+            }
+            if is_gone {
+                output.head = None;
+                output.body.clear();
+            }
             if let Some(head) = output.head.take() {
                 client.status = head.status;
             }
             client.body += std::str::from_utf8(&output.body).unwrap();
-            client.has_ended = output.ended;
+            client.has_ended |= output.ended;
+            let (has_ended, end) = (output.ended, exchange.end());
             output.clear();
-            if client.has_ended {
-                assert!(self.hub.remove(id, self.now_ms).is_some());
+            if has_ended {
+                let (_, receiver) = self.hub.remove(id, self.now_ms).unwrap();
                 assert!(self.hub.exchange(id).is_none());
+                if let Some(receiver) = receiver {
+                    receiver.end(end, self.now_ms);
+                }
+                if let Some((key, account)) = client.account.take() {
+                    match account.leave(&mut self.usage, self.now_ms) {
+                        Change::None => {}
+                        Change::Write(row) => {
+                            self.storage.write(&self.usage, &key, account.run(), row);
+                        }
+                        Change::Delete => {
+                            self.storage.runs.remove(account.run());
+                        }
+                    }
+                }
             }
         }
         let Orders {
@@ -197,6 +261,16 @@ impl Shared {
             ..
         } = &self.clients[client];
         (*status, body.as_str(), *has_ended)
+    }
+}
+
+impl Storage {
+    /// Writes both rows, as the hub does in one turn.
+    fn write(&mut self, usage: &Usage, key: &KeyId, run: &str, row: String) {
+        self.runs.insert(run.to_owned(), row);
+        if let Some(row) = usage.row(key) {
+            self.usage.insert(key.to_string(), row);
+        }
     }
 }
 

@@ -54,6 +54,7 @@ impl Run {
             _ => return Ok(()),
         }
         match &*event.stream {
+            stream if self.is_unread && stream != "lifecycle" => Ok(()),
             "assistant" => self.receive_text(event.data, show),
             "thinking" if self.turn.wants_thoughts => {
                 if let Some(data) = event.data.read::<ThinkingData<'_>>() {
@@ -179,6 +180,7 @@ impl Run {
             return Ok(());
         };
         match &*data.phase {
+            _ if self.is_unread => {}
             "model" => {
                 let fresh = self.text.begin_call()?;
                 self.outgoing.push(fresh, show);

@@ -60,6 +60,9 @@ impl Run {
         result: &RunResult<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
+        if self.is_unread {
+            return Ok(());
+        }
         let (messages, answer) = split(result);
         if self.text.is_interrupted() {
             self.settle_interrupted(result, &answer, show)?;

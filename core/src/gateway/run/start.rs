@@ -41,8 +41,6 @@ impl Run {
 
     /// Requests the session's last rows, if the turn depends on them; otherwise starts the run.
     fn look(&mut self, agent: AgentId, protocol: Protocol, io: &mut Io<'_>) -> Result<(), Failure> {
-        // A run that its client named may have begun before the gateway was restarted. Then it must
-        // not be requested again. Rows have no ids on protocol 3.
         if self.seek_in_copy(&agent, protocol, io)? {
             return Ok(());
         }
@@ -55,7 +53,9 @@ impl Run {
         protocol: Protocol,
         io: &mut Io<'_>,
     ) -> Result<(), Failure> {
-        let is_row_sought = self.turn.run.name().is_some() || self.turn.origin.is_some();
+        // A run that may exist may have begun before the gateway was restarted. Then it must not be
+        // requested again. Rows have no ids on protocol 3.
+        let is_row_sought = self.turn.may_exist || self.turn.origin.is_some();
         let look = if is_row_sought && protocol == Protocol::V4 {
             Look::Run
         } else if self.expects_content(protocol) {
@@ -221,9 +221,7 @@ impl Run {
                 protocol,
             } if *rows == id => {
                 let (agent, protocol) = (agent.clone(), *protocol);
-                if protocol == Protocol::V4
-                    && (self.turn.run.name().is_some() || self.may_have_started)
-                {
+                if protocol == Protocol::V4 && self.turn.may_exist {
                     check_look(&result)?;
                 }
                 if let (Ok(payload), Protocol::V4, true) = (&result, protocol, self.turn.may_exist)

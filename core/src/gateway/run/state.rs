@@ -21,7 +21,7 @@ pub(super) const ACCEPTED: &str = "accepted";
 pub(super) const IN_FLIGHT: &str = "in_flight";
 
 /// The close code if no connection was closed (RFC 6455 section 7.4.1).
-const NO_STATUS: u16 = 1005;
+pub(super) const NO_STATUS: u16 = 1005;
 
 /// The pause between the first two questions about the same run, in milliseconds.
 pub(super) const FIRST_PAUSE_MS: u64 = 25;
@@ -84,6 +84,8 @@ pub(crate) struct Run {
     pub(super) has_begun: bool,
     /// An earlier request started the run.
     pub(super) is_joined: bool,
+    /// Its client is not there to read its text.
+    pub(super) is_unread: bool,
     /// Other exchanges share the run.
     pub(super) is_shared: bool,
     /// Its request on this connection, whose final response may still arrive.
@@ -273,6 +275,7 @@ impl Run {
             accepted: false,
             has_begun: false,
             is_joined: false,
+            is_unread: false,
             is_shared: false,
             own: None,
             recovery: Recovery::default(),
@@ -311,7 +314,7 @@ impl Run {
     /// Returns true if the answer is taken from the event `chat`, because items no longer carry it.
     /// Protocol 3 joins items without a separator there, so their ends are unknown.
     pub(crate) fn needs_chat(&self) -> bool {
-        self.text.is_interrupted() && self.is_v4()
+        self.text.is_interrupted() && self.is_v4() && !self.is_unread
     }
 
     pub(super) fn accept(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {

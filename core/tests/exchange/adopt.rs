@@ -1,0 +1,227 @@
+//! Runs that go on without their clients, also those of an earlier hub.
+
+use clawfront_core::access::usage::{Counter, RunEnd};
+use clawfront_core::hub::{Hub, Input};
+use serde_json::json;
+
+use crate::kept::FIELDS;
+use crate::replay::{exchange_with, gateway};
+use crate::scenario::{CHALLENGE, HELLO};
+use crate::shared::{IDLE_MS, STREAM, Shared, UNREACHABLE, accepted, ended};
+
+/// Time after which an adopted run is stopped, and after which it is given up.
+const RETURN_MS: u64 = 30_000;
+const GIVE_UP_MS: u64 = 3_600_000;
+
+/// A hub that was reset after the gateway had accepted run 1, of a key with these fields. The next
+/// hub is not connected.
+fn reset(fields: &str) -> Shared {
+    let mut shared = Shared::connected();
+    shared.attempt(1, 0, fields).unwrap();
+    shared.respond("agent", &accepted());
+    shared.reset();
+    shared
+}
+
+/// The counts of run 1 that are not 0.
+fn counts(shared: &Shared) -> Vec<&'static str> {
+    let usage = shared.usage_of(1);
+    let outcomes = Counter::ALL
+        .iter()
+        .filter(|counter| usage.get(**counter) > 0);
+    outcomes
+        .map(|counter| counter.name())
+        .filter(|name| *name != "run_ms")
+        .collect()
+}
+
+#[test]
+fn an_adopted_run_is_claimed_and_counts_at_its_end() {
+    for fields in FIELDS {
+        let mut shared = reset(fields);
+        assert_eq!(shared.connects, 2);
+        shared.shake_hands();
+        let claim = shared.take("agent");
+        assert_eq!(claim["params"]["agentId"], "clawfront-nobody");
+        assert_eq!(claim["params"]["idempotencyKey"], "01".repeat(16));
+        assert!(!shared.methods().contains(&"agent"));
+        let mut response = json!({ "type": "res", "id": claim["id"], "ok": true });
+        response["payload"] = ended("whole");
+        shared.frame(&response.to_string());
+        assert_eq!(counts(&shared), ["runs", "answers"]);
+        assert!(!shared.storage.runs[&"01".repeat(16)].starts_with("0\t"));
+        // The next hub knows that, and adopts nothing.
+        shared.reset();
+        assert_eq!((shared.connects, shared.clients.len()), (2, 0));
+        assert_eq!(counts(&shared), ["runs", "answers"]);
+    }
+}
+
+#[test]
+fn an_adopted_run_is_stopped_after_its_time_unless_it_may_go_on() {
+    for (fields, is_stopped) in FIELDS.into_iter().zip([true, false]) {
+        let mut shared = reset(fields);
+        shared.shake_hands();
+        shared.respond("agent", &json!({ "status": "in_flight" }));
+        shared.pass_ms(RETURN_MS - 1);
+        assert!(!shared.methods().contains(&"chat.abort"));
+        // Another reset does not begin the time again.
+        shared.reset();
+        shared.shake_hands();
+        shared.pass_ms(1);
+        assert_eq!(shared.methods().contains(&"chat.abort"), is_stopped);
+        assert_eq!(counts(&shared).contains(&"stopped"), is_stopped);
+    }
+}
+
+#[test]
+fn an_adopted_run_is_not_stopped_while_its_retry_shares_it() {
+    let mut shared = reset(FIELDS[0]);
+    shared.shake_hands();
+    shared.respond("agent", &json!({ "status": "in_flight" }));
+    let retry = shared.attempt(1, 1, FIELDS[0]).unwrap();
+    shared.respond("sessions.get", &json!({ "messages": [] }));
+    shared.respond("agent", &json!({ "status": "in_flight" }));
+    shared.pass_ms(RETURN_MS);
+    assert!(!shared.methods().contains(&"chat.abort"));
+    // The retry's client leaves: the gateway's next answer shows it to the other.
+    let id = shared.clients[retry].id;
+    shared.give(Input::HungUp(id));
+    assert!(!shared.methods().contains(&"chat.abort"));
+    shared.respond("agent.wait", &json!({ "status": "timeout" }));
+    shared.give(Input::Tick);
+    assert!(shared.methods().contains(&"chat.abort"));
+    assert_eq!(counts(&shared), ["runs", "stopped"]);
+}
+
+#[test]
+fn an_adopted_run_whose_key_is_gone_is_stopped_once_there_is_a_connection() {
+    for (fields, is_stopped) in FIELDS.into_iter().zip([true, false]) {
+        let mut shared = reset(fields);
+        let id = shared.clients[0].id;
+        shared.hub.expire(id, Some(0));
+        shared.give(Input::Tick);
+        assert!(shared.hub.exchange(id).is_some());
+        shared.shake_hands();
+        shared.give(Input::Tick);
+        assert_eq!(shared.methods().contains(&"chat.abort"), is_stopped);
+        assert_eq!(counts(&shared).contains(&"stopped"), is_stopped);
+    }
+}
+
+#[test]
+fn an_adopted_run_whose_gateway_is_not_reached_is_given_up_after_an_hour() {
+    let mut shared = reset(FIELDS[0]);
+    let began_ms = shared.now_ms;
+    let mut attempts = 0;
+    while !counts(&shared).contains(&"runs") {
+        if attempts < shared.connects {
+            attempts = shared.connects;
+            shared.give(Input::Failed(UNREACHABLE));
+        }
+        shared.now_ms = shared.hub.wake_at_ms().unwrap();
+        shared.give(Input::Tick);
+    }
+    assert_eq!(shared.now_ms, began_ms + GIVE_UP_MS);
+    // About two in a minute.
+    assert!((100..150).contains(&attempts), "{attempts}");
+    assert_eq!(counts(&shared), ["runs", "other_failures"]);
+    assert_eq!(shared.hub.wake_at_ms(), None);
+}
+
+#[test]
+fn an_adopted_run_of_protocol_3_is_followed_and_not_stopped() {
+    let mut shared = reset(FIELDS[0]);
+    shared.frame(CHALLENGE);
+    shared.frame(&HELLO.replace(r#""protocol":4"#, r#""protocol":3"#));
+    assert_eq!(shared.methods(), ["connect", "agent"]);
+    shared.respond("agent", &accepted());
+    shared.pass_ms(RETURN_MS);
+    assert_eq!(counts(&shared), [""; 0]);
+    shared.respond("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
+    shared.respond("agent", &ended("whole"));
+    assert_eq!(counts(&shared), ["runs", "answers"]);
+}
+
+#[test]
+fn an_adopted_run_does_not_wait_for_others_to_end() {
+    let mut shared = Shared::connected();
+    for number in 1..=2 {
+        shared.attempt(number, 0, FIELDS[0]).unwrap();
+        shared.respond("agent", &accepted());
+    }
+    let limited = || Hub::new(IDLE_MS).with_max_runs(Some(1));
+    shared.reset_with(limited());
+    shared.shake_hands();
+    let claims = shared
+        .methods()
+        .into_iter()
+        .filter(|method| *method == "agent");
+    assert_eq!(claims.count(), 2);
+    // Another one does.
+    shared.attempt(3, 0, FIELDS[0]).unwrap();
+    let asked = shared
+        .methods()
+        .into_iter()
+        .filter(|method| *method == "agent");
+    assert_eq!(asked.count(), 2);
+}
+
+#[test]
+fn a_run_whose_request_was_refused_leaves_no_row() {
+    let mut shared = Shared::connected();
+    shared.attempt(1, 0, FIELDS[0]).unwrap();
+    assert_eq!(shared.storage.runs.len(), 1);
+    let id = shared.take("agent")["id"].clone();
+    let error = json!({ "code": "UNAVAILABLE" });
+    let response = json!({ "type": "res", "id": id, "ok": false, "error": error });
+    shared.frame(&response.to_string());
+    assert_eq!((shared.storage.runs.len(), counts(&shared).len()), (0, 0));
+}
+
+#[test]
+fn a_run_that_goes_on_without_its_client_is_followed_to_its_end() {
+    let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
+    for (fields, goes_on) in [
+        ("agents=main on_disconnect=finish", true),
+        ("agents=main", false),
+    ] {
+        let mut shared = Shared::connected();
+        let exchange = exchange_with([1; 16], hi, &[], STREAM, fields);
+        let client = shared.add(exchange, "01".repeat(16));
+        let (id, now_ms) = (shared.clients[client].id, shared.now_ms);
+        let request = shared.take("agent")["id"].clone();
+        let hub = &mut shared.hub;
+        hub.handle(Input::HungUp(id), gateway(), now_ms);
+        let (_, exchange, output) = hub.next_output().unwrap();
+        assert!(output.ended);
+        assert_eq!(
+            (exchange.goes_on(), exchange.run_end().is_none()),
+            (goes_on, goes_on)
+        );
+        if !goes_on {
+            continue;
+        }
+        output.clear();
+        hub.follow(id);
+        hub.take_orders();
+        // A day later.
+        let now_ms = now_ms + 86_400_000;
+        let usage = json!({ "input": 901, "output": 30, "cacheRead": 100 });
+        let meta = json!({ "agentMeta": { "usage": usage } });
+        let payload =
+            json!({ "status": "ok", "result": { "payloads": [{ "text": "hi" }], "meta": meta } });
+        let response = json!({ "type": "res", "id": request, "ok": true, "payload": payload });
+        let text = &response.to_string();
+        hub.handle(Input::Frame { text, skipped: 0 }, gateway(), now_ms);
+        let (_, exchange, output) = hub.next_output().unwrap();
+        assert!(output.ended && exchange.has_started_run() && !exchange.goes_on());
+        let end = RunEnd {
+            outcome: Counter::Answers,
+            input_tokens: 1001,
+            cached_tokens: 100,
+            output_tokens: 30,
+        };
+        assert_eq!(exchange.run_end(), Some(end));
+    }
+}
