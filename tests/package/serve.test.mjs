@@ -165,15 +165,19 @@ function workerdOf(pid) {
   return Number(children.find(is));
 }
 
-/** The runs in the hub's storage, which is one file of SQLite for each object. */
+/**
+ * The runs in the hub's storage that may be going: their rows begin with 0, and those of ended runs
+ * with the time until which they are kept. The storage is one file of SQLite for each object.
+ */
 function storedRuns(data) {
   const hub = join(data, "objects/Hub");
   const [file] = readdirSync(hub).filter((name) => /^[0-9a-f]{64}\.sqlite$/.test(name));
   if (!file) return [];
   const database = new DatabaseSync(join(hub, file));
   try {
-    const rows = database.prepare("SELECT key FROM _cf_KV WHERE key LIKE 'run%'").all();
-    return rows.map(({ key }) => key.replace(/^run\W/, ""));
+    const rows = database.prepare("SELECT key, value FROM _cf_KV WHERE key LIKE 'run%'").all();
+    const isGoing = ({ value }) => /\d+\t/.exec(Buffer.from(value).toString("latin1"))[0] === "0\t";
+    return rows.filter(isGoing).map(({ key }) => key.replace(/^run\W/, ""));
   } finally {
     database.close();
   }
