@@ -6,7 +6,13 @@ import { IMPORTS, importsContent, importsIn, moduleOf, sectionsOf } from "./wasm
 /** Names that wasm-bindgen has made. */
 const MADE = /^__wb\w+$/;
 
-/** Returns the module and its glue with short names for imports. */
+/**
+ * An entry of the imports that is followed by itself. wasm-bindgen names a module of ours once for
+ * each of its functions that the module calls without glue, and wrangler warns of that.
+ */
+const REPEATED = /("\.\/snippets\/[^"]+":[\w$]+),(?=\1[,}])/g;
+
+/** Returns the module and its glue with short names for imports, and each module named once. */
 export function shortenImports({ module, glue }) {
   const short = new Map();
   const shorten = (name) => {
@@ -21,6 +27,6 @@ export function shortenImports({ module, glue }) {
   });
   return {
     module: moduleOf(sections),
-    glue: glue.replaceAll(/\b__wb\w+/g, (name) => short.get(name) ?? name),
+    glue: glue.replaceAll(/\b__wb\w+/g, (name) => short.get(name) ?? name).replace(REPEATED, ""),
   };
 }

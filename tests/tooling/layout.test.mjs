@@ -72,6 +72,15 @@ test("imports have short names, in the module and in its glue, and nothing else 
   });
 });
 
+test("a module of ours that the imports name several times is named once", () => {
+  const [guard, frames] = ['"./snippets/own/guard.js"', '"./snippets/own/frames.js"'];
+  const glue = `({"./index_bg.js":a,${guard}:b,${guard}:b,${guard}:b,${frames}:c,${guard}:d})`;
+  assert.equal(
+    shortenImports({ module: moduleOf([]), glue }).glue,
+    `({"./index_bg.js":a,${guard}:b,${frames}:c,${guard}:d})`,
+  );
+});
+
 test("a class of which there are no objects has no exports, and any other keeps all", () => {
   const imports = importsContent([
     { from: "m", name: "__wbg_made_new", kind: 0, type: [0] },
