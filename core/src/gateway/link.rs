@@ -276,16 +276,26 @@ impl Link {
         traceparent: Option<&str>,
         outbox: &mut Vec<String>,
     ) -> Result<RequestId, Failure> {
+        let request = Request {
+            id: self.next_id,
+            method,
+            traceparent,
+        };
+        let mut frame = request.begin();
+        let frame = serde_json::to_writer(&mut frame, params)
+            .ok()
+            .and_then(|()| request.end(frame));
+        self.put(frame, outbox)
+    }
+
+    fn put(
+        &mut self,
+        frame: Option<String>,
+        outbox: &mut Vec<String>,
+    ) -> Result<RequestId, Failure> {
         let id = RequestId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
-        let frame = serde_json::to_string(&Request {
-            kind: "req",
-            id: &id.0.to_string(),
-            method,
-            params,
-            traceparent,
-        })
-        .map_err(|_| Failure::Bug("a request could not be written"))?;
+        let frame = frame.ok_or(Failure::Bug("a request could not be written"))?;
         if frame.len() > MAX_FRAME_BYTES {
             // The gateway would close the connection.
             return Err(Failure::InvalidRequest {

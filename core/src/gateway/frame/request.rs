@@ -18,17 +18,40 @@ pub(crate) struct ModelsParams<'a> {
     pub agent_id: &'a str,
 }
 
-/// An outgoing request.
-#[derive(Debug, Serialize)]
-pub(crate) struct Request<'a, P> {
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    pub id: &'a str,
+/// The text of an outgoing request, in the parts around its parameters: these have many types, and
+/// the code around them is made once.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub id: u32,
     pub method: &'static str,
-    pub params: &'a P,
-    /// Protocol 4 only.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Protocol 4 only. Hex digits and dashes.
     pub traceparent: Option<&'a str>,
+}
+
+impl Request<'_> {
+    /// Returns everything before the parameters.
+    pub(crate) fn begin(&self) -> Vec<u8> {
+        let id = self.id.to_string();
+        let parts = [
+            r#"{"type":"req","id":""#,
+            &id,
+            r#"","method":""#,
+            self.method,
+            r#"","params":"#,
+        ];
+        parts.concat().into_bytes()
+    }
+
+    /// Completes the frame after the parameters; `None` if they are not text.
+    pub(crate) fn end(&self, mut frame: Vec<u8>) -> Option<String> {
+        if let Some(traceparent) = self.traceparent {
+            frame.extend_from_slice(br#","traceparent":""#);
+            frame.extend_from_slice(traceparent.as_bytes());
+            frame.push(b'"');
+        }
+        frame.push(b'}');
+        String::from_utf8(frame).ok()
+    }
 }
 
 /// `params` of `connect`.
