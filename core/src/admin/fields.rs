@@ -21,10 +21,14 @@ impl<'a> Fields<'a> {
         if body.is_empty() {
             return Ok(Self(Vec::new()));
         }
-        serde_json::from_slice(body).map_err(|_| Failure::InvalidRequest {
-            param: None,
-            message: "The request body is not a JSON object.".into(),
-        })
+        // From text, as everything else is read: bytes would have code of their own.
+        let members = std::str::from_utf8(body).ok();
+        members
+            .and_then(|body| serde_json::from_str(body).ok())
+            .ok_or_else(|| Failure::InvalidRequest {
+                param: None,
+                message: "The request body is not a JSON object.".into(),
+            })
     }
 
     /// Takes the value of a member, as an entry writes it; `None` if it is absent or `null`.

@@ -142,9 +142,10 @@ pub(super) struct StreamOptions {
 impl<'a> Body<'a> {
     /// Reads a body. A refusal names the place of the problem, never the value.
     pub(super) fn parse(json: &'a Json<'_>) -> Result<Self, Failure> {
-        let json = json.bytes();
-        parse::from_slice(json).map_err(|error| {
+        let json = json.text();
+        parse::from_str(json).map_err(|error| {
             let (line, column) = (error.line(), error.column());
+            let json = json.as_bytes();
             // The message has the place only, because serde's own text repeats the value.
             let (problem, param) = match error.classify() {
                 serde_json::error::Category::Data => {

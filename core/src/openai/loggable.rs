@@ -24,7 +24,10 @@ pub fn asked_model(body: &[u8], header: &dyn Fn(&str) -> Option<String>) -> Stri
         model: Option<Cow<'a, str>>,
     }
     let agent = header(AGENT_HEADER).filter(|agent| !agent.trim().is_empty());
-    let named = || parse::from_slice::<Named<'_>>(body).ok()?.model;
+    let named = || {
+        let body = std::str::from_utf8(body).ok()?;
+        parse::from_str::<Named<'_>>(body).ok()?.model
+    };
     agent
         .map(|agent| loggable(&agent))
         .or_else(|| named().map(|model| loggable(&model)))

@@ -109,13 +109,11 @@ pub(crate) enum Content<'a> {
 impl<'a> Content<'a> {
     /// Reads a content from the `output` of an item.
     pub(crate) fn of_output(output: &'a RawValue) -> serde_json::Result<Self> {
-        // Read from bytes like the body, because another kind of input compiles a second copy of
-        // the code.
-        let json = output.get().as_bytes();
-        if json.starts_with(b"{") {
-            return Ok(Self::Parts(vec![parse::from_slice(json)?]));
+        let json = output.get();
+        if json.starts_with('{') {
+            return Ok(Self::Parts(vec![parse::from_str(json)?]));
         }
-        parse::from_slice(json)
+        parse::from_str(json)
     }
 
     pub(crate) fn is_blank(&self) -> bool {
@@ -201,7 +199,7 @@ pub(crate) struct FunctionCall<'a> {
 
 /// Returns the text of a value, or its JSON if it is not a text.
 pub(crate) fn text_or_json(value: &RawValue) -> Cow<'_, str> {
-    match parse::from_slice(value.get().as_bytes()) {
+    match parse::from_str(value.get()) {
         Ok(Text(text)) => text,
         Err(_) => Cow::Borrowed(value.get()),
     }

@@ -3,6 +3,7 @@
 //! Codex keeps `client_metadata` in a hash map, so each attempt at a request has another order.
 //! Source: codex 0.171.0, measured.
 
+use std::collections::BinaryHeap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -24,7 +25,8 @@ const FLOAT: u8 = 7;
 
 /// Returns the digest of a text; `None` for one that is not JSON.
 pub(crate) fn digest(json: &[u8]) -> Option<Hash> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let json = std::str::from_utf8(json).ok()?;
+    let mut deserializer = serde_json::Deserializer::from_str(json);
     let hash = Value.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
     Some(hash)
@@ -88,15 +90,14 @@ impl<'de> Visitor<'de> for Value {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Hash, A::Error> {
-        let mut members = Vec::new();
+        let mut members = BinaryHeap::new();
         while let Some(name) = object.next_key_seed(Value)? {
             members.push((name, members.len(), object.next_value_seed(Value)?));
         }
         // By name and then by position, because some readers take the last value of a repeated
-        // name.
-        members.sort_unstable_by_key(|(name, position, _)| (*name, *position));
+        // name. A heap sorts nearly as fast as the standard sort, in a quarter of its code.
         let mut hash = Sha256::new_with_prefix([OBJECT]);
-        for (name, _, value) in members {
+        for (name, _, value) in members.into_sorted_vec() {
             hash.update(name);
             hash.update(value);
         }

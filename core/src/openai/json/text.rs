@@ -6,6 +6,7 @@
 //! one. Deep nesting and too many values are refused before anything is built from the text.
 
 use std::borrow::Cow;
+use std::str::Utf8Error;
 
 use serde_json::value::RawValue;
 
@@ -22,7 +23,7 @@ const REPLACEMENT: &[u8; ESCAPE_BYTES] = b"\\ufffd";
 
 /// A text whose nesting and number of values are within their limits, and whose escapes are all
 /// characters.
-pub(crate) struct Json<'a>(Cow<'a, [u8]>);
+pub(crate) struct Json<'a>(Cow<'a, str>);
 
 impl<'a> Json<'a> {
     pub(crate) fn read(text: &'a [u8]) -> Result<Self, Failure> {
@@ -42,11 +43,28 @@ impl<'a> Json<'a> {
                 .into(),
             });
         }
+        let text = std::str::from_utf8(text).map_err(|error| not_text(text, error))?;
         Ok(Self(without_halves(text)))
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub(crate) fn text(&self) -> &str {
         &self.0
+    }
+}
+
+/// Returns the failure for a text that is not UTF-8, with the place of its first wrong byte.
+fn not_text(text: &[u8], error: Utf8Error) -> Failure {
+    let before = text.get(..error.valid_up_to()).unwrap_or_default();
+    let lines = before.split(|byte| *byte == b'\n');
+    let column = lines.clone().next_back().map_or(0, <[u8]>::len);
+    Failure::InvalidRequest {
+        param: None,
+        message: format!(
+            "The request body is not valid JSON, at line {} column {}.",
+            lines.count(),
+            column.saturating_add(1)
+        )
+        .into(),
     }
 }
 
@@ -74,18 +92,19 @@ enum Half {
     Low,
 }
 
-fn without_halves(text: &[u8]) -> Cow<'_, [u8]> {
-    let halves = lonely_halves(text);
+fn without_halves(text: &str) -> Cow<'_, str> {
+    let halves = lonely_halves(text.as_bytes());
     if halves.is_empty() {
         return Cow::Borrowed(text);
     }
-    let mut text = text.to_owned();
+    let mut bytes = text.as_bytes().to_owned();
     for at in halves {
-        if let Some(escape) = text.get_mut(at..at.saturating_add(ESCAPE_BYTES)) {
+        if let Some(escape) = bytes.get_mut(at..at.saturating_add(ESCAPE_BYTES)) {
             escape.copy_from_slice(REPLACEMENT);
         }
     }
-    Cow::Owned(text)
+    // One escape for another, so it is still text.
+    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// Returns the positions of escapes of halves without their other half. Every backslash begins an
@@ -139,7 +158,7 @@ mod tests {
 
     fn read(text: &str) -> String {
         let json = Json::read(text.as_bytes()).ok().unwrap();
-        serde_json::from_slice(json.bytes()).unwrap()
+        serde_json::from_str(json.text()).unwrap()
     }
 
     #[test]
@@ -180,6 +199,27 @@ mod tests {
     fn one_byte_order_mark_is_skipped() {
         assert_eq!(read("\u{FEFF}\"\u{FEFF}x\""), "\u{FEFF}x");
         let twice = Json::read("\u{FEFF}\u{FEFF}1".as_bytes()).ok().unwrap();
-        assert!(serde_json::from_slice::<u8>(twice.bytes()).is_err());
+        assert!(serde_json::from_str::<u8>(twice.text()).is_err());
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_refused_with_their_place() {
+        for (text, line, column) in [
+            (&b"\xFF"[..], 1, 1),
+            (b"{\"model\":\"\xC3\"}", 1, 11),
+            (b"{\n \"unknown\": \"a\xED\xA0\x80\"\n}", 2, 15),
+        ] {
+            let Err(Failure::InvalidRequest { param, message }) = Json::read(text) else {
+                panic!("{text:?}");
+            };
+            let place = format!("at line {line} column {column}.");
+            assert_eq!(
+                (param, &*message),
+                (
+                    None,
+                    &*format!("The request body is not valid JSON, {place}")
+                )
+            );
+        }
     }
 }
