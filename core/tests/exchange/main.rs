@@ -45,6 +45,8 @@ mod scenario;
 #[cfg(test)]
 mod shared;
 #[cfg(test)]
+mod signature;
+#[cfg(test)]
 mod states;
 #[cfg(test)]
 mod texts;
