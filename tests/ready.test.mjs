@@ -77,7 +77,8 @@ test("the cause is sent to no one else", async () => {
 
 test("a wrong key is refused as everywhere", async () => {
   await fresh(async (ask, upgrades) => {
-    const [status, body] = await ask(`${operator.key.slice(0, -1)}a`);
+    const other = operator.key.endsWith("a") ? "b" : "a";
+    const [status, body] = await ask(`${operator.key.slice(0, -1)}${other}`);
     assert.deepEqual([status, body.error.code], [401, "invalid_api_key"]);
     assert.equal(await upgrades(), 0);
   });
