@@ -163,6 +163,9 @@ describe("the answers", () => {
         ["DELETE", "/keys/tablet", 200],
         ["DELETE", "/keys/tablet", 404],
         ["GET", "/audit", 200],
+        ["GET", "/runs", 200],
+        ["POST", "/runs/none/stop", 404],
+        ["GET", "/runs/none/stop", 405],
         ["PUT", "/keys", 405],
       ])
         assert.equal(await ask(method, path, body), status, `${method} ${path}`);

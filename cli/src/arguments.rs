@@ -24,9 +24,12 @@ pub(crate) enum Command {
     /// Client keys: make them, and keep the list of their entries
     #[command(subcommand, alias = "key", after_help = keys::EXAMPLES)]
     Keys(keys::Command),
-    /// Print the record of all changes of the hub's keys: when, by which key, and of which key
+    /// Print the record of all changes of the hub's keys, and of stopped runs: when and by whom
     #[command(after_help = EXIT_CODES)]
     Audit(keys::hub::Options),
+    /// The runs of the hub: list what runs now, and stop it
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Runs(keys::hub::operate::Runs),
     /// The device: the credential that the Worker shows to the gateway
     #[command(subcommand)]
     Device(device::Command),

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Keys(command) => keys::run(&command),
         Command::Audit(options) => keys::hub::audit(&options),
+        Command::Runs(command) => keys::hub::operate::runs(&command),
         Command::Device(command) => device::run(&command).map(Output::line),
         Command::Setup(setup) => setup::run(&setup),
         Command::Deploy(deploy) => deploy::run(&deploy),

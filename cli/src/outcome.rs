@@ -10,7 +10,7 @@ macro_rules! exit_codes {
   3  the gateway's operator has to approve the device first
   4  the list or the settings have mistakes; KEYS_SECRET is missing
   5  refused: something would be overwritten, or the state of the rotation does not allow it
-  6  the hub or the list has no key of this id
+  6  the hub or the list has no key of this id; the hub has no such run
   7  the key would not be admitted; the administrator's key is refused
   8  doctor found warnings, but no problem
   9  changed, but not confirmed everywhere: a revoked key may still work"

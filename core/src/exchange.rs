@@ -24,13 +24,14 @@
 //!
 //! The requests for a connection are in `connection`, the deadlines in `deadline`, the writes that
 //! are due by the clock in `heartbeat`, the end for a client that left in `leave`, its response in
-//! `reply`, and the runs of an earlier hub in `adopt`.
+//! `reply`, the runs of an earlier hub in `adopt`, and the operator's view in `overview`.
 
 pub(crate) mod adopt;
 pub(crate) mod connection;
 mod deadline;
 pub(crate) mod heartbeat;
 pub(crate) mod leave;
+pub(crate) mod overview;
 mod reply;
 
 use std::mem;
@@ -102,6 +103,8 @@ pub struct Exchange {
     client: ClientState,
     /// Set if an earlier hub requested the run.
     adoption: Option<Adoption>,
+    /// An administrator has the run stopped.
+    is_stopped: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +165,8 @@ pub(crate) enum Input<'a> {
     Failed(Failure),
     /// The client is gone.
     HungUp,
+    /// An administrator stops the run.
+    Stopped,
     /// The client has not read the bytes that were sent, and the buffer for it is full.
     Overrun,
     /// Time passed.
@@ -223,6 +228,7 @@ impl Exchange {
             expires_ms: None,
             client: ClientState::Present,
             adoption: None,
+            is_stopped: false,
         }
     }
 
@@ -274,6 +280,7 @@ impl Exchange {
         let asked = self.run.awaits_acceptance();
         match input {
             Input::HungUp => self.hang_up(link, now_ms, out),
+            Input::Stopped => self.stop(link, now_ms, out),
             Input::Tick => self.tick(link, now_ms, out),
             // It is about runs that the gateway has.
             _ if self.is_queued() => {}

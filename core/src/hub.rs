@@ -21,6 +21,7 @@
 //! subscription ends with the last exchange of its session.
 
 mod connection;
+mod overview;
 mod question;
 mod queue;
 
@@ -122,6 +123,8 @@ pub enum Input<'a> {
     Failed(Failure),
     /// The client of this exchange is gone.
     HungUp(ExchangeId),
+    /// An administrator stops the run with this id.
+    Stopped(&'a str),
     /// The client of this exchange has not read the bytes that were sent, and the buffer for it is
     /// full.
     Overrun(ExchangeId),
@@ -216,6 +219,7 @@ impl Hub {
             }
             Input::Failed(failure) => self.fail(&failure, now_ms),
             Input::HungUp(id) => self.give_to(id, exchange::Input::HungUp, now_ms),
+            Input::Stopped(run) => self.stop(run, now_ms),
             Input::Overrun(id) => self.give_to(id, exchange::Input::Overrun, now_ms),
             Input::Tick => self.tick(now_ms),
         }

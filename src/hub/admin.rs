@@ -1,14 +1,16 @@
-//! The admin API: the keys that the hub makes, changes and takes back.
+//! The admin API: the keys that the hub makes, changes and takes back, and the runs that it has.
 
 use std::rc::Rc;
 
 use clawfront_core::access::grant::Grant;
 use clawfront_core::access::hub_key::HubKeys;
 use clawfront_core::access::key::KeyId;
-use clawfront_core::admin::{Call, Change, Desk, MAX_BODY_BYTES};
+use clawfront_core::admin::{self, Call, Change, Desk, MAX_BODY_BYTES, Reply};
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::route::Resource;
+use clawfront_core::hub::Input;
+use wasm_bindgen::JsValue;
 use worker::Request;
 
 use crate::context::{Rejection, RequestContext};
@@ -17,6 +19,14 @@ use crate::hub::common::Common;
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
 use crate::runtime::entropy::entropy;
+
+/// A request of an administrator, and the state that it concerns.
+struct Office<'a> {
+    client: &'a Grant,
+    config: &'a Rc<Config>,
+    common: &'a Common,
+    context: &'a mut RequestContext,
+}
 
 /// Answers a request of an administrator.
 pub(crate) async fn answer(
@@ -31,54 +41,85 @@ pub(crate) async fn answer(
         let slot = Slot::take(client, common)?;
         body::read(&request, &slot, MAX_BODY_BYTES).await?
     };
-    if *resource == Resource::Audit {
-        let records = common.store.records();
-        let body = [
-            r#"{"object":"list","data":["#,
-            &records,
-            r#"],"has_more":false}"#,
-        ]
-        .concat();
-        return Ok(context.answer(context.meta.json(), body.as_bytes())?);
-    }
-    // Whatever is shown of a key has its usage.
-    let ids: Vec<KeyId> = common.keys(|keys| keys.iter().map(|key| key.grant.id.clone()).collect());
-    for id in &ids {
-        common.counts_of(id, |_| ());
-    }
-    let entropy = entropy()?;
-    let reply = common.counts(|counts| {
-        common.keys(|keys| {
-            Desk {
-                keys,
-                listed: &config.clients,
-                secret: config.keys_secret.as_ref(),
-                counts,
-                actor: &client.id,
-                entropy,
-                now_ms: now_ms(),
-            }
-            .perform(&Call::of(request.method().as_ref(), resource, &body))
-        })
-    })?;
-    if let Some(change) = reply.change {
-        let Change {
-            id,
-            row,
-            ends_ms,
-            record,
-        } = change;
-        if let Err(error) = common.store.change_key(id.as_str(), &row, &record) {
-            // Nothing was stored, so nothing has changed.
-            common.keys(|keys| *keys = HubKeys::read(&common.store.keys()));
-            context.line.cause = error.as_string();
-            return Err(Failure::HubUnavailable.into());
-        }
-        if !config.clients.lists(&id) {
-            common.link(config).expire(&id, ends_ms);
-        }
-    }
+    let mut office = Office {
+        client,
+        config,
+        common,
+        context,
+    };
+    let reply = match resource {
+        Resource::Audit => Reply::list(&common.store.records()),
+        Resource::Runs => Reply::list(&common.link(config).runs()),
+        Resource::Stop(run) => office.stop(run)?,
+        _ => office.change(&Call::of(request.method().as_ref(), resource, &body))?,
+    };
     let mut head = context.meta.json();
     head.status = reply.status;
     Ok(context.answer(head, &reply.body)?)
+}
+
+impl Office<'_> {
+    /// Stops a run, for all who share it.
+    fn stop(&mut self, run: &str) -> Result<Reply, Rejection> {
+        let link = self.common.link(self.config);
+        let key = link.stoppable_key(run)?;
+        let record = admin::run_stopped(&self.client.id, &key, run, now_ms());
+        self.stored(self.common.store.change_key("", "", &record))?;
+        link.handle(Input::Stopped(run));
+        // A run without a connection is stopped on the next one.
+        let is_stopped = link.stoppable_key(run).is_err();
+        Ok(Reply::stopped(run, is_stopped))
+    }
+
+    /// Carries out a call about keys.
+    fn change(&mut self, call: &Call<'_>) -> Result<Reply, Rejection> {
+        let (common, config) = (self.common, self.config);
+        // Whatever is shown of a key has its usage.
+        let ids: Vec<KeyId> =
+            common.keys(|keys| keys.iter().map(|key| key.grant.id.clone()).collect());
+        for id in &ids {
+            common.counts_of(id, |_| ());
+        }
+        let entropy = entropy()?;
+        let mut reply = common.counts(|counts| {
+            common.keys(|keys| {
+                Desk {
+                    keys,
+                    listed: &config.clients,
+                    secret: config.keys_secret.as_ref(),
+                    counts,
+                    actor: &self.client.id,
+                    entropy,
+                    now_ms: now_ms(),
+                }
+                .perform(call)
+            })
+        })?;
+        if let Some(change) = reply.change.take() {
+            let Change {
+                id,
+                row,
+                ends_ms,
+                record,
+            } = change;
+            let written = common.store.change_key(id.as_str(), &row, &record);
+            if written.is_err() {
+                // Nothing was stored, so nothing has changed.
+                common.keys(|keys| *keys = HubKeys::read(&common.store.keys()));
+            }
+            self.stored(written)?;
+            if !config.clients.lists(&id) {
+                common.link(config).expire(&id, ends_ms);
+            }
+        }
+        Ok(reply)
+    }
+
+    /// Returns the failure of a change that was not stored.
+    fn stored(&mut self, written: Result<(), JsValue>) -> Result<(), Failure> {
+        written.map_err(|error| {
+            self.context.line.cause = error.as_string();
+            Failure::HubUnavailable
+        })
+    }
 }

@@ -111,6 +111,20 @@ impl Link {
         self.handle(Input::Tick);
     }
 
+    /// Returns the runs, as an administrator sees them.
+    pub(crate) fn runs(&self) -> String {
+        self.0.hub.borrow().runs(&self.0.config.log_key)
+    }
+
+    /// Returns the id of a run's key, if the run can be stopped.
+    pub(crate) fn stoppable_key(&self, run: &str) -> Result<String, Failure> {
+        self.0
+            .hub
+            .borrow()
+            .stoppable_key(run)
+            .map(ToString::to_string)
+    }
+
     /// Asks for the gateway's agents: one request does at a time.
     pub(crate) async fn ask_agents(&self) -> Result<AgentList, Failure> {
         let now_ms = now_ms();

@@ -122,7 +122,8 @@ export class Store {
 
   /**
    * Writes the row of a key, or deletes it if the row is empty, and adds a line to the record of
-   * changes. The response to the administrator waits until both are stored.
+   * changes. Without an id it only adds the line. The response to the administrator waits until
+   * both are stored.
    */
   changeKey(id, row, record) {
     const { kv } = this.storage;

@@ -49,7 +49,7 @@ extern "C" {
     pub(crate) fn keys(this: &Store) -> String;
 
     /// Writes the row of a key, or deletes it if the row is empty, and adds a line to the record of
-    /// changes. If it fails, neither is stored.
+    /// changes. If it fails, neither is stored. Without an id it only adds the line.
     #[wasm_bindgen(method, catch, js_name = changeKey)]
     pub(crate) fn change_key(
         this: &Store,

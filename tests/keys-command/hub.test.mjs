@@ -174,7 +174,7 @@ describe("the keys of the hub", () => {
       ["key.deleted", "key.created"].map((action) => ["ops", action, "noted"]),
     );
     const lines = (await good(["audit"])).split("\n");
-    assert.match(lines[0], /^TIME +ACTOR +ACTION +KEY$/);
+    assert.match(lines[0], /^TIME +ACTOR +ACTION +KEY +RUN$/);
     assert.match(lines[1], /^20\d\d-\S+Z +ops +key\.deleted +noted$/);
   });
 

@@ -1,7 +1,8 @@
-//! The keys of a Worker's hub, changed and printed over the admin API.
+//! The keys and the runs of a Worker's hub, changed and printed over the admin API.
 
 mod address;
 mod api;
+pub(crate) mod operate;
 pub(super) mod snippet;
 mod view;
 

@@ -1,4 +1,5 @@
-//! The admin API: the keys that the hub makes, changes and takes back.
+//! The admin API: the keys that the hub makes, changes and takes back, and the record of all
+//! changes.
 //!
 //! The caller has checked that the request's own key has the scope `admin`. It gives a [`Call`] to
 //! [`Desk::perform`], writes the row of the [`Reply`] and its record, and ends the streams of the
@@ -30,10 +31,14 @@ const MAX_OVERLAP_S: u64 = 2_592_000;
 /// Milliseconds in a second.
 const SECOND_MS: u64 = 1000;
 
+/// The beginning and the end of a list.
+const LIST: &str = r#"{"object":"list","data":["#;
+const LIST_END: &str = r#"],"has_more":false}"#;
+
 const CREATED: u16 = 201;
 const OK: u16 = 200;
 
-/// A request to the admin API.
+/// A request about keys.
 #[derive(Debug)]
 pub enum Call<'a> {
     List,
@@ -42,21 +47,18 @@ pub enum Call<'a> {
     Change(&'a str, &'a [u8]),
     Rotate(&'a str, &'a [u8]),
     Remove(&'a str),
-    /// The record of all changes, which is not kept here.
-    Audit,
 }
 
 impl<'a> Call<'a> {
-    /// Returns the call for a request whose method the resource has.
+    /// Returns the call for a request about keys, whose method the resource has.
     pub fn of(method: &str, resource: &'a Resource, body: &'a [u8]) -> Self {
         match (method, resource) {
             ("POST", Resource::Keys) => Self::Create(body),
-            (_, Resource::Keys) => Self::List,
             ("POST", Resource::Key(id)) => Self::Change(id, body),
             ("DELETE", Resource::Key(id)) => Self::Remove(id),
             (_, Resource::Key(id)) => Self::Show(id),
             (_, Resource::Rotation(id)) => Self::Rotate(id, body),
-            (_, Resource::Audit) => Self::Audit,
+            _ => Self::List,
         }
     }
 }
@@ -100,7 +102,7 @@ impl Desk<'_> {
     /// Carries out a call. After a failure nothing has changed.
     pub fn perform(&mut self, call: &Call<'_>) -> Result<Reply, Failure> {
         match *call {
-            Call::List | Call::Audit => Ok(self.list()),
+            Call::List => Ok(self.list()),
             Call::Show(id) => self.find(id).map(|key| self.shown(OK, key, None)),
             Call::Create(body) => self.create(body),
             Call::Change(id, body) => self.change(id, body),
@@ -110,14 +112,14 @@ impl Desk<'_> {
     }
 
     fn list(&self) -> Reply {
-        let mut body = br#"{"object":"list","data":["#.to_vec();
+        let mut body = LIST.as_bytes().to_vec();
         for (number, key) in self.keys.iter().enumerate() {
             if number > 0 {
                 body.push(b',');
             }
             self.write(key, None, &mut body);
         }
-        body.extend_from_slice(br#"],"has_more":false}"#);
+        body.extend_from_slice(LIST_END.as_bytes());
         Reply {
             status: OK,
             body,
@@ -243,26 +245,64 @@ impl Desk<'_> {
         status::write(&key.grant, Some(of_hub), self.counts, self.now_ms, out);
     }
 
-    /// Returns a line of the record. All of its parts are ids and words of ours.
     fn record(&self, action: &str, target: &KeyId) -> String {
-        let time_s = self.now_s().to_string();
-        [
-            r#"{"object":"audit_log","time":"#,
-            &time_s,
-            r#","actor":""#,
-            self.actor.as_str(),
-            r#"","action":""#,
-            action,
-            r#"","key":""#,
-            target.as_str(),
-            r#""}"#,
-        ]
-        .concat()
+        record(self.actor, action, target.as_str(), self.now_ms)
     }
 
     fn now_s(&self) -> u64 {
         self.now_ms.saturating_div(SECOND_MS)
     }
+}
+
+impl Reply {
+    /// Returns a list of JSON objects, which have commas between them.
+    pub fn list(objects: &str) -> Self {
+        Self::of([LIST, objects, LIST_END].concat())
+    }
+
+    /// Returns the answer about a run that is stopped at once, or on the next connection.
+    pub fn stopped(run: &str, is_stopped: bool) -> Self {
+        let stopped = if is_stopped { "true}" } else { "false}" };
+        Self::of(
+            [
+                r#"{"object":"run.stopped","id":""#,
+                run,
+                r#"","stopped":"#,
+                stopped,
+            ]
+            .concat(),
+        )
+    }
+
+    fn of(body: String) -> Self {
+        Self {
+            status: OK,
+            body: body.into_bytes(),
+            change: None,
+        }
+    }
+}
+
+/// Returns the line for the record about a run that `actor` stops.
+pub fn run_stopped(actor: &KeyId, key: &str, run: &str, now_ms: u64) -> String {
+    let target = [key, r#"","run":""#, run].concat();
+    record(actor, "run.stopped", &target, now_ms)
+}
+
+/// Returns a line of the record. All of its parts are ids and words of ours.
+fn record(actor: &KeyId, action: &str, target: &str, now_ms: u64) -> String {
+    [
+        r#"{"object":"audit_log","time":"#,
+        &(now_ms / SECOND_MS).to_string(),
+        r#","actor":""#,
+        actor.as_str(),
+        r#"","action":""#,
+        action,
+        r#"","key":""#,
+        target,
+        r#""}"#,
+    ]
+    .concat()
 }
 
 /// Returns the failure for a mistake in a key's fields. The description begins with the key's id

@@ -1,4 +1,5 @@
-//! The client that leaves, or whose key expires, before its run has ended.
+//! The client that leaves, or whose key expires, or whose run an administrator stops, before the
+//! run has ended.
 
 use crate::access::policy::OnDisconnect;
 use crate::failure::Failure;
@@ -51,14 +52,31 @@ impl Exchange {
         self.expires_ms = None;
     }
 
+    /// Ends the exchange because an administrator has the run stopped, for all who share it.
+    pub(super) fn stop(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
+        self.is_stopped = true;
+        self.policy.on_disconnect = OnDisconnect::Abort;
+        self.hang_up(link, now_ms, out);
+    }
+
     pub(super) fn leave(&mut self, link: &mut Link, out: &mut Output) {
+        if self.is_stopped {
+            self.run.share(false);
+        }
         if self.loss.is_none()
             && self.policy.on_disconnect == OnDisconnect::Abort
             && self.run.can_be_aborted()
         {
             self.run.abort(link, &mut out.frames);
         }
-        if self.client == ClientState::Expired {
+        if self.is_stopped {
+            // Without a connection the run was not stopped.
+            let failure = match self.loss {
+                Some(_) => self.run.lost(None),
+                None => Failure::RunAborted,
+            };
+            self.fail(failure, out);
+        } else if self.client == ClientState::Expired {
             self.fail(Failure::ApiKeyExpired, out);
         } else {
             self.reply.outcome = Outcome::Failed(Failure::ClientClosedRequest);

@@ -80,6 +80,8 @@ pub enum Failure {
     ModelNotFound,
     /// The hub has no key with this id.
     KeyNotFound,
+    /// The hub has no run with this id.
+    RunNotFound,
     /// The message is a command that needs more rights than a client has.
     CommandNotAllowed,
     /// The client reads its stream more slowly than the agent writes, and the unread part exceeds
@@ -138,7 +140,7 @@ pub enum Failure {
 
     // Faults of the run.
     Provider(ProviderFailure),
-    /// Another client stopped it, or the gateway's own time limit.
+    /// An administrator or another client stopped it, or the gateway's own time limit.
     RunAborted,
     /// The gateway restarted during the run, or forgot it, and its session does not have the end.
     RunInterrupted,
@@ -185,6 +187,7 @@ impl Failure {
             Self::InvalidRequest { .. } => "invalid_request",
             Self::ModelNotFound => "model_not_found",
             Self::KeyNotFound => "key_not_found",
+            Self::RunNotFound => "run_not_found",
             Self::CommandNotAllowed => "command_not_allowed",
             Self::ClientTooSlow => "client_too_slow",
             Self::ClientClosedRequest => "client_closed_request",

@@ -231,6 +231,11 @@ impl Run {
         self.spent
     }
 
+    /// Returns the id of the run that was requested, whatever continues it.
+    pub(crate) fn requested_id(&self) -> &str {
+        self.turn.run.as_str()
+    }
+
     /// Returns the id of the run that is going: the requested one, or its continuation.
     pub(crate) fn running_id(&self) -> &str {
         self.id()

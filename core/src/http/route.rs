@@ -44,6 +44,10 @@ pub enum Resource {
     Rotation(String),
     /// The record of all changes.
     Audit,
+    /// The runs of the hub.
+    Runs,
+    /// The end of a run.
+    Stop(String),
 }
 
 /// The OpenAI API that a request uses. The two have errors of different forms.
@@ -78,6 +82,8 @@ impl Resource {
             Self::Key(_) => "/admin/v1/keys/{id}",
             Self::Rotation(_) => "/admin/v1/keys/{id}/rotate",
             Self::Audit => "/admin/v1/audit",
+            Self::Runs => "/admin/v1/runs",
+            Self::Stop(_) => "/admin/v1/runs/{id}/stop",
         }
     }
 }
@@ -124,6 +130,8 @@ impl Route {
                 (admin(Resource::Rotation((*id).into())), POST)
             }
             ["admin", "v1", "audit"] => (admin(Resource::Audit), GET),
+            ["admin", "v1", "runs"] => (admin(Resource::Runs), GET),
+            ["admin", "v1", "runs", id, "stop"] => (admin(Resource::Stop((*id).into())), POST),
             [] | ["v1"] => (Self::About, GET),
             ["healthz"] => (Self::Health, GET),
             ["readyz"] => (Self::Ready, GET),
@@ -238,6 +246,10 @@ mod tests {
             allow("POST")
         );
         assert_eq!(Route::of("GET", "/admin/v1/audit"), admin(Resource::Audit));
+        assert_eq!(Route::of("GET", "/admin/v1/runs"), admin(Resource::Runs));
+        let stop = admin(Resource::Stop("a1".into()));
+        assert_eq!(Route::of("POST", "/admin/v1/runs/a1/stop"), stop);
+        assert_eq!(Route::of("GET", "/admin/v1/runs/a1/stop"), allow("POST"));
         for path in [
             "/admin",
             "/admin/v1",

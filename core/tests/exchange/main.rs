@@ -49,6 +49,8 @@ mod signature;
 #[cfg(test)]
 mod states;
 #[cfg(test)]
+mod stop;
+#[cfg(test)]
 mod texts;
 #[cfg(test)]
 mod transcripts;

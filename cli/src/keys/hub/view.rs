@@ -128,13 +128,31 @@ pub(super) fn key_text(key: &Value, now_ms: u64) -> String {
 }
 
 pub(super) fn audit_text(records: &[Value]) -> String {
-    let mut rows = vec![["TIME", "ACTOR", "ACTION", "KEY"].map(str::to_owned)];
+    let mut rows = vec![["TIME", "ACTOR", "ACTION", "KEY", "RUN"].map(str::to_owned)];
     for record in records {
         rows.push([
             time(record, "time").map_or_else(String::new, |time| time.to_string()),
             text(record, "actor"),
             text(record, "action"),
             text(record, "key"),
+            text(record, "run"),
+        ]);
+    }
+    table(&rows)
+}
+
+pub(super) fn runs_text(runs: &[Value]) -> String {
+    let heads = ["RUN", "STATE", "KEY", "AGENT", "BEGAN", "CLIENTS"];
+    let mut rows = vec![heads.map(str::to_owned)];
+    for run in runs {
+        let clients = run.get("clients").and_then(Value::as_u64);
+        rows.push([
+            text(run, "id"),
+            text(run, "state"),
+            text(run, "key"),
+            text(run, "agent"),
+            time(run, "created_at").map_or_else(String::new, |time| time.to_string()),
+            clients.unwrap_or_default().to_string(),
         ]);
     }
     table(&rows)

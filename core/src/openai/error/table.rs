@@ -38,7 +38,7 @@ const fn row(code: &'static str, status: u16, kind: &'static str, message: &'sta
 /// Stands in a message for the value that the failure carries.
 const VALUE: &str = "{}";
 
-const BEFORE_RUN: [Row; 33] = [
+const BEFORE_RUN: [Row; 34] = [
     row(
         "invalid_api_key",
         401,
@@ -144,6 +144,12 @@ const BEFORE_RUN: [Row; 33] = [
         404,
         REQUEST,
         "There is no key with this id in the hub. Keys of CLIENT_KEYS are changed there.",
+    ),
+    row(
+        "run_not_found",
+        404,
+        REQUEST,
+        "The hub has no run with this id.",
     ),
     row(
         "command_not_allowed",
