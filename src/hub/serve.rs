@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use clawfront_core::access::entry::{Client, from_header};
 use clawfront_core::access::grant::Grant;
+use clawfront_core::access::origin;
 use clawfront_core::access::policy::Scope;
 use clawfront_core::access::status;
 use clawfront_core::config::Config;
@@ -81,6 +82,14 @@ async fn respond(
             Ok(context.answer(context.meta.json(), &body)?)
         }
         Endpoint::Admin(resource) => {
+            // A page of the key's `origins` was let through above.
+            let headers = request.headers();
+            if headers.has("origin")?
+                && context.meta.origin.is_none()
+                && !origin::is_own_page(|name| headers.get(name))?
+            {
+                return Err(Failure::OriginNotAllowed.into());
+            }
             admin::answer(request, &resource, client, &config, common, context).await
         }
     }
@@ -130,8 +139,8 @@ fn client_of(
     }
 }
 
-/// Reports whether the gateway can be used. Only a key with the scope `status` makes us connect to
-/// the gateway, and gets more than yes or no. A client without it gets the last known state.
+/// Reports whether the gateway can be used. Only a key with the scope `status` or `admin` makes us
+/// connect to the gateway, and gets more than yes or no. Another gets the last known state.
 async fn ready(
     config: &Rc<Config>,
     client: &Grant,
@@ -139,7 +148,7 @@ async fn ready(
     context: &RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
     let mut detail = Detail::Status;
-    if client.may(Scope::Status) {
+    if client.may(Scope::Status) || client.may(Scope::Admin) {
         detail = Detail::Full;
         agents::check(config, common).await;
     }

@@ -36,6 +36,20 @@ impl Origin {
     }
 }
 
+/// Returns true if a page of the API's own host, such as the console, sends the request. `header`
+/// returns a header of it. Browsers that send `Sec-Fetch-Site` decide by themselves; else the
+/// authority decides without the scheme, because a proxy may have ended the encryption.
+pub fn is_own_page<E>(header: impl Fn(&str) -> Result<Option<String>, E>) -> Result<bool, E> {
+    if let Some(site) = header("sec-fetch-site")? {
+        return Ok(site == "same-origin");
+    }
+    let (origin, host) = (header("origin")?, header("host")?);
+    let authority = origin
+        .as_deref()
+        .and_then(|origin| origin.split_once("://"));
+    Ok(authority.is_some_and(|(_, authority)| Some(authority) == host.as_deref()))
+}
+
 /// Returns true if the port is the scheme's default, which a browser never sends.
 fn has_default_port(scheme: &str, authority: &str) -> bool {
     match scheme {
@@ -54,6 +68,35 @@ impl fmt::Display for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_the_same_host_is_our_own() {
+        let is_own = |site: Option<&str>, origin: Option<&str>, host: Option<&str>| {
+            is_own_page(|name| {
+                let value = match name {
+                    "sec-fetch-site" => site,
+                    "origin" => origin,
+                    _ => host,
+                };
+                Ok::<_, ()>(value.map(str::to_owned))
+            })
+        };
+        let host = Some("claw.example.com");
+        for (site, origin, own) in [
+            (None, Some("https://claw.example.com"), true),
+            (None, Some("http://claw.example.com"), true),
+            (None, Some("https://claw.example.com:8443"), false),
+            (None, Some("https://evil.example.com"), false),
+            (None, Some("null"), false),
+            (None, None, false),
+            (Some("same-origin"), Some("https://seen.by.a.proxy"), true),
+            (Some("same-site"), Some("https://claw.example.com"), false),
+            (Some("cross-site"), None, false),
+        ] {
+            assert_eq!(is_own(site, origin, host), Ok(own), "{site:?} {origin:?}");
+        }
+        assert_eq!(is_own(None, Some("null"), None), Ok(false));
+    }
 
     #[test]
     fn an_origin_is_read_as_a_browser_writes_it() {
