@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { collect, reasonOf, unwatchGroup, watchGroup } from "../scripts/processes.mjs";
 import { Failure } from "../scripts/steps.mjs";
 import { joined } from "./address.mjs";
+import { consoleWorker, writeConsole } from "./console.mjs";
 import { PACKAGE, workerdProgram } from "./native.mjs";
 
 /** The Worker's files. They are copied: an update of the package does not change what runs. */
@@ -23,6 +24,7 @@ export async function startRuntime({ host, port, settings, folder, keepsAddress,
   const storage = join(folder, "objects");
   for (const path of [run, storage]) mkdirSync(path, { recursive: true, mode: 0o700 });
   for (const name of MODULES) copyFileSync(join(PACKAGE, "worker", name), join(run, name));
+  writeConsole(run);
   const config = join(run, "config.capnp");
   const address = joined(host, port);
   const names = Object.keys(settings);
@@ -81,10 +83,11 @@ function configuration({ address, names, storage, keepsAddress }) {
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = .worker),
+    (name = "console", worker = .console),
     (name = "internet", network = .everywhere),
     (name = "objects", disk = (path = ${text(storage)}, writable = true)),
   ],
-  sockets = [(name = "http", address = ${text(address)}, http = ${http}, service = "main")],
+  sockets = [(name = "http", address = ${text(address)}, http = ${http}, service = "console")],
 );
 const worker :Workerd.Worker = (
   modules = [(name = "index.js", esModule = embed "index.js"), (name = "index_bg.wasm", wasm = embed "index_bg.wasm")],
@@ -94,6 +97,7 @@ const worker :Workerd.Worker = (
   durableObjectNamespaces = [(className = "Hub", uniqueKey = "Hub", enableSql = true)],
   durableObjectStorage = (localDisk = "objects"),
 );
+const console :Workerd.Worker = ${consoleWorker("main", date)};
 # The gateway is on this machine or in its network; by default workerd allows public addresses only.
 const everywhere :Workerd.Network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true));
 `;

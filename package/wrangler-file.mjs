@@ -22,10 +22,11 @@ export function ensureConfiguration(command, args) {
     });
   }
   const text = readFileSync(join(PACKAGE, "wrangler.toml"), "utf8");
-  const main = relative(process.cwd(), join(folder, "worker/index.js"));
-  writeFileSync(path, text.replace(/^main = .+$/m, `main = ${JSON.stringify(main)}`), {
-    flag: "wx",
-  });
+  const here = (name) => JSON.stringify(relative(process.cwd(), join(folder, name)));
+  const own = text
+    .replace(/^main = .+$/m, `main = ${here("worker/index.js")}`)
+    .replace(/^directory = .+$/m, `directory = ${here("assets")}`);
+  writeFileSync(path, own, { flag: "wx" });
   say(dim("· wrangler.toml is new: the configuration of the Worker, for Cloudflare."));
 }
 

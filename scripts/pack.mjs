@@ -110,7 +110,8 @@ function copyFiles(to) {
   for (const name of SCRIPTS) copyInto(join(ROOT, "scripts", name), join(to, "scripts", name));
   for (const name of DOCUMENTS) copyInto(join(ROOT, name), join(to, name));
   copyInto(join(ROOT, "docs/home.md"), join(to, "README.md"));
-  cpSync(join(ROOT, "deploy"), join(to, "deploy"), { recursive: true });
+  for (const name of ["assets", "deploy"])
+    cpSync(join(ROOT, name), join(to, name), { recursive: true });
   writeFileSync(join(to, "wrangler.toml"), configuration());
 }
 
@@ -121,10 +122,11 @@ function copyInto(from, to) {
 
 /**
  * Returns the project's `wrangler.toml` for a folder that has the built Worker: it has no build, and
- * `main` is another path.
+ * `main` and the folder of assets are other paths.
  */
-export function configuration(main = "worker/index.js") {
+export function configuration(main = "worker/index.js", assets = "assets") {
   return readFileSync(join(ROOT, "wrangler.toml"), "utf8")
+    .replace(/^directory = .*$/m, `directory = ${JSON.stringify(assets)}`)
     .replace(/^# What worker-build .*\nmain = .*$/m, `main = ${JSON.stringify(main)}`)
     .replace(/^\[build\]\n(?:.+\n)+\n/m, "")
     .replace("The module in build/ is", "The module is");

@@ -141,6 +141,10 @@ const REMOVE_RETRIES = 3;
 function projectConfig() {
   return readFileSync(join(ROOT, "wrangler.toml"), "utf8")
     .replace(/^main = "(.+)"$/m, (_, path) => `main = ${JSON.stringify(join(ROOT, path))}`)
+    .replace(
+      /^directory = "(.+)"$/m,
+      (_, path) => `directory = ${JSON.stringify(join(ROOT, path))}`,
+    )
     .replace(/^\[build\]$/m, `[build]\ncwd = ${JSON.stringify(ROOT)}`)
     .replace(
       /^watch_dir = (\[.+\])$/m,

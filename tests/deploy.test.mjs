@@ -30,6 +30,7 @@ test("wrangler would deploy the Worker, with its Durable Object, and it is small
     const [, kib] = stdout.match(/gzip: ([\d.]+) KiB/) ?? assert.fail(stdout);
     assert.ok(Number(kib) <= MAX_UPLOAD_KIB, `${kib} KiB`);
     assert.match(stdout, /env\.HUB \(Hub\)/);
+    assert.match(stdout, /Read \d\d files from the assets directory/);
     assert.ok(readdirSync(outdir).some((name) => name.endsWith(".wasm")));
   } finally {
     rmSync(outdir, { recursive: true, force: true });

@@ -103,10 +103,14 @@ test("wrangler would deploy the template, with its Durable Object and the packag
   assert.equal(manifest.dependencies.wrangler, devDependencies.wrangler);
   assert.deepEqual(Object.keys(manifest.cloudflare.bindings), ["CLIENT_KEYS"]);
   assert.match(readFileSync(join(template, ".dev.vars.example"), "utf8"), /^CLIENT_KEYS=$/m);
-  assert.equal(readFileSync(join(template, "wrangler.toml"), "utf8"), configuration("index.js"));
+  assert.equal(
+    readFileSync(join(template, "wrangler.toml"), "utf8"),
+    configuration("index.js", "node_modules/clawfront/assets"),
+  );
   await npmInstall(template, installed.env, installed.packed.tarballs, ["wrangler"]);
   const uploaded = await dryRun(template, []);
   assert.match(uploaded.output, /env\.HUB \(Hub\)/);
+  assert.match(uploaded.output, readsAssets);
   const worker = join(installed.home, "node_modules/clawfront/worker/index_bg.wasm");
   const wasm = readdirSync(uploaded.outdir).filter((name) => name.endsWith(".wasm"));
   assert.deepEqual(
@@ -118,13 +122,21 @@ test("wrangler would deploy the template, with its Durable Object and the packag
 test("an environment of the configuration is a Worker of its own, with the hub", async () => {
   const staging = join(folder, "staging");
   mkdirSync(staging);
-  const worker = join(installed.home, "node_modules/clawfront/worker/index.js");
+  const own = join(installed.home, "node_modules/clawfront");
+  const worker = join(own, "worker/index.js");
   const [, added] = read("docs/deploy.md").match(/```toml\n(\[env\.staging\][\s\S]*?)```/);
-  writeFileSync(join(staging, "wrangler.toml"), `${configuration(worker)}\n${added}`);
+  writeFileSync(
+    join(staging, "wrangler.toml"),
+    `${configuration(worker, join(own, "assets"))}\n${added}`,
+  );
   const { output } = await dryRun(staging, ["--env", "staging"]);
   assert.match(output, /env\.HUB \(Hub\)/);
+  assert.match(output, readsAssets);
   assert.doesNotMatch(output, /not inherited|WARNING/i);
 });
+
+/** Matches the line of wrangler about the files of the console. */
+const readsAssets = /Read \d\d files from the assets directory/;
 
 /** Runs `wrangler deploy --dry-run` in a folder: `{ output, outdir }`. */
 async function dryRun(cwd, args) {

@@ -92,6 +92,7 @@ test("`setup`, `keys` and `deploy` work in the folder and name its own commands"
     assert.doesNotMatch(setup.stdout + setup.stderr, /npm run|npm start/);
     const config = readFileSync(join(installed.home, "wrangler.toml"), "utf8");
     assert.match(config, /^main = "node_modules\/clawfront\/worker\/index.js"$/m);
+    assert.match(config, /^directory = "node_modules\/clawfront\/assets"$/m);
 
     const made = await clawfront(["keys", "new", "--id", "b", "--agents", "main", "--apply"]);
     assert.equal(made.code, 0, made.stderr);

@@ -75,6 +75,24 @@ test("a running answer ends whole after SIGTERM, and nobody else is served then"
   assert.doesNotMatch(server.lines.stdout.join("\n"), new RegExp(phone.key));
 });
 
+test("the console is served, and a client that leaves through its router stops the run", async () => {
+  await sim.reset();
+  const server = await serve();
+  const page = await fetch(`${server.url}/console/`);
+  assert.match(await page.text(), /<title>Clawfront console<\/title>/);
+  assert.match(page.headers.get("content-security-policy"), /^default-src 'none'; /);
+  const leaving = new AbortController();
+  const long = says("hi [[fake deltas=2000 delay=20]]", { stream: true });
+  const response = await post(server, phone, long, { signal: leaving.signal });
+  await response.body.getReader().read();
+  leaving.abort();
+  await until("the run is stopped", async () => {
+    const { runs } = await sim.journal();
+    return runs.length === 1 && runs[0].ended === "aborted";
+  });
+  assert.equal(await server.stop(), 0);
+});
+
 test("a second signal ends running answers at once", async () => {
   const server = await serve("--drain", "600");
   const response = await post(

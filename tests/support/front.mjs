@@ -52,6 +52,7 @@ export async function startFront({
   entries = [],
   build,
   storage,
+  withConsole,
 } = {}) {
   const sim = await startSim({
     protocol,
@@ -65,6 +66,7 @@ export async function startFront({
   const start = {
     build,
     storage,
+    withConsole,
     edgeVars,
     vars: {
       GATEWAY_URL: sim.url,

@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { consoleWorker, writeConsole } from "../../package/console.mjs";
 import { BUILD, ROOT } from "../../scripts/paths.mjs";
 import { collect, start, stop } from "../../scripts/processes.mjs";
 
@@ -14,7 +15,8 @@ import { collect, start, stop } from "../../scripts/processes.mjs";
  * its Durable Objects with their classes; they are stored in the folder `storage`, or in one of the
  * Worker's own. `modules` are the files of another Worker's `build`, the main one first, and
  * `authorities` are certificates (PEM) that it trusts beside the public ones. Resolves once it
- * listens. `inspector` is the port of the DevTools protocol where the Worker is `inspected`.
+ * listens. The console is in front of it if it is `withConsole`. `inspector` is the port of the
+ * DevTools protocol where the Worker is `inspected`.
  * @returns {Promise<{url: string, port: number, edge: {url: string, log: string[]}, inspector?:
  *   number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is the output of the
  *   Worker and workerd so far, line by line. `edge` is the same Worker in another isolate, as at
@@ -31,15 +33,20 @@ export async function startWorker({
   modules = MODULES,
   authorities = [],
   inspected = false,
+  withConsole = false,
 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "clawfront-worker-"));
   // Copied, not referred to: a build during a test run must not change the Worker under test.
   for (const name of modules) cpSync(join(build, name), join(folder, name));
   const stored = storage ?? join(folder, "objects");
   mkdirSync(stored, { recursive: true });
+  if (withConsole) writeConsole(folder);
   writeFileSync(
     join(folder, "config.capnp"),
-    config({ vars, edgeVars, services, objects, storage: stored, port, modules, authorities }),
+    config({
+      ...{ vars, edgeVars, services, objects, storage: stored, port, modules, authorities },
+      withConsole,
+    }),
     { mode: 0o600 },
   );
 
@@ -93,7 +100,8 @@ const MODULES = ["index.js", "index_bg.wasm"];
 /** It takes a tenth of a second; a busy machine takes longer. */
 const START_LIMIT_MS = 20_000;
 
-function config({ vars, edgeVars, services, objects, storage, port, modules, authorities }) {
+function config(options) {
+  const { vars, edgeVars, services, objects, storage, port, modules, authorities } = options;
   const { date, flags } = compatibility();
   const paths = Object.entries(services).map(
     ([name, address]) =>
@@ -126,12 +134,14 @@ function config({ vars, edgeVars, services, objects, storage, port, modules, aut
 )`;
   };
   const edge = Object.keys(objects).length > 0;
+  const front = options.withConsole ? "console" : "main";
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  services = [(name = "main", worker = .worker),${edge ? ' (name = "edge", worker = .edge),' : ""} (name = "internet", network = .loopback), (name = "objects", disk = (path = ${text(storage)}, writable = true))${paths.join("")}],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")${edge ? ', (name = "edge", address = "127.0.0.1:0", http = (), service = "edge")' : ""}],
+  services = [(name = "main", worker = .worker),${options.withConsole ? ' (name = "console", worker = .console),' : ""}${edge ? ' (name = "edge", worker = .edge),' : ""} (name = "internet", network = .loopback), (name = "objects", disk = (path = ${text(storage)}, writable = true))${paths.join("")}],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "${front}")${edge ? ', (name = "edge", address = "127.0.0.1:0", http = (), service = "edge")' : ""}],
 );
 const worker :Workerd.Worker = ${worker()};
+${options.withConsole ? `const console :Workerd.Worker = ${consoleWorker("main", date)};` : ""}
 ${edge ? `# The same Worker in another isolate, as at another place of the edge, with the objects of the first.\nconst edge :Workerd.Worker = ${worker("main")};` : ""}
 # Tests connect to programs on this machine and to nothing else; by default workerd allows the opposite.
 const loopback :Workerd.Network = (allow = ["local"], tlsOptions = (trustBrowserCas = true, trustedCertificates = [${authorities.map(text).join(", ")}]));

@@ -6,11 +6,12 @@ import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { consoleFiles } from "../../package/console.mjs";
 import { CACHE, CLI, ROOT } from "../../scripts/paths.mjs";
 import { errorOfListening } from "../../scripts/ports.mjs";
 import { collect as collectLines, run, start, stop } from "../../scripts/processes.mjs";
 import { temporaryFolder } from "../support/folder.mjs";
-import { collect, says, sdk, until } from "../support/front.mjs";
+import { collect, post, says, sdk, until } from "../support/front.mjs";
 import { freePort } from "../support/ports.mjs";
 import { startSim } from "../support/sim.mjs";
 
@@ -18,7 +19,7 @@ import { startSim } from "../support/sim.mjs";
 const READY_MS = 90_000;
 
 const folder = temporaryFolder("start");
-let port, child, ready, stdout;
+let port, child, ready, stdout, stderr;
 
 /**
  * Starts it, in a shell of a user whose home cannot be written; resolves to its output when it is
@@ -60,7 +61,7 @@ const folders = () => readdirSync(CACHE).filter((name) => name.startsWith(`dev-$
 
 before(async () => {
   port = await freePort();
-  ({ child, ready, stdout } = await begin());
+  ({ child, ready, stdout, stderr } = await begin());
 });
 
 after(() => stop(child));
@@ -84,6 +85,34 @@ test("the key works with the SDK, streaming and not", async () => {
     sdk(ready, { key: "claw_demo_wrong" }).chat.completions.create(says("hello")),
     (error) => error.status === 401,
   );
+});
+
+test("it serves the console as `clawfront serve` does, and every other path is the Worker's", async () => {
+  for (const [path, { text, headers }] of Object.entries(consoleFiles())) {
+    const response = await fetch(`${ready.url}${path}`);
+    assert.equal(await response.text(), text, path);
+    for (const [name, value] of Object.entries(headers))
+      if (name !== "etag") assert.equal(response.headers.get(name), value, `${path} ${name}`);
+  }
+  const statusOf = async (path, init) => (await fetch(`${ready.url}${path}`, init)).status;
+  assert.equal(await statusOf("/console", { redirect: "manual" }), 307);
+  assert.equal(await statusOf("/console/none"), 404);
+  assert.equal(await statusOf("/console/", { method: "POST" }), 405);
+  for (const path of ["/", "/healthz", "/consoles", "/_headers", "/admin/v1/keys"]) {
+    const response = await fetch(`${ready.url}${path}`);
+    assert.ok(response.headers.get("x-request-id"), path);
+    await response.text();
+  }
+});
+
+test("a client that leaves through wrangler's router stops the run", async () => {
+  const leaving = new AbortController();
+  const body = says("hi [[fake deltas=2000 delay=20]]", { stream: true });
+  const response = await post(ready, ready, body, { signal: leaving.signal });
+  await response.body.getReader().read();
+  leaving.abort();
+  const isEnd = (line) => line.includes('"event":"end"') && line.includes("client_closed_request");
+  await until("the Worker logs it", () => stderr.some(isEnd));
 });
 
 test("a key for another client is made beside it, without settings", async () => {
