@@ -11,6 +11,13 @@ import { words } from "../support/prompts.mjs";
 /** A Worker tries to reach a lost gateway for 60 s, and then asks it for the run. */
 const BACK_IN_TIME_MS = 45_000;
 
+/**
+ * The cause on a machine where a gateway takes longer than a minute to start: the last attempt
+ * meets nobody, or a gateway that is not ready.
+ */
+const NOT_BACK =
+  /^(run_unknown|connection_failed|gateway_starting|closed_before_challenge|closed_in_handshake)$/;
+
 describe(`losses, OpenClaw ${version}`, () => {
   const key = newKey("phone", "main,beta", "--default", "main");
   let front, provider, tunnel, worker;
@@ -144,8 +151,8 @@ describe(`losses, OpenClaw ${version}`, () => {
       for await (const { choices } of stream) {
         seen.text += choices[0]?.delta.content ?? "";
         if (seen.text.length > 10) {
+          const begunMs = performance.now();
           restarted ??= what().then(async () => {
-            const begunMs = performance.now();
             await front.restart();
             seen.backAfterMs = performance.now() - begunMs;
           });
@@ -179,8 +186,8 @@ describe(`losses, OpenClaw ${version}`, () => {
       lines(worker).findLast(({ end }) => end === "gateway_connection_lost"),
     );
     // A gateway that takes longer to come back than a minute is not waited for.
-    if (seen.backAfterMs < BACK_IN_TIME_MS) assert.equal(line.cause, "run_unknown");
-    else assert.match(line.cause, /^(run_unknown|connection_failed)$/);
+    const inTime = seen.backAfterMs < BACK_IN_TIME_MS;
+    assert.match(line.cause, inTime ? /^run_unknown$/ : NOT_BACK, `${seen.backAfterMs} ms`);
   });
 
   test("a key whose run the gateway forgot in a restart is answered from its session, and runs nothing twice", async () => {
