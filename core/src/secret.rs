@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -26,6 +27,14 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// Computes HMAC-SHA-256 (RFC 2104).
+pub(crate) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+    // A key of any length is good.
+    Hmac::<Sha256>::new_from_slice(key).map_or([0; 32], |mac| {
+        mac.chain_update(message).finalize().into_bytes().into()
+    })
 }
 
 /// A SHA-256 digest of a secret, compared in constant time.
@@ -54,5 +63,28 @@ impl Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Digest(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base16ct::lower as hex;
+
+    use super::*;
+
+    #[test]
+    fn the_keyed_hash_is_hmac() {
+        // Source: RFC 4231, test cases 2 and 6.
+        assert!(
+            hex::encode_string(&hmac(b"Jefe", b"what do ya want for nothing?"))
+                .starts_with("5bdcc146bf60754e6a042426089575c7")
+        );
+        assert!(
+            hex::encode_string(&hmac(
+                &[0xAA; 131],
+                b"Test Using Larger Than Block-Size Key - Hash Key First"
+            ))
+            .starts_with("60e431591ee0b67f0d8a26aacbf5b77f")
+        );
     }
 }

@@ -6,13 +6,11 @@
 //! bits.
 
 use base32ct::{Base32Unpadded, Encoding};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::access::key::{KeyId, NewKey, PREFIX};
-use crate::secret::Secret;
+use crate::secret::{Secret, hmac};
 
 /// Random bytes of a key that the hub makes.
 pub const ENTROPY_BYTES: usize = 15;
@@ -62,13 +60,7 @@ impl KeysSecret {
     }
 
     fn proof(&self, text: &str) -> Zeroizing<String> {
-        // An HMAC takes a key of any length.
-        let mac = Hmac::<Sha256>::new_from_slice(self.0.expose().as_bytes());
-        let Ok(mut mac) = mac else {
-            return Zeroizing::default();
-        };
-        mac.update(text.as_bytes());
-        let mac = mac.finalize().into_bytes();
+        let mac = hmac(self.0.expose().as_bytes(), text.as_bytes());
         let bytes = mac.get(..PROOF_BYTES).unwrap_or_default();
         Zeroizing::new(Base32Unpadded::encode_string(bytes))
     }
