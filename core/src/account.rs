@@ -1,7 +1,7 @@
 //! The part of one request in its run's usage, and in the run's row in the storage. A run counts
 //! once, however many requests share it, and however often the hub is reset.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use crate::access::key::KeyId;
@@ -14,10 +14,14 @@ use crate::repeat::{Receiver, Request};
 #[derive(Debug)]
 pub struct Account {
     run: String,
+    key: KeyId,
+    since_ms: u64,
     request: Rc<Request>,
     /// No other request had the run before this one.
     is_first: bool,
     end: Cell<Option<RunEnd>>,
+    /// The agent of the exchange that has ended.
+    agent: OnceCell<String>,
 }
 
 /// The change of a run's row that follows.
@@ -41,9 +45,12 @@ impl Account {
         usage.begin(key, run, since_ms);
         Self {
             run: run.to_owned(),
+            key: key.clone(),
+            since_ms,
             request: Rc::clone(receiver.request()),
             is_first: receiver.is_alone(),
             end: Cell::default(),
+            agent: OnceCell::new(),
         }
     }
 
@@ -59,12 +66,15 @@ impl Account {
         Some(self.request.row(kept))
     }
 
-    /// Records the end of the run, if it has ended with this exchange.
+    /// Records the end of the exchange, and of the run, if it has ended with this exchange.
     pub fn end(&self, exchange: &Exchange) {
         let end = exchange.run_end();
         if end.is_some() {
             self.note_start(exchange);
             self.end.set(end);
+        }
+        if let Some(agent) = exchange.agent() {
+            self.agent.get_or_init(|| agent.to_string());
         }
     }
 
@@ -74,6 +84,7 @@ impl Account {
         let request = &self.request;
         let is_last = usage.is_last(&self.run) && !request.is_counted();
         let mut end = self.end.get();
+        let agent = self.agent.get().map_or("", String::as_str);
         if is_last && !self.is_first && request.was_asked() {
             // A retry failed before it had the run, and the first request has left: nobody knows
             // how the run ends.
@@ -83,9 +94,10 @@ impl Account {
             if !request.is_counted() {
                 usage.start(&self.run);
             }
-            usage.end(&self.run, end, now_ms);
+            usage.end(&self.run, agent, end, now_ms);
             request.set_counted();
         }
+        usage.request_of(&self.key, agent, self.since_ms, now_ms);
         usage.leave(&self.run);
         match end {
             Some(_) => Change::Write(request.row(Kept::default())),

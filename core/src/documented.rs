@@ -298,6 +298,8 @@ fn every_list_of_endpoints_has_every_endpoint() {
             let is_post = operations.starts_with("    post:");
             Some((if is_post { "POST" } else { "GET" }, path))
         })
+        // The lists are for clients, and this is for their administrator.
+        .filter(|(_, path)| *path != "organization/usage/completions")
         .collect();
     assert_eq!(endpoints.len(), 5);
     let message = ErrorResponse::of(&Failure::UnknownUrl).body.message;

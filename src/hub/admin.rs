@@ -5,6 +5,7 @@ use std::rc::Rc;
 use clawfront_core::access::grant::Grant;
 use clawfront_core::access::hub_key::HubKeys;
 use clawfront_core::access::key::KeyId;
+use clawfront_core::admin::usage::Report;
 use clawfront_core::admin::{self, Call, Change, Desk, MAX_BODY_BYTES, Reply};
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
@@ -47,10 +48,17 @@ pub(crate) async fn answer(
         common,
         context,
     };
+    let url = request.inner().url();
+    let query = url.split_once('?').map_or("", |(_, query)| query);
     let reply = match resource {
         Resource::Audit => Reply::list(&common.store.records()),
         Resource::Runs => Reply::list(&common.link(config).runs()),
         Resource::Stop(run) => office.stop(run)?,
+        Resource::Usage | Resource::Completions => {
+            let is_openai = *resource == Resource::Completions;
+            let report = Report::of(query, is_openai, now_ms())?;
+            Reply::report(&report, &common.usage_rows(report.days()))
+        }
         _ => office.change(&Call::of(request.method().as_ref(), resource, &body))?,
     };
     let mut head = context.meta.json();

@@ -55,6 +55,15 @@ impl Books {
         }
     }
 
+    /// Returns the rows of all keys' usage on these days, with what is not stored yet.
+    pub(crate) fn usage_rows(&self, (from, until): (u64, u64)) -> String {
+        for (key, row) in self.counts(|counts| counts.usage.rows()) {
+            self.store.keep_usage(key.as_str(), &row);
+        }
+        let as_number = |day: u64| u32::try_from(day).unwrap_or(u32::MAX);
+        self.store.usage_rows(as_number(from), as_number(until))
+    }
+
     pub(crate) fn keys<T>(&self, use_keys: impl FnOnce(&mut HubKeys) -> T) -> T {
         use_keys(&mut self.keys.borrow_mut())
     }

@@ -69,6 +69,19 @@ export class Store {
     this.usages.clear();
   }
 
+  /**
+   * Returns the rows of all keys' usage on these days, one in each line: the key's id, a tab, the
+   * row.
+   */
+  usageRows(from, until) {
+    this.writeUsages();
+    return [...this.storage.kv.list({ prefix: USAGE })]
+      .map(([name, row]) => [...name.split(":"), row])
+      .filter(([, , day]) => day >= from && day < until)
+      .map(([, key, , row]) => `${key}\t${row}`)
+      .join("\n");
+  }
+
   /** Returns the rows of all runs, one in each line: the run's id, a tab, the row. */
   runs() {
     const rows = [...this.storage.kv.list({ prefix: RUN })].map(([name, row]) => {

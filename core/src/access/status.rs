@@ -176,7 +176,7 @@ mod tests {
             cached_tokens: 300,
             output_tokens: 9,
         };
-        counts.usage.end("r", &end, 1080);
+        counts.usage.end("r", "main", &end, 1080);
         let mut out = Vec::new();
         write(client, None, &counts, 11_000, &mut out);
         assert_eq!(

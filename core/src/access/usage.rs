@@ -1,5 +1,5 @@
-//! The usage of keys: the counts of one UTC day, the tokens of its month, and the row that keeps
-//! both when the hub is reset.
+//! The usage of keys: the counts of one UTC day, by agent, the tokens of its month, and the row that
+//! keeps them when the hub is reset.
 //!
 //! A run counts once, at its end, however many requests share it. Until then it is going: it counts
 //! against a budget of runs, and its tokens are not known.
@@ -47,15 +47,26 @@ words!(Counter {
     RunMs = "run_ms"
 });
 
+/// Counts in the order of [`Counter::ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally([u64; Counter::ALL.len()]);
+
 /// The counts of one key and day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Day {
     /// Days since the Unix epoch.
-    number: u64,
+    pub number: u64,
     /// Tokens of the same month before this day.
     earlier_tokens: u64,
-    /// In the order of [`Counter::ALL`].
-    counts: [u64; Counter::ALL.len()],
+    counts: Tally,
+}
+
+/// What a row has: the counts of one key and day, and the part of each agent in them. A request
+/// that was refused, or that has not ended, is in no agent's part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    pub day: Day,
+    pub agents: Vec<(String, Tally)>,
 }
 
 /// The end of a run.
@@ -107,7 +118,7 @@ words!(Unit {
 /// The usage of all keys that the hub has seen. Source: the rows, and the hub's own requests.
 #[derive(Debug, Default)]
 pub struct Usage {
-    keys: Vec<(KeyId, Day)>,
+    keys: Vec<(KeyId, Ledger)>,
     going: Vec<Going>,
 }
 
@@ -123,36 +134,113 @@ struct Going {
     is_new: bool,
 }
 
-impl Day {
-    /// Reads a row. A counter that is missing in it is 0.
-    fn read(row: &str) -> Self {
-        let mut numbers = row.split(' ').map(|number| number.parse().unwrap_or(0));
-        let mut next = || numbers.next().unwrap_or(0);
-        Self {
-            number: next(),
-            earlier_tokens: next(),
-            counts: std::array::from_fn(|_| next()),
+impl Tally {
+    /// One request: the first counter.
+    const REQUEST: Self = Self([1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+    /// Reads numbers with blanks between them. One that is missing is 0.
+    fn read<'a>(numbers: &mut impl Iterator<Item = &'a str>) -> Self {
+        Self(std::array::from_fn(|_| number(numbers.next())))
+    }
+
+    fn write(&self, row: &mut String) {
+        for count in self.0 {
+            row.push(' ');
+            row.push_str(&count.to_string());
         }
     }
 
-    /// Writes the row: the number of the day, the tokens before it, the counts.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, counter: Counter, number: u64) {
+        if let Some(count) = self.0.get_mut(counter as usize) {
+            *count = count.saturating_add(number);
+        }
+    }
+
+    /// Adds all counts of another.
+    pub fn add_all(&mut self, other: &Self) {
+        for (count, other) in self.0.iter_mut().zip(other.0) {
+            *count = count.saturating_add(other);
+        }
+    }
+
+    /// Subtracts all counts of another, down to 0.
+    fn take_all(&mut self, other: &Self) {
+        for (count, other) in self.0.iter_mut().zip(other.0) {
+            *count = count.saturating_sub(other);
+        }
+    }
+}
+
+/// Returns the number of the day of a time.
+pub fn day_of(time_ms: u64) -> u64 {
+    time_ms / SECOND_MS / DAY_S
+}
+
+fn number(text: Option<&str>) -> u64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+impl Ledger {
+    /// Reads a row. A counter that is missing in it is 0.
+    pub fn read(row: &str) -> Self {
+        let mut parts = row.split(';');
+        let mut numbers = parts.next().unwrap_or_default().split(' ');
+        let day = Day {
+            number: number(numbers.next()),
+            earlier_tokens: number(numbers.next()),
+            counts: Tally::read(&mut numbers),
+        };
+        let agents = parts.filter_map(|part| {
+            let mut words = part.split(' ');
+            Some((words.next()?.to_owned(), Tally::read(&mut words)))
+        });
+        Self {
+            day,
+            agents: agents.collect(),
+        }
+    }
+
+    /// Writes the row: the number of the day, the tokens before it, its counts, and each agent's.
     fn row(&self) -> String {
-        let mut row = self.number.to_string();
-        for number in [self.earlier_tokens].iter().chain(&self.counts) {
-            row.push(' ');
-            row.push_str(&number.to_string());
+        let mut row = self.day.number.to_string();
+        row.push(' ');
+        row.push_str(&self.day.earlier_tokens.to_string());
+        self.day.counts.write(&mut row);
+        for (agent, counts) in &self.agents {
+            row.push(';');
+            row.push_str(agent);
+            counts.write(&mut row);
         }
         row
     }
 
-    pub fn get(&self, counter: Counter) -> u64 {
-        self.counts.get(counter as usize).copied().unwrap_or(0)
+    /// Adds to the part of an agent, if the agent is known.
+    fn add(&mut self, agent: &str, tally: &Tally) {
+        if agent.is_empty() {
+            return;
+        }
+        with(&mut self.agents, agent.to_owned(), |sum| sum.add_all(tally));
     }
 
-    fn add(&mut self, counter: Counter, number: u64) {
-        if let Some(count) = self.counts.get_mut(counter as usize) {
-            *count = count.saturating_add(number);
+    /// Adds a part without a name, if there are counts that are no agent's.
+    pub fn divide(&mut self) {
+        let mut rest = self.day.counts;
+        for (_, counts) in &self.agents {
+            rest.take_all(counts);
         }
+        if rest != Tally::default() {
+            self.agents.push((String::new(), rest));
+        }
+    }
+}
+
+impl Day {
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.counts.get(counter)
     }
 
     fn tokens(&self) -> u64 {
@@ -172,7 +260,7 @@ impl Day {
     #[must_use]
     fn at(self, now_ms: u64) -> Self {
         let today = Self {
-            number: now_ms / SECOND_MS / DAY_S,
+            number: day_of(now_ms),
             ..Self::default()
         };
         if today.number <= self.number {
@@ -198,20 +286,29 @@ impl Usage {
 
     /// Takes the latest row of a key, if it has any.
     pub fn load(&mut self, key: KeyId, row: Option<&str>) {
-        let read = row.map(Day::read).unwrap_or_default();
-        with(&mut self.keys, key, |day| *day = read);
+        let read = row.map(Ledger::read).unwrap_or_default();
+        with(&mut self.keys, key, |ledger| *ledger = read);
     }
 
     /// Returns the row of a key, to be kept.
     pub fn row(&self, key: &KeyId) -> Option<String> {
-        let (_, day) = self.keys.iter().find(|(known, _)| known == key)?;
-        Some(day.row())
+        let (_, ledger) = self.keys.iter().find(|(known, _)| known == key)?;
+        Some(ledger.row())
+    }
+
+    /// Returns the rows of all keys that were used.
+    pub fn rows(&self) -> Vec<(KeyId, String)> {
+        let used = self.keys.iter();
+        used.filter(|(_, ledger)| ledger.day.number > 0)
+            .map(|(key, ledger)| (key.clone(), ledger.row()))
+            .collect()
     }
 
     /// Returns the key's counts of today.
     pub fn today(&self, key: &KeyId, now_ms: u64) -> Day {
         let known = self.keys.iter().find(|(known, _)| known == key);
-        known.map(|(_, day)| *day).unwrap_or_default().at(now_ms)
+        let day = known.map(|(_, ledger)| ledger.day);
+        day.unwrap_or_default().at(now_ms)
     }
 
     /// Returns the budgets of a key, which has `reading` requests that may become runs.
@@ -289,7 +386,8 @@ impl Usage {
 
     /// Counts a request for a run.
     pub fn request(&mut self, key: &KeyId, now_ms: u64) {
-        self.change(key, now_ms, |day| day.add(Counter::Requests, 1));
+        let add = |ledger: &mut Ledger| ledger.day.counts.add_all(&Tally::REQUEST);
+        self.ledger(key, now_ms, add);
     }
 
     /// Counts a request that is about to start this run, or to join it.
@@ -313,8 +411,8 @@ impl Usage {
         }
     }
 
-    /// Counts the end of a run, once.
-    pub fn end(&mut self, run: &str, end: &RunEnd, now_ms: u64) {
+    /// Counts the end of a run of this agent, once.
+    pub fn end(&mut self, run: &str, agent: &str, end: &RunEnd, now_ms: u64) {
         let Some(index) = self.going.iter().position(|going| going.run == run) else {
             return;
         };
@@ -322,18 +420,28 @@ impl Usage {
         if !going.is_new {
             return;
         }
-        self.change(&going.key, now_ms, |day| {
-            for (counter, number) in [
-                (Counter::Runs, 1),
-                (end.outcome, 1),
-                (Counter::InputTokens, end.input_tokens),
-                (Counter::CachedTokens, end.cached_tokens),
-                (Counter::OutputTokens, end.output_tokens),
-                (Counter::RunMs, now_ms.saturating_sub(going.since_ms)),
-            ] {
-                day.add(counter, number);
-            }
+        let mut tally = Tally::default();
+        for (counter, number) in [
+            (Counter::Runs, 1),
+            (end.outcome, 1),
+            (Counter::InputTokens, end.input_tokens),
+            (Counter::CachedTokens, end.cached_tokens),
+            (Counter::OutputTokens, end.output_tokens),
+            (Counter::RunMs, now_ms.saturating_sub(going.since_ms)),
+        ] {
+            tally.add(counter, number);
+        }
+        self.ledger(&going.key, now_ms, |ledger| {
+            ledger.day.counts.add_all(&tally);
+            ledger.add(agent, &tally);
         });
+    }
+
+    /// Counts for its agent a request that the key's day has counted at this time.
+    pub fn request_of(&mut self, key: &KeyId, agent: &str, since_ms: u64, now_ms: u64) {
+        if day_of(since_ms) == day_of(now_ms) {
+            self.ledger(key, now_ms, |ledger| ledger.add(agent, &Tally::REQUEST));
+        }
     }
 
     /// Returns true if a request has this run, and its end was not counted.
@@ -359,10 +467,15 @@ impl Usage {
         self.going.iter_mut().find(|going| going.run == run)
     }
 
-    fn change(&mut self, key: &KeyId, now_ms: u64, change: impl FnOnce(&mut Day)) {
-        with(&mut self.keys, key.clone(), |day| {
-            *day = day.at(now_ms);
-            change(day);
+    /// Uses a key's counts of today.
+    fn ledger(&mut self, key: &KeyId, now_ms: u64, use_ledger: impl FnOnce(&mut Ledger)) {
+        with(&mut self.keys, key.clone(), |ledger| {
+            let today = ledger.day.at(now_ms);
+            if today.number != ledger.day.number {
+                ledger.agents.clear();
+            }
+            ledger.day = today;
+            use_ledger(ledger);
         });
     }
 }

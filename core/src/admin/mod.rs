@@ -6,6 +6,7 @@
 //! key as the reply requires. The gateway is not involved.
 
 mod fields;
+pub mod usage;
 
 use crate::access::admit::Grants;
 use crate::access::field::FIELDS;
@@ -18,6 +19,7 @@ use crate::failure::Failure;
 use crate::http::route::Resource;
 
 use fields::Fields;
+use usage::Report;
 
 /// Largest body of a request, in bytes: an entry has at most a few hundred.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -258,6 +260,11 @@ impl Reply {
     /// Returns a list of JSON objects, which have commas between them.
     pub fn list(objects: &str) -> Self {
         Self::of([LIST, objects, LIST_END].concat())
+    }
+
+    /// Returns a report about these rows of usage.
+    pub fn report(report: &Report, rows: &str) -> Self {
+        Self::of(report.write(rows))
     }
 
     /// Returns the answer about a run that is stopped at once, or on the next connection.

@@ -48,6 +48,10 @@ pub enum Resource {
     Runs,
     /// The end of a run.
     Stop(String),
+    /// The usage of all keys.
+    Usage,
+    /// The same, as OpenAI reports it.
+    Completions,
 }
 
 /// The OpenAI API that a request uses. The two have errors of different forms.
@@ -84,6 +88,8 @@ impl Resource {
             Self::Audit => "/admin/v1/audit",
             Self::Runs => "/admin/v1/runs",
             Self::Stop(_) => "/admin/v1/runs/{id}/stop",
+            Self::Usage => "/admin/v1/usage",
+            Self::Completions => "/v1/organization/usage/completions",
         }
     }
 }
@@ -132,6 +138,8 @@ impl Route {
             ["admin", "v1", "audit"] => (admin(Resource::Audit), GET),
             ["admin", "v1", "runs"] => (admin(Resource::Runs), GET),
             ["admin", "v1", "runs", id, "stop"] => (admin(Resource::Stop((*id).into())), POST),
+            ["admin", "v1", "usage"] => (admin(Resource::Usage), GET),
+            ["v1", "organization", "usage", "completions"] => (admin(Resource::Completions), GET),
             [] | ["v1"] => (Self::About, GET),
             ["healthz"] => (Self::Health, GET),
             ["readyz"] => (Self::Ready, GET),

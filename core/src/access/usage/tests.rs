@@ -27,7 +27,7 @@ fn at(text: &str) -> u64 {
 fn run(usage: &mut Usage, client: &Grant, run: &str, now_ms: u64) {
     usage.begin(&client.id, run, now_ms);
     usage.start(run);
-    usage.end(run, &ANSWER, now_ms.saturating_add(5));
+    usage.end(run, "main", &ANSWER, now_ms.saturating_add(5));
     usage.leave(run);
 }
 
@@ -44,8 +44,8 @@ fn a_run_counts_once_however_many_requests_share_it() {
     usage.begin(&client.id, "r", now_ms);
     usage.begin(&client.id, "r", now_ms);
     usage.start("r");
-    usage.end("r", &ANSWER, now_ms.saturating_add(7));
-    usage.end("r", &ANSWER, now_ms.saturating_add(9));
+    usage.end("r", "main", &ANSWER, now_ms.saturating_add(7));
+    usage.end("r", "main", &ANSWER, now_ms.saturating_add(9));
     usage.leave("r");
     usage.leave("r");
     let expected = vec![
@@ -59,7 +59,7 @@ fn a_run_counts_once_however_many_requests_share_it() {
     assert_eq!(counts(&usage.today(&client.id, now_ms)), expected);
     // Somebody asks for its answer again: the run was joined, and not started.
     usage.begin(&client.id, "r", now_ms);
-    usage.end("r", &ANSWER, now_ms.saturating_add(20));
+    usage.end("r", "main", &ANSWER, now_ms.saturating_add(20));
     usage.leave("r");
     assert_eq!(counts(&usage.today(&client.id, now_ms)), expected);
 }
@@ -71,7 +71,7 @@ fn a_run_whose_first_client_left_counts_for_the_request_that_shares_it() {
     usage.begin(&client.id, "r", now_ms);
     usage.start("r");
     usage.leave("r");
-    usage.end("r", &ANSWER, now_ms);
+    usage.end("r", "main", &ANSWER, now_ms);
     usage.leave("r");
     assert_eq!(usage.today(&client.id, now_ms).get(Counter::Answers), 1);
 }
@@ -153,7 +153,10 @@ fn a_row_keeps_the_counts_of_the_day_and_the_tokens_of_the_month() {
     let next = at("2026-11-28");
     run(&mut usage, &client, "2", next);
     let row = usage.row(&client.id).unwrap();
-    assert_eq!(row, "20785 120 0 1 1 0 0 0 100 40 20 5");
+    assert_eq!(
+        row,
+        "20785 120 0 1 1 0 0 0 100 40 20 5;main 0 1 1 0 0 0 100 40 20 5"
+    );
     let mut later = Usage::default();
     assert!(!later.knows(&client.id));
     later.load(client.id.clone(), Some(&row));
