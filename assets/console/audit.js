@@ -1,7 +1,8 @@
 // Shows who has changed which key, the latest change first.
 
-import { button, el, errorPlace, report, showError, table } from "./dom.js";
+import { button, el, inputOf, quiet, table } from "./dom.js";
 import { count, timeOf } from "./text.js";
+import { empty, layOut } from "./view.js";
 
 const WORDS = {
   "key.created": "made",
@@ -13,37 +14,20 @@ const WORDS = {
 /** Rows that are shown at first: all 1000 make the page long. */
 const FIRST_ROWS = 100;
 
-export function showAudit({ root, heading, session }) {
-  const filter = el("input", { id: "filter", type: "search", autocomplete: "off" });
-  const place = errorPlace();
-  const list = el("div", { class: "stack" });
-  const note = el("p", { class: "quiet" });
+export function showAudit({ session, ...frame }) {
+  const filterOf = { id: "filter", type: "search", className: "actions" };
+  const [filter, find] = inputOf("Key or actor", filterOf);
+  const note = quiet();
+  const { attempt, draw } = layOut(frame, load, note, find);
   let records = [];
   let rows = FIRST_ROWS;
-  root.append(
-    el(
-      "div",
-      { class: "head" },
-      heading,
-      note,
-      el(
-        "div",
-        { class: "actions" },
-        el("label", { for: "filter" }, "Key or actor"),
-        el("div", {}, filter),
-      ),
-      button("Refresh", () => load().then(() => report("The list is up to date."))),
-    ),
-    place,
-    list,
-  );
-  const draw = () => {
+  const show = () => {
     const wanted = filter.value.trim();
     const found = records.filter(
       ({ key, actor }) => key.includes(wanted) || actor.includes(wanted),
     );
     note.textContent = `${count(found.length, "change")}; the hub keeps the last 1000.`;
-    if (found.length === 0) return list.replaceChildren(el("p", { class: "empty" }, "No change."));
+    if (found.length === 0) return draw(empty("No change."));
     const cells = found
       .slice(0, rows)
       .map(({ time, actor, action, key }) => [
@@ -52,24 +36,19 @@ export function showAudit({ root, heading, session }) {
         WORDS[action] ?? action,
         el("code", {}, key),
       ]);
-    list.replaceChildren(table("Changes of keys", ["Time (UTC)", "Actor", "Change", "Key"], cells));
-    if (found.length > rows)
-      list.append(
-        button(`Show all ${found.length}`, () => {
-          rows = Number.POSITIVE_INFINITY;
-          draw();
-        }),
-      );
+    const all = button(`Show all ${found.length}`, () => {
+      rows = Number.POSITIVE_INFINITY;
+      show();
+    });
+    const changes = table("Changes of keys", ["Time (UTC)", "Actor", "Change", "Key"], cells);
+    draw(changes, found.length > rows ? all : "");
   };
-  const load = async () => {
-    try {
+  function load() {
+    return attempt(async () => {
       ({ data: records } = await session.call("GET", "/admin/v1/audit"));
-      place.replaceChildren();
-      draw();
-    } catch (error) {
-      showError(place, error);
-    }
-  };
-  filter.addEventListener("input", draw);
+      show();
+    });
+  }
+  filter.addEventListener("input", show);
   load();
 }

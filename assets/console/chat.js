@@ -1,28 +1,28 @@
 // A conversation with an agent, through the same endpoint that every client uses.
 
-import { Api, ApiError, errorOf } from "./api.js";
-import { button, el, errorPlace, report, showError } from "./dom.js";
-import { eventsOf } from "./sse.js";
-import { count } from "./text.js";
+import { Api, ApiError } from "./api.js";
+import {
+  box,
+  button,
+  el,
+  errorPlace,
+  inputOf,
+  keyInput,
+  labelled,
+  quiet,
+  report,
+  showError,
+} from "./dom.js";
+import { submit } from "./form.js";
+import { count, listOf } from "./text.js";
 
 /** An hour, the life of a key that is made here. */
 const LIFE_MS = 3_600_000;
 
 export function showChat({ root, heading, session }) {
-  root.append(
-    el(
-      "div",
-      { class: "head" },
-      heading,
-      el(
-        "p",
-        { class: "quiet" },
-        "An administrator's key cannot chat: a conversation has a key of its own.",
-      ),
-    ),
-  );
-  const body = el("div", {});
-  root.append(body);
+  const note = quiet("An administrator's key cannot chat: a conversation has a key of its own.");
+  const body = el("div");
+  root.append(box("head", heading, note), body);
   let leaveTalk;
   const choose = () => {
     leaveTalk = undefined;
@@ -48,80 +48,51 @@ export function showChat({ root, heading, session }) {
 /** Asks which key the conversation is to have. */
 function chooser(session, begin) {
   const place = errorPlace();
-  const agents = el("input", {
-    id: "agents",
-    class: "code",
-    value: "*",
-    autocomplete: "off",
-    spellcheck: "false",
-  });
-  const own = el("input", {
-    id: "chat-key",
-    type: "password",
-    class: "code",
-    autocomplete: "off",
-    spellcheck: "false",
-    placeholder: "claw_…",
-  });
-  const start = async (event, bearerOf) => {
-    event.preventDefault();
-    const controls = event.target.querySelectorAll("button");
-    for (const control of controls) control.disabled = true;
-    let bearer;
-    try {
-      bearer = await bearerOf();
-      const { data } = await bearer.api.call("GET", "/v1/models");
-      if (data.length === 0) throw new Error("This key reaches no agent of the gateway.");
-      begin(bearer, data);
-    } catch (error) {
-      bearer?.end();
-      for (const control of controls) control.disabled = false;
-      showError(place, error);
-    }
-  };
-  return el(
-    "div",
-    { class: "stack" },
+  const [agents, agentsField] = inputOf("Agents", { id: "agents", class: "code", value: "*" });
+  const [own, ownField] = keyInput("Client key", "chat-key");
+  const start = (event, bearerOf) =>
+    submit(event, place, async () => {
+      const bearer = await bearerOf();
+      try {
+        const { data } = await bearer.api.call("GET", "/v1/models");
+        if (data.length === 0) throw new Error("This key reaches no agent of the gateway.");
+        begin(bearer, data);
+      } catch (error) {
+        bearer.end();
+        throw error;
+      }
+    });
+  const form = (bearerOf, ...children) =>
+    el("form", { class: "card stack", submit: (event) => start(event, bearerOf) }, children);
+  return box(
+    "stack",
     place,
-    el(
-      "form",
-      {
-        class: "card stack",
-        submit: (event) => start(event, () => makeKey(session, agents.value)),
-      },
+    form(
+      () => makeKey(session, agents.value),
       el("h2", {}, "With a new key, for an hour"),
-      el(
-        "p",
-        { class: "quiet" },
+      quiet(
         "It may chat with these agents. It is revoked when you end the conversation or sign out.",
       ),
-      el("div", {}, el("label", { for: "agents" }, "Agents"), agents),
-      el("div", { class: "actions" }, el("button", { class: "main" }, "Make it and begin")),
+      agentsField,
+      box("actions", el("button", { class: "main" }, "Make it and begin")),
     ),
-    el(
-      "form",
-      { class: "card stack", submit: (event) => start(event, () => pastedKey(own.value.trim())) },
+    form(
+      async () => pastedKey(own.value.trim()),
       el("h2", {}, "With a key that you have"),
-      el("p", { class: "quiet" }, "Its limits and usage count as always. It is not stored."),
-      el("div", {}, el("label", { for: "chat-key" }, "Client key"), own),
-      el("div", { class: "actions" }, el("button", {}, "Begin")),
+      quiet("Its limits and usage count as always. It is not stored."),
+      ownField,
+      box("actions", el("button", {}, "Begin")),
     ),
   );
 }
 
 /** Makes a key that chats, and expires within an hour even if nobody revokes it. */
 async function makeKey(session, agents) {
-  const random = crypto.getRandomValues(new Uint32Array(2));
+  const random = crypto.getRandomValues(new Uint32Array(1));
   const { id, key } = await session.call("POST", "/admin/v1/keys", {
-    id: `console-${[...random]
-      .map((part) => part.toString(36))
-      .join("")
-      .slice(0, 10)}`,
+    id: `console-${random[0].toString(36)}`,
     label: "A conversation in the console",
-    agents: agents
-      .split(",")
-      .map((agent) => agent.trim())
-      .filter(Boolean),
+    agents: listOf(agents),
     scopes: ["chat", "models"],
     concurrent_runs: 2,
     expires: `${new Date(Date.now() + LIFE_MS).toISOString().slice(0, 19)}Z`,
@@ -135,7 +106,6 @@ async function makeKey(session, agents) {
 }
 
 function pastedKey(key) {
-  if (!/^[\x21-\x7e]+$/.test(key)) throw new Error("This is not a key: a key begins with claw_.");
   return { id: "the key that you gave", api: new Api(key), end: async () => {} };
 }
 
@@ -165,7 +135,7 @@ function conversation(bearer, models, end) {
   const say = (who, text) => {
     const words = el("p", { class: "words", dir: "auto" }, text);
     log.append(
-      el("div", { class: `turn ${who}` }, el("h3", {}, who === "you" ? "You" : model.value), words),
+      box(`turn ${who}`, el("h3", { class: "quiet" }, who === "you" ? "You" : model.value), words),
     );
     return words;
   };
@@ -193,7 +163,7 @@ function conversation(bearer, models, end) {
       report(`The answer is complete: ${count(answer.length, "character")}.`);
     } catch (error) {
       if (signal.aborted) {
-        words.parentElement.append(el("p", { class: "quiet" }, "You stopped this answer."));
+        words.parentElement.append(quiet("You stopped this answer."));
         report("Stopped.");
       } else showError(place, error);
     }
@@ -216,37 +186,27 @@ function conversation(bearer, models, end) {
     event.preventDefault();
     ask();
   });
-  const form = el(
-    "form",
-    { class: "stack" },
-    el("div", {}, el("label", { for: "message" }, "Message"), input),
-    el(
-      "div",
-      { class: "actions" },
-      send,
-      stop,
-      el("span", { class: "quiet" }, "Enter sends, Shift and Enter begin a line."),
-    ),
-  );
-  form.addEventListener("submit", (event) => {
+  const sent = (event) => {
     event.preventDefault();
     ask();
-  });
-  const view = el(
-    "div",
-    { class: "card stack" },
-    el(
-      "div",
-      { class: "actions" },
-      el("label", { for: "model" }, "Model"),
-      el("div", {}, model),
-      el("span", { class: "quiet grow" }, "Key ", el("code", {}, bearer.id)),
+  };
+  const view = box(
+    "card stack",
+    box(
+      "actions",
+      labelled("Model", model, "actions"),
+      el("p", { class: "quiet grow" }, "Key ", el("code", {}, bearer.id)),
       button("New conversation", another),
       button("End", end, { label: "End the conversation" }),
     ),
     log,
     place,
-    form,
+    el(
+      "form",
+      { class: "stack", submit: sent },
+      labelled("Message", input),
+      box("actions", send, stop, quiet("Enter sends, Shift and Enter begin a line.")),
+    ),
   );
   return [view, () => controller?.abort()];
 }
@@ -254,15 +214,22 @@ function conversation(bearer, models, end) {
 /** Streams an answer and shows its pieces. An error in the stream is thrown as any other. */
 async function stream(api, body, { signal, show }) {
   const response = await api.send("POST", "/v1/chat/completions", body, signal);
-  if (!response.ok) throw await errorOf(response);
-  const requestId = response.headers.get("x-request-id");
-  for await (const data of eventsOf(response.body)) {
-    if (data === "[DONE]") return;
-    const { error, choices } = JSON.parse(data);
-    if (error) throw new ApiError(200, error, requestId);
-    const piece = choices?.[0]?.delta?.content;
-    if (piece) show(piece);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    // The API writes each event's data in one line.
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      if (line === "data: [DONE]") return;
+      if (!line.startsWith("data: ")) continue;
+      const { error, choices } = JSON.parse(line.slice("data: ".length));
+      if (error) throw new ApiError(response, error);
+      show(choices?.[0]?.delta?.content ?? "");
+    }
   }
   const cut = { code: "stream_cut", message: "The stream ended before the answer did." };
-  throw new ApiError(200, cut, requestId);
+  throw new ApiError(response, cut);
 }

@@ -14,13 +14,34 @@ function filled(element, attributes, children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== false));
+  // A list of children may have what a condition has left out.
+  element.append(...children.flat(2).filter((child) => child || child === 0));
   return element;
 }
+
+/** Makes a block with a class. */
+export const box = (className, ...children) => el("div", { class: className }, children);
+
+/** Makes a line of less weight. */
+export const quiet = (...children) => el("p", { class: "quiet" }, children);
 
 /** Makes a button. `className` is `main`, `danger` or nothing. */
 export const button = (text, click, { className, label, ...more } = {}) =>
   el("button", { type: "button", class: className, "aria-label": label, click, ...more }, text);
+
+/** Makes a block of a control with its label. */
+export const labelled = (label, control, className) =>
+  box(className, el("label", { for: control.id }, label), control);
+
+/** Makes an input and its block: `[input, block]`. */
+export function inputOf(label, { className, ...attributes }) {
+  const input = el("input", { autocomplete: "off", spellcheck: "false", ...attributes });
+  return [input, labelled(label, input, className)];
+}
+
+/** Makes an input for a key, which nobody reads over a shoulder. */
+export const keyInput = (label, id, attributes) =>
+  inputOf(label, { id, type: "password", class: "code", placeholder: "claw_…", ...attributes });
 
 /**
  * Makes a table. `columns` are its heads, `rows` lists of cells. The roles are written out, because
@@ -32,15 +53,12 @@ export function table(caption, columns, rows) {
     el(
       "tr",
       { role: "row" },
-      cells.map((cell, index) =>
-        el("td", { role: "cell", "data-column": columns[index] }, ...[cell].flat()),
-      ),
+      cells.map((cell, at) => el("td", { role: "cell", "data-column": columns[at] }, cell)),
     ),
   );
   return el(
     "table",
-    { role: "table" },
-    el("caption", {}, caption),
+    { role: "table", "aria-label": caption },
     el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, head)),
     el("tbody", { role: "rowgroup" }, body),
   );
@@ -59,34 +77,9 @@ const REPORT_MS = 8000;
 export const errorPlace = () => el("div", { class: "error", role: "alert" });
 
 /** Shows an error with its code and the id of the request, by which the log has it. */
-export function showError(place, error) {
-  const { message, code, requestId } = error;
-  place.replaceChildren(
-    el("p", {}, message),
-    el(
-      "p",
-      { class: "quiet" },
-      ...[code && `Code ${code}`, requestId && `Request ${requestId}`].filter(Boolean).join(" · "),
-    ),
-  );
-}
-
-/**
- * Opens a dialog with a heading and resolves when it is closed. It leaves the page then, with
- * everything in it.
- */
-export function openDialog(heading, fill) {
-  const dialog = el("dialog", { "aria-labelledby": "dialog-heading" });
-  const close = () => dialog.close();
-  dialog.append(el("h2", { id: "dialog-heading" }, heading), ...fill(close));
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((resolve) =>
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve();
-    }),
-  );
+export function showError(place, { message, code, requestId }) {
+  const parts = [code && `Code ${code}`, requestId && `Request ${requestId}`];
+  place.replaceChildren(el("p", {}, message), quiet(parts.filter(Boolean).join(" · ")));
 }
 
 /** Makes a text that can be copied. */
@@ -102,9 +95,8 @@ export function copyable(label, value) {
       report("It is selected: copy it with the keyboard.");
     }
   };
-  return el(
-    "div",
-    { class: "copy" },
+  return box(
+    "copy",
     el("label", { for: id }, label),
     input,
     button("Copy", copy, { label: `Copy ${label.toLowerCase()}` }),

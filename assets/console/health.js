@@ -1,7 +1,8 @@
 // Shows whether the gateway can be used, and if not, why and what helps.
 
-import { button, el, errorPlace, report, showError } from "./dom.js";
+import { el, quiet } from "./dom.js";
 import { count } from "./text.js";
+import { layOut } from "./view.js";
 
 const STATES = {
   ready: ["good", "Ready", "The gateway answers."],
@@ -9,30 +10,22 @@ const STATES = {
   unknown: ["warn", "Unknown", "Nobody has asked the gateway for a while."],
 };
 
-export function showHealth({ root, heading, session }) {
-  const place = errorPlace();
-  const card = el("div", { class: "card stack", "aria-live": "polite" });
-  root.append(
-    el(
-      "div",
-      { class: "head" },
-      heading,
-      el("p", { class: "quiet" }, "The Worker asks the gateway at most every 5 seconds."),
-      button("Check again", () => load().then(() => report("Checked."))),
-    ),
-    place,
-    card,
-  );
+export function showHealth({ session, ...frame }) {
+  const card = el("div", { class: "card", "aria-live": "polite" });
+  const note = quiet("The Worker asks the gateway at most every 5 seconds.");
   const load = async () => {
-    try {
-      const [ready, about] = await Promise.all([session.ready(), session.about()]);
-      place.replaceChildren();
-      card.replaceChildren(...described(ready, about));
-    } catch (error) {
-      card.replaceChildren();
-      showError(place, error);
-    }
+    const isKnown = await attempt(async () => {
+      const [ready, about] = await Promise.all([
+        session.call("GET", "/readyz"),
+        session.call("GET", "/v1"),
+      ]);
+      card.replaceChildren(described(ready, about));
+    });
+    if (!isKnown) card.replaceChildren();
+    return isKnown;
   };
+  const { attempt, draw } = layOut(frame, load, note);
+  draw(card);
   load();
 }
 
@@ -46,13 +39,8 @@ function described({ status, agents, cause, hint, checked_s_ago: ago }, { versio
     ago !== undefined && ["Checked", ago === 0 ? "just now" : `${count(ago, "second")} ago`],
     ["Worker", `Clawfront ${version} at ${location.host}`],
   ];
-  return [
-    el(
-      "dl",
-      {},
-      facts
-        .filter(Boolean)
-        .flatMap(([term, ...values]) => [el("dt", {}, term), el("dd", {}, ...values)]),
-    ),
-  ];
+  const lines = facts
+    .filter(Boolean)
+    .map(([term, ...values]) => [el("dt", {}, term), el("dd", {}, values)]);
+  return el("dl", {}, lines);
 }

@@ -1,7 +1,7 @@
 // The form of a key's fields. A field that is not changed is not sent, an empty one is the default.
 
-import { el } from "./dom.js";
-import { dateOf } from "./text.js";
+import { box, el, labelled } from "./dom.js";
+import { dateOf, listOf } from "./text.js";
 
 const DATE = "A day, 2027-06-30, or a time, 2027-06-30T18:00:00Z";
 const LIST = "Separated by commas";
@@ -75,7 +75,7 @@ export const formOf = (key, { isNew }) =>
     const own = fields
       .filter(([, , kind]) => isNew || kind !== "id")
       .map((field) => fieldOf(key, field));
-    const grid = el("div", { class: "fields" }, own);
+    const grid = box("fields", own);
     return title ? el("details", {}, el("summary", {}, title), grid) : grid;
   });
 
@@ -88,22 +88,15 @@ function fieldOf(key, field) {
       const checked = key[name].includes(word);
       return el("label", {}, el("input", { type: "checkbox", name, value: word, checked }), word);
     });
-    const choices = el("div", { class: "choices" }, boxes);
-    return el(
-      "fieldset",
-      { class: "wide", id, "data-shown": value },
-      el("legend", {}, label),
-      choices,
-    );
+    const attributes = { class: "wide", id, "data-shown": value };
+    return el("fieldset", attributes, el("legend", {}, label), box("choices", boxes));
   }
   const common = { id, name, "data-shown": value };
   const words = kind === "switch" ? ["true", "false"] : more;
-  const option = (word) =>
-    el(
-      "option",
-      { value: word, selected: word === value },
-      { true: "on", false: "off" }[word] ?? word,
-    );
+  const option = (word) => {
+    const text = kind === "word" ? word : { true: "on", false: "off" }[word];
+    return el("option", { value: word, selected: word === value }, text);
+  };
   const isChoice = kind === "word" || kind === "switch";
   const note = typeof more === "string" && el("p", { class: "quiet", id: `${id}-note` }, more);
   const control = isChoice
@@ -113,13 +106,15 @@ function fieldOf(key, field) {
         value,
         autocomplete: "off",
         spellcheck: "false",
-        inputmode: kind === "number" ? "numeric" : undefined,
+        inputmode: kind === "number" && "numeric",
         required: kind === "id",
-        "aria-describedby": note ? `${id}-note` : undefined,
-        class: ["id", "list", "date"].includes(kind) ? "code" : undefined,
-        dir: name === "label" ? "auto" : undefined,
+        "aria-describedby": note && `${id}-note`,
+        class: ["id", "list", "date"].includes(kind) && "code",
+        dir: name === "label" && "auto",
       });
-  return el("div", {}, el("label", { for: id }, label), control, note);
+  const whole = labelled(label, control);
+  whole.append(note || "");
+  return whole;
 }
 
 /** Returns the members that the form changes, as the API takes them. */
@@ -143,21 +138,7 @@ const checked = (control) =>
 
 function memberOf(kind, text) {
   if (text === "") return null;
-  if (kind === "list" || kind === "choices")
-    return text
-      .split(",")
-      .map((item) => item.trim())
-      .filter(Boolean);
+  if (kind === "list" || kind === "choices") return listOf(text);
   if (kind === "number") return /^\d+$/.test(text) ? Number(text) : text;
   return kind === "switch" ? text === "true" : text;
-}
-
-/** Shows which field the API has refused. */
-export function refuseField(form, name) {
-  const control = form.querySelector(`#field-${name}`);
-  if (!control) return;
-  const details = control.closest("details");
-  if (details) details.open = true;
-  control.setAttribute("aria-invalid", "true");
-  control.focus();
 }

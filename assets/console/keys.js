@@ -1,22 +1,15 @@
 // Lists the keys of the hub, and changes them.
 
-import {
-  button,
-  copyable,
-  el,
-  errorPlace,
-  openDialog,
-  report,
-  showError,
-  svg,
-  table,
-} from "./dom.js";
-import { changedFields, formOf, initialFields, refuseField } from "./key-form.js";
-import { qrPath, qrSize } from "./qr.js";
+import { box, button, copyable, el, inputOf, labelled, quiet, report, svg, table } from "./dom.js";
+import { ask, openDialog } from "./form.js";
+import { changedFields, formOf, initialFields } from "./key-form.js";
+import { qrModules, qrPath } from "./qr.js";
 import { count, dateOf, short, timeOf } from "./text.js";
+import { empty, layOut } from "./view.js";
 
 const COLUMNS = ["Key", "State", "Agents", "Limits", "Today", ""];
 
+/** Seconds until the old text of a rotated key ends. */
 const OVERLAPS = [
   [0, "At once"],
   [3600, "After an hour"],
@@ -25,199 +18,132 @@ const OVERLAPS = [
   [2592000, "After 30 days"],
 ];
 
-export function showKeys({ root, heading, session }) {
-  const place = errorPlace();
-  const list = el("div", {});
-  const note = el("p", { class: "quiet" });
-  const filter = el("input", { id: "filter", type: "search", autocomplete: "off" });
+export function showKeys({ session, ...frame }) {
+  const [filter, find] = inputOf("Find", { id: "filter", type: "search", className: "actions" });
+  const note = quiet();
+  const { attempt, draw } = layOut(
+    frame,
+    load,
+    ...[note, find, button("New key", create, { className: "main" })],
+  );
   let keys = [];
 
-  const draw = () => {
+  const show = () => {
     const wanted = filter.value.trim().toLowerCase();
     const found = keys.filter(({ id, label }) =>
       `${id} ${label ?? ""}`.toLowerCase().includes(wanted),
     );
     note.textContent = `${count(keys.length, "key")} of the hub. Those of CLIENT_KEYS are not here.`;
-    list.replaceChildren(
-      found.length > 0
-        ? table("Keys of the hub", COLUMNS, found.map(row))
-        : el(
-            "p",
-            { class: "empty" },
-            keys.length > 0 ? "No key has this name." : "The hub has no key yet.",
-          ),
-    );
+    const nothing = keys.length > 0 ? "No key has this name." : "The hub has no key yet.";
+    draw(found.length > 0 ? table("Keys of the hub", COLUMNS, found.map(row)) : empty(nothing));
   };
-  const load = async () => {
-    try {
+  function load() {
+    return attempt(async () => {
       ({ data: keys } = await session.call("GET", "/admin/v1/keys"));
-      place.replaceChildren();
-      draw();
-    } catch (error) {
-      showError(place, error);
-    }
-  };
-  const path = (id, rest = "") => `/admin/v1/keys/${id}${rest}`;
-
-  /** Sends a change from a dialog, which stays open with the error if it fails. */
-  const submit = async (place, form, close, work) => {
-    for (const control of form.querySelectorAll("button")) control.disabled = true;
-    try {
-      const done = await work();
-      close();
-      await load();
-      return done;
-    } catch (error) {
-      showError(place, error);
-      if (error.param) refuseField(form, error.param);
-      return undefined;
-    } finally {
-      for (const control of form.querySelectorAll("button")) control.disabled = false;
-    }
-  };
-
-  /** Opens a dialog with a form, its error, and the buttons that end it. */
-  const ask = (title, { className = "main", verb, body, work, focus }) =>
-    openDialog(title, (close) => {
-      const error = errorPlace();
-      const yes = el("button", { class: className }, verb);
-      const no = button("Cancel", close);
-      const form = el("form", { class: "stack", novalidate: true }, ...body, error);
-      form.append(el("div", { class: "actions" }, yes, no));
-      form.addEventListener("submit", async (event) => {
-        event.preventDefault();
-        await submit(error, form, close, () => work(form));
-      });
-      if (focus === "no") no.autofocus = true;
-      return [form];
+      show();
     });
+  }
+  const post = (path, body) => session.call("POST", `/admin/v1/keys${path}`, body);
 
-  const create = () =>
-    ask("New key", {
+  /** Asks for a change. A new key is shown when it is in the list, which takes the focus. */
+  const change = async (title, options) => {
+    const made = await ask(title, options);
+    if (made) await load();
+    if (made?.key) showKey(made);
+  };
+
+  function create() {
+    return change("New key", {
       verb: "Make the key",
       body: formOf(initialFields(), { isNew: true }),
       work: async (form) => {
-        const made = await session.call("POST", "/admin/v1/keys", changedFields(form));
+        const made = await post("", changedFields(form));
         report(`The key ${made.id} is made.`);
-        queueMicrotask(() => showKey(made));
+        return made;
       },
     });
+  }
 
   const edit = (key) =>
-    ask(`Change ${key.id}`, {
+    change(`Change ${key.id}`, {
       verb: "Save",
       body: formOf(key, { isNew: false }),
       work: async (form) => {
         const changes = changedFields(form);
         if (Object.keys(changes).length === 0) return report("Nothing was changed.");
-        await session.call("POST", path(key.id), changes);
+        await post(`/${key.id}`, changes);
         report(`The key ${key.id} is changed.`);
+        return true;
       },
     });
 
   const rotate = (key) => {
-    const choice = el(
-      "select",
-      { id: "overlap" },
-      OVERLAPS.map(([seconds, words]) =>
-        el("option", { value: seconds, selected: seconds === 86400 }, words),
-      ),
-    );
-    return ask(`Rotate ${key.id}`, {
+    const option = ([value, words]) => el("option", { value, selected: value === 86400 }, words);
+    const choice = el("select", { id: "overlap" }, OVERLAPS.map(option));
+    return change(`Rotate ${key.id}`, {
       verb: "Make a new key",
       body: [
-        el(
-          "p",
-          {},
-          "The hub makes a new text for this key. Everything else stays: fields, sessions, usage.",
-        ),
-        el("div", {}, el("label", { for: "overlap" }, "The present text ends"), choice),
-        el("p", { class: "quiet" }, "A rotation ends no stream. Revoke a key that has leaked."),
+        "The hub makes a new text for this key. Everything else stays: fields, sessions, usage.",
+        labelled("The present text ends", choice),
+        quiet("A rotation ends no stream. Revoke a key that has leaked."),
       ],
       work: async () => {
-        const overlap_s = Number(choice.value);
-        const made = await session.call("POST", path(key.id, "/rotate"), { overlap_s });
+        const made = await post(`/${key.id}/rotate`, { overlap_s: Number(choice.value) });
         report(`The key ${key.id} has a new text.`);
-        queueMicrotask(() => showKey(made));
+        return made;
       },
     });
   };
 
   const revoke = (key) =>
-    ask(`Revoke ${key.id}?`, {
+    change(`Revoke ${key.id}?`, {
       verb: "Revoke",
       className: "danger",
-      focus: "no",
       body: [
-        el(
-          "p",
-          {},
-          "The key is refused from the next request on, and its streams end. This cannot be undone.",
-        ),
-        key.id === session.id && el("p", {}, "It is the key that you are signed in with."),
-      ].filter(Boolean),
+        "The key is refused from the next request on, and its streams end. This cannot be undone.",
+        key.id === session.id && quiet("It is the key that you are signed in with."),
+      ],
       work: async () => {
-        await session.call("DELETE", path(key.id));
+        await session.call("DELETE", `/admin/v1/keys/${key.id}`);
         report(`The key ${key.id} is revoked.`);
+        return true;
       },
     });
 
-  const toggle = async (key) => {
-    try {
-      await session.call("POST", path(key.id), { disabled: !key.disabled });
+  const toggle = (key) =>
+    attempt(async () => {
+      await post(`/${key.id}`, { disabled: !key.disabled });
       report(`The key ${key.id} is ${key.disabled ? "enabled" : "disabled"}.`);
       await load();
-      // The button that had the focus was replaced.
-      list.querySelector(`[data-toggle="${key.id}"]`)?.focus();
-    } catch (error) {
-      showError(place, error);
-    }
-  };
+    });
 
   const row = (key) => {
     const { id, label } = key;
-    const named = (words) => ({ label: `${words} ${id}` });
-    const switching = key.disabled ? "Enable" : "Disable";
+    const act = (words, click, more) =>
+      button(words, () => click(key), {
+        ...{ label: `${words} ${id}`, "data-at": `${click.name} ${id}` },
+        ...more,
+      });
     return [
       [
         el("code", {}, id),
-        label && el("span", { class: "quiet label", dir: "auto", title: label }, label),
-      ].filter(Boolean),
+        label && el("p", { class: "quiet label", dir: "auto", title: label }, label),
+      ],
       stateOf(key),
-      key.scopes.includes("admin")
-        ? el("span", { class: "quiet" }, "administrates")
-        : agentsOf(key),
+      key.scopes.includes("admin") ? quiet("administrates") : agentsOf(key),
       limitsOf(key),
       todayOf(key),
-      el(
-        "div",
-        { class: "actions" },
-        button("Edit", () => edit(key), named("Edit")),
-        button("Rotate", () => rotate(key), named("Rotate")),
-        button(switching, () => toggle(key), { ...named(switching), "data-toggle": id }),
-        button("Revoke", () => revoke(key), { ...named("Revoke"), className: "danger" }),
+      box(
+        "actions",
+        act("Edit", edit),
+        act("Rotate", rotate),
+        act(key.disabled ? "Enable" : "Disable", toggle),
+        act("Revoke", revoke, { className: "danger" }),
       ),
     ];
   };
 
-  root.append(
-    el(
-      "div",
-      { class: "head" },
-      heading,
-      note,
-      el(
-        "div",
-        { class: "actions" },
-        el("label", { for: "filter" }, "Find"),
-        el("div", {}, filter),
-      ),
-      button("Refresh", () => load().then(() => report("The list is up to date."))),
-      button("New key", create, { className: "main" }),
-    ),
-    place,
-    list,
-  );
+  filter.addEventListener("input", show);
   load();
 }
 
@@ -237,15 +163,13 @@ function stateOf({ disabled, not_before, expires, previous_key_valid_until: unti
   ];
   return [
     el("span", { class: `state ${className}` }, name),
-    ...notes.filter(Boolean).map((note) => el("span", { class: "quiet" }, note)),
+    notes.filter(Boolean).map((note) => quiet(note)),
   ];
 }
 
 const agentsOf = ({ agents, default_agent }) => [
   el("span", {}, agents.includes("*") ? "every agent" : agents.join(", ")),
-  ...(default_agent && agents.length > 1
-    ? [el("span", { class: "quiet" }, `default ${default_agent}`)]
-    : []),
+  default_agent && agents.length > 1 && quiet(`default ${default_agent}`),
 ];
 
 function limitsOf(key) {
@@ -257,51 +181,44 @@ function limitsOf(key) {
     key.tokens_per_month.limit && `${short(key.tokens_per_month.limit)} tokens a month`,
     key.networks.length > 0 && count(key.networks.length, "network"),
     key.origins.length > 0 && count(key.origins.length, "web page"),
-  ].filter(Boolean);
-  return limits.length > 0
-    ? limits.map((limit) => el("span", { class: "line" }, limit))
-    : el("span", { class: "quiet" }, "none");
+  ];
+  return limits.some(Boolean) ? lines(limits) : quiet("none");
 }
 
 function todayOf({ usage_today: used, concurrent_runs }) {
   const failed = used.provider_failures + used.other_failures;
-  const lines = [
+  return lines([
     `${count(used.runs, "run")}, ${short(used.input_tokens + used.output_tokens)} tokens`,
     failed > 0 && `${failed} failed`,
     concurrent_runs.running > 0 && `${concurrent_runs.running} running`,
-  ];
-  return lines.filter(Boolean).map((line) => el("span", { class: "line" }, line));
+  ]);
 }
 
+const lines = (texts) => texts.filter(Boolean).map((text) => el("div", {}, text));
+
 /** Shows a new key. It leaves the page with the dialog. */
-export function showKey({ id, key, scopes }) {
+function showKey({ id, key, scopes }) {
   const base = `${location.origin}/v1`;
   const runs = !scopes.includes("admin");
   const config = JSON.stringify({ base_url: base, api_key: key, model: "openclaw" });
-  return openDialog(`The key ${id}`, (close) =>
-    [
-      el(
-        "p",
-        {},
-        "This is the only time that it is shown: the hub keeps only a hash. Copy it now.",
-      ),
-      copyable("Key", key),
-      runs && copyable("Base URL", base),
-      runs && copyable("Model", "openclaw"),
-      runs &&
-        el(
-          "div",
-          { class: "stack" },
+  return openDialog(`The key ${id}`, (close) => [
+    el("p", {}, "This is the only time that it is shown: the hub keeps only a hash. Copy it now."),
+    copyable("Key", key),
+    ...(runs
+      ? [
+          copyable("Base URL", base),
+          copyable("Model", "openclaw"),
           qrImage(config),
-          el("p", { class: "quiet" }, "For a phone: JSON with base_url, api_key and model."),
-        ),
-      el("div", { class: "actions" }, button("Done", close, { className: "main" })),
-    ].filter(Boolean),
-  );
+          quiet("For a phone: JSON with base_url, api_key and model."),
+        ]
+      : []),
+    box("actions", button("Done", close, { className: "main" })),
+  ]);
 }
 
 function qrImage(text) {
-  const size = qrSize(text) + 8;
+  const rows = qrModules(text);
+  const size = rows.length + 8;
   return svg(
     "svg",
     {
@@ -310,6 +227,6 @@ function qrImage(text) {
       role: "img",
       "aria-label": "QR code with the base URL, the key and the model",
     },
-    svg("path", { d: qrPath(text) }),
+    svg("path", { d: qrPath(rows) }),
   );
 }

@@ -1,10 +1,11 @@
 // Signs the operator in and out, and shows one view at a time. The key is in this page's memory:
 // it is in no storage, in no address, and gone with the page.
 
-import { Api, errorOf } from "./api.js";
+import { Api } from "./api.js";
 import { showAudit } from "./audit.js";
 import { showChat } from "./chat.js";
-import { button, el, errorPlace, report, showError } from "./dom.js";
+import { box, button, el, errorPlace, keyInput, quiet, report } from "./dom.js";
+import { submit } from "./form.js";
 import { showHealth } from "./health.js";
 import { showKeys } from "./keys.js";
 
@@ -30,115 +31,47 @@ function showSignIn(words) {
   document.title = "Sign in · Clawfront console";
   const place = errorPlace();
   if (words) place.append(el("p", {}, words));
-  const input = el("input", {
-    id: "key",
-    type: "password",
-    class: "code",
-    autocomplete: "off",
-    autocapitalize: "none",
-    spellcheck: "false",
-    placeholder: "claw_…",
-    required: true,
-  });
-  const submit = el("button", { class: "main" }, "Sign in");
+  const [input, field] = keyInput("Administrator's key", "key", { required: true });
   const signIn = async (event) => {
-    event.preventDefault();
-    submit.disabled = true;
-    place.replaceChildren();
-    try {
-      await begin(input.value.trim());
-    } catch (error) {
-      submit.disabled = false;
-      showError(place, error.status === 403 ? { ...error, message: notAdmin(error) } : error);
-      input.focus();
-    }
+    await submit(event, place, () => begin(input.value.trim()));
+    // The field is gone if that was a key of an administrator.
+    input.focus();
   };
   content.replaceChildren(
     el(
-      "section",
-      { class: "card narrow stack" },
+      "form",
+      { class: "card narrow stack", submit: signIn },
       el("h1", { tabindex: "-1" }, "Sign in"),
       el("p", {}, "Sign in with a key whose scope is ", el("code", {}, "admin"), "."),
       place,
-      el(
-        "form",
-        { class: "stack", submit: signIn },
-        el("label", { for: "key" }, "Administrator's key"),
-        input,
-        el("div", { class: "actions" }, submit),
-      ),
-      el(
-        "p",
-        { class: "quiet" },
-        "The key stays in the memory of this page. Nothing stores it: a reload forgets it.",
-      ),
+      field,
+      box("actions", el("button", { class: "main" }, "Sign in")),
+      quiet("The key stays in the memory of this page. Nothing stores it: a reload forgets it."),
     ),
   );
   input.focus();
 }
 
-const notAdmin = ({ code, message }) =>
-  code === "missing_scope"
-    ? "This key is good, but it is not an administrator's: its scopes lack admin."
-    : message;
-
 /** Begins a session if the key administers. */
 async function begin(key) {
-  // A header has no other characters; the Worker would not receive them.
-  if (!/^[\x21-\x7e]+$/.test(key)) throw new Error("This is not a key: a key begins with claw_.");
   const api = new Api(key);
-  await api.call("GET", "/admin/v1/keys");
+  await api.call("GET", "/admin/v1/keys").catch((error) => {
+    if (error.code === "missing_scope")
+      error.message = "This key is good, but it is not an administrator's: its scopes lack admin.";
+    throw error;
+  });
   const { id } = await api.call("GET", "/v1/key");
-  session = new Session(id, api);
+  // `atEnd` is called before the key is forgotten.
+  const begun = { id, atEnd: new Set() };
+  begun.call = (...request) =>
+    api.call(...request).catch((error) => {
+      const why = { 401: "The key is no longer good.", 403: error.message }[error.status];
+      if (why && begun === session) signOut(`${why} You are signed out.`);
+      throw error;
+    });
+  session = begun;
   showFrame();
   showView();
-}
-
-/** The part that the views share. */
-class Session {
-  #api;
-  /** Called before the key is forgotten. */
-  atEnd = new Set();
-
-  constructor(id, api) {
-    this.id = id;
-    this.#api = api;
-  }
-
-  /** Calls the API as the administrator. A refused key ends the session. */
-  call(method, path, body) {
-    return this.#guard(this.#api.call(method, path, body));
-  }
-
-  /** Asks whether the gateway can be used. A gateway that cannot is no error of this request. */
-  ready() {
-    const ask = async () => {
-      const response = await this.#api.send("GET", "/readyz");
-      const body = await response
-        .clone()
-        .json()
-        .catch(() => ({}));
-      if (!body.status) throw await errorOf(response);
-      return body;
-    };
-    return this.#guard(ask());
-  }
-
-  about() {
-    return this.#api.call("GET", "/v1");
-  }
-
-  async #guard(work) {
-    try {
-      return await work;
-    } catch (error) {
-      if (this === session && (error.status === 401 || error.status === 403)) {
-        const why = error.status === 401 ? "The key is no longer good." : error.message;
-        signOut(`${why} You are signed out.`);
-      }
-      throw error;
-    }
-  }
 }
 
 function signOut(words) {
@@ -158,10 +91,9 @@ function showFrame() {
   header.replaceChildren(
     brand,
     el("nav", { "aria-label": "Views" }, el("ul", {}, links)),
-    el(
-      "div",
-      { class: "account" },
-      el("span", { class: "quiet" }, "Signed in as ", el("code", {}, session.id)),
+    box(
+      "account",
+      quiet("Signed in as ", el("code", {}, session.id)),
       button("Sign out", () => {
         signOut();
         report("Signed out. This page has forgotten the key.");
@@ -177,8 +109,7 @@ function showView() {
   const name = Object.hasOwn(VIEWS, wanted) ? wanted : "keys";
   const [title, show] = VIEWS[name];
   for (const link of header.querySelectorAll("nav a")) {
-    if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    link.ariaCurrent = link.hash === `#${name}` ? "page" : null;
   }
   document.title = `${title} · Clawfront console`;
   leave?.();

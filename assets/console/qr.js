@@ -2,91 +2,47 @@
 // squares. Source: ISO/IEC 18004:2015.
 
 /** For each version: codewords of error correction in a block, and blocks. */
-const LEVEL_M = [
-  ...[
-    [10, 1],
-    [16, 1],
-    [26, 1],
-    [18, 2],
-    [24, 2],
-    [16, 4],
-    [18, 4],
-    [22, 4],
-    [22, 5],
-    [26, 5],
-  ],
-  ...[
-    [30, 5],
-    [22, 8],
-    [22, 9],
-    [24, 9],
-    [24, 10],
-    [28, 10],
-    [28, 11],
-    [26, 13],
-    [26, 14],
-    [26, 16],
-  ],
-];
+const CORRECTION = [10, 16, 26, 18, 24, 16, 18, 22, 22, 26, 30, 22, 22, 24, 24, 28, 28, 26, 26, 26];
+const BLOCKS = [1, 1, 1, 2, 2, 4, 4, 4, 5, 5, 5, 8, 9, 9, 10, 10, 11, 13, 14, 16];
 
 const sideOf = (version) => 17 + 4 * version;
 
-/** Returns the number of codewords of a version. */
-function codewords(version) {
-  const patterns = version > 1 ? Math.floor(version / 7) + 2 : 0;
-  const alignment = patterns ? (25 * patterns - 10) * patterns - 55 : 0;
-  return Math.floor(((16 * version + 128) * version + 64 - alignment - (version > 6 ? 36 : 0)) / 8);
-}
-
-const dataWords = (version) => {
-  const [correction, blocks] = LEVEL_M[version - 1];
-  return codewords(version) - correction * blocks;
-};
-
-const lengthBits = (version) => (version < 10 ? 8 : 16);
-
-function versionFor(bytes) {
-  for (let version = 1; version <= LEVEL_M.length; version += 1)
-    if (4 + lengthBits(version) + 8 * bytes.length <= 8 * dataWords(version)) return version;
-  throw new Error("The text is too long for a QR code.");
-}
-
-/** Returns the modules of a side. */
-export const qrSize = (text) => sideOf(versionFor(new TextEncoder().encode(text)));
-
 /** Returns the dark modules as the path of a drawing. */
-export function qrPath(text) {
-  const rows = qrModules(text);
-  return rows
-    .flatMap((row, y) => row.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : "")))
-    .join("");
-}
+export const qrPath = (rows) =>
+  rows.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : ""))).join("");
 
 /** Returns the rows of modules; dark ones are `true`. */
 export function qrModules(text) {
   const bytes = new TextEncoder().encode(text);
-  const version = versionFor(bytes);
-  const code = withCorrection(dataOf(bytes, version), version);
-  return drawn(code, version);
+  for (let version = 1; version <= BLOCKS.length; version += 1) {
+    const rows = patternsOf(version);
+    const free = rows.flat().filter((dark) => dark === undefined).length;
+    const blocks = [CORRECTION[version - 1], BLOCKS[version - 1]];
+    const room = Math.floor(free / 8) - blocks[0] * blocks[1];
+    const lengthBits = version < 10 ? 8 : 16;
+    if (4 + lengthBits + 8 * bytes.length > 8 * room) continue;
+    drawCode(rows, withCorrection(dataOf(bytes, lengthBits, room), ...blocks));
+    return rows;
+  }
+  throw new Error("The text is too long for a QR code.");
 }
 
 /** The data as codewords: mode, length, bytes, filling. */
-function dataOf(bytes, version) {
+function dataOf(bytes, lengthBits, words) {
   const bits = [];
   const push = (value, length) => {
     for (let at = length - 1; at >= 0; at -= 1) bits.push((value >>> at) & 1);
   };
   push(4, 4);
-  push(bytes.length, lengthBits(version));
+  push(bytes.length, lengthBits);
   for (const byte of bytes) push(byte, 8);
-  const room = 8 * dataWords(version);
+  const room = 8 * words;
   push(0, Math.min(4, room - bits.length));
   push(0, (8 - (bits.length % 8)) % 8);
   for (let filling = 0xec; bits.length < room; filling ^= 0xec ^ 0x11) push(filling, 8);
-  const words = [];
-  for (let at = 0; at < bits.length; at += 8)
-    words.push(bits.slice(at, at + 8).reduce((word, bit) => 2 * word + bit, 0));
-  return words;
+  return Array.from({ length: words }, (_, at) =>
+    bits.slice(8 * at, 8 * at + 8).reduce((word, bit) => 2 * word + bit, 0),
+  );
 }
 
 /** Multiplies in the field of 256 elements with the polynomial 0x11d. */
@@ -117,8 +73,7 @@ function correctionOf(block, length) {
 }
 
 /** Splits the data into blocks, and returns the words of all blocks in turn, data first. */
-function withCorrection(data, version) {
-  const [length, count] = LEVEL_M[version - 1];
+function withCorrection(data, length, count) {
   const short = Math.floor(data.length / count);
   const long = data.length % count;
   const blocks = [];
@@ -135,9 +90,10 @@ function withCorrection(data, version) {
   return [...inTurn(blocks, short + 1), ...inTurn(corrections, length)];
 }
 
-function drawn(code, version) {
+/** Returns the rows of a version without its data, whose modules are undefined. */
+function patternsOf(version) {
   const side = sideOf(version);
-  const rows = Array.from({ length: side }, () => Array(side));
+  const rows = Array.from({ length: side }, () => Array(side).fill(undefined));
   const set = (x, y, dark) => {
     if (rows[y] && x >= 0 && x < side) rows[y][x] = Boolean(dark);
   };
@@ -150,27 +106,20 @@ function drawn(code, version) {
     set(6, at, at % 2 === 0);
     set(at, 6, at % 2 === 0);
   }
-  for (const [x, y] of [
-    [3, 3],
-    [side - 4, 3],
-    [3, side - 4],
-  ])
-    square(x, y, 4, (ring) => ring !== 2 && ring !== 4);
+  const isFinder = (ring) => ring !== 2 && ring !== 4;
+  square(3, 3, 4, isFinder);
+  square(side - 4, 3, 4, isFinder);
+  square(3, side - 4, 4, isFinder);
   const places = alignmentPlaces(version);
   for (const x of places)
     for (const y of places) if (!isCorner(x, y, side)) square(x, y, 2, (ring) => ring !== 1);
   drawFormat(set, side);
   if (version > 6) drawVersion(set, side, version);
-  drawCode(rows, code);
   return rows;
 }
 
-const isCorner = (x, y, side) =>
-  [
-    [6, 6],
-    [6, side - 7],
-    [side - 7, 6],
-  ].some(([cx, cy]) => x === cx && y === cy);
+/** Returns true where a finder is: in each corner but the last one. */
+const isCorner = (x, y, side) => Math.min(x, y) === 6 && [6, side - 7].includes(Math.max(x, y));
 
 function alignmentPlaces(version) {
   if (version === 1) return [];

@@ -1,4 +1,4 @@
-// Writes times and numbers for people. All times are UTC, as the limits, the log and the API have.
+// Writes times, numbers and lists for people. All times are UTC, like those of the log and the API.
 
 /** Returns a time to the minute; `seconds` are those since the Unix epoch. */
 export const timeOf = (seconds) =>
@@ -11,13 +11,16 @@ export const dateOf = (text) =>
     .replace(/:\d\dZ$/, "")
     .replace("T", " ");
 
-/** Returns a number with at most three digits: 1 234 567 is 1.2M. */
-export function short(number) {
-  const step = [1e9, 1e6, 1e3].findIndex((size) => number >= size);
-  if (step < 0) return String(number);
-  const value = number / [1e9, 1e6, 1e3][step];
-  return `${value < 10 ? Math.floor(value * 10) / 10 : Math.floor(value)}${"GMk"[step]}`;
-}
+/** Returns a number with few digits, which is never too high: 1 999 999 is 1.9M. */
+export const short = (number) =>
+  number.toLocaleString("en", { notation: "compact", roundingMode: "trunc" });
 
 export const count = (number, one, many = `${one}s`) =>
   `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+
+/** Returns the items of a text with commas between them. */
+export const listOf = (text) =>
+  text
+    .split(",")
+    .map((item) => item.trim())
+    .filter(Boolean);
