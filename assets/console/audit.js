@@ -9,6 +9,7 @@ const WORDS = {
   "key.updated": "changed",
   "key.rotated": "rotated",
   "key.deleted": "revoked",
+  "run.stopped": "a run stopped",
 };
 
 /** Rows that are shown at first: all 1000 make the page long. */

@@ -8,9 +8,11 @@ import { box, button, el, errorPlace, keyInput, quiet, report } from "./dom.js";
 import { submit } from "./form.js";
 import { showHealth } from "./health.js";
 import { showKeys } from "./keys.js";
+import { showRuns } from "./runs.js";
 
 const VIEWS = {
   keys: ["Keys", showKeys],
+  runs: ["Runs", showRuns],
   audit: ["Audit", showAudit],
   health: ["Health", showHealth],
   try: ["Try an agent", showChat],

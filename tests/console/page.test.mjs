@@ -175,6 +175,124 @@ describe("the console", () => {
     await page.holds("!document.querySelector('main').innerText.includes('lost')");
   });
 
+  describe("runs", () => {
+    const LONG_RUN = says("hi [[fake deltas=4000 delay=20]]", { stream: true });
+    const { evaluate, requests } = {
+      evaluate: (...call) => page.evaluate(...call),
+      requests: () => page.seen.requests.filter((url) => url.endsWith("/admin/v1/runs")).length,
+    };
+    const cells = () =>
+      evaluate("[...document.querySelectorAll('td')].map((cell) => cell.innerText)");
+    const aborted = async () =>
+      (await front.sim.journal()).runs.filter(({ ended }) => ended === "aborted").length;
+    let stream, body, run;
+
+    test("a run is shown without a click, while it goes on", async () => {
+      await page.click("link", "Runs");
+      await page.sees("Nothing runs now.");
+      stream = await post(front.worker, front.phone, LONG_RUN);
+      body = stream.text();
+      await page.sees("1 run now.");
+      run = await until("it runs", async () => {
+        const [first] = (await manage("GET", "/runs")).data;
+        return first?.state === "running" && first;
+      });
+      await page.sees("running");
+      const [id, key, agent, state, since] = await cells();
+      assert.deepEqual(
+        [id, key, agent, state],
+        [
+          `${run.id.slice(0, 12)}\n\nsession ${run.session}`,
+          "phone",
+          "main",
+          "running\n\n1 client",
+        ],
+      );
+      assert.match(since, /^20\d\d-\d\d-\d\d \d\d:\d\d$/);
+      assert.equal(await evaluate("document.querySelector('td code').title"), run.id);
+    });
+
+    test("the list stays as it is while nothing has changed, and is old in a hidden window", async () => {
+      await evaluate("void (document.querySelector('td').isTheSame = true)");
+      const before = requests();
+      await until("it was renewed", () => requests() > before + 1);
+      assert.equal(await evaluate("document.querySelector('td').isTheSame"), true);
+      const hide = (is) =>
+        evaluate(`Object.defineProperty(document, "hidden", { value: ${is}, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"))`);
+      await hide(true);
+      const hidden = requests();
+      await new Promise((resolve) => setTimeout(resolve, 7000));
+      assert.equal(requests(), hidden);
+      await hide(false);
+      await until("it is renewed at once", () => requests() > hidden, 2000);
+      await page.click("link", "Audit");
+      await page.sees("Time (UTC)");
+      const left = requests();
+      await new Promise((resolve) => setTimeout(resolve, 7000));
+      assert.equal(requests(), left);
+      await page.click("link", "Runs");
+      await page.sees("1 run now.");
+    });
+
+    test("axe finds nothing serious, and nothing is wider than a phone", async () => {
+      for (const size of [{ width: 360, height: 740, scheme: "dark" }, { width: 1280 }]) {
+        await page.show(size);
+        assert.deepEqual(await serious(), []);
+        assert.ok(await fits());
+      }
+    });
+
+    test("a run is stopped after it was confirmed, by the keyboard alone", async () => {
+      const name = run.id.slice(0, 12);
+      const before = await aborted();
+      const focus = async () => {
+        await page.send("DOM.focus", { backendNodeId: await page.find("button", `Stop ${name}`) });
+        await page.press("Enter");
+        await page.sees(`Stop the run ${name}?`);
+      };
+      await focus();
+      assert.equal(await evaluate("document.activeElement.textContent"), "Cancel");
+      await page.press("Enter");
+      await page.holds("!document.querySelector('dialog')");
+      assert.equal(await evaluate("document.activeElement.ariaLabel"), `Stop ${name}`);
+      assert.equal((await manage("GET", "/runs")).data.length, 1);
+      await focus();
+      assert.deepEqual(await serious(), [], "the dialog");
+      await page.click("button", "Stop");
+      await page.sees("The run is stopped.");
+      await page.sees("Nothing runs now.");
+      assert.equal(await evaluate("document.activeElement.textContent"), "Runs");
+      assert.match(await body, /"code":"run_aborted"/);
+      await until("the gateway has stopped it", async () => (await aborted()) === before + 1);
+    });
+
+    test("ids of any kind are text", async () => {
+      const hostile = { id: HOSTILE, key: HOSTILE, agent: HOSTILE, session: HOSTILE };
+      const data = [
+        { ...hostile, state: HOSTILE, created_at: 0, clients: 0, can_be_stopped: true },
+        { ...hostile, id: LONG, state: "running", created_at: 0, clients: 2 },
+      ];
+      await evaluate(`window.kept = fetch;
+        window.asked = [];
+        window.fetch = (...call) => {
+          window.asked.push(call[0]);
+          return Promise.resolve(Response.json(${JSON.stringify({ data })}));
+        }; undefined`);
+      await page.sees("This gateway cannot stop it.");
+      await page.sees("no client");
+      assert.equal(await evaluate("document.querySelectorAll('img').length"), 0);
+      assert.deepEqual((await cells()).slice(1, 3), [HOSTILE, HOSTILE]);
+      assert.ok(await fits());
+      await page.click("button", `Stop ${HOSTILE.slice(0, 12)}`);
+      await page.click("button", "Stop");
+      await page.holds("!document.querySelector('dialog')");
+      const asked = await evaluate("window.fetch = window.kept, window.asked");
+      assert.ok(asked.includes(`/admin/v1/runs/${encodeURIComponent(HOSTILE)}/stop`), `${asked}`);
+      await page.sees("Nothing runs now.");
+    });
+  });
+
   test("the audit has every change, and can be searched", async () => {
     await page.click("link", "Audit");
     await page.sees("Time (UTC)");
@@ -205,7 +323,7 @@ describe("the console", () => {
     for (const scheme of ["light", "dark"])
       test(`axe finds nothing serious on ${name}, ${scheme}, and nothing is wider than it`, async () => {
         await page.show({ ...size, scheme });
-        for (const view of ["Keys", "Audit", "Health", "Try an agent"]) {
+        for (const view of ["Keys", "Runs", "Audit", "Health", "Try an agent"]) {
           await page.click("link", view);
           await page.holds(`document.querySelector('h1').textContent === ${JSON.stringify(view)}`);
           await until("it is loaded", () =>

@@ -41,7 +41,16 @@ test("the pictures show the keys, and are small", async () => {
     await page.sees("Anna's tablet");
     await page.sees("3 runs, ");
     const pictures = { "console-keys": await page.picture() };
+    const long = says("hi [[fake deltas=4000 delay=20]]", { stream: true });
+    for (const key of [made.tablet, made.webui]) await post(front.worker, key, long);
+    await page.show({ width: 1060, height: 275 });
+    await page.click("link", "Runs");
+    await page.sees("2 runs now.");
+    await page.holds("document.querySelectorAll('.good').length === 2");
+    pictures["console-runs"] = await page.picture();
     await page.show({ width: 360, height: 640, scheme: "dark" });
+    await page.click("link", "Keys");
+    await page.sees("Anna's tablet");
     pictures["console-phone"] = await page.picture();
     const bytes = Object.values(pictures).reduce((sum, { length }) => sum + length, 0);
     assert.ok(bytes <= MAX_BYTES, `${bytes} bytes`);
