@@ -24,12 +24,7 @@ pub(crate) fn now_ms() -> Result<u64, Problem> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
     since
         .and_then(|since| u64::try_from(since.as_millis()).ok())
-        .ok_or_else(|| {
-            Problem::new(
-                "this machine's clock is before 1970. Fix: set the clock. Fix: set the clock. \
-                                     Fix: set the clock",
-            )
-        })
+        .ok_or_else(|| Problem::new("this machine's clock is before 1970. Fix: set the clock"))
 }
 
 /// Returns bytes from the operating system's secure source.
