@@ -24,6 +24,12 @@ pub(crate) enum Command {
     /// Client keys: make them, and keep the list of their entries
     #[command(subcommand, alias = "key", after_help = keys::EXAMPLES)]
     Keys(keys::Command),
+    /// Print if the Worker reaches its gateway, its keys, and what runs now
+    #[command(after_help = EXIT_CODES)]
+    Status(keys::hub::Options),
+    /// Print the address of the operator's console, and open it in a browser
+    #[command(after_help = EXIT_CODES)]
+    Open(keys::hub::console::Open),
     /// Print the record of all changes of the hub's keys, and of stopped runs: when and by whom
     #[command(after_help = EXIT_CODES)]
     Audit(keys::hub::Options),

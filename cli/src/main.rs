@@ -38,6 +38,8 @@ use crate::outcome::{FAILED, Output};
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Keys(command) => keys::run(&command),
+        Command::Status(options) => keys::hub::status::run(&options),
+        Command::Open(open) => keys::hub::console::run(&open),
         Command::Audit(options) => keys::hub::audit(&options),
         Command::Runs(command) => keys::hub::operate::runs(&command),
         Command::Device(command) => device::run(&command).map(Output::line),

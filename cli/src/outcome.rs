@@ -5,7 +5,7 @@ macro_rules! exit_codes {
     () => {
         "Exit codes:
   0  done
-  1  failed; doctor found a problem
+  1  failed; doctor found a problem; status: the gateway cannot be used
   2  wrong usage
   3  the gateway's operator has to approve the device first
   4  the list or the settings have mistakes; KEYS_SECRET is missing

@@ -8,25 +8,10 @@ import { after, before, describe, test } from "node:test";
 import { admin, createKey, startAdminFront } from "../support/admin.mjs";
 import { clawfront } from "../support/command.mjs";
 import { post, says } from "../support/front.mjs";
-import { KEY, LABEL, own } from "../support/keys-command.mjs";
+import { assertPlain, KEY, LABEL, own, runner } from "../support/keys-command.mjs";
 import { listen } from "../support/stand-ins.mjs";
 
 const short = says("hi [[fake deltas=1]]");
-
-/** Runs a command in a folder with this text in `.dev.vars`, without settings of our own. */
-function runner(name, text = "") {
-  const cwd = own(name);
-  writeFileSync(join(cwd, ".dev.vars"), text, { mode: 0o600 });
-  return (args, more = {}) => {
-    const { CLAWFRONT_ADMIN_KEY: _, ...env } = process.env;
-    return clawfront(args, { cwd, env: { ...env, ...more } });
-  };
-}
-
-/** Fails if a text could move the cursor of a terminal or turn the direction of its text. */
-function assertPlain(text) {
-  assert.doesNotMatch(text, /[^\P{C}\n]/u, JSON.stringify(text));
-}
 
 describe("the keys of the hub", () => {
   let front, run;

@@ -1,9 +1,9 @@
 // Runs `clawfront keys` in folders that are removed after the tests.
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startClawfront } from "./command.mjs";
+import { clawfront, startClawfront } from "./command.mjs";
 import { temporaryFolder } from "./folder.mjs";
 
 /** A label with blanks, an apostrophe and `#`. In its entry it is in double quotes. */
@@ -34,4 +34,19 @@ export function own(name) {
   const path = join(folder, name);
   mkdirSync(path);
   return path;
+}
+
+/** Runs a command in a folder with this text in `.dev.vars`, without settings of our own. */
+export function runner(name, text = "") {
+  const cwd = own(name);
+  writeFileSync(join(cwd, ".dev.vars"), text, { mode: 0o600 });
+  return (args, more = {}) => {
+    const { CLAWFRONT_ADMIN_KEY: _, ...env } = process.env;
+    return clawfront(args, { cwd, env: { ...env, ...more } });
+  };
+}
+
+/** Fails if a text could move the cursor of a terminal or turn the direction of its text. */
+export function assertPlain(text) {
+  assert.doesNotMatch(text, /[^\P{C}\n]/u, JSON.stringify(text));
 }

@@ -2,8 +2,10 @@
 
 mod address;
 mod api;
+pub(crate) mod console;
 pub(crate) mod operate;
 pub(super) mod snippet;
+pub(crate) mod status;
 mod view;
 
 use clap::Args;

@@ -41,28 +41,7 @@ struct Local {
 /// Finds the Worker and the key. Nothing is sent.
 pub(super) fn find(worker: Option<&str>) -> Result<Address, Problem> {
     let file = ListFile::read(Path::new(DEFAULT_FILE))?;
-    let known = match worker {
-        Some(url) => Some(url.to_owned()),
-        None => file.variable(WORKER_URL)?,
-    };
-    let locals = locals();
-    let url = match (known, locals.as_slice()) {
-        (Some(url), _) => url,
-        (None, [local]) => local.url.clone(),
-        (None, []) => return Err(Problem::with(USAGE, NO_WORKER)),
-        (None, _) => {
-            let urls: Vec<_> = locals.iter().map(|local| local.url.as_str()).collect();
-            return Err(Problem::with(
-                USAGE,
-                format!(
-                    "several `npm start` run: {}. Fix: choose one with --worker",
-                    urls.join(", ")
-                ),
-            ));
-        }
-    };
-    let url = checked(&url)?;
-    let local = locals.into_iter().find(|local| local.url == url);
+    let (url, local) = locate(worker, &file)?;
     let key = local
         .and_then(|local| local.key)
         .map(Zeroizing::new)
@@ -86,6 +65,39 @@ pub(super) fn find(worker: Option<&str>) -> Result<Address, Problem> {
         ));
     }
     Ok(Address { url, key })
+}
+
+/// Finds the Worker alone, for a command that needs no key.
+pub(super) fn find_url(worker: Option<&str>) -> Result<String, Problem> {
+    let file = ListFile::read(Path::new(DEFAULT_FILE))?;
+    Ok(locate(worker, &file)?.0)
+}
+
+/// Returns the Worker's address, and the `npm start` that has it.
+fn locate(worker: Option<&str>, file: &ListFile) -> Result<(String, Option<Local>), Problem> {
+    let known = match worker {
+        Some(url) => Some(url.to_owned()),
+        None => file.variable(WORKER_URL)?,
+    };
+    let locals = locals();
+    let url = match (known, locals.as_slice()) {
+        (Some(url), _) => url,
+        (None, [local]) => local.url.clone(),
+        (None, []) => return Err(Problem::with(USAGE, NO_WORKER)),
+        (None, _) => {
+            let urls: Vec<_> = locals.iter().map(|local| local.url.as_str()).collect();
+            return Err(Problem::with(
+                USAGE,
+                format!(
+                    "several `npm start` run: {}. Fix: choose one with --worker",
+                    urls.join(", ")
+                ),
+            ));
+        }
+    };
+    let url = checked(&url)?;
+    let local = locals.into_iter().find(|local| local.url == url);
+    Ok((url, local))
 }
 
 const NO_WORKER: &str = "the Worker's address is unknown. Fix: give it with --worker https://…, or \

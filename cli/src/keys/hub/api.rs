@@ -83,14 +83,36 @@ impl Hub {
         self.send(method, path, &body)
     }
 
+    /// Asks for the Worker's version.
+    pub(super) fn about(&self) -> Result<Value, Refused> {
+        read(&self.request("GET", "/v1", "")?)
+    }
+
+    /// Asks whether the gateway can be used. A gateway that cannot is an answer, too.
+    pub(super) fn readiness(&self) -> Result<Value, Refused> {
+        let answered = self.request("GET", "/readyz", "")?;
+        let body: Option<Value> = serde_json::from_slice(&answered.body).ok();
+        match body {
+            Some(body) if body.get("status").is_some_and(Value::is_string) => Ok(body),
+            _ => match read(&answered) {
+                Ok(_) => Err(Refused::Foreign(answered.status)),
+                refused => refused,
+            },
+        }
+    }
+
     fn send(&self, method: &str, path: &str, body: &str) -> Result<Value, Refused> {
+        read(&self.request(method, &format!("{API}{path}"), body)?)
+    }
+
+    fn request(&self, method: &str, path: &str, body: &str) -> Result<Answered, Refused> {
         let not_sent = |broken: Broken| Refused::NotSent(broken.detail);
         let addresses = resolve(&self.place).map_err(not_sent)?;
         let tcp = connect(&addresses).map_err(not_sent)?;
         let mut stream = secure(tcp, &self.place, &self.trust).map_err(not_sent)?;
         let request = Call {
             method,
-            path: &format!("{}{API}{path}", self.place.path.trim_end_matches('/')),
+            path: &format!("{}{path}", self.place.path.trim_end_matches('/')),
             fields: &[
                 ("user-agent", OWN_USER_AGENT),
                 ("accept", "application/json"),
@@ -101,7 +123,7 @@ impl Hub {
             max_bytes: MAX_ANSWER_BYTES,
         };
         let answered = call(&mut stream, &self.place, &request);
-        read(&answered.map_err(|broken| Refused::Unknown(broken.detail))?)
+        answered.map_err(|broken| Refused::Unknown(broken.detail))
     }
 }
 

@@ -7,7 +7,7 @@ use super::api::{Hub, Refused};
 use super::{Form, Options, view};
 use crate::outcome::{NOT_FOUND, NOT_IN_FORCE, Output, Problem, USAGE};
 
-const RUNS: &str = "/runs";
+pub(super) const RUNS: &str = "/runs";
 
 /// Longest id of a run: two parts of 32 hex digits each, and a character between them.
 const MAX_RUN_CHARS: usize = 80;
