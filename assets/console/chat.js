@@ -71,13 +71,13 @@ function chooser(session, begin) {
       () => makeKey(session, agents.value),
       el("h2", {}, "With a new key, for an hour"),
       quiet(
-        "It may chat with these agents. It is revoked when you end the conversation or sign out.",
+        "It chats with these agents, and is revoked when you end the conversation or sign out.",
       ),
       agentsField,
       box("actions", el("button", { class: "main" }, "Make it and begin")),
     ),
     form(
-      async () => pastedKey(own.value.trim()),
+      () => ({ id: "the key that you gave", api: new Api(own.value.trim()), async end() {} }),
       el("h2", {}, "With a key that you have"),
       quiet("Its limits and usage count as always. It is not stored."),
       ownField,
@@ -105,10 +105,6 @@ async function makeKey(session, agents) {
   return { id, api: new Api(key), end };
 }
 
-function pastedKey(key) {
-  return { id: "the key that you gave", api: new Api(key), end: async () => {} };
-}
-
 /** Returns the view of a conversation, and what stops an answer that is under way. */
 function conversation(bearer, models, end) {
   let messages = [];
@@ -122,13 +118,10 @@ function conversation(bearer, models, end) {
     "aria-live": "off",
     tabindex: "0",
   });
-  const model = el(
-    "select",
-    { id: "model" },
-    models.map(({ id, name }) =>
-      el("option", { value: id }, name && name !== id ? `${id} (${name})` : id),
-    ),
+  const options = models.map(({ id, name }) =>
+    el("option", { value: id }, name && name !== id ? `${id} (${name})` : id),
   );
+  const model = el("select", { id: "model" }, options);
   const input = el("textarea", { id: "message", rows: "3", required: true, dir: "auto" });
   const send = el("button", { class: "main" }, "Send");
   const stop = button("Stop", () => controller?.abort(), { disabled: true });
@@ -181,15 +174,13 @@ function conversation(bearer, models, end) {
     place.replaceChildren();
     input.focus();
   };
-  input.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    ask();
-  });
   const sent = (event) => {
     event.preventDefault();
     ask();
   };
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) sent(event);
+  });
   const view = box(
     "card stack",
     box(

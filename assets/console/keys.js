@@ -21,11 +21,8 @@ const OVERLAPS = [
 export function showKeys({ session, ...frame }) {
   const [filter, find] = inputOf("Find", { id: "filter", type: "search", className: "actions" });
   const note = quiet();
-  const { attempt, draw } = layOut(
-    frame,
-    load,
-    ...[note, find, button("New key", create, { className: "main" })],
-  );
+  const make = button("New key", create, { className: "main" });
+  const { attempt, draw } = layOut(frame, load, note, find, make);
   let keys = [];
 
   const show = () => {
@@ -56,11 +53,7 @@ export function showKeys({ session, ...frame }) {
     return change("New key", {
       verb: "Make the key",
       body: formOf(initialFields(), { isNew: true }),
-      work: async (form) => {
-        const made = await post("", changedFields(form));
-        report(`The key ${made.id} is made.`);
-        return made;
-      },
+      work: (form) => post("", changedFields(form)),
     });
   }
 
@@ -83,15 +76,11 @@ export function showKeys({ session, ...frame }) {
     return change(`Rotate ${key.id}`, {
       verb: "Make a new key",
       body: [
-        "The hub makes a new text for this key. Everything else stays: fields, sessions, usage.",
+        "Only the text of the key is new: fields, sessions and usage stay.",
         labelled("The present text ends", choice),
         quiet("A rotation ends no stream. Revoke a key that has leaked."),
       ],
-      work: async () => {
-        const made = await post(`/${key.id}/rotate`, { overlap_s: Number(choice.value) });
-        report(`The key ${key.id} has a new text.`);
-        return made;
-      },
+      work: () => post(`/${key.id}/rotate`, { overlap_s: Number(choice.value) }),
     });
   };
 
@@ -100,7 +89,7 @@ export function showKeys({ session, ...frame }) {
       verb: "Revoke",
       className: "danger",
       body: [
-        "The key is refused from the next request on, and its streams end. This cannot be undone.",
+        "It is refused from the next request on, and its streams end. This cannot be undone.",
         key.id === session.id && quiet("It is the key that you are signed in with."),
       ],
       work: async () => {
@@ -149,15 +138,16 @@ export function showKeys({ session, ...frame }) {
 
 function stateOf({ disabled, not_before, expires, previous_key_valid_until: until }) {
   const now = Date.now();
+  const isEarly = Date.parse(not_before) > now;
   const [className, name] = disabled
     ? ["off", "Disabled"]
-    : expires && Date.parse(expires) <= now
+    : Date.parse(expires) <= now
       ? ["bad", "Expired"]
-      : not_before && Date.parse(not_before) > now
+      : isEarly
         ? ["warn", "Not yet valid"]
         : ["good", "Active"];
   const notes = [
-    not_before && Date.parse(not_before) > now && `from ${dateOf(not_before)}`,
+    isEarly && `from ${dateOf(not_before)}`,
     expires && `until ${dateOf(expires)}`,
     until && until * 1000 > now && `the old text until ${timeOf(until)}`,
   ];
@@ -219,14 +209,11 @@ function showKey({ id, key, scopes }) {
 function qrImage(text) {
   const rows = qrModules(text);
   const size = rows.length + 8;
-  return svg(
-    "svg",
-    {
-      class: "qr",
-      viewBox: `-4 -4 ${size} ${size}`,
-      role: "img",
-      "aria-label": "QR code with the base URL, the key and the model",
-    },
-    svg("path", { d: qrPath(rows) }),
-  );
+  const code = {
+    class: "qr",
+    role: "img",
+    "aria-label": "QR code with the base URL, the key and the model",
+    viewBox: `-4 -4 ${size} ${size}`,
+  };
+  return svg("svg", code, svg("path", { d: qrPath(rows) }));
 }

@@ -9,10 +9,12 @@ import { submit } from "./form.js";
 import { showHealth } from "./health.js";
 import { showKeys } from "./keys.js";
 import { showRuns } from "./runs.js";
+import { showUsage } from "./usage.js";
 
 const VIEWS = {
   keys: ["Keys", showKeys],
   runs: ["Runs", showRuns],
+  usage: ["Usage", showUsage],
   audit: ["Audit", showAudit],
   health: ["Health", showHealth],
   try: ["Try an agent", showChat],

@@ -293,6 +293,31 @@ describe("the console", () => {
     });
   });
 
+  test("usage has a bar for each day, and a row for each key and agent", async () => {
+    const counted = (await manage("GET", "/usage")).data;
+    const sum = (member, of = () => true) =>
+      counted.filter(of).reduce((all, entry) => all + entry[member], 0);
+    const tokens = sum("input_tokens") + sum("output_tokens");
+    await page.click("link", "Usage");
+    await page.sees(`${tokens.toLocaleString("en")} tokens in 7 days`);
+    const bars = () =>
+      page.evaluate("[...document.querySelectorAll('rect')].map((bar) => bar.textContent)");
+    const today = new Date().toISOString().slice(0, 10);
+    assert.equal((await bars()).length, 7);
+    assert.equal((await bars()).at(-1), `${today}: ${tokens.toLocaleString("en")} tokens`);
+    await page.find("image", `Tokens by day; most are ${tokens.toLocaleString("en")}`);
+    const rows = await page.evaluate(
+      "[...document.querySelectorAll('tbody tr')].map((row) => [...row.cells].map((c) => c.innerText.split('\\n')[0]))",
+    );
+    const named = new Set(counted.map(({ key, agent }) => `${key} ${agent ?? "none"}`));
+    assert.deepEqual(new Set(rows.map(([key, agent]) => `${key} ${agent}`)), named);
+    const tablet = rows.find(([key]) => key === "tablet");
+    assert.equal(tablet[3], String(sum("runs", ({ key }) => key === "tablet")));
+    await page.choose("Period", "92");
+    await page.sees("in 92 days");
+    assert.equal((await bars()).length, 92);
+  });
+
   test("the audit has every change, and can be searched", async () => {
     await page.click("link", "Audit");
     await page.sees("Time (UTC)");
@@ -323,7 +348,7 @@ describe("the console", () => {
     for (const scheme of ["light", "dark"])
       test(`axe finds nothing serious on ${name}, ${scheme}, and nothing is wider than it`, async () => {
         await page.show({ ...size, scheme });
-        for (const view of ["Keys", "Runs", "Audit", "Health", "Try an agent"]) {
+        for (const view of ["Keys", "Runs", "Usage", "Audit", "Health", "Try an agent"]) {
           await page.click("link", view);
           await page.holds(`document.querySelector('h1').textContent === ${JSON.stringify(view)}`);
           await until("it is loaded", () =>
