@@ -268,6 +268,13 @@ pub(crate) enum Held {
     Other,
 }
 
+impl Held {
+    /// Returns true if it is not the conversation of the client.
+    pub(crate) fn is_other(self) -> bool {
+        matches!(self, Self::Changed | Self::Other)
+    }
+}
+
 /// A turn of a session.
 #[derive(Default)]
 struct HeldTurn {

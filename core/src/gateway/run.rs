@@ -39,8 +39,9 @@
 //!
 //! A gateway that was restarted, or is asked later than that, remembers no run, but its session
 //! does (protocol 4): the row of the message has the run's id. So a run that its client named is
-//! first searched there. If it is there, it is claimed and never requested. An answer that the
-//! gateway no longer remembers is taken from the session (`recall`).
+//! first searched there, and in the session of its own that it may have got. If it is there, it is
+//! claimed and never requested. An answer that the gateway no longer remembers is taken from the
+//! session (`recall`).
 //!
 //! A run whose agent waits for sub-agents ends without an answer, and continues in another run:
 //! `continuation`.

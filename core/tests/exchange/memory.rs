@@ -150,6 +150,55 @@ fn a_turn_that_is_going_is_left_alone() {
     );
 }
 
+/// A session in which another turn is going.
+fn with_going() -> Value {
+    let mut going = user("q3");
+    going["timestamp"] = json!(u64::MAX);
+    rows(&json!([user("q1"), assistant("a1", "stop"), going]))
+}
+
+/// Gives the response to the last request for rows.
+fn answer_last(scenario: &mut Scenario, result: &Value) {
+    let mut frame = result.clone();
+    frame["type"] = json!("res");
+    frame["id"] = scenario.last_request()["id"].clone();
+    scenario.frame(&frame.to_string());
+}
+
+/// Answers the requests for rows until there is another one, which is returned: those of the named
+/// session have another turn that is going.
+fn asked_after(scenario: &mut Scenario, aside: &Value) -> Value {
+    while scenario.last_method() == "sessions.get" {
+        let key = scenario.last_request()["params"]["key"].clone();
+        let is_named = key == "agent:main:edge:phone:user:=anna";
+        answer_last(scenario, &if is_named { with_going() } else { rows(aside) });
+    }
+    scenario.last_request()["params"].clone()
+}
+
+#[test]
+fn a_run_in_a_session_of_its_own_is_found_there_and_not_requested_again() {
+    let mut first = Scenario::of_request(BODY, &NAMED).requested();
+    let asked = asked_after(&mut first, &json!([]));
+    let run = asked["idempotencyKey"].as_str().unwrap();
+    let session = format!("agent:main:edge:phone:user:=anna:run:{run}");
+    assert_eq!(asked["sessionKey"], session);
+    // The same request again: the gateway may have forgotten the run.
+    let message =
+        json!({ "role": "user", "content": WHOLE, "idempotencyKey": format!("{run}:user") });
+    let mut again = Scenario::of_request(BODY, &NAMED).requested();
+    let claim = asked_after(&mut again, &json!([message, assistant("a2", "stop")]));
+    assert_eq!(claim["agentId"], "clawfront-nobody", "it could start a run");
+    assert_eq!(again.exchange.session().unwrap().as_str(), session);
+    let refused = json!({ "ok": false, "error": { "code": "INVALID_REQUEST", "message": "" } });
+    answer_last(&mut again, &refused);
+    let body = &again.shown.body;
+    assert!(
+        again.shown.ended && body.contains(r#""content":"a2""#),
+        "{body}"
+    );
+}
+
 #[test]
 fn an_unreadable_session_gets_the_whole_conversation() {
     for result in [

@@ -17,7 +17,7 @@ use crate::gateway::memory::{self, After, Look};
 use crate::gateway::refusal;
 use crate::parse;
 use crate::session::Session;
-use crate::turn::{RunEvent, SessionUse};
+use crate::turn::{Earlier, Otherwise, RunEvent, SessionUse};
 
 use super::io::Io;
 use super::start::check_look;
@@ -85,6 +85,32 @@ impl Run {
         Ok(true)
     }
 
+    /// Looks for a run that may exist, and that its session does not have, in the session of its
+    /// own that it may have got because another run was going. The other run's message makes the
+    /// session another conversation's. Returns false if it cannot have such a session.
+    pub(super) fn seek_aside(
+        &mut self,
+        rows: Option<&RawValue>,
+        agent: &AgentId,
+        io: &mut Io<'_>,
+    ) -> Result<bool, Failure> {
+        let earlier = self.turn.earlier.as_ref();
+        let earlier = earlier.filter(|_| self.turn.may_exist && !self.is_not_aside);
+        let may_be_aside = earlier.is_some_and(|Earlier { turns, otherwise }| {
+            let held = memory::compare(rows, turns, &self.turn.message);
+            let is_other = held.is_some_and(|content| content.held.is_other());
+            is_other && !matches!(otherwise, Otherwise::Refuse(_))
+        });
+        if !may_be_aside || self.turn.session.key(agent).is_raw(agent) {
+            return Ok(false);
+        }
+        self.is_not_aside = true;
+        let aside = self.turn.session.aside(self.turn.run.as_str()).key(agent);
+        let asked = memory::request(&aside, Look::Run, io.link, io.outbox)?;
+        self.enter(asked, agent.clone(), Step::SeekAside);
+        Ok(true)
+    }
+
     /// Takes the response to a step's request.
     pub(super) fn receive_branch(
         &mut self,
@@ -94,13 +120,17 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        if let Step::Seek = step {
+        if let Step::Seek | Step::SeekAside = step {
             check_look(&result)?;
             let rows = result.ok().flatten();
-            if memory::is_empty(rows) {
+            let recorded = memory::recorded(rows, &self.turn.run)?;
+            if let (Step::SeekAside, Some(recorded)) = (step, &recorded) {
+                self.turn.session = self.turn.session.aside(self.turn.run.as_str());
+                return self.recall(recorded.clone(), agent, io, show);
+            }
+            if matches!(step, Step::SeekAside) || memory::is_empty(rows) {
                 return self.look_at_session(agent, Protocol::V4, io);
             }
-            let recorded = memory::recorded(rows, &self.turn.run)?;
             self.enter_copy(show);
             // Nobody else knows the copy, so nothing was added to it.
             return match recorded {

@@ -230,7 +230,8 @@ impl Run {
                     return self.recall(recorded, agent, io, show);
                 }
                 if let (Ok(payload), Protocol::V4) = (&result, protocol)
-                    && self.branch_off(*payload, &agent, io)?
+                    && (self.seek_aside(*payload, &agent, io)?
+                        || self.branch_off(*payload, &agent, io)?)
                 {
                     return Ok(());
                 }

@@ -41,6 +41,8 @@ pub(crate) struct Run {
     pub(super) fork: Option<String>,
     /// It is unknown which turns followed that response, or they cannot be left out.
     pub(super) is_origin_unknown: bool,
+    /// The run is not in the session of its own that it could have got.
+    pub(super) is_not_aside: bool,
     /// Another run of ours uses the session.
     pub(super) is_session_busy: bool,
     pub(super) state: State,
@@ -150,6 +152,8 @@ pub(super) enum State {
 pub(super) enum Step {
     /// For the rows of an earlier attempt's copy, which may have the run.
     Seek,
+    /// For the rows of the session of its own that the run may have got.
+    SeekAside,
     /// For a copy up to the response.
     Fork,
     /// For a copy of that one under our key.
@@ -255,6 +259,7 @@ impl Run {
             session_use: None,
             fork: None,
             is_origin_unknown: false,
+            is_not_aside: false,
             is_session_busy: false,
             state: State::Idle,
             target: None,
