@@ -87,7 +87,7 @@ impl Exchange {
     /// begun.
     pub fn kept(&self) -> Option<Kept<'_>> {
         let (agent, session) = self.run.requested()?;
-        let usage = self.run.usage();
+        let usage = self.run.earlier_usage();
         Some(Kept {
             facts: Facts::default()
                 .with(Facts::V4, self.run.can_be_aborted())

@@ -232,6 +232,14 @@ impl Run {
         self.spent
     }
 
+    /// Returns the tokens of the runs before the one that is going. A run that waits for its
+    /// continuation is still the one that is going: the next hub gets its end once more.
+    pub(crate) fn earlier_usage(&self) -> Usage {
+        let yielded = self.yielded.as_ref();
+        let yielded = yielded.filter(|yielded| self.name.is(&yielded.by));
+        yielded.map_or(self.spent, |yielded| yielded.earlier)
+    }
+
     /// Returns the id of the run that was requested, whatever continues it.
     pub(crate) fn requested_id(&self) -> &str {
         self.turn.run.as_str()

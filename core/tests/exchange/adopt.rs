@@ -2,7 +2,7 @@
 
 use clawfront_core::access::usage::{Counter, RunEnd};
 use clawfront_core::hub::{Hub, Input};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::kept::FIELDS;
 use crate::replay::{exchange_with, gateway};
@@ -141,6 +141,52 @@ fn an_adopted_run_of_protocol_3_is_followed_and_not_stopped() {
     shared.respond("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
     shared.respond("agent", &ended("whole"));
     assert_eq!(counts(&shared), ["runs", "answers"]);
+}
+
+/// The end of a run that used tokens, which waits for its sub-agents or not.
+fn ended_with_tokens(is_yielded: bool) -> Value {
+    json!({ "status": "ok", "result": { "payloads": [], "meta": { "yielded": is_yielded,
+        "agentMeta": { "usage": { "input": 100, "cacheRead": 30, "output": 5 } } } } })
+}
+
+#[test]
+fn the_tokens_of_a_run_that_waits_for_its_sub_agents_count_once() {
+    let id = |number: &str| number.repeat(16);
+    let continuation = [
+        "announce:requester-settle:main:agent:main:edge:phone:run:",
+        &id("10"),
+        ":child:yield-1",
+    ]
+    .concat();
+    let row = |run: &str| json!({ "role": "assistant", "__openclaw": { "runId": run } });
+    let history = json!({ "messages": [row(&id("01")), row(&continuation)] });
+    let mut shared = Shared::connected();
+    shared.attempt(1, 0, FIELDS[1]).unwrap();
+    let agent = shared.take("agent")["id"].clone();
+    for payload in [accepted(), ended_with_tokens(true)] {
+        let response = json!({ "type": "res", "id": agent, "ok": true, "payload": payload });
+        shared.frame(&response.to_string());
+    }
+    assert_eq!(shared.methods().last(), Some(&"chat.history"));
+    // The gateway returns the end of the first run again, and later that of the continuation.
+    shared.reset();
+    shared.shake_hands();
+    shared.respond("agent", &ended_with_tokens(true));
+    shared.respond("chat.history", &history);
+    shared.reset();
+    shared.shake_hands();
+    assert_eq!(
+        shared.requests.last().unwrap()["params"]["idempotencyKey"],
+        continuation
+    );
+    shared.respond("agent", &ended_with_tokens(false));
+    let usage = shared.usage_of(1);
+    let tokens = [
+        Counter::InputTokens,
+        Counter::CachedTokens,
+        Counter::OutputTokens,
+    ];
+    assert_eq!(tokens.map(|counter| usage.get(counter)), [260, 60, 10]);
 }
 
 #[test]

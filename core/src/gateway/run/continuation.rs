@@ -30,7 +30,7 @@ use crate::gateway::frame::{
 use crate::gateway::link::{Protocol, Rejection};
 use crate::gateway::refusal;
 use crate::parse;
-use crate::turn::{Progress, RunEvent, Wait};
+use crate::turn::{Progress, RunEvent, Usage, Wait};
 
 use super::io::Io;
 use super::recovery::{ANSWER_MS, WAIT_MS};
@@ -67,10 +67,12 @@ impl Run {
         }
     }
 
-    /// Records that the run ended, and that its continuation has the answer.
+    /// Records that the run ended, and that its continuation has the answer. `earlier` are the
+    /// tokens of the runs before it.
     pub(super) fn await_continuation(
         &mut self,
         result: &RunResult<'_>,
+        earlier: Usage,
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
@@ -78,6 +80,7 @@ impl Run {
         let spawns: Vec<Spawn<'_>> = parse::from_str(spawns).unwrap_or_default();
         self.yielded = Some(Yielded {
             by: self.name.id().to_owned(),
+            earlier,
             children: spawns
                 .into_iter()
                 .map(|spawn| spawn.run_id.into_owned())

@@ -25,14 +25,15 @@ impl Run {
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
         let meta = &reply.result.meta;
-        self.spent = self.spent.plus(usage(meta.agent_meta));
+        let earlier = self.spent;
+        self.spent = earlier.plus(usage(meta.agent_meta));
         let result = match (&*reply.status, meta.stop_reason.as_deref()) {
             ("ok", _) if meta.aborted => Err(Failure::RunAborted),
             ("ok", _) if meta.error.is_some() => Err(self.failed_with(meta.error.as_ref())),
             ("ok", Some("error")) | ("error", _) => Err(self.failed()),
             ("ok", _) if self.is_yielded(&reply.result) => {
                 self.settle(&reply.result, show)?;
-                return self.await_continuation(&reply.result, io, show);
+                return self.await_continuation(&reply.result, earlier, io, show);
             }
             ("ok", stop_reason) => self.settle(&reply.result, show).map(|()| RunSummary {
                 finish: if stop_reason == Some("length") {

@@ -193,6 +193,8 @@ impl RunName {
 pub(super) struct Yielded {
     /// Id of the run that yielded.
     pub(super) by: String,
+    /// Tokens of the runs before that one.
+    pub(super) earlier: Usage,
     /// Runs of the sub-agents, if the gateway names them (protocol 4).
     pub(super) children: Vec<String>,
     /// The time when the gateway last showed that a sub-agent runs; at first the time of the yield.
