@@ -281,10 +281,8 @@ impl Requests {
         let place = self
             .0
             .partition_point(|other| other.first_ms <= request.first_ms);
-        self.0.insert(place, request);
-        if self.0.len() > MAX_REQUESTS {
-            self.drop_first(|_| true);
-        }
+        self.0.insert(place, Rc::clone(&request));
+        self.limit(&request.key_id);
         Some(receiver)
     }
 
@@ -373,16 +371,21 @@ impl Requests {
     /// Adds a request, which takes the place of the oldest one if there are too many.
     fn push(&mut self, new: Request) -> Receiver {
         self.forget(new.first_ms);
-        let is_of_key = |request: &Rc<Request>| request.key_id == new.key_id;
-        if self.0.iter().filter(|other| is_of_key(other)).count() >= MAX_REQUESTS_OF_KEY {
-            self.drop_first(is_of_key);
-        } else if self.0.len() >= MAX_REQUESTS {
-            self.drop_first(|_| true);
-        }
         let new = Rc::new(new);
         let receiver = Receiver::new(&new);
-        self.0.push(new);
+        self.0.push(Rc::clone(&new));
+        self.limit(&new.key_id);
         receiver
+    }
+
+    /// Forgets the oldest request if this key has one too many, or all keys have.
+    fn limit(&mut self, key_id: &KeyId) {
+        let is_of_key = |request: &Rc<Request>| request.key_id == *key_id;
+        if self.0.iter().filter(|other| is_of_key(other)).count() > MAX_REQUESTS_OF_KEY {
+            self.drop_first(is_of_key);
+        } else if self.0.len() > MAX_REQUESTS {
+            self.drop_first(|_| true);
+        }
     }
 
     fn drop_first(&mut self, is_it: impl Fn(&Rc<Request>) -> bool) {

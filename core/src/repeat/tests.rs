@@ -324,6 +324,26 @@ fn a_request_is_known_to_the_next_hub() {
 }
 
 #[test]
+fn one_keys_flood_drives_out_nobody_elses_memory_across_a_reset() {
+    let mut next = Requests::default();
+    let mut restore = |key: &str, body: &str, first_ms| {
+        let mut requests = Requests::default();
+        let (key, body) = (key_id(key), fingerprint(body));
+        let receiver = requests.remember(&key, body, 0, FIRST, first_ms);
+        receiver.end(ExchangeEnd::Left, first_ms);
+        drop(receiver);
+        let line = line_of(&requests, "r", false);
+        assert!(next.restore(&Kept::read(&line).unwrap()).is_some());
+    };
+    restore("phone", "a", 1);
+    for n in 0..2 * MAX_REQUESTS {
+        restore("bot", &n.to_string(), 2);
+    }
+    assert_eq!(next.0.len(), 1 + MAX_REQUESTS_OF_KEY);
+    assert_eq!(recalled(&mut next, "a", 1, 3), Some(FIRST.run));
+}
+
+#[test]
 fn the_body_of_a_key_is_known_to_the_next_hub() {
     let (phone, run) = (key_id("phone"), RunId::named(&[1; 16], &[2; 16]));
     let mut requests = Requests::default();
