@@ -79,11 +79,14 @@ impl Account {
     }
 
     /// Takes the request from the run, whose end counts with it. Its share in the run has ended
-    /// before. A run that was never started leaves no row.
+    /// before. A run that was never started leaves no row. A failure of this request alone is not
+    /// the end of a run that another request still has.
     pub fn leave(&self, usage: &mut Usage, now_ms: u64) -> Change {
         let request = &self.request;
-        let is_last = usage.is_last(&self.run) && !request.is_counted();
-        let mut end = self.end.get();
+        let requests = usage.requests(&self.run);
+        let is_last = requests == 1 && !request.is_counted();
+        let is_own = |end: &RunEnd| end.outcome == Counter::OtherFailures && requests > 1;
+        let mut end = self.end.get().filter(|end| !is_own(end));
         let agent = self.agent.get().map_or("", String::as_str);
         if is_last && !self.is_first && request.was_asked() {
             // A retry failed before it had the run, and the first request has left: nobody knows

@@ -449,10 +449,10 @@ impl Usage {
         self.going.iter().any(|going| going.run == run)
     }
 
-    /// Returns true if only one request has this run, and its end was not counted.
-    pub fn is_last(&self, run: &str) -> bool {
+    /// Returns the number of requests that have this run; 0 if its end was counted.
+    pub fn requests(&self, run: &str) -> u32 {
         let going = self.going.iter().find(|going| going.run == run);
-        going.is_some_and(|going| going.requests == 1)
+        going.map_or(0, |going| going.requests)
     }
 
     /// Forgets one request of a run, and the run with the last one.

@@ -95,6 +95,38 @@ fn an_adopted_run_is_not_stopped_while_its_retry_shares_it() {
 }
 
 #[test]
+fn a_retry_that_fails_before_its_run_ends_does_not_end_it() {
+    let mut shared = reset(FIELDS[1]);
+    shared.shake_hands();
+    shared.respond("agent", &json!({ "status": "in_flight" }));
+    let retry = shared.attempt(1, 1, FIELDS[1]).unwrap();
+    shared.respond("sessions.get", &json!({ "messages": [] }));
+    shared.respond("agent", &json!({ "status": "in_flight" }));
+    // The retry waits a minute for another connection, the adopted run an hour.
+    shared.give(Input::Closed { code: 1006 });
+    while !shared.clients[retry].has_ended {
+        shared.give(Input::Failed(UNREACHABLE));
+        shared.now_ms = shared.hub.wake_at_ms().unwrap();
+        shared.give(Input::Tick);
+    }
+    assert!(
+        shared.clients[retry]
+            .body
+            .contains("gateway_connection_lost")
+    );
+    assert_eq!(counts(&shared), [""; 0]);
+    assert!(shared.storage.runs[&"01".repeat(16)].starts_with("0\t"));
+    let attempts = shared.connects;
+    while shared.connects == attempts {
+        shared.now_ms = shared.hub.wake_at_ms().unwrap();
+        shared.give(Input::Tick);
+    }
+    shared.shake_hands();
+    shared.respond("agent", &ended("whole"));
+    assert_eq!(counts(&shared), ["runs", "answers"]);
+}
+
+#[test]
 fn an_adopted_run_whose_key_is_gone_is_stopped_once_there_is_a_connection() {
     for (fields, is_stopped) in FIELDS.into_iter().zip([true, false]) {
         let mut shared = reset(fields);
