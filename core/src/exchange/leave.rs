@@ -56,7 +56,11 @@ impl Exchange {
     pub(super) fn stop(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
         self.is_stopped = true;
         self.policy.on_disconnect = OnDisconnect::Abort;
-        self.hang_up(link, now_ms, out);
+        self.stop_soon();
+        // The run of an earlier hub is tried for longer, and is stopped on the next connection.
+        if !self.is_adopted() || self.loss.is_none() {
+            self.hang_up(link, now_ms, out);
+        }
     }
 
     pub(super) fn leave(&mut self, link: &mut Link, out: &mut Output) {

@@ -142,6 +142,27 @@ fn an_adopted_run_whose_key_is_gone_is_stopped_once_there_is_a_connection() {
 }
 
 #[test]
+fn an_adopted_run_that_an_administrator_stops_is_stopped_whenever_there_is_a_connection() {
+    for fields in FIELDS {
+        let mut shared = reset(fields);
+        let run = "01".repeat(16);
+        shared.give(Input::Failed(UNREACHABLE));
+        shared.give(Input::Stopped(&run));
+        shared.pass_ms(RETURN_MS);
+        assert_eq!(counts(&shared), [""; 0]);
+        let attempts = shared.connects;
+        while shared.connects == attempts {
+            shared.now_ms = shared.hub.wake_at_ms().unwrap();
+            shared.give(Input::Tick);
+        }
+        shared.shake_hands();
+        shared.pass_ms(0);
+        assert!(shared.methods().contains(&"chat.abort"));
+        assert_eq!(counts(&shared), ["runs", "stopped"]);
+    }
+}
+
+#[test]
 fn an_adopted_run_whose_gateway_is_not_reached_is_given_up_after_an_hour() {
     let mut shared = reset(FIELDS[0]);
     let began_ms = shared.now_ms;
