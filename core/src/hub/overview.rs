@@ -32,7 +32,7 @@ impl Hub {
         let clients = sharing.filter(|exchange| exchange.has_client()).count();
         let session = exchange.session();
         let session = session.map(|session| log_key.of_session(session.as_str()));
-        let can_stop = if exchange.can_be_stopped() {
+        let can_stop = if self.can_be_stopped(exchange.run_id()) {
             "true"
         } else {
             "false"
@@ -70,7 +70,7 @@ impl Hub {
     /// Returns the key of a run, if the run can be stopped.
     pub fn stoppable_key(&self, run: &str) -> Result<&str, Failure> {
         let exchange = self.of_run(run).next().ok_or(Failure::RunNotFound)?;
-        if !exchange.can_be_stopped() {
+        if !self.can_be_stopped(run) {
             return Err(Failure::InvalidRequest {
                 param: None,
                 message: "The gateway has protocol 3, which cannot stop a run that has begun."
@@ -87,6 +87,12 @@ impl Hub {
                 self.give(index, exchange::Input::Stopped, now_ms);
             }
         }
+    }
+
+    /// Returns true if all exchanges of the run can be stopped: one of them may not know yet that
+    /// the gateway has it.
+    fn can_be_stopped(&self, run: &str) -> bool {
+        self.of_run(run).all(Exchange::can_be_stopped)
     }
 
     fn of_run(&self, run: &str) -> impl Iterator<Item = &Exchange> {

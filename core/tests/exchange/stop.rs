@@ -7,6 +7,7 @@ use clawfront_core::log_key::LogKey;
 use serde_json::{Value, json};
 
 use crate::replay::gateway;
+use crate::scenario::{CHALLENGE, HELLO};
 use crate::shared::{IDLE_MS, Shared, accepted, ended};
 
 const FIRST: &str = "01010101010101010101010101010101";
@@ -137,4 +138,24 @@ fn a_run_that_could_not_be_stopped_is_not_said_to_be() {
         has_ended && body.contains("gateway_connection_lost"),
         "{body}"
     );
+}
+
+#[test]
+fn a_run_that_protocol_3_does_not_stop_is_not_said_to_be_while_its_retry_waits() {
+    let mut shared = Shared::new(IDLE_MS);
+    let other = begin(&mut shared, "phone", 2);
+    begin(&mut shared, "phone", 1);
+    shared.frame(CHALLENGE);
+    shared.frame(&HELLO.replace(r#""protocol":4"#, r#""protocol":3"#));
+    for _ in 0..2 {
+        shared.respond("agent", &accepted());
+    }
+    shared.give(Input::Closed { code: 1006 });
+    begin(&mut shared, "phone", 1);
+    // The place of a client that leaves goes to the last one, the retry.
+    let id = shared.clients[other].id;
+    shared.give(Input::HungUp(id));
+    let refused = shared.hub.stoppable_key(FIRST);
+    assert!(matches!(refused, Err(Failure::InvalidRequest { .. })));
+    assert_eq!(runs(&shared)[0]["can_be_stopped"], false);
 }
