@@ -4,12 +4,16 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { temporaryFolder } from "./support/folder.mjs";
 import { lines, newKey, post, says, startFront, until } from "./support/front.mjs";
 import { get } from "./support/keys.mjs";
 
 /** A run without a client is stopped after 30 to 60 s; a busy machine takes its time. */
 const STOPPED_MS = 100_000;
+
+/** Time within which a hub with a run that may be going is woken. */
+const ALARM_MS = 30_000;
 
 /** An attempt of an SDK that retries on its own. */
 const attempt = (number) => ({ "x-stainless-retry-count": String(number) });
@@ -71,6 +75,22 @@ describe("a hub that is gone", { concurrency: true }, () => {
       await until("its line is written", () => lines(again).some(({ run }) => run));
       const { usage_today, concurrent_runs } = await status(again, phone);
       assert.deepEqual([usage_today.runs, usage_today.stopped, concurrent_runs.running], [1, 1, 0]);
+    }),
+  );
+
+  test(
+    "and whose next one has wrong settings: the one after it stops the run",
+    withFront({}, async ({ worker, phone, ends, kill }) => {
+      const response = await ask(worker, phone, "left [[fake stall=1]]");
+      const wrong = await kill(worker, {
+        vars: { CLIENT_KEYS: "wrong" },
+        meanwhile: () => read(response),
+      });
+      // Its alarm comes, and finds no settings.
+      await setTimeout(ALARM_MS + 5_000);
+      await kill(wrong);
+      assert.deepEqual(await ends(), ["running"]);
+      await until("it is stopped", async () => (await ends())[0] === "aborted", STOPPED_MS);
     }),
   );
 

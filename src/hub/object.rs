@@ -38,11 +38,16 @@ impl DurableObject for Hub {
 
     async fn alarm(&self) -> worker::Result<Response> {
         let _panic_guard = PanicGuard::new("");
-        // Without settings there is no gateway. A deploy that fixes them makes the object again.
-        if let Ok(config) = bindings::config(&self.env) {
-            adopt(&config, &self.common);
-            self.common.store.sweep();
-            self.common.link(&config).handle(Input::Tick);
+        let config = bindings::config(&self.env);
+        match &config {
+            Ok(config) => adopt(config, &self.common),
+            // There is no gateway. A deploy that fixes the settings makes the object again, and
+            // its alarm must come then: so the runs are read, and no more.
+            Err(_) => drop(self.common.store.runs()),
+        }
+        self.common.store.sweep();
+        if let Ok(config) = &config {
+            self.common.link(config).handle(Input::Tick);
         }
         Response::empty()
     }
