@@ -29,7 +29,7 @@ use std::rc::Rc;
 
 use crate::agent::AgentList;
 use crate::config::Gateway;
-use crate::exchange::{self, Exchange, HANDSHAKE_MS};
+use crate::exchange::{self, Exchange, HANDSHAKE_MS, Outcome};
 use crate::failure::{Deadline, Failure};
 use crate::gateway::agent_list::ListRequest;
 use crate::gateway::client_identity::ClientIdentity;
@@ -496,6 +496,7 @@ impl Hub {
 
     fn give(&mut self, index: usize, input: exchange::Input<'_>, now_ms: u64) {
         let is_session_busy = self.is_session_busy(index);
+        let is_shared = self.is_shared(index);
         let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
@@ -504,7 +505,7 @@ impl Hub {
             exchange, output, ..
         } = entry;
         if let Some(receiver) = &entry.receiver {
-            exchange.share(receiver.is_shared());
+            exchange.share(is_shared);
             if !receiver.may_name_session() {
                 exchange.withhold_session();
             }
@@ -526,6 +527,26 @@ impl Hub {
             self.connect(now_ms);
         }
         self.schedule(index);
+    }
+
+    /// Returns true if another exchange receives the run, too. One that has ended in the same turn
+    /// does not, or else nobody would stop a run whose exchanges all end at once.
+    fn is_shared(&self, index: usize) -> bool {
+        let Some(Entry {
+            id,
+            exchange,
+            receiver: Some(receiver),
+            ..
+        }) = self.entries.get(index)
+        else {
+            return false;
+        };
+        let mut others = self.entries.iter().filter(|other| other.id != *id);
+        receiver.is_shared()
+            && others.any(|other| {
+                other.exchange.run_id() == exchange.run_id()
+                    && matches!(other.exchange.outcome(), Outcome::Pending)
+            })
     }
 
     /// Returns true if an exchange awaits the rows of a session that another run uses.

@@ -324,3 +324,46 @@ fn a_run_that_goes_on_without_its_client_is_followed_to_its_end() {
         assert_eq!(exchange.run_end(), Some(end));
     }
 }
+
+/// A run that two requests of a key share.
+fn shared_by_two(fields: &str) -> Shared {
+    let mut shared = Shared::connected();
+    for attempt in 0..2 {
+        shared.attempt(1, attempt, fields).unwrap();
+        if attempt > 0 {
+            shared.respond("sessions.get", &json!({ "messages": [] }));
+        }
+        shared.respond("agent", &accepted());
+    }
+    shared
+}
+
+#[test]
+fn a_run_whose_requests_all_end_at_once_ends_by_the_keys_policy() {
+    for (fields, is_stopped) in FIELDS.into_iter().zip([true, false]) {
+        let mut shared = shared_by_two(fields);
+        for client in [0, 1] {
+            let id = shared.clients[client].id;
+            shared.hub.expire(id, Some(0));
+        }
+        shared.give(Input::Tick);
+        assert!(shared.clients.iter().all(|client| client.has_ended));
+        assert_eq!(shared.methods().contains(&"chat.abort"), is_stopped);
+        let expected: &[&str] = if is_stopped {
+            &["runs", "stopped"]
+        } else {
+            &[]
+        };
+        assert_eq!(counts(&shared), expected);
+        // Clients that left while there was no connection.
+        let mut shared = shared_by_two(fields);
+        shared.give(Input::Closed { code: 1006 });
+        for client in [0, 1] {
+            let id = shared.clients[client].id;
+            shared.give(Input::HungUp(id));
+        }
+        shared.shake_hands();
+        assert_eq!(shared.methods().contains(&"chat.abort"), is_stopped);
+        assert_eq!(counts(&shared), expected);
+    }
+}
