@@ -281,6 +281,7 @@ impl Hub {
         } = self.entries.swap_remove(index);
         self.has_other_filters = true;
         self.unsubscribe(&exchange);
+        self.unshare(exchange.run_id());
         self.dequeue(now_ms);
         self.announce_waiting(now_ms);
         self.release(now_ms);
@@ -547,6 +548,20 @@ impl Hub {
                 other.exchange.run_id() == exchange.run_id()
                     && matches!(other.exchange.outcome(), Outcome::Pending)
             })
+    }
+
+    /// Shows the exchanges of a run that one of them was removed: the last one may stop it.
+    fn unshare(&mut self, run: &str) {
+        for index in 0..self.entries.len() {
+            let is_shared = self.is_shared(index);
+            if let Some(entry) = self.entries.get_mut(index)
+                && entry.receiver.is_some()
+                && entry.exchange.run_id() == run
+            {
+                entry.exchange.share(is_shared);
+                self.schedule(index);
+            }
+        }
     }
 
     /// Returns true if an exchange awaits the rows of a session that another run uses.

@@ -110,8 +110,8 @@ impl Exchange {
         self.adoption.is_some()
     }
 
-    /// Returns the time at which an adopted run is stopped, once it can be. If a retry that shares
-    /// it ends before the run, the gateway's next answer shows that, within 20 s.
+    /// Returns the time at which an adopted run is stopped, once it can be: not while a retry
+    /// shares it.
     pub(super) fn stop_at_ms(&self) -> Option<u64> {
         let can_stop = self.policy.on_disconnect == OnDisconnect::Abort
             && self.loss.is_none()

@@ -95,6 +95,24 @@ fn an_adopted_run_is_not_stopped_while_its_retry_shares_it() {
 }
 
 #[test]
+fn an_adopted_run_and_its_retry_end_with_their_key() {
+    let mut shared = reset(FIELDS[0]);
+    shared.shake_hands();
+    shared.respond("agent", &json!({ "status": "in_flight" }));
+    let retry = shared.attempt(1, 1, FIELDS[0]).unwrap();
+    shared.respond("sessions.get", &json!({ "messages": [] }));
+    shared.respond("agent", &json!({ "status": "in_flight" }));
+    for client in [0, retry] {
+        let id = shared.clients[client].id;
+        shared.hub.expire(id, Some(0));
+    }
+    shared.pass_ms(1_000);
+    assert!(shared.clients[retry].body.contains("api_key_expired"));
+    assert!(shared.methods().contains(&"chat.abort"));
+    assert_eq!(counts(&shared), ["runs", "stopped"]);
+}
+
+#[test]
 fn a_retry_that_fails_before_its_run_ends_does_not_end_it() {
     let mut shared = reset(FIELDS[1]);
     shared.shake_hands();
