@@ -1,13 +1,15 @@
 // Tests `clawfront keys` and `clawfront audit` with the hub of a real Worker.
 
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { ROOT } from "../../scripts/paths.mjs";
+import { run as runProgram } from "../../scripts/processes.mjs";
 import { admin, createKey, startAdminFront } from "../support/admin.mjs";
 import { clawfront } from "../support/command.mjs";
-import { post, says } from "../support/front.mjs";
+import { eventsOf, post, says, textOf } from "../support/front.mjs";
 import { assertPlain, KEY, LABEL, own, runner } from "../support/keys-command.mjs";
 import { listen } from "../support/stand-ins.mjs";
 
@@ -63,7 +65,7 @@ describe("the keys of the hub", () => {
       assert.ok(!seen.includes(key.split("_")[2]) && !seen.includes("sha256"));
   });
 
-  test("the settings of a client are printed with its key, and work", async () => {
+  test("the settings of a client are those of the documents, and work with its key", async () => {
     const made = await json([
       ...["keys", "new", "--id", "sdk", "--agents", "beta,main", "--for", "curl"],
     ]);
@@ -71,16 +73,72 @@ describe("the keys of the hub", () => {
       [made.base_url, made.model, made.object],
       [`${front.worker.url}/v1`, "openclaw/beta", "key"],
     );
-    const [body] = made.snippet.match(/\{.*\}/);
-    assert.equal(await status(made.key, JSON.parse(body)), 200);
-    for (const client of ["open-webui", "openai-python", "openai-node"]) {
-      const text = await good([
-        ...["keys", "new", "--id", client, "--agents", "main", "--for", client],
-      ]);
-      const [key] = text.match(KEY);
-      const snippet = text.slice(text.indexOf("Model") + 5);
-      assert.ok(snippet.includes(`${front.worker.url}/v1`) && snippet.includes(key), text);
+    assert.deepEqual(made.environment, {
+      OPENAI_BASE_URL: made.base_url,
+      OPENAI_API_KEY: made.key,
+    });
+    const env = { ...process.env, ...made.environment };
+    const streamed = await runProgram("bash", ["-euo", "pipefail", "-c", made.snippet], { env });
+    assert.ok(textOf(eventsOf(streamed)).length > 0);
+    const { runs } = await front.sim.journal();
+    assert.equal(runs.at(-1).sessionKey.split(":")[1], "beta");
+
+    const document = readFileSync(join(ROOT, "docs/clients.md"), "utf8");
+    for (const client of ["openai-python", "openai-node", "ai-sdk", "langchain-js"]) {
+      const args = ["keys", "new", "--id", client, "--agents", "main", "--default", "main"];
+      const { snippet } = await json([...args, "--for", client]);
+      assert.ok(document.includes(`\n${snippet}\`\`\``), client);
     }
+  });
+
+  test("the settings in a terminal begin with the key, and can be pasted", async () => {
+    const text = await good([
+      ...["keys", "new", "--id", "pasted", "--agents", "main,beta", "--default", "main"],
+      ...["--for", "curl"],
+    ]);
+    const [key] = text.match(KEY);
+    const { environment, snippet } = await json([
+      ...["keys", "new", "--id", "pasted2", "--agents", "main", "--default", "main"],
+      ...["--for", "curl"],
+    ]);
+    const script = `export OPENAI_BASE_URL=${environment.OPENAI_BASE_URL}
+export OPENAI_API_KEY=${key}
+
+${snippet}`;
+    assert.ok(text.endsWith(`\n\n${script}`), text);
+    const streamed = await runProgram("bash", ["-euo", "pipefail", "-c", script], {
+      env: process.env,
+    });
+    assert.ok(textOf(eventsOf(streamed)).length > 0);
+  });
+
+  test("an app has its steps, and the header that its key lacks", async () => {
+    const args = ["--agents", "main", "--for", "open-webui"];
+    const text = await good(["keys", "new", "--id", "webui", ...args]);
+    assert.match(text, /^1\. Start Open WebUI with /m);
+    const fix = "clawfront keys set webui --conversations x-openwebui-chat-id";
+    assert.ok(text.endsWith(`: ${fix}\n`), text);
+    await good(fix.split(" ").slice(1));
+    const header = ["--conversations", "x-openwebui-chat-id"];
+    const named = await good(["keys", "new", "--id", "webui2", ...args, ...header]);
+    assert.doesNotMatch(named, /keys set/);
+    const { snippet } = await json([
+      ...["keys", "new", "--id", "codex", "--agents", "beta,main", "--for", "codex"],
+    ]);
+    assert.ok(snippet.includes(`\nbase_url = "${front.worker.url}/v1"\n`), snippet);
+    assert.ok(snippet.includes('\nmodel = "openclaw/beta"\n'), snippet);
+  });
+
+  test("an unknown client lists the known ones, and makes no key", async () => {
+    const args = ["keys", "new", "--id", "unmade", "--agents", "main", "--for"];
+    const unknown = await run([...args, "cobol"]);
+    assert.deepEqual([unknown.code, unknown.stdout], [2, ""]);
+    assert.match(unknown.stderr, /open-webui, .*codex, .*curl, openai-python, openai-node/);
+    const admin = ["keys", "new", "--id", "unmade", "--scopes", "admin", "--for", "curl"];
+    const refused = await run(admin);
+    assert.deepEqual([refused.code, refused.stdout], [2, ""]);
+    assert.match(refused.stderr, /--for is for a key that chats/);
+    assert.equal((await run(["keys", "show", "unmade"])).code, 6);
   });
 
   test("fields are set and unset, and the rest stays", async () => {

@@ -19,7 +19,7 @@ use super::fields::Fields;
 use crate::outcome::{CONFLICT, NOT_IN_FORCE, Output, Problem, USAGE};
 use crate::system::{entropy, now_ms};
 use api::{Hub, Refused};
-use snippet::Client;
+use snippet::Settings;
 
 pub(crate) use address::ADMIN_KEY;
 
@@ -96,9 +96,14 @@ pub(super) fn new(
     form: &Form<'_>,
     id: &str,
     fields: &Fields,
-    client: Option<Client>,
+    client: Option<&str>,
 ) -> Result<Output, Problem> {
     let id = key_id(id)?;
+    let given = |name: &str| fields.given().find(|(field, _)| *field == name);
+    if client.is_some() && given("scopes").is_some_and(|(_, scopes)| scopes.contains("admin")) {
+        let message = "--for is for a key that chats, and an administrator's does not";
+        return Err(Problem::with(USAGE, message));
+    }
     // The Worker checks the fields, too. Here a key that was given by mistake is not even sent.
     new_entry(&id, &NewKey::from_entropy(&id, &entropy()?), fields.given())?;
     let hub = Hub::open(form.worker)?;
@@ -117,12 +122,32 @@ pub(super) fn new(
     })?;
     let key = key_of(&hub, &id, &answer)?;
     let model = view::model(&answer);
-    let snippet = client.map(|client| client.snippet(&hub.url, &key, &model));
-    let text = view::new_text(&hub.url, &id, &key, &model, snippet.as_deref());
+    let client = client.and_then(snippet::find);
+    let mut settings = client.map(|client| client.settings(&hub.url, &key, &model));
+    if let Some(settings) = &mut settings {
+        // The key may name another header.
+        settings
+            .conversations
+            .take_if(|_| given("conversations").is_some());
+    }
+    let text = view::new_text(&hub.url, &id, &key, &model)
+        + &settings
+            .as_ref()
+            .map_or_else(String::new, |settings| view::settings_text(&id, settings));
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("base_url".to_owned(), format!("{}/v1", hub.url).into());
         answer.insert("model".to_owned(), model.into());
-        answer.extend(snippet.map(|snippet| ("snippet".to_owned(), snippet.into())));
+        if let Some(Settings {
+            variables, snippet, ..
+        }) = settings
+        {
+            let variables = variables.into_iter();
+            let variables: Map<_, _> = variables
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect();
+            answer.insert("environment".to_owned(), variables.into());
+            answer.insert("snippet".to_owned(), snippet.into());
+        }
     }
     Ok(form.output(&answer, text))
 }

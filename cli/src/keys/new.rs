@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use clawfront_core::access::key::{KeyId, NewKey};
 use zeroize::Zeroizing;
 
@@ -10,7 +11,7 @@ use super::advice;
 use super::apply::{Change, Changed, apply};
 use super::entry::{key_id, new_entry};
 use super::fields::Fields;
-use super::hub::snippet::Client;
+use super::hub::snippet;
 use super::hub::{self, Form};
 use super::list::refuse_mistakes;
 use super::list_file::ListFile;
@@ -37,16 +38,26 @@ pub(crate) struct New {
     id: String,
     #[command(flatten)]
     fields: Fields,
-    /// Print the settings of this client as well, with the new key
-    #[arg(long = "for", value_name = "CLIENT", conflicts_with_all = ["is_static", "file", "apply"])]
-    client: Option<Client>,
+    /// Print the settings of this client as well, as docs/clients.md or docs/recipes.md has them
+    #[arg(
+        long = "for",
+        value_name = "CLIENT",
+        value_parser = PossibleValuesParser::new(snippet::names()),
+        conflicts_with_all = ["is_static", "file", "apply"]
+    )]
+    client: Option<String>,
     #[command(flatten)]
     change: Change,
 }
 
 pub(super) fn run(new: &New) -> Result<Output, Problem> {
     if !new.change.is_static() {
-        return hub::new(&Form::of(&new.change), &new.id, &new.fields, new.client);
+        return hub::new(
+            &Form::of(&new.change),
+            &new.id,
+            &new.fields,
+            new.client.as_deref(),
+        );
     }
     let file = new.change.file()?;
     let mut list = file.list()?;

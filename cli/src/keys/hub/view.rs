@@ -3,11 +3,14 @@
 //! The texts come from another machine, so no character of them may move a terminal's cursor or
 //! change the direction of the text after it.
 
+use std::fmt::Write as _;
+
 use clawfront_core::access::date::Date;
 use clawfront_core::access::key::KeyId;
 use serde_json::{Map, Value};
 
 use super::super::view::{State, day, lines, table};
+use super::snippet::Settings;
 
 /// Returns the entries of a list.
 pub(super) fn data(answer: &Value) -> &[Value] {
@@ -47,13 +50,7 @@ pub(super) fn model(key: &Value) -> String {
     escaped(&model)
 }
 
-pub(super) fn new_text(
-    url: &str,
-    id: &KeyId,
-    key: &str,
-    model: &str,
-    snippet: Option<&str>,
-) -> String {
+pub(super) fn new_text(url: &str, id: &KeyId, key: &str, model: &str) -> String {
     let use_of_it = if model.is_empty() {
         format!(
             "{id} is an administrator. To use it here: CLAWFRONT_ADMIN_KEY in .dev.vars or in the \
@@ -62,8 +59,27 @@ pub(super) fn new_text(
     } else {
         format!("Base URL  {url}/v1\nModel     {model}\n")
     };
-    let snippet = snippet.map(|snippet| format!("\n{snippet}"));
-    [key_line(key), use_of_it, snippet.unwrap_or_default()].concat()
+    key_line(key) + &use_of_it
+}
+
+/// Returns the settings of a client, below the key.
+pub(super) fn settings_text(id: &KeyId, settings: &Settings) -> String {
+    let mut text = String::new();
+    for (name, value) in &settings.variables {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "export {name}={value}");
+    }
+    let conversations = settings.conversations.as_ref().map(|header| {
+        format!(
+            "\nSo that each chat is a session: clawfront keys set {id} --conversations {header}\n"
+        )
+    });
+    let space = if text.is_empty() { "" } else { "\n" };
+    let snippet = &settings.snippet;
+    format!(
+        "\n{text}{space}{snippet}{}",
+        conversations.unwrap_or_default()
+    )
 }
 
 pub(super) fn rotated_text(id: &KeyId, key: &str, answer: &Value, now_ms: u64) -> String {
