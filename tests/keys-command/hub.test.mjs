@@ -191,6 +191,42 @@ ${snippet}`;
     }
   });
 
+  test("with the key itself, a revocation ends when the key was admitted and is refused", async () => {
+    const { key } = await createKey(front, "held");
+    const { key: other } = await createKey(front, "held2");
+    const revoke = (id, input, ...more) =>
+      run(["keys", "revoke", id, "--key-stdin", ...more], {}, `${input}\n`);
+    const mixed = await revoke("held", other);
+    assert.deepEqual([mixed.code, mixed.stdout], [2, ""]);
+    assert.match(mixed.stderr, /is not one of held; nothing was changed/);
+    assert.equal(await status(key), 200);
+    const { code, stdout } = await revoke("held", key);
+    assert.deepEqual(
+      [code, stdout],
+      [
+        0,
+        `Revoked: held. The Worker at ${front.worker.url} has admitted the key before, and refuses it now.\n`,
+      ],
+    );
+    assert.equal(await status(key), 401);
+    const line = await revoke("held2", other, "--json");
+    assert.deepEqual(JSON.parse(line.stdout), {
+      object: "key.deleted",
+      id: "held2",
+      deleted: true,
+      refused: true,
+    });
+    await createKey(front, "guessed");
+    const wrong = `claw_guessed_${"a".repeat(32)}`;
+    const unknown = await revoke("guessed", wrong);
+    assert.deepEqual([unknown.code, unknown.stdout], [9, ""]);
+    assert.match(unknown.stderr, /has revoked guessed, but .* it was refused before, too/);
+    assert.ok(!unknown.stderr.includes(wrong));
+    assert.equal((await run(["keys", "show", "guessed"])).code, 6);
+    await createKey(front, "bare");
+    assert.match(await good(["keys", "revoke", "bare"]), /^The key itself was not tried/m);
+  });
+
   test("both keys of a rotation work until the overlap ends", async () => {
     const { key } = await createKey(front, "turn");
     const text = await good(["keys", "rotate", "turn"]);

@@ -40,9 +40,9 @@ export function own(name) {
 export function runner(name, text = "") {
   const cwd = own(name);
   writeFileSync(join(cwd, ".dev.vars"), text, { mode: 0o600 });
-  return (args, more = {}) => {
+  return (args, more = {}, input = undefined) => {
     const { CLAWFRONT_ADMIN_KEY: _, ...env } = process.env;
-    return clawfront(args, { cwd, env: { ...env, ...more } });
+    return clawfront(args, { cwd, env: { ...env, ...more }, input });
   };
 }
 

@@ -218,12 +218,18 @@ pub(super) fn rotate(form: &Form<'_>, id: &str, overlap_s: Option<u64>) -> Resul
     Ok(form.output(&answer, text))
 }
 
-/// Revokes a key, and looks whether it has gone.
-pub(super) fn revoke(form: &Form<'_>, id: &str) -> Result<Output, Problem> {
+/// Revokes a key, and looks whether it has gone. With the key itself, looks whether it is refused.
+pub(super) fn revoke(form: &Form<'_>, id: &str, key: Option<&str>) -> Result<Output, Problem> {
     let id = key_id(id)?;
+    if key.is_some_and(|key| !is_key_of(&id, key)) {
+        let message = format!("the key on standard input is not one of {id}; nothing was changed");
+        return Err(Problem::with(USAGE, message));
+    }
     let hub = Hub::open(form.worker)?;
+    // A key that was never admitted shows nothing when it is refused.
+    let was_admitted = key.is_some_and(|key| hub.admits(key).is_ok_and(|is| is));
     let answer = hub.change("DELETE", &path(&id), &Value::Null);
-    let answer = answer.map_err(|refused| refused.problem(&hub, &id))?;
+    let mut answer = answer.map_err(|refused| refused.problem(&hub, &id))?;
     let is_deleted = answer.get("deleted").and_then(Value::as_bool) == Some(true);
     let is_gone = matches!(
         hub.get(&path(&id)),
@@ -239,12 +245,44 @@ pub(super) fn revoke(form: &Form<'_>, id: &str) -> Result<Output, Problem> {
             ),
         ));
     }
+    let Some(key) = key else {
+        let text = format!(
+            "Revoked: {id}. The hub at {} refuses it from the next request on, and ends its \
+             streams.\nThe key itself was not tried, because it is not known here: --key-stdin \
+             tries it.\n",
+            hub.url
+        );
+        return Ok(form.output(&answer, text));
+    };
+    let not_shown = match (was_admitted, hub.admits(key)) {
+        (true, Ok(false)) => None,
+        (false, Ok(false)) => Some("it was refused before, too".to_owned()),
+        (_, Ok(true)) => Some("it is still admitted".to_owned()),
+        (_, Err(refused)) => Some(refused.of_hub(&hub).message),
+    };
+    if let Some(why) = not_shown {
+        return Err(Problem::with(
+            NOT_IN_FORCE,
+            format!(
+                "the hub at {} has revoked {id}, but the key on standard input does not show it: \
+                 {why}. Fix: see `clawfront keys show {id}`",
+                hub.url
+            ),
+        ));
+    }
+    if let Some(answer) = answer.as_object_mut() {
+        answer.insert("refused".to_owned(), true.into());
+    }
     let text = format!(
-        "Revoked: {id}. The hub at {} refuses it from the next request on, and ends its \
-         streams.\n",
+        "Revoked: {id}. The Worker at {} has admitted the key before, and refuses it now.\n",
         hub.url
     );
     Ok(form.output(&answer, text))
+}
+
+/// Returns true for a text that can be a key of this id.
+fn is_key_of(id: &KeyId, key: &str) -> bool {
+    key.starts_with(&format!("claw_{id}_")) && address::is_plain(key)
 }
 
 /// `clawfront audit`: prints the record of all changes.
@@ -280,8 +318,7 @@ fn key_of(hub: &Hub, id: &KeyId, answer: &Value) -> Result<zeroize::Zeroizing<St
         .get("key")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let is_key = key.starts_with(&format!("claw_{id}_")) && address::is_plain(key);
-    if !is_key {
+    if !is_key_of(id, key) {
         return Err(Problem::with(
             NOT_IN_FORCE,
             format!(

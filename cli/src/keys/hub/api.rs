@@ -85,12 +85,12 @@ impl Hub {
 
     /// Asks for the Worker's version.
     pub(super) fn about(&self) -> Result<Value, Refused> {
-        read(&self.request("GET", "/v1", "")?)
+        read(&self.request("GET", "/v1", "", &self.bearer)?)
     }
 
     /// Asks whether the gateway can be used. A gateway that cannot is an answer, too.
     pub(super) fn readiness(&self) -> Result<Value, Refused> {
-        let answered = self.request("GET", "/readyz", "")?;
+        let answered = self.request("GET", "/readyz", "", &self.bearer)?;
         let body: Option<Value> = serde_json::from_slice(&answered.body).ok();
         match body {
             Some(body) if body.get("status").is_some_and(Value::is_string) => Ok(body),
@@ -102,10 +102,28 @@ impl Hub {
     }
 
     fn send(&self, method: &str, path: &str, body: &str) -> Result<Value, Refused> {
-        read(&self.request(method, &format!("{API}{path}"), body)?)
+        read(&self.request(method, &format!("{API}{path}"), body, &self.bearer)?)
     }
 
-    fn request(&self, method: &str, path: &str, body: &str) -> Result<Answered, Refused> {
+    /// Asks as a client, whether its key is admitted.
+    pub(super) fn admits(&self, key: &str) -> Result<bool, Refused> {
+        let bearer = Zeroizing::new(format!("Bearer {key}"));
+        match read(&self.request("GET", "/v1/key", "", &bearer)?) {
+            Ok(_) => Ok(true),
+            Err(Refused::Answer {
+                status: 401 | 403, ..
+            }) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        bearer: &str,
+    ) -> Result<Answered, Refused> {
         let not_sent = |broken: Broken| Refused::NotSent(broken.detail);
         let addresses = resolve(&self.place).map_err(not_sent)?;
         let tcp = connect(&addresses).map_err(not_sent)?;
@@ -116,7 +134,7 @@ impl Hub {
             fields: &[
                 ("user-agent", OWN_USER_AGENT),
                 ("accept", "application/json"),
-                ("authorization", &self.bearer),
+                ("authorization", bearer),
             ],
             body,
             timeout: TIMEOUT,
