@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Print the record of all changes of the hub's keys, and of stopped runs: when and by whom
     #[command(after_help = EXIT_CODES)]
     Audit(keys::hub::Options),
+    /// Print what all keys of the hub have used, by key, agent or day
+    #[command(after_help = EXIT_CODES)]
+    Usage(keys::hub::usage::Usage),
     /// The runs of the hub: list what runs now, and stop it
     #[command(subcommand, after_help = EXIT_CODES)]
     Runs(keys::hub::operate::Runs),

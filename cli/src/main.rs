@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Status(options) => keys::hub::status::run(&options),
         Command::Open(open) => keys::hub::console::run(&open),
         Command::Audit(options) => keys::hub::audit(&options),
+        Command::Usage(usage) => keys::hub::usage::run(&usage),
         Command::Runs(command) => keys::hub::operate::runs(&command),
         Command::Device(command) => device::run(&command).map(Output::line),
         Command::Setup(setup) => setup::run(&setup),

@@ -2,14 +2,18 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import OpenAI from "openai";
 import { PYTHON, pythonEnvironment } from "../../scripts/python.mjs";
 import { admin, createKey, startAdminFront } from "../support/admin.mjs";
+import { clawfront } from "../support/command.mjs";
 import { temporaryFolder } from "../support/folder.mjs";
 import { post, says, until } from "../support/front.mjs";
 import { get, refused } from "../support/keys.mjs";
+import { own } from "../support/keys-command.mjs";
 
 const DAY_S = 86_400;
 
@@ -150,6 +154,37 @@ describe("usage of all keys", () => {
     work.child.stdin.end(front.ops.key);
     const { stdout } = await work;
     assert.deepEqual(JSON.parse(stdout), page);
+  });
+
+  test("the command prints it as a table, and as CSV", async () => {
+    const cwd = own("usage");
+    const text = `CLAWFRONT_URL=${worker.url}\nCLAWFRONT_ADMIN_KEY='${front.ops.key}'\n`;
+    writeFileSync(join(cwd, ".dev.vars"), text, { mode: 0o600 });
+    const command = (...args) => clawfront(["usage", ...args], { cwd });
+    const of_tablet = (await entries()).filter(({ key }) => key === "tablet");
+    const sum = (name) => of_tablet.reduce((all, entry) => all + entry[name], 0);
+    const line = [
+      "requests",
+      "runs",
+      "other_failures",
+      "input_tokens",
+      "cached_tokens",
+      "output_tokens",
+    ];
+    const { stdout } = await command();
+    assert.match(stdout, new RegExp(`^tablet +${line.map(sum).join(" +")}$`, "m"));
+    const csv = (await command("--csv")).stdout.trim().split("\n");
+    assert.equal(csv.length, 1 + (await entries()).length);
+    assert.deepEqual(JSON.parse((await command("--json")).stdout).data, await entries());
+    const yesterday = new Date((today - DAY_S) * 1000).toISOString().slice(0, 10);
+    assert.match((await command("--until", yesterday, "--by", "day")).stdout, /^all +0 +0/m);
+    for (const [option, value] of [
+      ["--since", "yesterday"],
+      ["--since", "2199-01-01"],
+    ]) {
+      const refused = await command(option, value);
+      assert.deepEqual([refused.code, /Fix: /.test(refused.stderr)], [2, true]);
+    }
   });
 
   test("a key that is revoked keeps its usage, also over a kill", async () => {

@@ -6,6 +6,7 @@ pub(crate) mod console;
 pub(crate) mod operate;
 pub(super) mod snippet;
 pub(crate) mod status;
+pub(crate) mod usage;
 mod view;
 
 use clap::Args;
