@@ -35,6 +35,13 @@ pub(crate) async fn crash(State(gateway): State<Arc<Gateway>>) -> Response {
     done()
 }
 
+pub(crate) async fn resume(State(gateway): State<Arc<Gateway>>) -> Response {
+    gateway
+        .resumes
+        .send_modify(|count| *count = count.saturating_add(1));
+    done()
+}
+
 /// Does the same as an administrator's `sessions.reset`.
 pub(crate) async fn reset_session(State(gateway): State<Arc<Gateway>>, body: Bytes) -> Response {
     #[derive(Deserialize)]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 
 use crate::clock;
 use crate::fault::{Fault, Faults};
@@ -32,6 +33,8 @@ pub(crate) struct Gateway {
     pub(crate) options: Options,
     pub(crate) hello: Hello,
     ready_at: Option<Instant>,
+    /// Counts how often the runs that wait were resumed.
+    pub(crate) resumes: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
@@ -91,6 +94,7 @@ impl Gateway {
             ready_at: options
                 .startup_ms
                 .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms))),
+            resumes: watch::Sender::new(0),
             state: Mutex::new(State {
                 journal: Journal::default(),
                 histories: Histories::default(),

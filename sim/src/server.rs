@@ -28,6 +28,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/sim/crash", post(control::crash))
         .route("/sim/session-reset", post(control::reset_session))
         .route("/sim/drop", post(control::drop_connections))
+        .route("/sim/resume", post(control::resume))
         .route("/sim/fault", post(control::fault))
         .route("/sim/approve", post(control::approve))
         .route("/sim/revoke", post(control::revoke))

@@ -64,6 +64,8 @@ export async function startSim({
     drop: (code = null) => ask(`${http}/sim/drop`, { code }),
     /** Ends and forgets every run without a word, and cuts every connection. */
     crash: () => ask(`${http}/sim/crash`, {}),
+    /** Lets the runs that stall, or that are not accepted yet, go on. */
+    resume: () => ask(`${http}/sim/resume`, {}),
     /** Deletes the content of a session, as an administrator does. */
     resetSession: (sessionKey) => ask(`${http}/sim/session-reset`, { sessionKey }),
     stop: () => stop(child),

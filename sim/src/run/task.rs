@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::agents::{self, Place};
 use crate::clock;
@@ -85,8 +85,10 @@ pub(crate) async fn perform(gateway: Arc<Gateway>, run: Run) {
         aborts,
         ended,
     } = run;
+    let mut resumes = gateway.resumes.subscribe();
     if script.slow_accept_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(script.slow_accept_ms)).await;
+        let limit = Duration::from_millis(script.slow_accept_ms);
+        drop(timeout(limit, resumes.changed()).await);
     }
     if script.lost_accept {
         gateway.send(starter, Outgoing::Drop);
@@ -113,6 +115,7 @@ pub(crate) async fn perform(gateway: Arc<Gateway>, run: Run) {
         account: Account::new(),
         script,
         aborts,
+        resumes,
         next_at: Instant::now(),
         emitted: 0,
     };
@@ -138,6 +141,8 @@ struct RunTask {
     script: Script,
     account: Account,
     aborts: UnboundedReceiver<Abort>,
+    /// Changes when the runs that stall go on.
+    resumes: watch::Receiver<u64>,
     /// The time of the model's next delta.
     next_at: Instant,
     /// Deltas of the answer so far, over all attempts.
@@ -222,6 +227,7 @@ impl RunTask {
                 return Err(Stop::StreamError);
             }
             if self.script.stall == Some(index) {
+                self.script.stall = None;
                 self.stall().await?;
             }
             if self.script.retract == Some(index) {
@@ -326,8 +332,15 @@ impl RunTask {
         )
     }
 
+    /// Is silent until the run is aborted, or goes on.
     async fn stall(&mut self) -> Result<(), Stop> {
-        self.wait_until(None).await
+        let mut resumes = self.resumes.clone();
+        let stopped = tokio::select! {
+            stopped = self.wait_until(None) => stopped,
+            _ = resumes.changed() => Ok(()),
+        };
+        self.next_at = Instant::now();
+        stopped
     }
 
     /// Waits until `ms` after the previous delta, so that one slow delta does not delay the whole

@@ -1,5 +1,7 @@
 //! Runs that several requests or connections share.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::sim::{Connect, Sim, agent, chat_text, device};
@@ -112,6 +114,31 @@ async fn only_the_same_device_aborts_and_any_of_its_connections_may() {
         .call("agent.wait", &json!({ "runId": params["idempotencyKey"] }))
         .await;
     assert_eq!(waited["payload"]["status"], "error");
+}
+
+#[tokio::test]
+async fn a_run_that_waits_goes_on_when_it_is_resumed() {
+    for protocol in [3, 4] {
+        let sim = Sim::start(protocol, &[]);
+        let mut client = sim.client(&[]).await;
+        let params = agent("[[fake deltas=3 delay=0 stall=1 slowaccept=60000]]");
+        client.request("agent", &params).await;
+        while sim.journal()["runs"].as_array().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Once for the acceptance, and once for the silence.
+        assert_eq!(sim.http("POST", "/sim/resume", "").0, 200);
+        let frames = client.until(|frame| frame["event"] == "chat").await;
+        assert_eq!(chat_text(&frames), "w0");
+        assert_eq!(sim.http("POST", "/sim/resume", "").0, 200);
+        let frames = client
+            .until(|frame| frame["payload"]["status"] == "ok")
+            .await;
+        assert_eq!(
+            frames.last().unwrap()["payload"]["result"]["payloads"][0]["text"],
+            "w0 w1 w2"
+        );
+    }
 }
 
 #[tokio::test]
