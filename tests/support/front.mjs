@@ -40,7 +40,8 @@ function clawfront(args, env = {}) {
 /**
  * Starts a simulated gateway and a Worker in front of it, known to it as a device. Both are stopped
  * by `stop`. `entries` are further client keys, `build` is where another Worker than the deployed
- * one is, `storage` is a folder for its Durable Objects.
+ * one is, `storage` is a folder for its Durable Objects, and `workerOptions` are further options of
+ * `startWorker`.
  * @returns `phone` may reach main (its default) and beta, `boss` every agent and every session,
  *   `guest` beta alone.
  */
@@ -53,6 +54,7 @@ export async function startFront({
   build,
   storage,
   withConsole,
+  workerOptions = {},
 } = {}) {
   const sim = await startSim({
     protocol,
@@ -64,6 +66,7 @@ export async function startFront({
     guest: newKey("guest", "beta"),
   };
   const start = {
+    ...workerOptions,
     build,
     storage,
     withConsole,
@@ -81,8 +84,11 @@ export async function startFront({
     sim,
     worker,
     ...keys,
-    /** Starts another Worker with these settings, which shares no memory with this one. */
-    another: (vars = {}) => startWorker({ ...start, vars: { ...start.vars, ...vars } }),
+    /**
+     * Starts another Worker with these settings and options, which shares no memory with this one.
+     */
+    another: (vars = {}, options = {}) =>
+      startWorker({ ...start, ...options, vars: { ...start.vars, ...vars } }),
     stop: async () => {
       await worker.stop();
       await sim.stop();

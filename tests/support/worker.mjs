@@ -16,7 +16,8 @@ import { collect, start, stop } from "../../scripts/processes.mjs";
  * Worker's own. `modules` are the files of another Worker's `build`, the main one first, and
  * `authorities` are certificates (PEM) that it trusts beside the public ones. Resolves once it
  * listens. The console is in front of it if it is `withConsole`. `inspector` is the port of the
- * DevTools protocol where the Worker is `inspected`.
+ * DevTools protocol where the Worker is `inspected`. A `limitable` one outlives a limit for the
+ * size of its files: a write beyond it fails.
  * @returns {Promise<{url: string, port: number, edge: {url: string, log: string[]}, inspector?:
  *   number, pid: number, log: string[], stop: () => Promise<void>}>} `log` is the output of the
  *   Worker and workerd so far, line by line. `edge` is the same Worker in another isolate, as at
@@ -33,6 +34,7 @@ export async function startWorker({
   modules = MODULES,
   authorities = [],
   inspected = false,
+  limitable = false,
   withConsole = false,
 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "clawfront-worker-"));
@@ -50,9 +52,14 @@ export async function startWorker({
     { mode: 0o600 },
   );
 
+  const [program, ...before] = limitable
+    ? // Node gives each program the default action of this signal, which ends it.
+      ["/bin/sh", "-c", 'trap "" XFSZ; exec "$0" "$@"', workerdPath()]
+    : [workerdPath()];
   const child = start(
-    workerdPath(),
+    program,
     [
+      ...before,
       "serve",
       "--control-fd=3",
       ...(inspected ? ["--inspector-addr=127.0.0.1:0"] : []),
