@@ -103,8 +103,12 @@ export async function startOpenClawFront({ entries, vars, settings, onCall }) {
   return withWorker(await startOpenClawTunnel({ settings, onCall }), { entries, vars });
 }
 
-/** Adds a paired device and a Worker to a gateway behind a tunnel. */
-export async function withWorker(front, { entries, vars = {} }) {
+/**
+ * Adds a paired device and a Worker to a gateway behind a tunnel. The Worker's objects are in
+ * `storage`, if there is one: `killWorker` ends it without notice, and `startWorker` starts the next
+ * one over them.
+ */
+export async function withWorker(front, { entries, vars = {}, storage }) {
   const stopGateway = front.stop;
   front.stop = async () => {
     await front.worker?.stop();
@@ -112,15 +116,21 @@ export async function withWorker(front, { entries, vars = {} }) {
   };
   try {
     front.device = pairDevice(front.gateway.url, front.token);
-    front.worker = await startWorker({
-      vars: {
-        GATEWAY_URL: front.tunnel.url,
-        DEVICE_KEY: front.device.device_key,
-        DEVICE_TOKEN: front.device.device_token,
-        CLIENT_KEYS: entries.join("\n"),
-        ...vars,
-      },
-    });
+    const settings = {
+      GATEWAY_URL: front.tunnel.url,
+      DEVICE_KEY: front.device.device_key,
+      DEVICE_TOKEN: front.device.device_token,
+      CLIENT_KEYS: entries.join("\n"),
+      ...vars,
+    };
+    front.startWorker = async () => {
+      front.worker = await startWorker({ vars: settings, storage });
+    };
+    front.killWorker = async () => {
+      process.kill(front.worker.pid, "SIGKILL");
+      await front.worker.stop();
+    };
+    await front.startWorker();
     return front;
   } catch (error) {
     await front.stop();

@@ -47,9 +47,9 @@ export async function sharedTunnel(options = {}) {
 
 /**
  * Puts a Worker with a paired device in front of the shared gateway. `entries`, `vars` and `onCall`
- * are those of `startOpenClawFront`.
+ * are those of `startOpenClawFront`, `storage` is the one of `withWorker`.
  * @returns `{ worker, device }` and the fields of `sharedTunnel`
  */
-export async function sharedFront({ entries, vars, onCall }) {
-  return withWorker(await sharedTunnel({ onCall }), { entries, vars });
+export async function sharedFront({ entries, vars, storage, onCall }) {
+  return withWorker(await sharedTunnel({ onCall }), { entries, vars, storage });
 }

@@ -1,0 +1,134 @@
+// Tests a real OpenClaw gateway whose hub is killed in the middle of runs and started again over
+// the same storage: nothing runs twice, each run counts once, and none goes on without its client.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { temporaryFolder } from "../support/folder.mjs";
+import { eventsOf, newKey, post, says, textOf, until } from "../support/front.mjs";
+import { get } from "../support/keys.mjs";
+import { protocol, version } from "../support/openclaw.mjs";
+import { words } from "../support/prompts.mjs";
+import { sharedFront } from "../support/shared-openclaw.mjs";
+import { letPass, rowsOf } from "../support/storage.mjs";
+
+/** Words in an answer: the runs are under way for some seconds after the kill. */
+const WORDS = 60;
+
+/** Words that the model has sent when the hub is killed. */
+const BEGUN = 5;
+
+/** A run without its client is stopped after 30 s. */
+const RETURN_MS = 31_000;
+
+const keyed = (number) => ({ "idempotency-key": `order-${number}` });
+const attempt = (number) => ({ "x-stainless-retry-count": String(number) });
+
+/** The clients: each sends its request again, in its own way. */
+const CALLS = [
+  { id: "streamed", stream: true, first: keyed(1), again: { ...keyed(1), ...attempt(1) } },
+  { id: "whole", stream: false, first: keyed(2), again: { ...keyed(2), ...attempt(1) } },
+  { id: "unnamed", stream: true, first: attempt(0), again: attempt(1) },
+].map((call) => ({ ...newKey(call.id, "main"), ...call }));
+
+/** The client that does not. */
+const left = { ...newKey("left", "main"), stream: true, first: {} };
+
+/** Returns the text of an answer, and what ended it. */
+async function read(response) {
+  const body = await response.text();
+  assert.equal(response.status, 200, body);
+  if (!response.headers.get("content-type").startsWith("text/event-stream")) {
+    const [{ message, finish_reason }] = JSON.parse(body).choices;
+    return { text: message.content, end: finish_reason };
+  }
+  const events = eventsOf(body);
+  return { text: textOf(events), end: events.at(-1).choices[0].finish_reason };
+}
+
+describe(`a hub that is killed, OpenClaw ${version}`, () => {
+  const storage = temporaryFolder("hub");
+  let front, calls;
+  /** The calls of the model since the tests of this file began. */
+  const modelCalls = () => front.provider.requests.slice(calls);
+  const ask = (call, headers, prompt = `${call.id} [[fake deltas=${WORDS} delay=100]]`) =>
+    post(front.worker, call, says(prompt, { stream: call.stream }), { headers });
+  const status = async (call) => (await get(front.worker, call, "/v1/key")).json();
+
+  before(async () => {
+    front = await sharedFront({ entries: [...CALLS, left].map(({ entry }) => entry), storage });
+    calls = front.provider.requests.length;
+  });
+  after(() => front?.stop());
+
+  test("in the middle of a run: a retry gets the whole answer of the run, which counts once", async () => {
+    const firsts = [...CALLS, left].map((call) =>
+      ask(call, call.first)
+        .then((response) => response.text())
+        .catch(() => "cut"),
+    );
+    await until("the model is in the middle of each answer", () => {
+      const begun = modelCalls().filter(({ deltas }) => deltas > BEGUN);
+      return begun.length === firsts.length;
+    });
+    assert.ok(modelCalls().every(({ finished }) => !finished));
+    await front.killWorker();
+    for (const first of firsts) assert.doesNotMatch(await first, /"finish_reason":"/);
+    await front.startWorker();
+
+    const other = await ask(CALLS[0], CALLS[0].first, "another body [[fake deltas=1]]");
+    assert.equal(other.status, 409);
+    assert.match(await other.text(), /idempotency_key_reused/);
+    const answers = await Promise.all(CALLS.map(async (call) => read(await ask(call, call.again))));
+    assert.deepEqual(
+      answers,
+      CALLS.map(() => ({ text: words(WORDS), end: "stop" })),
+    );
+    assert.equal(modelCalls().length, firsts.length, "the model was called once for each");
+    for (const call of CALLS) {
+      const { usage_today, concurrent_runs } = await until("it is counted", async () => {
+        const now = await status(call);
+        return now.usage_today.runs > 0 && now;
+      });
+      const { runs, answers, output_tokens } = usage_today;
+      assert.deepEqual(
+        { runs, answers, output_tokens, running: concurrent_runs.running },
+        { runs: 1, answers: 1, output_tokens: WORDS, running: 0 },
+      );
+    }
+  });
+
+  test("and whose client does not come back: the run is stopped on protocol 4, and counts once", async () => {
+    const long = front.provider.requests.length;
+    const first = ask(left, left.first, "long [[fake deltas=400 delay=100]]")
+      .then((response) => response.text())
+      .catch(() => "cut");
+    const run = await until("the model answers", () => {
+      const call = front.provider.requests[long];
+      return call?.deltas > BEGUN && call;
+    });
+    await front.killWorker();
+    await first;
+    // It is found, and the time for its client's return passes.
+    await front.startWorker();
+    assert.equal((await status(left)).concurrent_runs.running, 1);
+    await until("the time of that is stored", () =>
+      Object.values(rowsOf(storage, "run:")).some((row) => /^0\t(?:\d+\t){3}\d{13}\t/.test(row)),
+    );
+    await front.killWorker();
+    letPass(storage, RETURN_MS);
+    await front.startWorker();
+    if (protocol === 4) await until("the run is stopped", () => run.aborted);
+    else front.provider.finish();
+    const { usage_today } = await until("both are counted", async () => {
+      const now = await status(left);
+      return now.concurrent_runs.running === 0 && now;
+    });
+    const { runs, answers, stopped } = usage_today;
+    // The run of the test before went on to its end.
+    assert.deepEqual(
+      { runs, answers, stopped },
+      protocol === 4 ? { runs: 2, answers: 1, stopped: 1 } : { runs: 2, answers: 2, stopped: 0 },
+    );
+    assert.equal(front.provider.requests.length, long + 1);
+  });
+});
