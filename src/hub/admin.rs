@@ -57,7 +57,7 @@ pub(crate) async fn answer(
         Resource::Usage | Resource::Completions => {
             let is_openai = *resource == Resource::Completions;
             let report = Report::of(query, is_openai, now_ms())?;
-            Reply::report(&report, &common.usage_rows(report.days()))
+            Reply::of(report.write(&common.usage_rows(report.days())))
         }
         _ => office.change(&Call::of(request.method().as_ref(), resource, &body))?,
     };

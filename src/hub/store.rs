@@ -24,8 +24,8 @@ extern "C" {
     #[wasm_bindgen(method, js_name = writeUsages)]
     pub(crate) fn write_usages(this: &Store);
 
-    /// Returns the rows of all keys' usage on these days, one in each line: the key's id, a tab, the
-    /// row. The last day is not among them.
+    /// Returns the rows of all keys' usage on these days, one in each line: the key's id, a tab,
+    /// the row. The last day is not among them.
     #[wasm_bindgen(method, js_name = usageRows)]
     pub(crate) fn usage_rows(this: &Store, from_day: u32, until_day: u32) -> String;
 

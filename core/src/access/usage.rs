@@ -1,5 +1,5 @@
-//! The usage of keys: the counts of one UTC day, by agent, the tokens of its month, and the row that
-//! keeps them when the hub is reset.
+//! The usage of keys: the counts of one UTC day, by agent, the tokens of its month, and the row
+//! that keeps them when the hub is reset.
 //!
 //! A run counts once, at its end, however many requests share it. Until then it is going: it counts
 //! against a budget of runs, and its tokens are not known.
@@ -61,8 +61,8 @@ pub struct Day {
     counts: Tally,
 }
 
-/// What a row has: the counts of one key and day, and the part of each agent in them. A request
-/// that was refused, or that has not ended, is in no agent's part.
+/// The content of a row: the counts of one key and day, and the part of each agent in them. A
+/// request that was refused, or that has not ended, is in no agent's part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub day: Day,

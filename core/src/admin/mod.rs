@@ -19,7 +19,6 @@ use crate::failure::Failure;
 use crate::http::route::Resource;
 
 use fields::Fields;
-use usage::Report;
 
 /// Largest body of a request, in bytes: an entry has at most a few hundred.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -262,11 +261,6 @@ impl Reply {
         Self::of([LIST, objects, LIST_END].concat())
     }
 
-    /// Returns a report about these rows of usage.
-    pub fn report(report: &Report, rows: &str) -> Self {
-        Self::of(report.write(rows))
-    }
-
     /// Returns the answer about a run that is stopped at once, or on the next connection.
     pub fn stopped(run: &str, is_stopped: bool) -> Self {
         let stopped = if is_stopped { "true}" } else { "false}" };
@@ -281,7 +275,8 @@ impl Reply {
         )
     }
 
-    fn of(body: String) -> Self {
+    /// Returns the answer with this JSON.
+    pub fn of(body: String) -> Self {
         Self {
             status: OK,
             body: body.into_bytes(),

@@ -6,8 +6,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::access::date::{DAY_S, Date};
 use crate::access::usage::{Counter, Ledger, Tally, day_of};
+use crate::agent::AgentId;
 use crate::failure::Failure;
-use crate::openai::models::{Aliases, agent_of};
 
 use super::{LIST, LIST_END};
 
@@ -23,7 +23,7 @@ const DEFAULT_BUCKETS: u64 = 7;
 /// Most buckets of one page.
 const MAX_BUCKETS: u64 = 31;
 
-/// What OpenAI divides results by. Our keys have no users, batches and tiers.
+/// The members by which OpenAI divides results. Our keys have no users, batches and tiers.
 const GROUPS: [&str; 7] = [
     "project_id",
     "api_key_id",
@@ -96,8 +96,9 @@ impl Report {
             "start_time" => self.from = number? / DAY_S,
             "end_time" => self.until = number?.div_ceil(DAY_S).min(self.until),
             "api_key_ids" => self.keys.push(value.to_owned()),
+            // A model's name ends with the id of its agent.
             "models" => {
-                let agent = agent_of(value, &Aliases::default()).ok()??;
+                let agent = value.rsplit(['/', ':']).next().and_then(AgentId::parse)?;
                 self.agents.push(agent.to_string());
             }
             _ if !self.is_openai => return None,
@@ -113,7 +114,7 @@ impl Report {
         Some(())
     }
 
-    /// Returns the days whose rows it needs: the first, and the one after the last.
+    /// Returns the days whose rows the report needs: the first, and the one after the last.
     pub fn days(&self) -> (u64, u64) {
         let most = if self.is_openai {
             self.buckets

@@ -29,7 +29,7 @@ const HEADS: [&str; 6] = [
     "TOKENS OUT",
 ];
 
-/// What is printed of the usage.
+/// The days and the form of what is printed.
 #[derive(Args)]
 pub(crate) struct Usage {
     /// First day, in UTC: YYYY-MM-DD; default: 30 days ago
