@@ -1,7 +1,9 @@
 //! Runs that go on without their clients, also those of an earlier hub.
 
 use clawfront_core::access::usage::{Counter, RunEnd};
+use clawfront_core::exchange::Exchange;
 use clawfront_core::hub::{Hub, Input};
+use clawfront_core::kept::Kept;
 use serde_json::{Value, json};
 
 use crate::kept::FIELDS;
@@ -55,6 +57,32 @@ fn an_adopted_run_is_claimed_and_counts_at_its_end() {
         assert_eq!((shared.connects, shared.clients.len()), (2, 0));
         assert_eq!(counts(&shared), ["runs", "answers"]);
     }
+}
+
+#[test]
+fn a_run_that_the_gateway_had_before_its_first_request_is_not_counted_again() {
+    let mut shared = Shared::connected();
+    shared.attempt(1, 0, FIELDS[0]).unwrap();
+    // The row of the hub that started it is lost.
+    shared.respond("agent", &json!({ "status": "in_flight" }));
+    shared.respond("agent.wait", &json!({ "status": "ok" }));
+    shared.respond("agent", &ended("whole"));
+    assert!(shared.clients[0].has_ended);
+    assert!(shared.storage.runs[&"01".repeat(16)].starts_with(|digit| digit != '0'));
+    assert_eq!(counts(&shared), Vec::<&str>::new());
+}
+
+#[test]
+fn the_tokens_of_the_runs_that_an_adopted_one_continues_stay_in_its_row() {
+    let run = "01".repeat(16);
+    let shared = reset(FIELDS[0]);
+    let line = format!("{run}\t{}", shared.storage.runs[&run]);
+    let kept = Kept {
+        spent: [3, 2, 1],
+        ..Kept::read(&line).unwrap()
+    };
+    let (exchange, _) = Exchange::adopt(&kept, shared.now_ms).unwrap();
+    assert_eq!(exchange.kept().unwrap().spent, [3, 2, 1]);
 }
 
 #[test]
