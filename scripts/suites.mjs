@@ -35,9 +35,11 @@ export async function runSuites(lanes, { folder }) {
       return Array.from({ length: width }, () => runOf(waiting));
     }),
   );
-  const results = suites.flatMap(resultsOf);
+  const lines = suites.flatMap(resultsOf);
+  const results = lines.filter(({ counts }) => counts);
   await runAlone(failed, results, folder);
   sayResults(results);
+  sayFailures(lines.filter(({ failed }) => failed));
   if (failed.length > 0) throw failed[0].error;
 }
 
@@ -144,7 +146,19 @@ function sayResults(results) {
   );
 }
 
-/** Returns the runner's records of a suite's files: `{ suite, file, ms, counts }`. */
+/** Names what failed once more, with the reasons: the whole output is long. */
+function sayFailures(failures) {
+  for (const { suite, file, failed, why } of failures) {
+    const place = file ? `${relative(ROOT, file)}: ` : "";
+    say(yellow(`✖ ${suite.name}: ${place}${failed}`));
+    say(why.replace(/^/gm, "    "));
+  }
+}
+
+/**
+ * Returns the runner's records of a suite: `{ suite, file, ms, counts }` for each file, and
+ * `{ suite, file, failed, why }` for each test that failed.
+ */
 function resultsOf(suite) {
   if (!existsSync(suite.results)) return [];
   return readFileSync(suite.results, "utf8")

@@ -75,6 +75,8 @@ test("a file that fails twice is a failure", async () => {
   const { code, output } = await suite({ a: PASSES, b: FAILS });
   assert.equal(code, 1, output);
   assert.match(output, /^ℹ pass 1\nℹ fail 1$/m);
+  // It is named once more at the end, with its reason.
+  assert.match(output, /ℹ todo 0\n[\s\S]*✖ Suite, one: .*b\.test\.mjs: fails[^\n]*\n +no\n/);
 });
 
 test("a file that passes alone is named, and stays a failure", async () => {
