@@ -73,7 +73,9 @@ impl Account {
             self.note_start(exchange);
             self.end.set(end);
         }
-        if let Some(agent) = exchange.agent() {
+        // A client can name agents that do not exist.
+        let agent = exchange.agent().filter(|_| exchange.may_have_started());
+        if let Some(agent) = agent {
             self.agent.get_or_init(|| agent.to_string());
         }
     }

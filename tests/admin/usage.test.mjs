@@ -56,6 +56,9 @@ describe("usage of all keys", () => {
     const beta = await asked(tablet, of("beta", 4));
     const other = await asked(laptop, of("main", 5));
     assert.equal((await post(worker, tablet, { messages: "none" })).status, 400);
+    // A key of every agent names one that does not exist.
+    const unknown = await post(worker, front.boss, of("openclaw/nobody", 1));
+    assert.equal((await refused(unknown)).code, "model_not_found");
     const sum = (usages, name) => usages.reduce((all, usage) => all + usage[name], 0);
     const seen = await until("all have ended", async () => {
       const seen = await entries();
@@ -85,6 +88,7 @@ describe("usage of all keys", () => {
     assert.deepEqual(
       sorted.map(({ run_ms, ...entry }) => entry),
       [
+        line("boss", null, [], 1),
         line("laptop", "main", [other]),
         line("tablet", "beta", [beta]),
         line("tablet", "main", main),

@@ -11,6 +11,9 @@ use crate::access::policy::words;
 use crate::access::window::with;
 use crate::failure::{Allowance, Failure, SpentQuota};
 
+/// Most agents of a key and day that have a part of their own, so that a row stays small.
+const MAX_AGENTS: usize = 100;
+
 /// Milliseconds in a second.
 const SECOND_MS: u64 = 1000;
 
@@ -220,7 +223,8 @@ impl Ledger {
 
     /// Adds to the part of an agent, if the agent is known.
     fn add(&mut self, agent: &str, tally: &Tally) {
-        if agent.is_empty() {
+        let is_known = self.agents.iter().any(|(known, _)| known == agent);
+        if agent.is_empty() || (!is_known && self.agents.len() >= MAX_AGENTS) {
             return;
         }
         with(&mut self.agents, agent.to_owned(), |sum| sum.add_all(tally));

@@ -174,3 +174,32 @@ fn a_row_keeps_the_counts_of_the_day_and_the_tokens_of_the_month() {
     later.load(client.id.clone(), Some(""));
     assert_eq!(later.row(&client.id).unwrap(), "0 0 0 0 0 0 0 0 0 0 0 0");
 }
+
+#[test]
+fn a_row_stays_small_however_many_agents_a_client_names() {
+    let (mut usage, client, now_ms) = (Usage::default(), client(""), at("2026-11-27"));
+    for number in 0..MAX_AGENTS * 3 {
+        let run = format!("r{number}");
+        usage.request(&client.id, now_ms);
+        usage.begin(&client.id, &run, now_ms);
+        usage.start(&run);
+        usage.end(&run, &format!("agent{number}"), &ANSWER, now_ms);
+        usage.request_of(&client.id, &format!("agent{number}"), now_ms, now_ms);
+    }
+    let row = usage.row(&client.id).unwrap();
+    assert!(row.len() < 5_000, "{}", row.len());
+    // Nothing is lost: what has no part of its own is in the rest.
+    let mut ledger = Ledger::read(&row);
+    ledger.divide();
+    assert_eq!(ledger.agents.len(), MAX_AGENTS + 1);
+    let sum = |counter| {
+        ledger
+            .agents
+            .iter()
+            .map(|(_, tally)| tally.get(counter))
+            .sum::<u64>()
+    };
+    for counter in [Counter::Requests, Counter::Runs, Counter::OutputTokens] {
+        assert_eq!(sum(counter), ledger.day.get(counter));
+    }
+}
