@@ -76,6 +76,8 @@ describe("from an empty account", () => {
       CLAWFRONT_PUSHED,
       CLAWFRONT_DEPLOYED,
     } = variables(place.cwd);
+    assert.ok(api.files.includes("/console/index.html"), "the console is uploaded");
+    assert.ok(api.contents.size >= 10);
     const { CLIENT_KEYS: pushed, ...secrets } = api.secrets;
     assert.deepEqual(secrets, { GATEWAY_URL, DEVICE_KEY, DEVICE_TOKEN, KEYS_SECRET });
     assert.ok(

@@ -87,6 +87,7 @@ describe("dotenv files", () => {
     // The Worker is built already; its configuration's build would run here again.
     const config = toml
       .replace(/^main = .*$/m, `main = ${JSON.stringify(join(BUILD, "index.js"))}`)
+      .replace(/^directory = .*$/m, `directory = ${JSON.stringify(join(ROOT, "assets"))}`)
       .replace(/^\[build\]\n(?:[^[\n].*\n)*/m, "");
     assert.doesNotMatch(config, /npm run build/);
     writeFileSync(join(cwd, "wrangler.toml"), config);

@@ -46,7 +46,8 @@ export function wranglerFor(cwd, api) {
 /**
  * Stands in for Cloudflare's API: one Worker's code and secrets, and a list of the requests. In
  * an `empty` account the Worker does not exist until its code is uploaded; `api.modules` are then
- * its files, by name, and `api.version` is the id of the served version.
+ * its files, by name, `api.files` the paths of its static files, and `api.version` is the id of the
+ * served version.
  */
 export async function startCloudflare({ empty = false } = {}) {
   const api = {
@@ -54,6 +55,9 @@ export async function startCloudflare({ empty = false } = {}) {
     refuse: false,
     modules: undefined,
     version: empty ? undefined : randomUUID(),
+    /** The paths of the static files, and the hashes of the contents that were uploaded. */
+    files: [],
+    contents: new Set(),
   };
   const requests = [];
   const change = () => {
@@ -73,6 +77,12 @@ export async function startCloudflare({ empty = false } = {}) {
       response
         .writeHead(status, { "content-type": "application/json" })
         .end(JSON.stringify({ success: errors.length === 0, errors, messages: [], result }));
+    if (pathname.endsWith("/workers/assets/upload")) {
+      if (request.headers.authorization !== "Bearer assets-token") return answer(403, null);
+      const form = await new Response(bytes, { headers: { "content-type": type } }).formData();
+      for (const hash of form.keys()) api.contents.add(hash);
+      return answer(201, { jwt: "all-are-there" });
+    }
     if (request.headers.authorization !== "Bearer api-token")
       return answer(403, null, [{ code: 9109, message: "Unauthorized" }]);
     const [, kind, name, part] =
@@ -85,6 +95,12 @@ export async function startCloudflare({ empty = false } = {}) {
         200,
         api.version === undefined ? [] : [{ id: WORKER, migration_tag: api.migration }],
       );
+    if (part === "assets-upload-session") {
+      api.files = Object.keys(body.manifest);
+      const hashes = new Set(Object.values(body.manifest).map(({ hash }) => hash));
+      const missing = [...hashes].filter((hash) => !api.contents.has(hash));
+      return answer(200, { jwt: "assets-token", buckets: missing.length > 0 ? [missing] : [] });
+    }
     if (kind === "scripts" && !part && request.method === "PUT") {
       api.modules = await modulesIn(bytes, type);
       api.migration = (await metadataIn(bytes, type)).migrations?.new_tag ?? api.migration;

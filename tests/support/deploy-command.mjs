@@ -30,6 +30,7 @@ export function project(name, api) {
     join(cwd, "wrangler.toml"),
     toml
       .replace(/^main = .*$/m, `main = ${JSON.stringify(join(BUILD, "index.js"))}`)
+      .replace(/^directory = .*$/m, `directory = ${JSON.stringify(join(ROOT, "assets"))}`)
       .replace(/^command = .*$/m, 'command = "echo built > built"')
       .replace(/^watch_dir.*$/m, ""),
   );
