@@ -17,8 +17,9 @@ export function showUsage({ session, ...frame }) {
   const note = quiet();
   const { attempt, draw } = layOut(frame, load, note, labelled("Period", period, "actions"));
 
-  const show = (entries, first) => {
-    const { value: length } = period;
+  const show = (entries, first, length) => {
+    // Another answer is on its way.
+    if (length !== period.value) return;
     note.textContent = `${count(tokensOf(entries), "token")} in ${length} days, UTC.`;
     if (entries.length === 0) return draw(empty("Nothing was used."));
     const byDate = Object.groupBy(entries, ({ date }) => date);
@@ -51,10 +52,11 @@ export function showUsage({ session, ...frame }) {
     draw(svg("svg", chart, bars), table("Usage", COLUMNS, rows));
   };
   function load() {
-    const first = (Math.floor(Date.now() / DAY_MS) + 1 - period.value) * DAY_MS;
+    const days = period.value;
+    const first = (Math.floor(Date.now() / DAY_MS) + 1 - days) * DAY_MS;
     return attempt(async () => {
       const path = `/admin/v1/usage?start_time=${first / 1000}`;
-      show((await session.call("GET", path)).data, first);
+      show((await session.call("GET", path)).data, first, days);
     });
   }
   load();

@@ -10,6 +10,7 @@ use clawfront_core::agent_cache::AgentCache;
 use clawfront_core::repeat::Requests;
 
 use crate::hub::store::Store;
+use crate::runtime::clock::now_ms;
 
 /// The state that the requests of the hub share. Source: these requests, and the store: the
 /// platform may reset the object at any time.
@@ -57,8 +58,8 @@ impl Books {
 
     /// Returns the rows of all keys' usage on these days, with what is not stored yet.
     pub(crate) fn usage_rows(&self, (from, until): (u64, u64)) -> String {
-        for (key, row) in self.counts(|counts| counts.usage.rows()) {
-            self.store.keep_usage(key.as_str(), &row);
+        for key in self.counts(|counts| counts.usage.keys_of(now_ms())) {
+            self.keep_usage(&key);
         }
         let as_number = |day: u64| u32::try_from(day).unwrap_or(u32::MAX);
         self.store.usage_rows(as_number(from), as_number(until))

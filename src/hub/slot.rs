@@ -126,17 +126,15 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.books.counts(|counts| counts.places.leave(self.ticket));
-        let Some(account) = self.account.get() else {
-            self.books.keep_usage(&self.key);
-            return;
+        let leave = |account: &Account| {
+            self.books
+                .counts(|counts| account.leave(&mut counts.usage, now_ms()))
         };
-        match self
-            .books
-            .counts(|counts| account.leave(&mut counts.usage, now_ms()))
-        {
-            Change::Write(row) => self.write(account.run(), &row),
-            Change::Delete => self.books.store.forget_run(account.run()),
-            Change::None => {}
+        match self.account.get().map(|account| (account, leave(account))) {
+            Some((account, Change::Write(row))) => return self.write(account.run(), &row),
+            Some((account, Change::Delete)) => self.books.store.forget_run(account.run()),
+            Some((_, Change::None)) | None => {}
         }
+        self.books.keep_usage(&self.key);
     }
 }

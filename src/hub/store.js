@@ -58,7 +58,7 @@ export class Store {
     if (this.usages.size === 0) setTimeout(() => this.writeUsages(), USAGE_MS);
     const day = Number.parseInt(row, 10);
     this.usages.set(`${USAGE}${key}:${day}`, row);
-    if (this.sweptDay === day) return;
+    if (this.sweptDay >= day) return;
     this.sweptDay = day;
     for (const [name] of this.storage.kv.list({ prefix: USAGE }))
       if (day - name.slice(name.lastIndexOf(":") + 1) > USAGE_DAYS) this.delete(name);

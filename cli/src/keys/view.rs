@@ -187,16 +187,16 @@ pub(super) fn day(date: Date) -> String {
 }
 
 pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0_usize; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().enumerate().map(|(column, cell)| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
-            let width = cells
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or_default();
-            format!("{cell:<width$}")
-        });
+        let cells = row.iter().zip(widths);
+        let cells = cells.map(|(cell, width)| format!("{cell:<width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }

@@ -214,7 +214,8 @@ impl Ledger {
         row.push_str(&self.day.earlier_tokens.to_string());
         self.day.counts.write(&mut row);
         for (agent, counts) in &self.agents {
-            row.push(';');
+            // The blank ends the last number for a reader that knows no agents.
+            row.push_str(" ;");
             row.push_str(agent);
             counts.write(&mut row);
         }
@@ -297,14 +298,14 @@ impl Usage {
     /// Returns the row of a key, to be kept.
     pub fn row(&self, key: &KeyId) -> Option<String> {
         let (_, ledger) = self.keys.iter().find(|(known, _)| known == key)?;
-        Some(ledger.row())
+        (ledger.day.number > 0).then(|| ledger.row())
     }
 
-    /// Returns the rows of all keys that were used.
-    pub fn rows(&self) -> Vec<(KeyId, String)> {
+    /// Returns the keys that were used today.
+    pub fn keys_of(&self, now_ms: u64) -> Vec<KeyId> {
         let used = self.keys.iter();
-        used.filter(|(_, ledger)| ledger.day.number > 0)
-            .map(|(key, ledger)| (key.clone(), ledger.row()))
+        used.filter(|(_, ledger)| ledger.day.number == day_of(now_ms))
+            .map(|(key, _)| key.clone())
             .collect()
     }
 
@@ -444,7 +445,14 @@ impl Usage {
     /// Counts for its agent a request that the key's day has counted at this time.
     pub fn request_of(&mut self, key: &KeyId, agent: &str, since_ms: u64, now_ms: u64) {
         if day_of(since_ms) == day_of(now_ms) {
-            self.ledger(key, now_ms, |ledger| ledger.add(agent, &Tally::REQUEST));
+            self.ledger(key, now_ms, |ledger| {
+                let agents = ledger.agents.iter();
+                let counted: u64 = agents.map(|(_, tally)| tally.get(Counter::Requests)).sum();
+                // The day before has counted it, if midnight came between.
+                if counted < ledger.day.get(Counter::Requests) {
+                    ledger.add(agent, &Tally::REQUEST);
+                }
+            });
         }
     }
 

@@ -14,6 +14,9 @@ use super::{LIST, LIST_END};
 /// The only project: all keys are in it.
 pub(super) const PROJECT: &str = "default";
 
+/// Days whose usage is kept, with today.
+const KEPT_DAYS: u64 = 93;
+
 /// Days of a report without a start.
 const DEFAULT_DAYS: u64 = 31;
 
@@ -45,6 +48,8 @@ pub struct Report {
     from: u64,
     /// The day after the last one.
     until: u64,
+    /// The first day of the page that is asked for.
+    page: u64,
     /// Most days of a page of OpenAI's.
     buckets: u64,
     /// Only of these, if there are any.
@@ -58,21 +63,21 @@ pub struct Report {
 
 impl Report {
     /// Reads the query of a request for our report, or for OpenAI's.
+    #[inline(never)]
     pub fn of(query: &str, is_openai: bool, now_ms: u64) -> Result<Self, Failure> {
         let until = day_of(now_ms).saturating_add(1);
+        let oldest = until.saturating_sub(KEPT_DAYS);
         let mut report = Self {
             is_openai,
             from: until.saturating_sub(DEFAULT_DAYS),
             until,
+            page: oldest,
             buckets: DEFAULT_BUCKETS,
             keys: Vec::new(),
             agents: Vec::new(),
             groups: Vec::new(),
             is_empty: false,
         };
-        if is_openai && !query.contains("start_time=") {
-            return Err(Failure::invalid("start_time", "`start_time` is missing."));
-        }
         // A sign that is decoded too early is in no value that there is.
         let query = percent_decode_str(query).decode_utf8_lossy();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -81,11 +86,12 @@ impl Report {
             if report.take(name, value).is_none() {
                 return Err(Failure::invalid(
                     name,
-                    "There is no such parameter, or it has no such value. Times are in seconds. \
-                     Usage is kept by UTC day, `1d`. A page has 1 to 31 days.",
+                    "There is no such parameter or value: times are in seconds, buckets are `1d`.",
                 ));
             }
         }
+        // Parameters come in any order.
+        report.from = report.from.max(report.page).max(oldest);
         Ok(report)
     }
 
@@ -103,7 +109,7 @@ impl Report {
             }
             _ if !self.is_openai => return None,
             "limit" => self.buckets = number.filter(|days| (1..=MAX_BUCKETS).contains(days))?,
-            "page" => self.from = number.filter(|day| *day >= self.from)?,
+            "page" => self.page = number?,
             "project_ids" => self.is_empty |= value != PROJECT,
             "user_ids" => self.is_empty = true,
             "batch" => self.is_empty |= value == "true",
@@ -125,6 +131,7 @@ impl Report {
     }
 
     /// Writes the report from the rows of its days, one in each line: the key's id, a tab, the row.
+    #[inline(never)]
     pub fn write(&self, rows: &str) -> String {
         let mut ledgers = Vec::new();
         for (key, row) in rows.lines().filter_map(|line| line.split_once('\t')) {
@@ -140,26 +147,25 @@ impl Report {
         if self.is_openai {
             self.buckets(&ledgers)
         } else {
-            self.list(&ledgers)
+            Self::list(&ledgers)
         }
     }
 
-    fn list(&self, ledgers: &[(&str, Ledger)]) -> String {
+    fn list(ledgers: &[(&str, Ledger)]) -> String {
         let mut out = String::from(LIST);
-        for day in self.from..self.until {
-            for (key, ledger) in of_day(ledgers, day) {
-                for (agent, tally) in &ledger.agents {
-                    begin("usage", &mut out);
-                    let mut date = Date::from_unix_s(day.saturating_mul(DAY_S)).to_string();
-                    date.truncate(DATE_DIGITS);
-                    text("date", &date, &mut out);
-                    text("key", key, &mut out);
-                    text("agent", agent, &mut out);
-                    for counter in Counter::ALL {
-                        count(counter.name(), tally.get(*counter), &mut out);
-                    }
-                    out.push('}');
+        for (key, ledger) in ledgers {
+            let day_s = ledger.day.number.saturating_mul(DAY_S);
+            let mut date = Date::from_unix_s(day_s).to_string();
+            date.truncate(DATE_DIGITS);
+            for (agent, tally) in &ledger.agents {
+                begin("usage", &mut out);
+                text("date", &date, &mut out);
+                text("key", key, &mut out);
+                text("agent", agent, &mut out);
+                for counter in Counter::ALL {
+                    count(counter.name(), tally.get(*counter), &mut out);
                 }
+                out.push('}');
             }
         }
         out + LIST_END

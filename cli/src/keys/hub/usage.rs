@@ -99,7 +99,9 @@ pub(crate) fn run(usage: &Usage) -> Result<Output, Problem> {
     if usage.csv {
         return Ok(Output::of(csv(entries)));
     }
-    Ok(form.output(&answer, text(entries, &usage.by)))
+    let groups = [By::Day, By::Key, By::Agent].into_iter();
+    let by: Vec<By> = groups.filter(|by| usage.by.contains(by)).collect();
+    Ok(form.output(&answer, text(entries, &by)))
 }
 
 /// Returns the sums of the entries, the one with most tokens first, and the sum of all.

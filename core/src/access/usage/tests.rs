@@ -155,8 +155,10 @@ fn a_row_keeps_the_counts_of_the_day_and_the_tokens_of_the_month() {
     let row = usage.row(&client.id).unwrap();
     assert_eq!(
         row,
-        "20785 120 0 1 1 0 0 0 100 40 20 5;main 0 1 1 0 0 0 100 40 20 5"
+        "20785 120 0 1 1 0 0 0 100 40 20 5 ;main 0 1 1 0 0 0 100 40 20 5"
     );
+    // A version without agents reads the last counter of the key as well.
+    assert_eq!(row.split(' ').nth(11), Some("5"));
     let mut later = Usage::default();
     assert!(!later.knows(&client.id));
     later.load(client.id.clone(), Some(&row));
@@ -172,7 +174,7 @@ fn a_row_keeps_the_counts_of_the_day_and_the_tokens_of_the_month() {
     let counts = counts(&later.today(&client.id, next));
     assert_eq!(counts, [("requests", 3)]);
     later.load(client.id.clone(), Some(""));
-    assert_eq!(later.row(&client.id).unwrap(), "0 0 0 0 0 0 0 0 0 0 0 0");
+    assert_eq!(later.row(&client.id), None);
 }
 
 #[test]
@@ -202,4 +204,19 @@ fn a_row_stays_small_however_many_agents_a_client_names() {
     for counter in [Counter::Requests, Counter::Runs, Counter::OutputTokens] {
         assert_eq!(sum(counter), ledger.day.get(counter));
     }
+}
+
+#[test]
+fn a_request_that_the_day_before_has_counted_is_no_more_than_counted() {
+    let (mut usage, client) = (Usage::default(), client(""));
+    let (evening, morning) = (at("2026-11-27T23:59:59Z"), at("2026-11-28"));
+    usage.request(&client.id, evening);
+    // Its body was read after midnight.
+    usage.request_of(&client.id, "main", morning, morning);
+    let ledger = Ledger::read(&usage.row(&client.id).unwrap());
+    assert_eq!(ledger.agents, []);
+    usage.request(&client.id, morning);
+    usage.request_of(&client.id, "main", morning, morning);
+    let ledger = Ledger::read(&usage.row(&client.id).unwrap());
+    assert_eq!(ledger.agents.len(), 1);
 }

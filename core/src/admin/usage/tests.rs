@@ -192,17 +192,26 @@ fn pages_follow_each_other_without_a_gap() {
     let seen = page(&format!("start_time={start}")).unwrap();
     assert_eq!(seen["data"].as_array().unwrap().len(), 7);
     for (query, name) in [
-        ("", "start_time"),
-        ("limit=4", "start_time"),
         ("start_time=1&limit=0", "limit"),
         ("start_time=1&limit=32", "limit"),
         ("start_time=1&bucket_width=1h", "bucket_width"),
         ("start_time=1&group_by=colour", "group_by"),
-        ("start_time=1795824000&page=20000", "page"),
+        ("start_time=1795824000&page=first", "page"),
         ("start_time=1&format=csv", "format"),
     ] {
         assert_eq!(parameter(page(query)), name, "{query}");
     }
-    // From the beginning of time on, one page at a time.
-    assert_eq!(page("start_time=0").unwrap()["next_page"], json!("7"));
+    // The order of parameters means nothing.
+    let again = page(&format!("page=20780&limit=4&start_time={start}")).unwrap();
+    assert_eq!(again["data"][0]["start_time"], json!(20_780 * DAY_S));
+    // Nothing is older than what is kept, and nothing is asked for before it.
+    let oldest = TODAY - 92;
+    assert_eq!(
+        page("start_time=0").unwrap()["data"][0]["start_time"],
+        json!(oldest * DAY_S)
+    );
+    assert_eq!(
+        Report::of("start_time=0", false, NOW_MS).unwrap().days(),
+        (oldest, TODAY + 1)
+    );
 }
