@@ -3,9 +3,10 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import {
   collect,
   eventsOf,
@@ -28,6 +29,26 @@ const MAX_STREAMS = 256;
 const MIB = 1024 * 1024;
 
 const UNREAD = fileURLToPath(new URL("support/unread.py", import.meta.url));
+
+/** A gzip file that claims to hold this many bytes. */
+function ofLength(file, bytes) {
+  file.writeUInt32LE(bytes, file.length - 4);
+  return file;
+}
+
+/** A gzip file with this checksum of its content. */
+function ofChecksum(file, checksum) {
+  file.writeUInt32LE(checksum, file.length - 8);
+  return file;
+}
+
+/** A gzip file whose header has an extra field, a name and a comment. */
+function withFields(file) {
+  const fields = Buffer.from([2, 0, 7, 7, ...Buffer.from("name\0comment\0")]);
+  const header = Buffer.from(file.subarray(0, 10));
+  header[3] = 0x1c;
+  return Buffer.concat([header, fields, file.subarray(10)]);
+}
 
 /**
  * A streamed request of which the status line has been read and nothing more. `rest` reads the body
@@ -240,7 +261,25 @@ describe("bodies that do not come", () => {
       ["gzip", gzipSync(body), [200, "w0", null]],
       ["deflate", deflateSync(body), [200, "w0", null]],
       ["identity", body, [200, "w0", null]],
+      // Far more than the room that it gets at first.
+      ["deflate", deflateSync(body.padEnd(MIB)), [200, "w0", null]],
+      ["gzip", gzipSync(body.padEnd(MIB)), [200, "w0", null]],
       ["gzip", body, [400, "invalid_request", null]],
+      ["gzip", gzipSync(""), [400, "invalid_request", null]],
+      ["deflate", deflateSync(""), [400, "invalid_request", null]],
+      ["gzip", gzipSync(body).subarray(0, -1), [400, "invalid_request", null]],
+      ["gzip", Buffer.concat([gzipSync(body), Buffer.alloc(8)]), [400, "invalid_request", null]],
+      ["gzip", Buffer.concat([gzipSync(body), gzipSync(body)]), [400, "invalid_request", null]],
+      ["gzip", ofLength(gzipSync(body), body.length - 1), [400, "invalid_request", null]],
+      ["gzip", ofLength(gzipSync(body), body.length + 1), [400, "invalid_request", null]],
+      ["gzip", withFields(gzipSync(body)), [200, "w0", null]],
+      ["gzip", ofChecksum(gzipSync(body), 0), [400, "invalid_request", null]],
+      ["deflate", deflateRawSync(body), [400, "invalid_request", null]],
+      [
+        "deflate",
+        Buffer.concat([deflateSync(body), Buffer.alloc(1)]),
+        [400, "invalid_request", null],
+      ],
       ["deflate", deflateSync(body).subarray(0, 20), [400, "invalid_request", null]],
       ["zstd", body, [415, "unsupported_content_encoding", "gzip, deflate, identity"]],
       [
@@ -254,6 +293,31 @@ describe("bodies that do not come", () => {
       assert.deepEqual(await send(encoding, bytes), expected, `${encoding} ${expected}`);
     }
     await reads(front.phone, 0);
+  });
+
+  test("what a body expands to beyond the limit takes no memory", {
+    skip: process.platform !== "linux" && "only Linux counts the most memory of a process",
+  }, async () => {
+    const mostMib = () => {
+      const status = readFileSync(`/proc/${front.worker.pid}/status`, "utf8");
+      return Number(status.match(/^VmHWM:\s+(\d+) kB$/m)[1]) / 1024;
+    };
+    const zeros = Buffer.alloc(400 * MIB);
+    const bombs = [
+      // More than the limit, or than the key's share of all bodies.
+      ["deflate", deflateSync(zeros), [413, 503]],
+      ["gzip", ofLength(gzipSync(zeros), 12 * MIB), [400]],
+    ];
+    const before = mostMib();
+    for (let round = 0; round < 8; round += 1)
+      for (const [coding, body, statuses] of bombs) {
+        const headers = { "content-encoding": coding };
+        const response = await post(front.worker, front.phone, "", { body, headers });
+        await response.text();
+        assert.ok(statuses.includes(response.status), `${coding} ${response.status}`);
+      }
+    const grownMib = mostMib() - before;
+    assert.ok(grownMib < 64, `${grownMib} MiB`);
   });
 
   test("the large bodies of a key hold no more than they leave free, and small ones have their room", async () => {

@@ -15,6 +15,7 @@ use worker::{Delay, Request};
 
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
+use crate::runtime::inflate::inflate;
 
 /// Limit for the part of a refused body that is read and dropped, as a multiple of the body limit.
 const DRAINED_LIMITS: usize = 4;
@@ -50,7 +51,7 @@ pub(crate) async fn read(
     // Both are held for a short time.
     let own_bytes = body.bytes.capacity();
     let reserve = |bytes: usize| slot.reserve(own_bytes.saturating_add(bytes));
-    let decoded = coding?.decode(body.bytes, limit_bytes, reserve)?;
+    let decoded = coding?.decode(body.bytes, limit_bytes, reserve, inflate)?;
     slot.reserve(decoded.capacity())?;
     Ok(decoded)
 }

@@ -5,6 +5,7 @@ pub(crate) mod bindings;
 pub(crate) mod clock;
 pub(crate) mod entropy;
 pub(crate) mod frames;
+pub(crate) mod inflate;
 pub(crate) mod listener;
 pub(crate) mod panic_guard;
 #[cfg(feature = "panics")]
