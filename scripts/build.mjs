@@ -115,12 +115,13 @@ async function shrink(folder, env, onLine) {
   const [path, gluePath] = [join(folder, "index_bg.wasm"), join(folder, "index.js")];
   const optimise = (options) =>
     run(env.WASM_OPT_BIN, [path, ...FEATURES, ...options, "-o", path], { cwd: ROOT, env, onLine });
-  writeFileSync(path, dropUnusedClasses(readFileSync(path)));
-  await optimise(SHRINK);
-  const { module, glue } = shortenImports({
+  const used = dropUnusedClasses({
     module: readFileSync(path),
     glue: readFileSync(gluePath, "utf8"),
   });
+  writeFileSync(path, used.module);
+  await optimise(SHRINK);
+  const { module, glue } = shortenImports({ module: readFileSync(path), glue: used.glue });
   writeFileSync(gluePath, glue);
   writeFileSync(path, nameByLikeness(module));
   await optimise(["--reorder-functions-by-name"]);

@@ -1,9 +1,10 @@
 // Tests the build's changes to the Worker's module: functions that are alike become neighbours,
 // none is lost, imports get short names in the module and in its glue, and classes without objects
-// lose their exports.
+// are not in the upload.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { transformSync } from "esbuild";
 import { dropUnusedClasses } from "../../scripts/classes.mjs";
 import { shortenImports } from "../../scripts/import-names.mjs";
 import { nameByLikeness, orderByLikeness } from "../../scripts/layout.mjs";
@@ -95,9 +96,28 @@ test("a class of which there are no objects has no exports, and any other keeps 
   };
   const kept = ["__wbg_hub_free", "hub_new", "hub_fetch", "__wbg_made_free", "made_take", "fetch"];
   const lone = ["__wbg_lone_free", "__wbg_get_lone_size", "__wbg_set_lone_size", "lone_take"];
-  const left = exportsIn(sectionsOf(dropUnusedClasses(moduleWith([...kept, ...lone])))[1].content);
+  const { module, glue } = dropUnusedClasses({
+    module: moduleWith([...kept, ...lone]),
+    glue: GLUE,
+  });
   assert.deepEqual(
-    left.map(({ name }) => name),
+    exportsIn(sectionsOf(module)[1].content).map(({ name }) => name),
     kept,
   );
+  const { code } = transformSync(glue, { format: "esm", minify: true, treeShaking: true });
+  assert.match(code, /hub_free.*hub_free.*export\{\w+ as Hub\}/s);
+  assert.doesNotMatch(code, /lone/i);
 });
+
+/** Glue with two classes, as wasm-bindgen and worker-build write it. */
+const GLUE = ["Hub", "Lone"]
+  .map((name) => {
+    const [own, free] = [`$${name}`, `i.__wbg_${name.toLowerCase()}_free`];
+    return `var ${own}=class{free(){let e=this.p;${own}R.unregister(this);${free}(e,0)}};
+Symbol.dispose&&(${own}.prototype[Symbol.dispose]=${own}.prototype.free);
+var ${own}R=typeof FinalizationRegistry>"u"?{register:()=>{}}
+:new FinalizationRegistry(({ptr:r})=>{${free}(r,1)});
+var ${own}P=new Proxy(${own},C$);`;
+  })
+  .join("\n")
+  .concat("export{$HubP as Hub,$LoneP as Lone};");
