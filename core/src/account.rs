@@ -83,6 +83,7 @@ impl Account {
     /// Takes the request from the run, whose end counts with it. Its share in the run has ended
     /// before. A run that was never started leaves no row. A failure of this request alone is not
     /// the end of a run that another request still has.
+    #[inline(never)]
     pub fn leave(&self, usage: &mut Usage, now_ms: u64) -> Change {
         let request = &self.request;
         let requests = usage.requests(&self.run);

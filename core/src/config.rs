@@ -118,6 +118,7 @@ impl fmt::Display for Problem {
 
 impl Config {
     /// Parses all bindings through `get`. A binding that is absent, or blank, is not set.
+    #[inline(never)]
     pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
         let get = |name: &str| {
             get(name)
@@ -314,6 +315,7 @@ fn keys_secret(get: &impl Fn(&str) -> Option<String>) -> Result<Option<KeysSecre
 }
 
 /// Returns the headers that a proxy in front of the gateway requires.
+#[inline(never)]
 fn headers(get: &impl Fn(&str) -> Option<String>) -> Result<Headers, Problem> {
     let mut headers = parse_headers(&get(GATEWAY_HEADERS).unwrap_or_default())
         .map_err(|bad| problem(GATEWAY_HEADERS, bad.to_string()))?;
@@ -349,6 +351,7 @@ fn headers(get: &impl Fn(&str) -> Option<String>) -> Result<Headers, Problem> {
     Ok(headers)
 }
 
+#[inline(never)]
 fn credential(get: &impl Fn(&str) -> Option<String>) -> Result<Credential, Problem> {
     let device = get(DEVICE_KEY)
         .map(|key| {

@@ -126,6 +126,7 @@ impl LogLine {
 
     /// Returns the line of a run that the gateway accepted.
     #[must_use]
+    #[inline(never)]
     pub fn begun(&self, exchange: &Exchange, log_key: &LogKey) -> Self {
         let mut line = Self {
             event: Event::Begin,

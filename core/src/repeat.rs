@@ -274,6 +274,7 @@ impl Drop for Receiver {
 impl Requests {
     /// Takes a row that an earlier hub left. Returns a share in its run, which the run's exchange
     /// gets if it may be going; `None` if the row cannot be read.
+    #[inline(never)]
     pub fn restore(&mut self, kept: &Kept<'_>) -> Option<Receiver> {
         let request = Rc::new(Request::restore(kept)?);
         let receiver = Receiver::new(&request);

@@ -64,6 +64,7 @@ impl Grants {
 
     /// Adds the entries of one `CLIENT_KEYS` value. Every mistake in it is described, and no
     /// description has a value.
+    #[inline(never)]
     pub fn extend(&mut self, entries: &str, problems: &mut Vec<Problem>) {
         for (number, text) in entry::split(entries) {
             match entry::parse(text).and_then(|client| self.refuse_duplicate(client)) {

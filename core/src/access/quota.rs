@@ -23,6 +23,7 @@ pub struct Counts {
 
 impl Counts {
     /// Counts a request for a run. A refused request is not counted.
+    #[inline(never)]
     pub fn request(&mut self, client: &Grant, now_ms: u64) -> Result<Option<Allowance>, Failure> {
         let reading = self.places.reading(&client.id, now_ms);
         self.usage.check(client, reading, now_ms)?;

@@ -100,6 +100,7 @@ pub(super) fn origins(text: &str) -> Result<Vec<Origin>, Mistake> {
 
 /// Parses blocks of addresses, or single addresses. IPv4 is written as IPv4, and a block by its
 /// first address.
+#[inline(never)]
 pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, Mistake> {
     let network = |text: &str| {
         let network: IpNet = text

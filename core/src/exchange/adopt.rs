@@ -31,6 +31,7 @@ pub(super) const PAUSE_MS: u64 = 30_000;
 impl Exchange {
     /// Makes an exchange without a client for a run that an earlier hub requested.
     /// Returns its key, too; `None` if the row cannot be read.
+    #[inline(never)]
     pub fn adopt(kept: &Kept<'_>, now_ms: u64) -> Option<(Self, KeyId)> {
         let key = KeyId::parse(kept.key)?;
         let turn = Turn {

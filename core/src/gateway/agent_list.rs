@@ -41,6 +41,7 @@ impl ListRequest {
     }
 
     /// Takes the awaited response. Returns the list once it is complete.
+    #[inline(never)]
     pub(crate) fn receive(
         &mut self,
         result: Result<Option<&RawValue>, Rejection<'_>>,

@@ -52,6 +52,7 @@ impl fmt::Display for BadHeader {
 }
 
 /// Reads `name: value` lines; blank ones are skipped.
+#[inline(never)]
 pub fn parse_headers(text: &str) -> Result<Headers, BadHeader> {
     let mut headers = Headers::new();
     for (line, text) in (1..).zip(text.lines()) {

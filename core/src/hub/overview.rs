@@ -14,6 +14,7 @@ const SECOND_MS: u64 = 1000;
 impl Hub {
     /// Returns the runs as JSON objects with commas between them. A run that several requests share
     /// is one object. All texts are ids and words of ours.
+    #[inline(never)]
     pub fn runs(&self, log_key: &LogKey) -> String {
         let mut out = String::new();
         for (index, entry) in self.entries.iter().enumerate() {

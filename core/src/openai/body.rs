@@ -170,6 +170,7 @@ impl<'a> Body<'a> {
     }
 
     /// Reads the value of one field.
+    #[inline(never)]
     fn read_field<'de: 'a, A: MapAccess<'de>>(
         &mut self,
         name: &str,

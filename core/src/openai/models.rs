@@ -36,6 +36,7 @@ pub struct Aliases(Vec<(String, AgentId)>);
 
 impl Aliases {
     /// Reads the aliases. An error names the wrong one by its number, counted from 1.
+    #[inline(never)]
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut aliases: Vec<(String, AgentId)> = Vec::new();
         let entries = text
@@ -201,6 +202,7 @@ impl Names {
 
 /// Returns the models that a client may use. `known` is the gateway's list of agents, if there is
 /// one.
+#[inline(never)]
 pub fn list(
     client: &Grant,
     aliases: &Aliases,

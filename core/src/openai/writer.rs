@@ -106,6 +106,7 @@ impl Writer {
     }
 
     /// Makes the call of the complete text. Fails if the text is not the arguments of the call.
+    #[inline(never)]
     pub fn settle(&mut self) -> Result<(), Failure> {
         self.call().map_or(Ok(()), ForcedCall::settle)
     }
@@ -118,6 +119,7 @@ impl Writer {
     }
 
     /// Ends an answer that is settled. `now_s` is in seconds since the Unix epoch.
+    #[inline(never)]
     pub fn finish(&mut self, summary: &RunSummary, now_s: u64, out: &mut Vec<u8>) {
         match self {
             Self::Chat(chat) => chat.finish(summary, out),

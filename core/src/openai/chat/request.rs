@@ -12,6 +12,7 @@ use crate::openai::request::{Entropy, Request};
 use crate::openai::stop::Stop;
 
 /// Reads a request of `client`.
+#[inline(never)]
 pub fn accept(
     request: &Request<'_>,
     client: &Grant,

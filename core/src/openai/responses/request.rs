@@ -64,6 +64,7 @@ impl AcceptedResponse {
 }
 
 /// Reads a request of `client`.
+#[inline(never)]
 pub fn accept(
     request: &Request<'_>,
     client: &Grant,
