@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { temporaryFolder } from "./support/folder.mjs";
-import { lines, newKey, post, says, startFront, until } from "./support/front.mjs";
+import { lines, newKey, post, says, until } from "./support/front.mjs";
 import { get } from "./support/keys.mjs";
+import { withKillable } from "./support/killable.mjs";
 
 /** A run without a client is stopped after 30 to 60 s; a busy machine takes its time. */
 const STOPPED_MS = 100_000;
@@ -23,38 +23,6 @@ const ask = (worker, key, content, headers = {}) =>
 
 const status = async (worker, key) => (await get(worker, key, "/v1/key")).json();
 
-/** Starts a front whose Worker can be killed and started again: `kill` returns the next one. */
-async function startKillable(options) {
-  const front = await startFront({ storage: temporaryFolder("hub"), ...options });
-  const others = [];
-  return {
-    ...front,
-    runs: async () => (await front.sim.journal()).runs,
-    ends: async () => (await front.sim.journal()).runs.map(({ ended }) => ended),
-    kill: async (worker, { vars, meanwhile } = {}) => {
-      process.kill(worker.pid, "SIGKILL");
-      await meanwhile?.();
-      const other = await front.another(vars);
-      others.push(other);
-      return other;
-    },
-    stop: async () => {
-      for (const other of others) await other.stop();
-      await front.stop();
-    },
-  };
-}
-
-/** Runs a test with such a front. */
-const withFront = (options, body) => async () => {
-  const front = await startKillable(options);
-  try {
-    await body(front);
-  } finally {
-    await front.stop();
-  }
-};
-
 /** Reads an answer to its end, and returns its text; a broken one counts as empty. */
 const read = async (response) => response.text().catch(() => "");
 
@@ -67,7 +35,7 @@ const wordsIn = (text) => text.match(/w\d+/g) ?? [];
 describe("a hub that is gone", { concurrency: true }, () => {
   test(
     "and that no request wakes: its run is stopped, and counted",
-    withFront({}, async ({ worker, phone, ends, kill }) => {
+    withKillable({}, async ({ worker, phone, ends, kill }) => {
       const response = await ask(worker, phone, "left [[fake stall=1]]");
       const again = await kill(worker, { meanwhile: () => read(response) });
       assert.deepEqual(await ends(), ["running"]);
@@ -80,7 +48,7 @@ describe("a hub that is gone", { concurrency: true }, () => {
 
   test(
     "and whose next one has wrong settings: the one after it stops the run",
-    withFront({}, async ({ worker, phone, ends, kill }) => {
+    withKillable({}, async ({ worker, phone, ends, kill }) => {
       const response = await ask(worker, phone, "left [[fake stall=1]]");
       const wrong = await kill(worker, {
         vars: { CLIENT_KEYS: "wrong" },
@@ -97,7 +65,7 @@ describe("a hub that is gone", { concurrency: true }, () => {
   const finisher = newKey("finisher", "main", "--on-disconnect", "finish");
   test(
     "stops the runs whose clients do not come back, and keeps those that they ask for again",
-    withFront({ entries: [finisher.entry] }, async ({ worker, phone, runs, ends, kill }) => {
+    withKillable({ entries: [finisher.entry] }, async ({ worker, phone, runs, ends, kill }) => {
       const named = { "idempotency-key": "order-1" };
       const joined = "joined [[fake deltas=1600 delay=50]]";
       const first = [
@@ -134,7 +102,7 @@ describe("a hub that is gone", { concurrency: true }, () => {
   for (const protocol of [4, 3]) {
     test(
       `knows an SDK's retry, and no other request, protocol ${protocol}`,
-      withFront({ protocol }, async ({ worker, phone, guest, boss, runs, kill }) => {
+      withKillable({ protocol }, async ({ worker, phone, guest, boss, runs, kill }) => {
         const content = "retried [[fake deltas=80 delay=50]]";
         const response = await ask(worker, phone, content, attempt(0));
         const again = await kill(worker, { meanwhile: () => read(response) });
@@ -179,7 +147,7 @@ describe("a hub that is gone", { concurrency: true }, () => {
 
     test(
       `knows a retry of an answer that got lost, and counts its run once, protocol ${protocol}`,
-      withFront({ protocol }, async ({ worker, phone, runs, kill }) => {
+      withKillable({ protocol }, async ({ worker, phone, runs, kill }) => {
         const content = "lost [[fake deltas=3]]";
         const first = await read(await ask(worker, phone, content, attempt(0)));
         assert.match(first, ANSWERED);
@@ -201,7 +169,7 @@ describe("a hub that is gone", { concurrency: true }, () => {
 
     test(
       `follows a run that goes on without its client, protocol ${protocol}`,
-      withFront({ protocol, entries: [finisher.entry] }, async ({ worker, sim, ends, kill }) => {
+      withKillable({ protocol, entries: [finisher.entry] }, async ({ worker, sim, ends, kill }) => {
         const response = await ask(worker, finisher, "finishes [[fake deltas=60 delay=50]]");
         const again = await kill(worker, { meanwhile: () => read(response) });
         const before = await status(again, finisher);
@@ -224,7 +192,7 @@ describe("a hub that is gone", { concurrency: true }, () => {
 
   test(
     "gives up a run that a gateway has forgotten, and starts none for its retry",
-    withFront({}, async ({ worker, phone, sim, runs, kill }) => {
+    withKillable({}, async ({ worker, phone, sim, runs, kill }) => {
       const content = "forgotten [[fake stall=1]]";
       const response = await ask(worker, phone, content, attempt(0));
       const meanwhile = async () => {
@@ -250,7 +218,7 @@ describe("a hub that is gone", { concurrency: true }, () => {
   const single = newKey("single", "main", "--runs", "1");
   test(
     "keeps the place of a run, lets its retry in, and stops it with its key",
-    withFront({ entries: [single.entry] }, async ({ worker, phone, ends, runs, kill }) => {
+    withKillable({ entries: [single.entry] }, async ({ worker, phone, ends, runs, kill }) => {
       const content = "single [[fake stall=1]]";
       const response = await ask(worker, single, content, attempt(0));
       const again = await kill(worker, { meanwhile: () => read(response) });
