@@ -314,7 +314,9 @@ impl<'a> Deployment<'a> {
     /// that Cloudflare serves now.
     fn upload(&self, steps: &mut Steps, served: Option<&str>) -> Result<Record, Problem> {
         let main = self.folder().join(&self.manifest()?.main);
-        let code = record::of_code(&main, &self.deploy.source.config)?;
+        let assets = self.manifest()?.assets.as_ref();
+        let assets = assets.map(|assets| self.folder().join(assets));
+        let code = record::of_code(&main, assets.as_deref(), &self.deploy.source.config)?;
         let file = ListFile::read(&self.deploy.source.file)?;
         let mut record = Record::parse(&file.variable(DEPLOYED)?.unwrap_or_default());
         if served.is_none() || served != record.version() {

@@ -64,6 +64,8 @@ pub(crate) struct Manifest {
     pub(crate) name: String,
     /// The module that wrangler uploads, from the configuration's folder.
     pub(crate) main: String,
+    /// The folder of its static files, from there.
+    pub(crate) assets: Option<String>,
     /// The command that makes it.
     pub(crate) build: Option<String>,
 }
@@ -200,6 +202,9 @@ impl Manifest {
                 _ => text("name"),
             },
             main: text("main"),
+            assets: inherited("assets")
+                .and_then(|assets| assets.get("directory")?.as_str())
+                .map(str::to_owned),
             build: build.map(str::to_owned),
             preview_urls: inherited("preview_urls").and_then(Value::as_bool),
             // Bindings are not inherited, migrations are.

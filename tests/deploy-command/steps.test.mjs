@@ -170,6 +170,15 @@ describe("from an empty account", () => {
     assert.deepEqual([again.code, again.steps[3]], [0, ["done", "upload"]], again.stderr);
   });
 
+  test("a changed file of the console is uploaded", async () => {
+    const file = join(place.cwd, "assets/console/index.html");
+    writeFileSync(file, `${readFileSync(file, "utf8")}<!-- another -->\n`);
+    const { code, stderr, steps } = await deploy();
+    assert.deepEqual([code, steps[3]], [0, ["done", "upload"]], stderr);
+    const again = await deploy();
+    assert.deepEqual([again.code, again.steps[3]], [0, ["skipped", "upload"]], again.stderr);
+  });
+
   test("after somebody else's deployment everything is uploaded and pushed again", async () => {
     api.version = "00000000-0000-4000-8000-000000000000";
     const { code, stderr, steps } = await deploy();

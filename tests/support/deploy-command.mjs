@@ -1,7 +1,7 @@
 // Runs `clawfront deploy` against a stand-in of Cloudflare's API.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUILD, ROOT } from "../../scripts/paths.mjs";
 import { wranglerFor } from "./cloudflare.mjs";
@@ -20,17 +20,17 @@ export async function clawfront(args, { cwd, env }) {
 }
 
 /**
- * Makes a project: the built Worker with a configuration whose build does nothing, and a wrangler
- * that sends its requests to `api`.
+ * Makes a project: the built Worker, static files, a configuration whose build does nothing, and a
+ * wrangler that sends its requests to `api`.
  */
 export function project(name, api) {
   const cwd = mkdtempSync(join(folder, `${name}-`));
   const toml = readFileSync(join(ROOT, "wrangler.toml"), "utf8");
+  cpSync(join(ROOT, "assets"), join(cwd, "assets"), { recursive: true });
   writeFileSync(
     join(cwd, "wrangler.toml"),
     toml
       .replace(/^main = .*$/m, `main = ${JSON.stringify(join(BUILD, "index.js"))}`)
-      .replace(/^directory = .*$/m, `directory = ${JSON.stringify(join(ROOT, "assets"))}`)
       .replace(/^command = .*$/m, 'command = "echo built > built"')
       .replace(/^watch_dir.*$/m, ""),
   );

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -88,27 +88,27 @@ fn of_secret(secret: &Value) -> String {
     short(Sha256::new().chain_update(secret.text.as_bytes()))
 }
 
-/// Hashes everything that wrangler uploads: the module, the modules beside it, and the
-/// configuration.
-pub(super) fn of_code(main: &Path, config: &Path) -> Result<String, Problem> {
-    let unreadable = |path: &Path| {
-        let path = path.display().to_string();
-        move |error: std::io::Error| Problem::new(format!("{path} cannot be read: {error}"))
-    };
+/// Hashes everything that wrangler uploads: the module, the modules beside it, the static files,
+/// and the configuration.
+pub(super) fn of_code(
+    main: &Path,
+    assets: Option<&Path>,
+    config: &Path,
+) -> Result<String, Problem> {
     let folder = main.parent().unwrap_or(Path::new("."));
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
-        let path = entry.map_err(unreadable(folder))?.path();
-        if path.is_file() {
-            paths.push(path);
-        }
+    let mut files = Vec::new();
+    for path in entries(folder)?.into_iter().filter(|path| path.is_file()) {
+        files.push((path, folder));
     }
-    paths.sort();
-    paths.push(config.to_owned());
+    if let Some(assets) = assets {
+        add_files(assets, assets, &mut files)?;
+    }
+    files.push((config.to_owned(), config.parent().unwrap_or(Path::new("."))));
     let mut hash = Sha256::new();
-    for path in paths {
-        let bytes = fs::read(&path).map_err(unreadable(&path))?;
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    for (path, folder) in files {
+        let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        let name = path.strip_prefix(folder).unwrap_or(&path);
+        let name = name.as_os_str().as_encoded_bytes();
         // A length before each part, so that different lists of files have different bytes.
         for part in [name, &bytes] {
             hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -116,6 +116,38 @@ pub(super) fn of_code(main: &Path, config: &Path) -> Result<String, Problem> {
         }
     }
     Ok(short(hash))
+}
+
+/// Adds the files of a folder and of those in it, with the folder that they are named from.
+fn add_files<'a>(
+    folder: &Path,
+    from: &'a Path,
+    files: &mut Vec<(PathBuf, &'a Path)>,
+) -> Result<(), Problem> {
+    for path in entries(folder)? {
+        if path.is_dir() {
+            add_files(&path, from, files)?;
+        } else {
+            files.push((path, from));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the paths in a folder, in the order of their names.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let read = || {
+        let entries: Result<Vec<_>, _> = fs::read_dir(folder)?.collect();
+        entries
+    };
+    let entries = read().map_err(|error| unreadable(folder, &error))?;
+    let mut paths: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(format!("{} cannot be read: {error}", path.display()))
 }
 
 /// Returns the first 64 bits in hex. The file has the secrets themselves, so a hash adds no
