@@ -3,6 +3,7 @@
 import { execFileSync } from "node:child_process";
 import OpenAI from "openai";
 import { CLI } from "../../scripts/paths.mjs";
+import { awaitRoomInDay } from "./midnight.mjs";
 import { startSim } from "./sim.mjs";
 import { startWorker } from "./worker.mjs";
 
@@ -56,6 +57,7 @@ export async function startFront({
   withConsole,
   workerOptions = {},
 } = {}) {
+  await awaitRoomInDay();
   const sim = await startSim({
     protocol,
     args: ["--agent", "main", "--agent", "beta", "--agent", "secret", ...simArgs],
