@@ -20,6 +20,7 @@ export const NAMES = [
   "LOCATION_HINT",
   "LINK_IDLE",
   "GATEWAY_RUNS",
+  "STORE_DAYS",
   "KEYS_SECRET",
   "MODEL_ALIASES",
   "CLIENT_KEYS",

@@ -78,6 +78,19 @@ impl RequestContext {
         self.whole(head, body)
     }
 
+    /// Does the same with a body that follows.
+    pub(crate) fn answer_stream(
+        &mut self,
+        mut head: Head,
+        body: &web_sys::ReadableStream,
+    ) -> worker::Result<web_sys::Response> {
+        self.line.status = head.status;
+        self.line.end = "ok";
+        self.log();
+        self.time(&mut head);
+        response::stream(&head, body)
+    }
+
     /// Makes a response with a complete body.
     pub(crate) fn whole(&self, mut head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
         self.time(&mut head);

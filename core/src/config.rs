@@ -38,12 +38,13 @@ pub const HUB_UNBOUND: &str =
 pub const LOCATION_HINT: &str = "LOCATION_HINT";
 pub const LINK_IDLE: &str = "LINK_IDLE";
 pub const GATEWAY_RUNS: &str = "GATEWAY_RUNS";
+pub const STORE_DAYS: &str = "STORE_DAYS";
 pub const CLIENT_KEYS: &str = "CLIENT_KEYS";
 pub const KEYS_SECRET: &str = "KEYS_SECRET";
 pub const MODEL_ALIASES: &str = "MODEL_ALIASES";
 
 /// The settings that are text, besides the client keys.
-pub const TEXTS: [&str; 15] = [
+pub const TEXTS: [&str; 16] = [
     GATEWAY_URL,
     GATEWAY_TOKEN,
     GATEWAY_PASSWORD,
@@ -57,6 +58,7 @@ pub const TEXTS: [&str; 15] = [
     LOCATION_HINT,
     LINK_IDLE,
     GATEWAY_RUNS,
+    STORE_DAYS,
     KEYS_SECRET,
     MODEL_ALIASES,
 ];
@@ -76,6 +78,15 @@ pub(crate) const LINK_IDLE_S: u64 = 300;
 /// Longest time for it.
 const MAX_LINK_IDLE_S: u64 = 86_400;
 
+/// Days for which a stored response is kept, as OpenAI keeps its own.
+pub(crate) const DEFAULT_STORE_DAYS: u64 = 30;
+
+/// Most days for it.
+const MAX_STORE_DAYS: u64 = 365;
+
+/// Milliseconds in a day.
+const DAY_MS: u64 = 86_400_000;
+
 /// A deployment's settings.
 #[derive(Debug)]
 pub struct Config {
@@ -87,6 +98,8 @@ pub struct Config {
     pub link_idle_ms: u64,
     /// Most runs that the gateway gets at a time; `None` means no limit of ours.
     pub gateway_runs: Option<usize>,
+    /// Time for which a stored response is kept after its end.
+    pub store_ms: u64,
     pub clients: Grants,
     /// Recognises the keys that the hub has made. Without it there are none.
     pub keys_secret: Option<KeysSecret>,
@@ -139,6 +152,7 @@ impl Config {
         let location = take(location(&get), &mut problems).flatten();
         let link_idle_s = take(link_idle_s(&get), &mut problems).unwrap_or_default();
         let gateway_runs = take(gateway_runs(&get), &mut problems).flatten();
+        let store_days = take(store_days(&get), &mut problems).unwrap_or_default();
         let keys_secret = take(keys_secret(&get), &mut problems).flatten();
 
         match (url, credential) {
@@ -152,6 +166,7 @@ impl Config {
                 location,
                 link_idle_ms: link_idle_s.saturating_mul(1000),
                 gateway_runs,
+                store_ms: store_days.saturating_mul(DAY_MS),
                 clients,
                 keys_secret,
                 aliases,
@@ -299,6 +314,16 @@ fn gateway_runs(get: &impl Fn(&str) -> Option<String>) -> Result<Option<usize>, 
     runs.filter(|runs| (1..=MAX_PLACES).contains(runs))
         .map(Some)
         .ok_or_else(|| problem(GATEWAY_RUNS, "takes a number of runs, from 1 to 256"))
+}
+
+/// Returns the number of days for which a stored response is kept.
+fn store_days(get: &impl Fn(&str) -> Option<String>) -> Result<u64, Problem> {
+    let Some(value) = get(STORE_DAYS) else {
+        return Ok(DEFAULT_STORE_DAYS);
+    };
+    let days = value.parse().ok();
+    days.filter(|days| (1..=MAX_STORE_DAYS).contains(days))
+        .ok_or_else(|| problem(STORE_DAYS, "takes a number of days, from 1 to 365"))
 }
 
 fn keys_secret(get: &impl Fn(&str) -> Option<String>) -> Result<Option<KeysSecret>, Problem> {

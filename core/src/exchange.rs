@@ -24,14 +24,17 @@
 //!
 //! The requests for a connection are in `connection`, the deadlines in `deadline`, the writes that
 //! are due by the clock in `heartbeat`, the end for a client that left in `leave`, its response in
-//! `reply`, the runs of an earlier hub in `adopt`, and the operator's view in `overview`.
+//! `reply`, the storage of a response that is kept in `record` and `blocks`, the runs of an earlier
+//! hub in `adopt`, and the operator's view in `overview`.
 
 pub(crate) mod adopt;
+mod blocks;
 pub(crate) mod connection;
 mod deadline;
 pub(crate) mod heartbeat;
 pub(crate) mod leave;
 pub(crate) mod overview;
+mod record;
 mod reply;
 
 use std::mem;
@@ -51,6 +54,7 @@ use crate::repeat::ExchangeEnd;
 use crate::session::SessionKey;
 use crate::turn::{RunEvent, Turn};
 
+pub use blocks::{Block, Progress};
 pub use reply::Outcome;
 use reply::Reply;
 
@@ -70,6 +74,8 @@ pub(crate) const RUN_MS: u64 = 172_800_000;
 pub struct Exchange {
     run: Run,
     policy: StreamPolicy,
+    /// The key's own policy for a client that leaves. A response in the background overrides it.
+    on_disconnect_of_key: OnDisconnect,
     /// The id of the client's key.
     key: Option<KeyId>,
     /// The time from which on the run waits in the hub, because the gateway has as many as it may
@@ -103,8 +109,7 @@ pub struct Exchange {
     client: ClientState,
     /// Set if an earlier hub requested the run.
     adoption: Option<Adoption>,
-    /// An administrator has the run stopped.
-    is_stopped: bool,
+    stopped_by: Option<StoppedBy>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +119,14 @@ enum ClientState {
     Expired,
     /// It left, or an earlier hub had it, and the run goes on: nothing is written any more.
     Gone,
+}
+
+/// The person who has the run stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StoppedBy {
+    Administrator,
+    /// The client, which cancels its response. Another client may share the run.
+    Client,
 }
 
 #[derive(Debug, Clone)]
@@ -167,6 +180,8 @@ pub(crate) enum Input<'a> {
     HungUp,
     /// An administrator stops the run.
     Stopped,
+    /// The client cancels its response, which is in the background.
+    Cancelled,
     /// The client has not read the bytes that were sent, and the buffer for it is full.
     Overrun,
     /// Time passed.
@@ -182,8 +197,15 @@ pub struct Output {
     pub connect: bool,
     /// The response begins.
     pub head: Option<Head>,
+    /// The progress of a response that is kept. It is stored before anything of this output is
+    /// sent.
+    pub progress: Option<Progress>,
+    /// Events that are stored.
+    pub blocks: Vec<Block>,
     /// Bytes of its body.
     pub body: Vec<u8>,
+    /// The body is complete. The exchange goes on unless it has ended, too.
+    pub answered: bool,
     /// Nothing follows: the body is complete.
     pub ended: bool,
 }
@@ -194,7 +216,10 @@ impl Output {
         self.frames.clear();
         self.connect = false;
         self.head = None;
+        self.progress = None;
+        self.blocks.clear();
         self.body.clear();
+        self.answered = false;
         self.ended = false;
     }
 }
@@ -211,6 +236,7 @@ impl Exchange {
             shows_progress: turn.wants_progress,
             has_shown_start_wait: false,
             run: Run::new(turn),
+            on_disconnect_of_key: policy.on_disconnect,
             policy,
             key: None,
             queued_ms: None,
@@ -228,7 +254,7 @@ impl Exchange {
             expires_ms: None,
             client: ClientState::Present,
             adoption: None,
-            is_stopped: false,
+            stopped_by: None,
         }
     }
 
@@ -280,7 +306,8 @@ impl Exchange {
         let asked = self.run.awaits_acceptance();
         match input {
             Input::HungUp => self.hang_up(link, now_ms, out),
-            Input::Stopped => self.stop(link, now_ms, out),
+            Input::Stopped => self.stop(StoppedBy::Administrator, link, now_ms, out),
+            Input::Cancelled => self.stop(StoppedBy::Client, link, now_ms, out),
             Input::Tick => self.tick(link, now_ms, out),
             // It is about runs that the gateway has.
             _ if self.is_queued() => {}
@@ -309,6 +336,8 @@ impl Exchange {
             },
             Input::Failed(failure) if self.connect_again(&failure, link, now_ms) => {}
             Input::Failed(failure) => self.give_up(failure, link, out),
+            // The client can go on from its last event.
+            Input::Overrun if self.is_in_background() => self.hang_up(link, now_ms, out),
             // The client misses only heartbeats, and the run could not be stopped.
             Input::Overrun if self.loss.is_some() => {}
             Input::Overrun => self.give_up(Failure::ClientTooSlow, link, out),
@@ -317,7 +346,10 @@ impl Exchange {
             self.phase_began_ms = now_ms;
             self.asked_ms.get_or_insert(now_ms);
         }
-        if out.body.len() > written.saturating_add(mem::take(&mut self.reply.comment_bytes)) {
+        let has_written =
+            out.body.len() > written.saturating_add(mem::take(&mut self.reply.comment_bytes));
+        self.record(written, now_ms, out);
+        if has_written {
             self.last_write_ms = now_ms;
         }
     }
@@ -330,6 +362,7 @@ impl Exchange {
         let wakes = [
             self.deadline().map(|(deadline, _)| deadline),
             self.write_at_ms(),
+            self.record_at_ms(),
             self.run.wake_at_ms(),
             self.run_ends_ms(),
             self.leave_by_ms,
@@ -501,7 +534,8 @@ impl Exchange {
             }
             self.again_at_ms = None;
             self.connected_ms = now_ms;
-            if self.leave_by_ms.is_some() {
+            let is_stopped = self.stopped_by.is_some() && self.is_in_background();
+            if self.leave_by_ms.is_some() || is_stopped {
                 self.leave(link, out);
                 return;
             }
@@ -512,6 +546,7 @@ impl Exchange {
             frames, head, body, ..
         } = out;
         let mut ended = None;
+        let mut begins_background = false;
         self.run.receive(
             incoming,
             &mut Io {
@@ -524,6 +559,9 @@ impl Exchange {
                 RunEvent::Accepted => {
                     reply.accepted_ms = Some(now_ms);
                     reply.answer.settle_id(body);
+                    begins_background = reply.awaits_acceptance();
+                    // The run's first text may follow at once.
+                    reply.begin_record(head, body);
                 }
                 RunEvent::Text(text) => {
                     if !reply.answer.is_call() {
@@ -547,6 +585,10 @@ impl Exchange {
             },
         );
         self.reply.meta.memory = self.run.session_use();
+        // An answer that is complete is the whole response.
+        if begins_background && (ended.is_none() || self.reply.answer.is_stream()) {
+            self.begin_background(out);
+        }
         match ended {
             None => {}
             Some(Ok(summary)) => match self.reply.answer.settle() {

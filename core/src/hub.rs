@@ -125,6 +125,8 @@ pub enum Input<'a> {
     HungUp(ExchangeId),
     /// An administrator stops the run with this id.
     Stopped(&'a str),
+    /// The client of this exchange cancels its response.
+    Cancelled(ExchangeId),
     /// The client of this exchange has not read the bytes that were sent, and the buffer for it is
     /// full.
     Overrun(ExchangeId),
@@ -220,6 +222,7 @@ impl Hub {
             Input::Failed(failure) => self.fail(&failure, now_ms),
             Input::HungUp(id) => self.give_to(id, exchange::Input::HungUp, now_ms),
             Input::Stopped(run) => self.stop(run, now_ms),
+            Input::Cancelled(id) => self.give_to(id, exchange::Input::Cancelled, now_ms),
             Input::Overrun(id) => self.give_to(id, exchange::Input::Overrun, now_ms),
             Input::Tick => self.tick(now_ms),
         }

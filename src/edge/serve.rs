@@ -5,7 +5,7 @@ use clawfront_core::access::origin::Origin;
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::Head;
-use clawfront_core::http::route::{Api, Endpoint, Route};
+use clawfront_core::http::route::Route;
 use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
@@ -55,6 +55,7 @@ async fn respond(
     //   request them every minute.
     let route = Route::of(request.method().as_ref(), &request.path());
     context.line.route = route.as_ref().ok().map(Route::path);
+    context.meta.api = route.as_ref().map(Route::api).unwrap_or_default();
     let endpoint = match route {
         Ok(Route::Health) => return page(context.meta.health(), context),
         Ok(Route::About) => {
@@ -65,9 +66,6 @@ async fn respond(
         Ok(Route::Api(endpoint)) => Some(Ok(endpoint)),
         Err(failure) => Some(Err(failure)),
     };
-    if matches!(endpoint, Some(Ok(Endpoint::Responses))) {
-        context.meta.api = Api::Responses;
-    }
 
     // 3. Settings: closed while one of them is wrong.
     let config = config.map_err(|problems| {

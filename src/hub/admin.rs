@@ -116,8 +116,14 @@ impl Office<'_> {
                 common.keys(|keys| *keys = HubKeys::read(&common.store.keys()));
             }
             self.stored(written)?;
+            let is_deleted = row.is_empty();
             if !config.clients.lists(&id) {
-                common.link(config).expire(&id, ends_ms);
+                let link = common.link(config);
+                if is_deleted {
+                    link.keep_none_of(&id);
+                    common.store.forget_responses(id.as_str());
+                }
+                link.expire(&id, ends_ms);
             }
         }
         Ok(reply)

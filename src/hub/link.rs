@@ -111,6 +111,16 @@ impl Link {
         self.handle(Input::Tick);
     }
 
+    /// Has no response of a key stored that is going, because the key is deleted. Its run may end
+    /// later, and another key may have its name then.
+    pub(crate) fn keep_none_of(&self, key: &KeyId) {
+        for relay in &*self.0.relays.borrow() {
+            if relay.is_of_key(key) {
+                relay.keep(None);
+            }
+        }
+    }
+
     /// Returns the runs, as an administrator sees them.
     pub(crate) fn runs(&self) -> String {
         self.0.hub.borrow().runs(&self.0.config.log_key)
@@ -123,6 +133,15 @@ impl Link {
             .borrow()
             .stoppable_key(run)
             .map(ToString::to_string)
+    }
+
+    /// Returns the client's side of a response that is going, by its name in the storage.
+    pub(crate) fn relay_of(&self, name: &str) -> Option<Relay> {
+        let relays = self.0.relays.borrow();
+        relays
+            .iter()
+            .find(|relay| relay.is_stored_as(name))
+            .cloned()
     }
 
     /// Asks for the gateway's agents: one request does at a time.
@@ -376,5 +395,6 @@ fn failed(id: ExchangeId, error: &WriteError) -> Input<'static> {
         WriteError::Full => Input::Overrun(id),
         // The body accepts no more bytes, because the client has left.
         WriteError::Refused => Input::HungUp(id),
+        WriteError::Unkept => Input::Cancelled(id),
     }
 }

@@ -12,6 +12,7 @@ mod link;
 mod models;
 mod object;
 mod relay;
+mod responses;
 mod run;
 mod serve;
 mod slot;

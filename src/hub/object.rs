@@ -7,7 +7,7 @@ use worker::{DurableObject, Env, Request, Response, State, durable_object};
 use crate::hub::adopt::adopt;
 use crate::hub::common::Common;
 use crate::hub::serve::serve;
-use crate::hub::store::Store;
+use crate::hub::store::{Store, Waiting};
 use crate::runtime::bindings;
 use crate::runtime::panic_guard::{PanicGuard, watch};
 
@@ -25,7 +25,7 @@ impl DurableObject for Hub {
         watch(state.as_raw(), probe.as_ref());
         Self {
             env,
-            common: Common::new(Store::new(state.as_raw())),
+            common: Common::new(Store::new(state.as_raw(), &Waiting::new())),
             _probe: probe,
         }
     }

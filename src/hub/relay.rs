@@ -1,6 +1,7 @@
 //! One client of the hub: its response, its place, and its line in the log.
 
 mod body;
+mod keep;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -11,10 +12,12 @@ use clawfront_core::config::Config;
 use clawfront_core::exchange::{Exchange, Output};
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::ResponseMeta;
+use clawfront_core::http::route::Api;
 use clawfront_core::hub::ExchangeId;
 use clawfront_core::log::LogLine;
 use clawfront_core::openai::error::refuse;
-use wasm_bindgen::JsCast;
+use js_sys::Promise;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{AbortSignal, Event};
 use worker::js_sys::futures::JsFuture;
 
@@ -27,6 +30,8 @@ use crate::runtime::timer::Callback;
 
 use body::Body;
 pub(crate) use body::WriteError;
+pub(crate) use keep::Keep;
+use keep::Unkept;
 
 /// The client's side of one exchange.
 #[derive(Clone)]
@@ -47,6 +52,10 @@ struct Inner {
     slot: Slot,
     /// The response's body, once it has begun.
     body: Option<Body>,
+    /// Set while the response is to be stored.
+    keep: Option<Keep>,
+    /// Resolved with the end of the exchange.
+    waiters: Vec<Deferred>,
     responded: bool,
     /// The listener for the client's hang-up.
     listener: Option<Listener>,
@@ -80,6 +89,8 @@ impl Relay {
                 line,
                 slot,
                 body: None,
+                keep: None,
+                waiters: Vec::new(),
                 responded: false,
                 listener: None,
                 cancelled: None,
@@ -143,6 +154,25 @@ impl Relay {
         self.0.inner.borrow().line.key.as_deref() == Some(key.as_str())
     }
 
+    /// Has the response stored.
+    pub(crate) fn keep(&self, keep: Option<Keep>) {
+        self.0.inner.borrow_mut().keep = keep;
+    }
+
+    /// Returns true if the response is going, and is stored with this name.
+    pub(crate) fn is_stored_as(&self, name: &str) -> bool {
+        let inner = self.0.inner.borrow();
+        inner.keep.as_ref().is_some_and(|keep| keep.name == name)
+    }
+
+    /// Returns a promise that is resolved with the end of the exchange.
+    pub(crate) fn ended(&self) -> Promise {
+        let waiter = Deferred::new();
+        let promise = waiter.promise.clone();
+        self.0.inner.borrow_mut().waiters.push(waiter);
+        promise
+    }
+
     /// Records that the exchange is still going.
     pub(crate) fn touch(&self, now_ms: u64) {
         self.0.inner.borrow().slot.touch(now_ms);
@@ -158,10 +188,11 @@ impl Relay {
         let mut inner = self.0.inner.borrow_mut();
         let begins = output.head.is_some();
         inner.note(exchange, begins, &self.0.panic_guard, now_ms);
-        if exchange.is_adopted() {
+        if exchange.is_adopted() && !exchange.is_in_background() {
             return Ok(());
         }
-        inner.show(output, &self.0.response, now_ms)
+        inner.keep(exchange, output, &self.0.response, now_ms)?;
+        inner.show(exchange, output, &self.0.response, now_ms)
     }
 
     pub(crate) fn awaits_flush(&self) -> bool {
@@ -182,6 +213,9 @@ impl Relay {
     pub(crate) fn end(&self, exchange: &Exchange) {
         let mut inner = self.0.inner.borrow_mut();
         inner.slot.end_run(exchange);
+        for waiter in inner.waiters.drain(..) {
+            waiter.resolve(&JsValue::UNDEFINED);
+        }
         if std::mem::replace(&mut inner.logged, Logged::End) == Logged::End {
             // The client left before, and the run went on.
             return;
@@ -240,8 +274,50 @@ impl Inner {
         }
     }
 
+    /// Stores the progress of a response that is kept.
+    fn keep(
+        &mut self,
+        exchange: &Exchange,
+        output: &mut Output,
+        deferred: &Deferred,
+        now_ms: u64,
+    ) -> Result<(), WriteError> {
+        let Some(keep) = &mut self.keep else {
+            return Ok(());
+        };
+        let is_new = keep.name.is_empty();
+        match keep.store(self.slot.store(), exchange, output, now_ms) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(_) if !is_new || !exchange.is_in_background() || output.ended => {
+                self.line.cause = Some("storage: a response was not stored".to_owned());
+            }
+            // Nobody could ask for the response.
+            Err(reason) => {
+                let failure = match reason {
+                    Unkept::Storage => Failure::HubLost,
+                    Unkept::Taken => Failure::RunInProgress,
+                };
+                let meta = ResponseMeta {
+                    api: Api::Responses,
+                    ..ResponseMeta::default()
+                };
+                let (head, body) = refuse(&meta, &failure);
+                let response = response::whole(&head, &body)?;
+                deferred.resolve(&response);
+                self.responded = true;
+                self.keep = None;
+                output.clear();
+                return Err(WriteError::Unkept);
+            }
+        }
+        self.keep = None;
+        Ok(())
+    }
+
     fn show(
         &mut self,
+        exchange: &Exchange,
         output: &mut Output,
         deferred: &Deferred,
         now_ms: u64,
@@ -251,7 +327,7 @@ impl Inner {
         }
         if let Some(mut head) = output.head.take() {
             head.after_ms(now_ms.saturating_sub(self.line.time_ms));
-            let response = if output.ended {
+            let response = if output.ended || output.answered {
                 response::whole(&head, &output.body)?
             } else {
                 let cancelled = self.cancelled.as_ref().map(|callback| &callback.function);
@@ -261,14 +337,22 @@ impl Inner {
             };
             deferred.resolve(&response);
             self.responded = true;
-            if output.ended {
+            if output.ended || output.answered {
                 return Ok(());
             }
         }
-        match &mut self.body {
-            Some(body) if output.ended => body.end(&output.body, now_ms),
+        let written = match &mut self.body {
+            Some(body) if output.ended || output.answered => body.end(&output.body, now_ms),
             Some(body) if !output.body.is_empty() => body.write(&output.body, now_ms),
             _ => Ok(()),
+        };
+        if output.answered || (written.is_err() && exchange.is_in_background()) {
+            // The exchange goes on without it.
+            if let Some(body) = self.body.take().filter(|_| written.is_err()) {
+                body.break_off();
+            }
+            return Ok(());
         }
+        written
     }
 }

@@ -11,7 +11,7 @@ use clawfront_core::http::route::Api;
 use clawfront_core::hub::Input;
 use clawfront_core::log::LogLine;
 use clawfront_core::openai::chat::{self, ChatWriter};
-use clawfront_core::openai::responses::{self, ResponseFields, ResponsesWriter};
+use clawfront_core::openai::responses::{self, Keeping, ResponseFields, ResponsesWriter};
 use clawfront_core::openai::{
     self, Accepted, Entropy, Request as Asked, Writer, asked_model, loggable,
 };
@@ -22,7 +22,8 @@ use crate::context::{Rejection, RequestContext};
 use crate::hub::attempt::{self, Attempt};
 use crate::hub::body;
 use crate::hub::common::Common;
-use crate::hub::relay::Relay;
+use crate::hub::relay::{Keep, Relay};
+use crate::hub::responses as stored;
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
 
@@ -67,12 +68,17 @@ pub(crate) async fn answer(
         is_repeated: attempt.is_repeated(),
     };
     let accepted = accept(&asked, config, client, attempt.entropy(), context);
-    let (accepted, writer) = accepted.inspect_err(|failure| {
+    let (accepted, writer, keep) = accepted.inspect_err(|failure| {
         if *failure == Failure::ModelNotFound {
             context.line.asked = Some(asked_model(&body, &header));
         }
     })?;
     let receiver = attempt.remember(&accepted, client, common)?;
+    if accepted.is_keyed
+        && let Some(response) = stored::begun(&writer, config, client, common, context)?
+    {
+        return Ok(response);
+    }
     drop(body);
     context.line.is_ui_task = accepted.is_ui_task;
 
@@ -99,6 +105,7 @@ pub(crate) async fn answer(
         client,
         accepted,
         writer,
+        keep,
         slot,
         receiver,
     };
@@ -112,7 +119,7 @@ fn accept(
     client: &Grant,
     entropy: &Entropy,
     context: &RequestContext,
-) -> Result<(Accepted, Writer), Failure> {
+) -> Result<(Accepted, Writer, Option<Keep>), Failure> {
     let created_s = context.line.time_ms / SECOND_MS;
     match context.meta.api {
         Api::Chat => {
@@ -121,12 +128,18 @@ fn accept(
             let writer = ChatWriter::new(accepted.delivery, id, accepted.model.clone(), created_s)
                 .ending_before(accepted.stop.clone())
                 .calling(accepted.call.clone());
-            Ok((accepted, Writer::Chat(writer)))
+            Ok((accepted, Writer::Chat(writer), None))
         }
         Api::Responses => {
             let response = responses::accept(asked, client, &config.aliases, entropy)?;
             let (ids, branch_ids) = (response.ids(), response.branch_ids());
             let unnamed_ids = response.unnamed_ids(&context.id);
+            let keep = (response.keeping != Keeping::Sent).then(|| Keep {
+                key: client.id.to_string(),
+                name: String::new(),
+                input: response.input,
+                time_ms: config.store_ms,
+            });
             let accepted = response.accepted;
             let fields = ResponseFields {
                 ids,
@@ -136,10 +149,11 @@ fn accept(
                 model: accepted.model.clone(),
                 created_s,
                 echo: response.echo,
+                keeping: response.keeping,
             };
             let call = accepted.call.clone();
             let response = ResponsesWriter::new(accepted.delivery, fields).calling(call);
-            Ok((accepted, Writer::Responses(response)))
+            Ok((accepted, Writer::Responses(response), keep))
         }
     }
 }
@@ -150,6 +164,7 @@ struct Start<'a> {
     client: &'a Grant,
     accepted: Accepted,
     writer: Writer,
+    keep: Option<Keep>,
     slot: Slot,
     receiver: Receiver,
 }
@@ -166,6 +181,7 @@ async fn run(
         client,
         accepted,
         writer,
+        keep,
         slot,
         receiver,
     } = start;
@@ -183,6 +199,7 @@ async fn run(
     exchange.set_key(client.id.clone());
     let connection = common.link(config);
     let relay = Relay::new(Rc::clone(config), line, slot);
+    relay.keep(keep);
     let response = relay.response();
     let hub = connection.clone();
     let hang_up = move |id| hub.handle(Input::HungUp(id));

@@ -10,14 +10,14 @@ use clawfront_core::access::status;
 use clawfront_core::config::Config;
 use clawfront_core::failure::{Denial, Failure};
 use clawfront_core::http::head::{Detail, KEY_HEADER, READINESS_HEADER};
-use clawfront_core::http::route::{Api, Endpoint, Route};
+use clawfront_core::http::route::{Endpoint, Route};
 use clawfront_core::openai::models::Names;
 use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::adopt::adopt;
 use crate::hub::common::Common;
-use crate::hub::{admin, agents, models, run};
+use crate::hub::{admin, agents, models, responses, run};
 use crate::runtime::bindings;
 use crate::runtime::clock::now_ms;
 use crate::runtime::panic_guard::PanicGuard;
@@ -51,9 +51,7 @@ async fn respond(
     adopt(&config, common);
     let route = Route::of(request.method().as_ref(), &request.path())?;
     context.line.route = Some(route.path());
-    if route == Route::Api(Endpoint::Responses) {
-        context.meta.api = Api::Responses;
-    }
+    context.meta.api = route.api();
     let client = &client_of(&request, &config, common, context)?;
     let Route::Api(endpoint) = route else {
         return ready(&config, client, common, context).await;
@@ -65,6 +63,9 @@ async fn respond(
     match endpoint {
         Endpoint::ChatCompletions | Endpoint::Responses => {
             run::answer(request, common, &config, client, context).await
+        }
+        Endpoint::Response(id, action) => {
+            responses::answer(&request, &id, action, &config, client, common, context).await
         }
         Endpoint::Models => {
             // `Request::url` parses the whole address, and its tables for host names are as large

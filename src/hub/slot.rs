@@ -14,6 +14,7 @@ use clawfront_core::kept::Kept;
 use clawfront_core::repeat::Receiver;
 
 use crate::hub::books::Shared;
+use crate::hub::store::Store;
 use crate::runtime::clock::now_ms;
 
 /// The right to one request for a run, until it is dropped.
@@ -114,6 +115,10 @@ impl Slot {
         self.books.keep_usage(&self.key);
         self.books.store.write_usages();
         self.books.store.keep_run(run, row);
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.books.store
     }
 
     /// Records that the slot is still in use.

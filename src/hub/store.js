@@ -1,6 +1,8 @@
 // The hub's storage: its keys, the record of their changes, the usage of all keys, and the runs
 // that may have begun.
 
+import { endOfPiece, eventsAfter, lastEvent } from "./events.js";
+
 /** The row of a run begins with the time until which it is kept, 0 while the run may be going. */
 const RUN = "run:";
 const KEY = "key:";
@@ -21,6 +23,27 @@ const USAGE_MS = 5_000;
 /** Days for which usage is kept: a quarter of a year. */
 const USAGE_DAYS = 92;
 
+/**
+ * A stored response is named `<key>:<id>`. It has a row, which begins with the time until which it
+ * is kept, 0 while it is going; the name of a response that is going, by its run; and its texts.
+ */
+const RESPONSE = "rsp:";
+const GOING = "rgo:";
+const TEXT = "rtx:";
+const OBJECT = "object";
+const INPUT = "input";
+const EVENTS = "events";
+
+/**
+ * Responses of one key that are stored, and the characters of their texts: an object has 10 GB.
+ * Those whose time is over first make room.
+ */
+const MAX_RESPONSES = 1000;
+const MAX_RESPONSE_CHARS = 100_000_000;
+
+/** Characters of one row of a text: a row has at most 2 MB, and a character at most 2 bytes. */
+const TEXT_CHARS = 500_000;
+
 /** Nothing waits for these writes: they are for the case that the object is reset. */
 const UNCONFIRMED = { allowUnconfirmed: true };
 
@@ -39,12 +62,24 @@ const alarmMs = (timeMs) => {
   return timeMs === Number.POSITIVE_INFINITY ? soonMs : Math.max(timeMs, soonMs);
 };
 
+/** Returns a number as it stands in the name of a row. */
+const digits = (number) => String(number).padStart(NUMBER_DIGITS, "0");
+
+/** Returns the name of a row of a text. */
+const textName = (name, kind, number) => `${TEXT}${name}:${kind}:${digits(number)}`;
+
+/** Begins the names of the rows of a response's events. */
+const eventsOf = (name) => `${TEXT}${name}:${EVENTS}:`;
+
 /** The storage of one object. */
 export class Store {
-  constructor({ storage }) {
+  constructor({ storage }, waiting) {
     /** The rows of usage that are to be written, and the times until which runs are kept. */
     Object.assign(this, { storage, usages: new Map(), untils: new Map() });
     this.alarmMs = Number.POSITIVE_INFINITY;
+    /** The time at which the first stored response is over. */
+    this.sweptMs = Number.NaN;
+    this.waiting = waiting;
   }
 
   /** Returns the latest row of a key's usage. */
@@ -110,7 +145,7 @@ export class Store {
     if (this.untils.delete(run)) this.delete(RUN + run);
   }
 
-  /** Deletes the rows of runs whose time is over. */
+  /** Deletes the rows of runs and responses whose time is over. */
   sweep() {
     this.alarmMs = Number.POSITIVE_INFINITY;
     this.writeUsages();
@@ -118,6 +153,9 @@ export class Store {
     for (const [run, timeMs] of this.untils)
       if (Date.now() >= timeMs) this.forgetRun(run);
       else nextMs = Math.min(nextMs, alarmMs(timeMs));
+    // Unknown at first.
+    if (!(Date.now() < this.sweptMs)) this.sweptMs = this.sweepResponses();
+    if (this.sweptMs < Number.POSITIVE_INFINITY) nextMs = Math.min(nextMs, alarmMs(this.sweptMs));
     this.wakeLater(nextMs);
   }
 
@@ -126,6 +164,146 @@ export class Store {
     if (timeMs >= this.alarmMs) return;
     this.alarmMs = timeMs;
     this.write(this.storage.setAlarm(timeMs, UNCONFIRMED));
+  }
+
+  /** Returns the row of a stored response. */
+  response(name) {
+    return this.storage.kv.get(RESPONSE + name);
+  }
+
+  /** Returns a text of a stored response. */
+  text(name, kind) {
+    return this.values(`${TEXT}${name}:${kind}:`).join("");
+  }
+
+  /** Returns the number of blocks of a stored response's events. */
+  blocks(name) {
+    const prefix = eventsOf(name);
+    const [last] = this.storage.kv.list({ prefix, reverse: true, limit: 1 });
+    return last ? Number.parseInt(last[0].slice(prefix.length), 10) + 1 : 0;
+  }
+
+  /** Returns the number of the last event of a response; -1 if there is none. */
+  lastEvent(name) {
+    return lastEvent(this.storage.kv, eventsOf(name));
+  }
+
+  /** Returns the events of a response after the one with this number, and those that follow. */
+  events(name, last) {
+    return eventsAfter(this.storage.kv, eventsOf(name), last, {
+      state: () => {
+        const row = this.response(name);
+        if (row === undefined) return "gone";
+        return untilMs(row) < Number.POSITIVE_INFINITY ? "ended" : "going";
+      },
+      change: () => this.waiting.change(name),
+    });
+  }
+
+  /** Returns the names of the responses that are going, one in each line: the run's id, a tab. */
+  goingResponses() {
+    const rows = [...this.storage.kv.list({ prefix: GOING })];
+    return rows.map(([name, row]) => `${name.slice(GOING.length)}\t${row}`).join("\n");
+  }
+
+  /**
+   * Stores a response, whole or nothing. Everything that the hub sends after this waits until it is
+   * stored. A response that is not new has no input here, and may have been deleted: then nothing
+   * is stored.
+   */
+  keepResponse(name, row, run, object, input) {
+    const { kv } = this.storage;
+    const untilMs = Number.parseInt(row, 10);
+    this.storage.transactionSync(() => {
+      if (untilMs > 0) kv.delete(GOING + run);
+      if (input === undefined) {
+        if (this.response(name) === undefined) return;
+      } else {
+        this.makeRoom(name.slice(0, name.indexOf(":") + 1));
+        this.putText(name, INPUT, input);
+      }
+      this.putText(name, OBJECT, object);
+      if (untilMs === 0) kv.put(GOING + run, name);
+      // One that has ended has its size, too.
+      const size = untilMs && this.values(`${TEXT}${name}:`).join("").length;
+      kv.put(RESPONSE + name, `${row}\t${size}`);
+    });
+    this.waiting.wake(name);
+    if (untilMs === 0) return;
+    this.sweptMs = Math.min(this.sweptMs, untilMs);
+    this.wakeLater(alarmMs(untilMs));
+  }
+
+  /** Deletes responses of a key that end first, until there is room for another one. */
+  makeRoom(key) {
+    const own = [...this.storage.kv.list({ prefix: RESPONSE + key })]
+      .map(([name, row]) => [
+        name.slice(RESPONSE.length),
+        untilMs(row),
+        Number(row.split("\t").pop()),
+      ])
+      .filter(([, timeMs]) => timeMs < Number.POSITIVE_INFINITY)
+      .sort(([, a], [, b]) => a - b);
+    let chars = own.reduce((sum, [, , size]) => sum + size, 0);
+    for (const [index, [name, , size]] of own.entries()) {
+      if (own.length - index < MAX_RESPONSES && chars < MAX_RESPONSE_CHARS) return;
+      this.forgetResponse(name);
+      chars -= size;
+    }
+  }
+
+  /** Writes a text in as many rows as it needs. */
+  putText(name, kind, text) {
+    let at = 0;
+    for (let number = 0; at < text.length; number++) {
+      const end = endOfPiece(text, at, TEXT_CHARS);
+      this.storage.kv.put(textName(name, kind, number), text.slice(at, end));
+      at = end;
+    }
+  }
+
+  /** Stores a block of a response's events. Without events, none of them is kept. */
+  keepBlock(name, number, events) {
+    if (this.response(name) === undefined) return;
+    const { kv } = this.storage;
+    this.storage.transactionSync(() => {
+      if (events !== undefined) this.putText(name, `${EVENTS}:${digits(number)}`, events);
+      else for (const [block] of [...kv.list({ prefix: eventsOf(name) })]) kv.delete(block);
+    });
+    this.waiting.wake(name);
+  }
+
+  /** Deletes a stored response. */
+  forgetResponse(name) {
+    const { kv } = this.storage;
+    kv.delete(RESPONSE + name);
+    for (const [text] of [...kv.list({ prefix: `${TEXT}${name}:` })]) kv.delete(text);
+    this.waiting.wake(name);
+  }
+
+  /** Deletes the name of a response that is going. */
+  forgetGoing(run) {
+    this.storage.kv.delete(GOING + run);
+  }
+
+  /** Deletes the stored responses of a key. */
+  forgetResponses(key) {
+    const { kv } = this.storage;
+    for (const [name] of [...kv.list({ prefix: `${RESPONSE}${key}:` })])
+      this.forgetResponse(name.slice(RESPONSE.length));
+    for (const [name, response] of [...kv.list({ prefix: GOING })])
+      if (response.startsWith(`${key}:`)) kv.delete(name);
+  }
+
+  /** Deletes the responses whose time is over. Returns the time of the next one. */
+  sweepResponses() {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const [name, row] of [...this.storage.kv.list({ prefix: RESPONSE })]) {
+      const timeMs = untilMs(row);
+      if (Date.now() >= timeMs) this.forgetResponse(name.slice(RESPONSE.length));
+      else nextMs = Math.min(nextMs, timeMs);
+    }
+    return nextMs;
   }
 
   /** Returns the rows of all keys, one in each line. */
@@ -140,7 +318,7 @@ export class Store {
    */
   changeKey(id, row, record) {
     const { kv } = this.storage;
-    const nameOf = (number) => RECORD + String(number).padStart(NUMBER_DIGITS, "0");
+    const nameOf = (number) => RECORD + digits(number);
     this.storage.transactionSync(() => {
       if (row) kv.put(KEY + id, row);
       else kv.delete(KEY + id);

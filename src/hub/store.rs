@@ -4,13 +4,23 @@
 
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use web_sys::ReadableStream;
+
+#[wasm_bindgen(module = "/src/hub/events.js")]
+extern "C" {
+    /// The readers that wait for events of stored responses.
+    pub(crate) type Waiting;
+
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new() -> Waiting;
+}
 
 #[wasm_bindgen(module = "/src/hub/store.js")]
 extern "C" {
     pub(crate) type Store;
 
     #[wasm_bindgen(constructor)]
-    pub(crate) fn new(state: &JsValue) -> Store;
+    pub(crate) fn new(state: &JsValue, waiting: &Waiting) -> Store;
 
     /// Returns the latest row of a key's usage.
     #[wasm_bindgen(method)]
@@ -45,9 +55,67 @@ extern "C" {
     #[wasm_bindgen(method, js_name = forgetRun)]
     pub(crate) fn forget_run(this: &Store, run: &str);
 
-    /// Deletes the rows of runs whose time is over, and has the object woken again.
+    /// Deletes the rows of runs and responses whose time is over, and has the object woken again.
     #[wasm_bindgen(method)]
     pub(crate) fn sweep(this: &Store);
+
+    /// Returns the row of a stored response, by its key's id, a colon, and its id.
+    #[wasm_bindgen(method)]
+    pub(crate) fn response(this: &Store, name: &str) -> Option<String>;
+
+    /// Returns a text of a stored response: `object`, `input` or `events`.
+    #[wasm_bindgen(method)]
+    pub(crate) fn text(this: &Store, name: &str, kind: &str) -> String;
+
+    /// Returns the number of the last event of a stored response; -1 if there is none.
+    #[wasm_bindgen(method, js_name = lastEvent)]
+    pub(crate) fn last_event(this: &Store, name: &str) -> f64;
+
+    /// Returns the events after the one with this number, and those that follow.
+    #[wasm_bindgen(method)]
+    pub(crate) fn events(this: &Store, name: &str, last: f64) -> ReadableStream;
+
+    /// Returns the number of blocks of a stored response's events.
+    #[wasm_bindgen(method)]
+    pub(crate) fn blocks(this: &Store, name: &str) -> u32;
+
+    /// Returns the names of the responses that are going, one in each line: the run's id, a tab,
+    /// the name.
+    #[wasm_bindgen(method, js_name = goingResponses)]
+    pub(crate) fn going_responses(this: &Store) -> String;
+
+    /// Stores a response, whole or nothing. A response that is not new has no input here, and may
+    /// have been deleted: then nothing is stored.
+    #[wasm_bindgen(method, catch, js_name = keepResponse)]
+    pub(crate) fn keep_response(
+        this: &Store,
+        name: &str,
+        row: &str,
+        run: &str,
+        object: &str,
+        input: Option<&str>,
+    ) -> Result<(), JsValue>;
+
+    /// Stores a block of a response's events. Without events, none of them is kept.
+    #[wasm_bindgen(method, catch, js_name = keepBlock)]
+    pub(crate) fn keep_block(
+        this: &Store,
+        name: &str,
+        number: u32,
+        events: Option<&str>,
+    ) -> Result<(), JsValue>;
+
+    /// Deletes a stored response.
+    #[wasm_bindgen(method, js_name = forgetResponse)]
+    pub(crate) fn forget_response(this: &Store, name: &str);
+
+    /// Deletes the name of a response that is going, by its run.
+    #[wasm_bindgen(method, js_name = forgetGoing)]
+    pub(crate) fn forget_going(this: &Store, run: &str);
+
+    /// Deletes the stored responses of a key.
+    #[wasm_bindgen(method, js_name = forgetResponses)]
+    pub(crate) fn forget_responses(this: &Store, key: &str);
 
     /// Returns the rows of all keys, one in each line.
     #[wasm_bindgen(method)]

@@ -333,3 +333,27 @@ fn the_connection_is_kept_for_as_long_as_the_operator_says() {
         );
     }
 }
+
+#[test]
+fn stored_responses_are_kept_for_as_long_as_the_operator_says() {
+    let keys = keys();
+    let bindings = [
+        ("GATEWAY_URL", "wss://gw.example.com"),
+        ("GATEWAY_TOKEN", "shared"),
+        ("CLIENT_KEYS", keys.as_str()),
+    ];
+    let with = |days| parse(&[&bindings[..], &[("STORE_DAYS", days)]].concat());
+    for (days, ms) in [
+        ("", 2_592_000_000),
+        ("1", 86_400_000),
+        ("365", 31_536_000_000),
+    ] {
+        assert_eq!(with(days).unwrap().store_ms, ms, "{days}");
+    }
+    for days in ["0", "366", "-1", "30d", "0.5"] {
+        assert_eq!(
+            with(days).unwrap_err(),
+            ["STORE_DAYS: takes a number of days, from 1 to 365"]
+        );
+    }
+}

@@ -10,6 +10,7 @@ use crate::agent::AgentId;
 use crate::http::head::ResponseMeta;
 use crate::kept::{Facts, Kept};
 use crate::openai::chat::ChatWriter;
+use crate::openai::responses::ResponsesWriter;
 use crate::openai::{Delivery, Writer};
 use crate::session::Session;
 use crate::turn::{AgentChoice, RunId, Turn};
@@ -84,6 +85,16 @@ impl Exchange {
         Some((exchange, key))
     }
 
+    /// Has an adopted run's text written for a response in the background. `blocks` of its events
+    /// are stored, with `bytes`.
+    pub fn continue_response(&mut self, writer: ResponsesWriter, blocks: u32, bytes: usize) {
+        self.reply.answer = Writer::Responses(writer);
+        // The run's row may be older than the response.
+        self.policy.on_disconnect = OnDisconnect::Finish;
+        self.continue_record(blocks, bytes);
+        self.run.read_text();
+    }
+
     /// Returns the data by which the next hub finds the run again; `None` before the run may have
     /// begun.
     pub fn kept(&self) -> Option<Kept<'_>> {
@@ -94,7 +105,7 @@ impl Exchange {
                 .with(Facts::V4, self.run.can_be_aborted())
                 .with(
                     Facts::FINISHES,
-                    self.policy.on_disconnect == OnDisconnect::Finish,
+                    self.on_disconnect_of_key == OnDisconnect::Finish,
                 ),
             left_ms: self.adoption.map_or(0, |adoption| adoption.lost_ms),
             asked_ms: self.asked_ms.unwrap_or_default(),

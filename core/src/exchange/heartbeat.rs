@@ -3,7 +3,7 @@
 
 use crate::turn::{Progress, Wait};
 
-use super::{ClientState, Exchange, Output};
+use super::{Exchange, Output};
 
 /// Time between two writes to a client: proxies give up after 100 s and more, and only a write
 /// reveals that the client left.
@@ -23,7 +23,7 @@ const START_PATIENCE_MS: u64 = 5_000;
 impl Exchange {
     /// Writes the bytes that are due.
     pub(super) fn write_due(&mut self, now_ms: u64, out: &mut Output) {
-        if self.client == ClientState::Gone {
+        if self.has_no_reader() {
             return;
         }
         if self.start_wait_at_ms().is_some_and(|at_ms| now_ms >= at_ms) {
@@ -46,7 +46,7 @@ impl Exchange {
 
     /// Returns the time of the next write.
     pub(super) fn write_at_ms(&self) -> Option<u64> {
-        if self.client == ClientState::Gone {
+        if self.has_no_reader() {
             return None;
         }
         let writes = [

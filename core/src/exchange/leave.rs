@@ -5,7 +5,7 @@ use crate::access::policy::OnDisconnect;
 use crate::failure::Failure;
 use crate::gateway::link::Link;
 
-use super::{ClientState, Exchange, Outcome, Output};
+use super::{ClientState, Exchange, Outcome, Output, StoppedBy};
 
 /// Time for a connection whose only purpose is to stop the run of a client that left.
 pub(crate) const LEAVE_MS: u64 = 10_000;
@@ -15,6 +15,11 @@ impl Exchange {
     /// connection, if there is one soon.
     pub(super) fn hang_up(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
         if self.leave_by_ms.is_some() {
+            return;
+        }
+        let is_stopped = self.stopped_by.is_some() || self.client == ClientState::Expired;
+        if self.is_in_background() && !is_stopped {
+            self.client = ClientState::Gone;
             return;
         }
         if !self.run.is_detached()
@@ -47,24 +52,33 @@ impl Exchange {
     pub(crate) fn follow(&mut self) {
         self.client = ClientState::Gone;
         self.reply.head_sent = true;
+        self.reply.record = None;
         self.reply.outcome = Outcome::Pending;
         self.leave_by_ms = None;
         self.expires_ms = None;
     }
 
-    /// Ends the exchange because an administrator has the run stopped, for all who share it.
-    pub(super) fn stop(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
-        self.is_stopped = true;
+    /// Ends the exchange because its run is to be stopped: by an administrator for all who share
+    /// it.
+    pub(super) fn stop(&mut self, by: StoppedBy, link: &mut Link, now_ms: u64, out: &mut Output) {
+        let is_first = self.stopped_by.is_none();
+        if self.stopped_by != Some(StoppedBy::Administrator) {
+            self.stopped_by = Some(by);
+        }
         self.policy.on_disconnect = OnDisconnect::Abort;
         self.stop_soon();
-        // The run of an earlier hub is tried for longer, and is stopped on the next connection.
-        if !self.is_adopted() || self.loss.is_none() {
+        // The run of an earlier hub is tried for longer, and so is that of a response in the
+        // background. They are stopped on the next connection.
+        let is_tried = self.is_adopted() || self.is_in_background();
+        if !is_tried || self.loss.is_none() || !self.run.can_be_aborted() {
             self.hang_up(link, now_ms, out);
+        } else if is_first && self.is_pausing() && !self.is_adopted() {
+            self.connect(out);
         }
     }
 
     pub(super) fn leave(&mut self, link: &mut Link, out: &mut Output) {
-        if self.is_stopped {
+        if self.stopped_by == Some(StoppedBy::Administrator) {
             self.run.share(false);
         }
         if self.loss.is_none()
@@ -73,14 +87,16 @@ impl Exchange {
         {
             self.run.abort(link, &mut out.frames);
         }
-        if self.is_stopped {
+        if self.stopped_by.is_some() && self.loss.is_some() && self.run.can_be_aborted() {
             // Without a connection the run was not stopped.
-            let failure = match self.loss {
-                Some(_) => self.run.lost(None),
-                None => Failure::RunAborted,
-            };
-            self.fail(failure, out);
-        } else if self.client == ClientState::Expired {
+            self.fail(self.run.lost(None), out);
+        } else if self.stopped_by == Some(StoppedBy::Administrator) {
+            self.fail(Failure::RunAborted, out);
+        } else if self.stopped_by == Some(StoppedBy::Client) {
+            self.reply.answer.cancel(&mut out.body);
+            self.reply.outcome = Outcome::Failed(Failure::ClientClosedRequest);
+            out.ended = true;
+        } else if self.client == ClientState::Expired || self.is_in_background() {
             self.fail(Failure::ApiKeyExpired, out);
         } else {
             self.reply.outcome = Outcome::Failed(Failure::ClientClosedRequest);
@@ -91,6 +107,9 @@ impl Exchange {
     /// Ends the exchange because the client's key has expired.
     pub(super) fn expire(&mut self, link: &mut Link, now_ms: u64, out: &mut Output) {
         self.expires_ms = None;
+        if self.is_in_background() {
+            self.policy.on_disconnect = OnDisconnect::Abort;
+        }
         if self.is_adopted() {
             self.stop_soon();
             return;

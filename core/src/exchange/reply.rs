@@ -2,9 +2,12 @@
 
 use crate::failure::Failure;
 use crate::http::head::{Head, RESPONSE_ID_HEADER, ResponseMeta};
+use crate::http::sse;
 use crate::openai::Writer;
 use crate::openai::error::{ErrorResponse, Phase};
 use crate::turn::RunSummary;
+
+use super::blocks::Record;
 
 /// Milliseconds in a second.
 const SECOND_MS: u64 = 1000;
@@ -30,6 +33,8 @@ pub(super) struct Reply {
     pub(super) comment_bytes: usize,
     pub(super) status: u16,
     pub(super) outcome: Outcome,
+    /// Set once the response is in the background.
+    pub(super) record: Option<Record>,
 }
 
 impl Reply {
@@ -42,6 +47,7 @@ impl Reply {
             comment_bytes: 0,
             status: 0,
             outcome: Outcome::Pending,
+            record: None,
         }
     }
 
@@ -49,13 +55,43 @@ impl Reply {
     pub(super) fn begin_stream(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
         if self.answer.is_stream() && !self.head_sent {
             self.send_head(self.for_edge(self.meta.stream()), head);
-            self.answer.begin(body);
+            if !self.awaits_acceptance() {
+                self.answer.begin(body);
+            }
         }
     }
 
-    /// Adds the response's id, for the edge, if the body breaks off.
+    /// Returns true if the response is to be in the background once its run is accepted. So long it
+    /// has no events, because they would not be stored.
+    pub(super) fn awaits_acceptance(&self) -> bool {
+        self.record.is_none() && self.answer.background().is_some()
+    }
+
+    /// Begins the record of a stream in the background, once its run was accepted.
+    pub(super) fn begin_record(&mut self, head: &mut Option<Head>, body: &mut Vec<u8>) {
+        if !self.answer.is_stream() || !self.awaits_acceptance() {
+            return;
+        }
+        self.record = Some(Record::default());
+        if self.head_sent {
+            self.answer.begin(body);
+        } else {
+            self.begin_stream(head, body);
+        }
+    }
+
+    /// Sends the head of a whole response, once.
+    pub(super) fn begin_whole(&mut self, head: &mut Option<Head>) {
+        if !self.head_sent {
+            self.send_head(self.meta.json(), head);
+        }
+    }
+
+    /// Adds the response's id, for the edge, if the body breaks off. A response in the background
+    /// does not end with its body.
     fn for_edge(&self, mut head: Head) -> Head {
-        if let Some(id) = self.answer.response_id() {
+        let id = self.answer.response_id();
+        if let Some(id) = id.filter(|_| self.answer.background().is_none()) {
             head.headers.push((RESPONSE_ID_HEADER, id.to_owned()));
         }
         head
@@ -66,7 +102,12 @@ impl Reply {
         if !self.head_sent {
             self.send_head(self.for_edge(self.meta.awaited_json()), head);
         }
-        self.answer.beat(body);
+        if self.answer.is_stream() && self.answer.background().is_some() {
+            // An event would be stored.
+            sse::ping(body);
+        } else {
+            self.answer.beat(body);
+        }
     }
 
     pub(super) fn finish(
@@ -77,9 +118,7 @@ impl Reply {
         body: &mut Vec<u8>,
     ) {
         self.begin_stream(head, body);
-        if !self.head_sent {
-            self.send_head(self.meta.json(), head);
-        }
+        self.begin_whole(head);
         self.answer.finish(&summary, now_ms / SECOND_MS, body);
         self.outcome = Outcome::Answered(summary);
     }
@@ -93,6 +132,9 @@ impl Reply {
     ) {
         let reply = ErrorResponse::on(&failure, self.meta.api, phase);
         if self.head_sent {
+            if self.awaits_acceptance() {
+                self.answer.begin(body);
+            }
             self.answer.fail(&reply.body.in_body(), body);
         } else {
             self.send_head(reply.head(&self.meta), head);

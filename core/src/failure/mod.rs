@@ -82,6 +82,8 @@ pub enum Failure {
     KeyNotFound,
     /// The hub has no run with this id.
     RunNotFound,
+    /// The key has no stored response with this id.
+    ResponseNotFound,
     /// The message is a command that needs more rights than a client has.
     CommandNotAllowed,
     /// The client reads its stream more slowly than the agent writes, and the unread part exceeds
@@ -188,6 +190,7 @@ impl Failure {
             Self::ModelNotFound => "model_not_found",
             Self::KeyNotFound => "key_not_found",
             Self::RunNotFound => "run_not_found",
+            Self::ResponseNotFound => "response_not_found",
             Self::CommandNotAllowed => "command_not_allowed",
             Self::ClientTooSlow => "client_too_slow",
             Self::ClientClosedRequest => "client_closed_request",

@@ -113,6 +113,11 @@ impl Run {
         Some(())
     }
 
+    /// Has the text of an adopted run read.
+    pub(crate) fn read_text(&mut self) {
+        self.is_unread = false;
+    }
+
     /// Takes an incoming frame. Requests go into the outbox, the run's events to `show`.
     pub(crate) fn receive(
         &mut self,

@@ -47,7 +47,7 @@ pub(crate) const ABOUT_JSON: &str = concat!(
     r#"{"object":"service","name":"clawfront","version":""#,
     env!("CARGO_PKG_VERSION"),
     r#"","description":"OpenAI API in front of an OpenClaw gateway","#,
-    r#""endpoints":["POST /v1/chat/completions","POST /v1/responses","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz","GET /readyz"],"#,
+    r#""endpoints":["POST /v1/chat/completions","POST /v1/responses","GET /v1/responses/{id}","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz","GET /readyz"],"#,
     r#""authentication":"Authorization: Bearer claw_..."}"#,
 );
 const ABOUT_TEXT: &str = concat!(
@@ -192,7 +192,7 @@ pub struct ResponseMeta {
 
 impl ResponseMeta {
     /// Returns the head of a stream of server-sent events.
-    pub(crate) fn stream(&self) -> Head {
+    pub fn stream(&self) -> Head {
         let mut head = self.head(200, "text/event-stream; charset=utf-8");
         head.headers.extend(unbuffered());
         head
@@ -291,7 +291,10 @@ impl ResponseMeta {
         let mut head = Head {
             status: 204,
             headers: vec![
-                ("access-control-allow-methods", "GET, POST".to_owned()),
+                (
+                    "access-control-allow-methods",
+                    "GET, POST, DELETE".to_owned(),
+                ),
                 ("access-control-max-age", PREFLIGHT_MAX_AGE_S.to_string()),
                 (REQUEST_ID_HEADER, self.request_id.clone()),
             ],
@@ -428,7 +431,7 @@ mod tests {
             headers(&meta.preflight(Some(asked))),
             [
                 &[
-                    ("access-control-allow-methods", "GET, POST"),
+                    ("access-control-allow-methods", "GET, POST, DELETE"),
                     ("access-control-max-age", "7200"),
                     ("x-request-id", "r1"),
                     ("access-control-allow-headers", asked),

@@ -24,6 +24,8 @@ pub enum Endpoint {
     ChatCompletions,
     /// `POST /v1/responses`
     Responses,
+    /// `/v1/responses/{id}…`
+    Response(String, Action),
     /// `GET /v1/models`
     Models,
     /// `GET /v1/models/{id}`
@@ -32,6 +34,17 @@ pub enum Endpoint {
     Key,
     /// `/admin/v1/…`
     Admin(Resource),
+}
+
+/// The use that a client makes of a stored response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `GET` or `DELETE`, by the request's method.
+    Itself,
+    /// `POST …/cancel`
+    Cancel,
+    /// `GET …/input_items`
+    InputItems,
 }
 
 /// A resource of the admin API.
@@ -63,6 +76,14 @@ pub enum Api {
 }
 
 impl Route {
+    /// Returns the API that the request uses.
+    pub fn api(&self) -> Api {
+        match self {
+            Self::Api(Endpoint::Responses | Endpoint::Response(..)) => Api::Responses,
+            _ => Api::Chat,
+        }
+    }
+
     /// Returns the path as documents write it, without the parts that a client chose.
     pub fn path(&self) -> &'static str {
         match self {
@@ -71,6 +92,11 @@ impl Route {
             Self::Ready => "/readyz",
             Self::Api(Endpoint::ChatCompletions) => "/v1/chat/completions",
             Self::Api(Endpoint::Responses) => "/v1/responses",
+            Self::Api(Endpoint::Response(_, Action::Itself)) => "/v1/responses/{id}",
+            Self::Api(Endpoint::Response(_, Action::Cancel)) => "/v1/responses/{id}/cancel",
+            Self::Api(Endpoint::Response(_, Action::InputItems)) => {
+                "/v1/responses/{id}/input_items"
+            }
             Self::Api(Endpoint::Models) => "/v1/models",
             Self::Api(Endpoint::Model(_)) => "/v1/models/{id}",
             Self::Api(Endpoint::Key) => "/v1/key",
@@ -99,7 +125,7 @@ impl Endpoint {
     pub fn scope(&self) -> Option<Scope> {
         match self {
             Self::ChatCompletions => Some(Scope::Chat),
-            Self::Responses => Some(Scope::Responses),
+            Self::Responses | Self::Response(..) => Some(Scope::Responses),
             Self::Models | Self::Model(_) => Some(Scope::Models),
             Self::Key => None,
             Self::Admin(_) => Some(Scope::Admin),
@@ -110,6 +136,7 @@ impl Endpoint {
 /// The methods that paths accept.
 const POST: &str = "POST";
 const GET: &str = "GET, HEAD";
+const GET_DELETE: &str = "GET, HEAD, DELETE";
 const GET_POST: &str = "GET, HEAD, POST";
 const ALL: &str = "GET, HEAD, POST, DELETE";
 
@@ -126,6 +153,9 @@ impl Route {
         let (route, allow) = match segments.as_slice() {
             ["v1", "chat", "completions"] => (Self::Api(Endpoint::ChatCompletions), POST),
             ["v1", "responses"] => (Self::Api(Endpoint::Responses), POST),
+            ["v1", "responses", id] => (response(id, Action::Itself), GET_DELETE),
+            ["v1", "responses", id, "cancel"] => (response(id, Action::Cancel), POST),
+            ["v1", "responses", id, "input_items"] => (response(id, Action::InputItems), GET),
             ["v1", "models"] => (Self::Api(Endpoint::Models), GET),
             // An id may contain a slash, plain or as %2F.
             ["v1", "models", id @ ..] => (Self::Api(Endpoint::Model(decode(&id.join("/")))), GET),
@@ -151,6 +181,10 @@ impl Route {
             Err(Failure::MethodNotAllowed { allow })
         }
     }
+}
+
+fn response(id: &str, action: Action) -> Route {
+    Route::Api(Endpoint::Response(id.to_owned(), action))
 }
 
 fn admin(resource: Resource) -> Route {
@@ -227,10 +261,34 @@ mod tests {
             "/v1/chat/completions/x",
             "/V1/chat/completions",
             "/v1/completions",
-            "/v1/responses/resp_1",
+            "/v1/responses/resp_1/x",
             "/v1/key/x",
         ] {
             assert_eq!(Route::of("POST", path), Err(Failure::UnknownUrl), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_stored_response_has_its_methods() {
+        let of = |method, rest: &str| Route::of(method, &format!("/v1/responses/resp_1{rest}"));
+        let found = |action| Ok(response("resp_1", action));
+        let allow = |allow| Err(Failure::MethodNotAllowed { allow });
+        for method in ["GET", "HEAD", "DELETE"] {
+            assert_eq!(of(method, ""), found(Action::Itself));
+        }
+        assert_eq!(of("POST", ""), allow("GET, HEAD, DELETE"));
+        assert_eq!(of("POST", "/cancel/"), found(Action::Cancel));
+        assert_eq!(of("GET", "/cancel"), allow("POST"));
+        assert_eq!(of("GET", "/input_items"), found(Action::InputItems));
+        assert_eq!(of("DELETE", "/input_items"), allow("GET, HEAD"));
+        for (rest, action) in [
+            ("", Action::Itself),
+            ("/cancel", Action::Cancel),
+            ("/input_items", Action::InputItems),
+        ] {
+            let route = response("resp_1", action);
+            assert_eq!(route.path(), format!("/v1/responses/{{id}}{rest}"));
+            assert_eq!(route.api(), Api::Responses);
         }
     }
 

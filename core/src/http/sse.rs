@@ -6,9 +6,18 @@
 use std::fmt::Display;
 use std::io::Write;
 
+/// Ends an event.
+pub(crate) const END: &str = "\n\n";
+
+/// Begins the data of an event.
+const DATA: &str = "data: ";
+
+/// Begins a comment.
+pub(crate) const COMMENT: &str = ":";
+
 /// Writes one event. `write` writes its data, which is JSON on one line.
 pub fn data(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(DATA.as_bytes());
     let start = out.len();
     write(out);
     escape_line_separators(out, start);
@@ -66,6 +75,11 @@ pub fn named(out: &mut Vec<u8>, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(name.as_bytes());
     out.push(b'\n');
     data(out, write);
+}
+
+/// Returns the data of each event that was written.
+pub(crate) fn data_of(events: &str) -> impl Iterator<Item = &str> {
+    events.lines().filter_map(|line| line.strip_prefix(DATA))
 }
 
 /// Writes the event that ends every stream of chat completions.

@@ -44,6 +44,8 @@ pub(super) struct Body<'a> {
     /// The fields of [`NOTICED`] that were sent, one bit for each.
     noticed: u64,
     pub background: Option<bool>,
+    /// A response is kept after its end.
+    pub store: Option<bool>,
     /// The `metadata` of a response, which repeats it.
     pub metadata: Option<&'a RawValue>,
     pub safety_identifier: Option<Cow<'a, str>>,
@@ -112,7 +114,7 @@ const NOTICED: [&str; 34] = [
 ];
 
 /// Fields that are read, and that are not in [`NOTICED`].
-const READ: [&str; 19] = [
+const READ: [&str; 20] = [
     "audio",
     "background",
     "client_metadata",
@@ -128,6 +130,7 @@ const READ: [&str; 19] = [
     "prompt_cache_key",
     "response_format",
     "safety_identifier",
+    "store",
     "stream",
     "stream_options",
     "text",
@@ -186,6 +189,7 @@ impl<'a> Body<'a> {
             "stream" => self.stream = map.next_value()?,
             "stream_options" => self.stream_options = map.next_value()?,
             "background" => self.background = map.next_value()?,
+            "store" => self.store = map.next_value()?,
             "metadata" => self.metadata = map.next_value()?,
             "safety_identifier" => self.safety_identifier = text(map)?,
             "prompt_cache_key" => self.prompt_cache_key = text(map)?,

@@ -7,7 +7,8 @@ use crate::http::route::Api;
 use crate::http::sse;
 use crate::openai::delivery::Delivery;
 
-/// Returns the bytes that end such a body in an error. `id` is that of the response, if it has one.
+/// Returns the bytes that end such a body in an error. `id` is that of the response; a response in
+/// the background has none here.
 /// The edge does not read bodies, so it knows nothing else of it.
 ///
 /// A stream may have broken within an event. A whole answer has only blank lines before its object.
@@ -22,6 +23,10 @@ pub fn lost_body(api: Api, delivery: Delivery, id: &str, now_s: u64) -> Vec<u8> 
             sse::done(&mut out);
         }
         Api::Chat => error.write(&mut out),
+        // It is in the background, and goes on.
+        Api::Responses if delivery.is_stream() && id.is_empty() => {
+            ResponsesWriter::foreign_error(&error, &mut out);
+        }
         Api::Responses => ResponsesWriter::lost(delivery, id, now_s).fail(&error, &mut out),
     }
     out
@@ -54,6 +59,14 @@ mod tests {
         assert!(text.contains("\n\nevent: response.failed\ndata: "));
         assert!(text.contains(r#""response":{"id":"resp_1","object":"response","created_at":5"#));
         assert!(text.contains(r#""status":"failed""#));
+    }
+
+    #[test]
+    fn a_response_in_the_background_does_not_end() {
+        let text = String::from_utf8(lost_body(Api::Responses, STREAM, "", 5)).unwrap();
+        assert!(text.starts_with("\n\nevent: error\ndata: {\"type\":\"error\""));
+        assert_eq!(text.matches("event: ").count(), 1);
+        assert!(!text.contains("sequence_number"), "{text}");
     }
 
     #[test]

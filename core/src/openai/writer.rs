@@ -2,7 +2,7 @@
 
 use super::chat::ChatWriter;
 use super::forced::ForcedCall;
-use super::responses::ResponsesWriter;
+use super::responses::{Keeping, ResponsesWriter};
 use crate::failure::Failure;
 use crate::http::sse;
 use crate::openai::error::ErrorBody;
@@ -39,6 +39,42 @@ impl Writer {
         match self {
             Self::Chat(_) => None,
             Self::Responses(responses) => Some(responses.id()),
+        }
+    }
+
+    /// Returns the writer of a response that is kept.
+    pub(crate) fn kept(&self) -> Option<&ResponsesWriter> {
+        match self {
+            Self::Responses(responses) if responses.keeping() != Keeping::Sent => Some(responses),
+            _ => None,
+        }
+    }
+
+    /// Returns the writer of a response in the background.
+    pub(crate) fn background(&self) -> Option<&ResponsesWriter> {
+        self.kept()
+            .filter(|responses| responses.keeping() == Keeping::Background)
+    }
+
+    /// Returns the ids that a response in the background may have got from an earlier request.
+    pub fn background_ids(&self) -> impl Iterator<Item = &str> {
+        self.background()
+            .into_iter()
+            .flat_map(ResponsesWriter::possible_ids)
+    }
+
+    /// Returns the object of a response that is kept, once it has ended.
+    pub(crate) fn take_ended(&mut self) -> Option<String> {
+        match self {
+            Self::Chat(_) => None,
+            Self::Responses(responses) => responses.take_ended(),
+        }
+    }
+
+    /// Ends a response that its client cancelled.
+    pub(crate) fn cancel(&mut self, out: &mut Vec<u8>) {
+        if let Self::Responses(responses) = self {
+            responses.cancel(out);
         }
     }
 

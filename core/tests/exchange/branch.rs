@@ -5,16 +5,12 @@ use clawfront_core::failure::Failure;
 use clawfront_core::http::head::ResponseMeta;
 use clawfront_core::hub::Hub;
 use clawfront_core::openai::responses::{self, AcceptedResponse, ResponseFields, ResponsesWriter};
-use clawfront_core::openai::{self, Delivery, Entropy, Writer};
+use clawfront_core::openai::{self, Entropy, Writer};
 use serde_json::{Value, json};
 
 use crate::replay::{Alone, Input, START_MS, config};
 use crate::scenario::Scenario;
 use crate::shared::{IDLE_MS, Shared, accepted, ended};
-
-const STREAM: Delivery = Delivery::Stream {
-    include_usage: true,
-};
 
 /// The session of the first response, and that of a branch.
 const SESSION: &str = "agent:main:edge:phone:run:01010101010101010101010101010101";
@@ -22,7 +18,7 @@ const BRANCH: &str = "agent:main:edge:phone:run:02020202020202020202020202020202
 const FORK: &str = "agent:main:dashboard:529109a0-7aff-4b9d-b591-a53ba28a1d72";
 
 /// Accepts a request whose run and session have this number.
-fn accept(
+pub(crate) fn accept(
     number: u8,
     body: &Value,
     headers: &[(&str, &str)],
@@ -67,8 +63,20 @@ fn goes_on(headers: &[(&str, &str)], is_repeated: bool) -> Scenario {
 /// A request that goes on from the first response.
 fn exchange(number: u8, headers: &[(&str, &str)], is_repeated: bool) -> Exchange {
     let (_, previous) = first(headers);
-    let body = json!({ "model": "openclaw", "input": "q3", "previous_response_id": previous });
-    let response = accept(number, &body, headers, is_repeated);
+    let body = json!({ "model": "openclaw", "input": "q3", "previous_response_id": previous,
+        "stream": true });
+    exchange_of(accept(number, &body, headers, is_repeated), "agents=main")
+}
+
+/// Returns the exchange of a request, by a key with these fields.
+pub(crate) fn exchange_of(response: AcceptedResponse, fields: &str) -> Exchange {
+    let client = config(fields);
+    let client = client.clients.admit(
+        "claw_phone_a4dqobyha4dqobyha4dqobyha4dqobyh",
+        START_MS,
+        None,
+    );
+    let delivery = response.accepted.delivery;
     let fields = ResponseFields {
         ids: response.ids(),
         unnamed_ids: response.unnamed_ids("00ff"),
@@ -77,16 +85,11 @@ fn exchange(number: u8, headers: &[(&str, &str)], is_repeated: bool) -> Exchange
         model: response.accepted.model,
         created_s: START_MS / 1000,
         echo: response.echo,
+        keeping: response.keeping,
     };
-    let client = config("agents=main");
-    let client = client.clients.admit(
-        "claw_phone_a4dqobyha4dqobyha4dqobyha4dqobyh",
-        START_MS,
-        None,
-    );
     Exchange::new(
         response.accepted.turn,
-        Writer::Responses(ResponsesWriter::new(STREAM, fields)),
+        Writer::Responses(ResponsesWriter::new(delivery, fields)),
         ResponseMeta::default(),
         client.unwrap().streams,
         START_MS,

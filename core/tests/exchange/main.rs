@@ -11,6 +11,8 @@ mod adopt;
 #[cfg(test)]
 mod again;
 #[cfg(test)]
+mod background;
+#[cfg(test)]
 mod branch;
 #[cfg(test)]
 mod clock;

@@ -3,12 +3,13 @@
 //! A recording has the ids that its own client chose: the frames of the run that is replayed get
 //! ours instead.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clawfront_core::config::{Config, Gateway};
-use clawfront_core::exchange::{Exchange, Outcome, Output};
+use clawfront_core::exchange::{Exchange, Outcome, Output, Progress};
 use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::Diagnosis;
 use clawfront_core::gateway::peek::{AGENT, CHAT};
@@ -31,9 +32,14 @@ const IDLE_MS: u64 = 300_000;
 #[derive(Debug)]
 pub(crate) enum Input<'a> {
     Frame(&'a str),
-    Closed { code: u16 },
+    Closed {
+        code: u16,
+    },
     Failed(Failure),
     HungUp,
+    Cancelled,
+    /// An administrator stops the run.
+    Stopped,
     Overrun,
     Tick,
 }
@@ -70,19 +76,8 @@ impl Alone {
     }
 
     fn handle(&mut self, input: Input<'_>, now_ms: u64) -> Output {
-        let input = match input {
-            Input::Frame(text) => hub::Input::Frame {
-                text,
-                skipped: std::mem::take(&mut self.skipped),
-            },
-            Input::Closed { code } => hub::Input::Closed { code },
-            Input::Failed(failure) => hub::Input::Failed(failure),
-            Input::HungUp => hub::Input::HungUp(self.id),
-            Input::Overrun => hub::Input::Overrun(self.id),
-            Input::Tick => hub::Input::Tick,
-        };
         let was_pending = matches!(self.outcome(), Outcome::Pending);
-        self.hub.handle(input, gateway(), now_ms);
+        self.give(input, now_ms);
         let output = self.hub.next_output().map(|(_, _, output)| output);
         let mut output = output.map(std::mem::take).unwrap_or_default();
         let orders = take_orders(&mut self.hub, now_ms);
@@ -92,6 +87,25 @@ impl Alone {
             output.connect = orders.connect;
         }
         output
+    }
+
+    /// Gives the hub an input. The output stays where it is.
+    pub(crate) fn give(&mut self, input: Input<'_>, now_ms: u64) {
+        let run = self.run_id().to_owned();
+        let input = match input {
+            Input::Frame(text) => hub::Input::Frame {
+                text,
+                skipped: std::mem::take(&mut self.skipped),
+            },
+            Input::Closed { code } => hub::Input::Closed { code },
+            Input::Failed(failure) => hub::Input::Failed(failure),
+            Input::HungUp => hub::Input::HungUp(self.id),
+            Input::Cancelled => hub::Input::Cancelled(self.id),
+            Input::Stopped => hub::Input::Stopped(&run),
+            Input::Overrun => hub::Input::Overrun(self.id),
+            Input::Tick => hub::Input::Tick,
+        };
+        self.hub.handle(input, gateway(), now_ms);
     }
 }
 
@@ -122,6 +136,49 @@ pub(crate) enum Recorded {
     Closed(u16),
 }
 
+/// The storage of a response that is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) progress: Vec<Progress>,
+    pub(crate) blocks: BTreeMap<u32, String>,
+    /// The number of writes that had a block.
+    pub(crate) writes: usize,
+    /// The number of blocks without events.
+    pub(crate) cuts: usize,
+}
+
+impl Record {
+    /// Stores the part of an output that is stored.
+    pub(crate) fn store(&mut self, output: &mut Output) {
+        self.progress.extend(output.progress.take());
+        for block in output.blocks.drain(..) {
+            self.writes += 1;
+            if let Some(events) = block.events {
+                self.blocks.insert(block.number, events);
+            } else {
+                self.cuts += 1;
+                self.blocks.clear();
+            }
+        }
+    }
+
+    /// Returns the events that are stored.
+    pub(crate) fn events(&self) -> String {
+        self.blocks.values().map(String::as_str).collect()
+    }
+
+    /// Returns the object with which the response has ended.
+    pub(crate) fn ended(&self) -> Option<&str> {
+        let mut ends = self.progress.iter().filter_map(|progress| match progress {
+            Progress::Begun(_) => None,
+            Progress::Ended(object) => Some(object.as_str()),
+        });
+        let end = ends.next();
+        assert_eq!(ends.next(), None, "a second end");
+        end
+    }
+}
+
 /// The complete output of an exchange.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shown {
@@ -130,6 +187,9 @@ pub(crate) struct Shown {
     pub(crate) frames: Vec<String>,
     /// The number of requests for another connection.
     pub(crate) connects: usize,
+    pub(crate) record: Record,
+    /// The body is complete.
+    pub(crate) answered: bool,
     pub(crate) ended: bool,
 }
 
@@ -144,6 +204,40 @@ impl Shown {
             .iter()
             .find(|(n, _)| *n == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Adds an output.
+    fn add(&mut self, mut out: Output) {
+        if self.ended {
+            assert!(
+                out.frames.is_empty()
+                    && out.head.is_none()
+                    && out.body.is_empty()
+                    && out.progress.is_none()
+                    && out.blocks.is_empty()
+                    && !out.connect
+                    && !out.ended,
+                "something came after the end: {out:?}"
+            );
+        }
+        self.record.store(&mut out);
+        assert!(
+            out.body.is_empty() || !self.answered,
+            "a body after its end"
+        );
+        if let Some(head) = out.head {
+            assert!(self.head.is_none(), "a second head");
+            self.head = Some(head);
+        }
+        assert!(
+            out.body.is_empty() || self.head.is_some(),
+            "a body without a head"
+        );
+        self.body.push_str(&String::from_utf8(out.body).unwrap());
+        self.frames.extend(out.frames);
+        self.connects += usize::from(out.connect);
+        self.answered |= out.answered;
+        self.ended |= out.ended;
     }
 
     /// Returns the methods of the requests that were sent to the gateway.
@@ -383,28 +477,7 @@ pub(crate) fn is_surplus(exchange: &Alone, frame: &str) -> bool {
 /// Does what [`feed`] does, without skipping any frame.
 pub(crate) fn feed_all(exchange: &mut Alone, input: Input<'_>, now_ms: u64, shown: &mut Shown) {
     let out = exchange.handle(input, now_ms);
-    if shown.ended {
-        assert!(
-            out.frames.is_empty()
-                && out.head.is_none()
-                && out.body.is_empty()
-                && !out.connect
-                && !out.ended,
-            "something came after the end: {out:?}"
-        );
-    }
-    if let Some(head) = out.head {
-        assert!(shown.head.is_none(), "a second head");
-        shown.head = Some(head);
-    }
-    assert!(
-        out.body.is_empty() || shown.head.is_some(),
-        "a body without a head"
-    );
-    shown.body.push_str(&String::from_utf8(out.body).unwrap());
-    shown.frames.extend(out.frames);
-    shown.connects += usize::from(out.connect);
-    shown.ended |= out.ended;
+    shown.add(out);
 }
 
 /// Replays a recording, one millisecond a frame.

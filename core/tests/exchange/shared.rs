@@ -14,7 +14,7 @@ use clawfront_core::openai::Delivery;
 use clawfront_core::repeat::Requests;
 use serde_json::{Value, json};
 
-use crate::replay::{START_MS, exchange_with, gateway, take_orders};
+use crate::replay::{Record, START_MS, exchange_with, gateway, take_orders};
 use crate::scenario::{CHALLENGE, HELLO};
 
 pub(crate) const STREAM: Delivery = Delivery::Stream {
@@ -51,6 +51,7 @@ pub(crate) struct Client {
     pub(crate) run: String,
     pub(crate) status: u16,
     pub(crate) body: String,
+    pub(crate) record: Record,
     pub(crate) has_ended: bool,
     /// Set if the hub keeps its run.
     pub(crate) account: Option<(KeyId, Account)>,
@@ -63,6 +64,7 @@ impl Client {
             run,
             status: 0,
             body: String::new(),
+            record: Record::default(),
             has_ended: false,
             account: None,
         }
@@ -155,6 +157,7 @@ impl Shared {
             let client = self.clients.iter_mut().find(|client| client.id == id);
             let client = client.unwrap();
             let is_gone = client.has_ended;
+            client.record.store(output);
             assert!(
                 !is_gone || client.account.is_some(),
                 "an output after the end"

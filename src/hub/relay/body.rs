@@ -36,6 +36,8 @@ pub(crate) enum WriteError {
     /// The client has not read the earlier bytes.
     Full,
     Refused,
+    /// The response could not be stored, so nobody could ask for it.
+    Unkept,
 }
 
 impl From<worker::Error> for WriteError {
@@ -118,6 +120,11 @@ impl Body {
         self.gathered.extend_from_slice(bytes);
         self.send(now_ms)?;
         Ok(self.controller.close()?)
+    }
+
+    /// Breaks the body off after a write that failed. The runtime requires a reason.
+    pub(super) fn break_off(&self) {
+        self.controller.error_with_e(&JsValue::NULL);
     }
 
     fn send(&mut self, now_ms: u64) -> Result<(), WriteError> {

@@ -38,7 +38,7 @@ const fn row(code: &'static str, status: u16, kind: &'static str, message: &'sta
 /// Stands in a message for the value that the failure carries.
 const VALUE: &str = "{}";
 
-const BEFORE_RUN: [Row; 34] = [
+const BEFORE_RUN: [Row; 35] = [
     row(
         "invalid_api_key",
         401,
@@ -105,8 +105,8 @@ const BEFORE_RUN: [Row; 34] = [
         "unknown_url",
         404,
         REQUEST,
-        "Unknown path. There are POST /v1/chat/completions, POST /v1/responses, GET /v1/models, \
-         GET /v1/models/{id} and GET /v1/key.",
+        "Unknown path. There are POST /v1/chat/completions, POST /v1/responses, \
+         GET /v1/responses/{id}, GET /v1/models, GET /v1/models/{id} and GET /v1/key.",
     ),
     row(
         "method_not_allowed",
@@ -150,6 +150,13 @@ const BEFORE_RUN: [Row; 34] = [
         404,
         REQUEST,
         "The hub has no run with this id.",
+    ),
+    row(
+        "response_not_found",
+        404,
+        REQUEST,
+        "This API key has no stored response with this id. Responses are stored if `store` or \
+         `background` is true, and for a limited time.",
     ),
     row(
         "command_not_allowed",

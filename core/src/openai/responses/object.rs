@@ -9,6 +9,9 @@ use crate::turn::{Finish, RunSummary, Usage};
 /// The number of digits in the id of a call. OpenAI's schema takes 64 characters, with the prefix.
 pub(crate) const CALL_ID_DIGITS: usize = 32;
 
+/// The event about an error, which does not end the response.
+pub(crate) const ERROR_EVENT: &str = "error";
+
 /// An item of `output`: a part of the answer or of the model's thoughts, or the call.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
@@ -42,6 +45,7 @@ pub(crate) enum Status {
     Completed,
     Incomplete,
     Failed,
+    Cancelled,
 }
 
 impl Status {
@@ -51,6 +55,7 @@ impl Status {
             Self::Completed => "completed",
             Self::Incomplete => "incomplete",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 }
@@ -60,11 +65,28 @@ impl Status {
 pub(crate) enum End<'a> {
     Answered(&'a RunSummary),
     Error(&'a ErrorBody),
+    /// Its client cancelled the response.
+    Cancelled,
+}
+
+/// The time for which a response is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keeping {
+    /// Until it was sent.
+    #[default]
+    Sent,
+    /// After its end (`store`).
+    Stored,
+    /// From the beginning of its run, which goes on without its client (`background`).
+    Background,
 }
 
 /// The fields that are the same in every response, because a request cannot choose them. The
 /// numbers are OpenAI's defaults: its schema requires numbers there. `instructions` are not echoed.
-pub(crate) const ALWAYS: &[u8] = br#","background":false,"frequency_penalty":0,"instructions":null,"max_output_tokens":null,"max_tool_calls":null,"parallel_tool_calls":true,"presence_penalty":0,"reasoning":{"effort":null,"summary":null},"service_tier":"default","store":false,"temperature":1,"text":{"format":"#;
+pub(crate) const ALWAYS: &[u8] = br#","frequency_penalty":0,"instructions":null,"max_output_tokens":null,"max_tool_calls":null,"parallel_tool_calls":true,"presence_penalty":0,"reasoning":{"effort":null,"summary":null},"service_tier":"default","store":"#;
+
+/// The fields between `store` and the format that are the same in every response.
+pub(crate) const ALWAYS_BEFORE_TEXT: &[u8] = br#","temperature":1,"text":{"format":"#;
 
 /// The format of an answer if the request names none.
 pub(crate) const PLAIN_TEXT: &str = r#"{"type":"text"}"#;
@@ -77,6 +99,7 @@ pub(crate) fn status(end: Option<End<'_>>) -> Status {
     match end {
         None => Status::InProgress,
         Some(End::Error(_)) => Status::Failed,
+        Some(End::Cancelled) => Status::Cancelled,
         Some(End::Answered(summary)) => match summary.finish {
             Finish::Stop => Status::Completed,
             Finish::Length => Status::Incomplete,

@@ -4,7 +4,9 @@
 
 use super::echo::{Echo, echo};
 use super::id::{CHECK_DIGITS, ID_PREFIX, Origin, WITHHELD, chain, check_digits, run_of};
+use super::input;
 use super::item::{Reference, messages, unknown_item};
+use super::object::Keeping;
 use super::writer::Ids;
 use crate::access::grant::Grant;
 use crate::failure::Failure;
@@ -24,6 +26,9 @@ pub struct AcceptedResponse {
     /// `previous_response_id`, echoed.
     pub previous: Option<String>,
     pub echo: Echo,
+    pub keeping: Keeping,
+    /// The items of the input of a response that is kept, one in each line.
+    pub input: String,
     /// The part of the response's id that names its session.
     chain: String,
     /// The same part if the turn branches off from an earlier response.
@@ -74,6 +79,7 @@ pub fn accept(
     let json = Json::read(request.body)?;
     let mut body = Body::parse(&json)?;
     check_supported(&body)?;
+    let keeping = keeping(&body)?;
     let call = body.take_call(client.tools)?;
     let format = body.take_instruction(call.as_ref())?;
     let echo = echo(&body)?;
@@ -121,13 +127,34 @@ pub fn accept(
         Some(_) => chain(&client.id, &accepted.branch_nonce),
         None => chain_of_session.clone(),
     });
+    let input = if keeping == Keeping::Sent {
+        String::new()
+    } else {
+        input::items(&json, &accepted.turn.run.digits())?
+    };
     Ok(AcceptedResponse {
         accepted: Accepted { call, ..accepted },
         previous: previous_id.map(str::to_owned),
         echo,
+        keeping,
+        input,
         chain: chain_of_session,
         branch_chain,
     })
+}
+
+/// Returns the time for which the response is kept. OpenAI keeps responses unless `store` is false;
+/// here the client must ask for it.
+fn keeping(body: &Body<'_>) -> Result<Keeping, Failure> {
+    match (body.background, body.store) {
+        (Some(true), Some(false)) => Err(Failure::invalid(
+            "background",
+            "A response in the background is stored: `store` must not be false.",
+        )),
+        (Some(true), _) => Ok(Keeping::Background),
+        (_, Some(true)) => Ok(Keeping::Stored),
+        _ => Ok(Keeping::Sent),
+    }
 }
 
 fn delivery(body: &Body<'_>) -> Delivery {
@@ -214,12 +241,6 @@ impl Place<'_> {
 
 /// Refuses requests that cannot be fulfilled here, instead of doing half of them.
 fn check_supported(body: &Body<'_>) -> Result<(), Failure> {
-    if body.background == Some(true) {
-        return Err(Failure::invalid(
-            "background",
-            "Responses are not stored here, so none can be made in the background; use `stream`.",
-        ));
-    }
     match body.stored() {
         Some(field) => Err(Failure::invalid(
             field,

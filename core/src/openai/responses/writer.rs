@@ -6,12 +6,14 @@
 
 use super::echo::Echo;
 use super::object::{
-    ALWAYS, ALWAYS_AFTER_TEXT, CALL_ID_DIGITS, End, Item, Kind, PLAIN_TEXT, Status, UsageObject,
-    status, write_part,
+    ALWAYS, ALWAYS_AFTER_TEXT, ALWAYS_BEFORE_TEXT, CALL_ID_DIGITS, ERROR_EVENT, End, Item, Keeping,
+    Kind, PLAIN_TEXT, Status, UsageObject, status, write_part,
 };
+use super::resume::{self, Piece, Resumption};
+use crate::failure::Failure;
 use crate::http::sse;
 use crate::openai::delivery::Delivery;
-use crate::openai::error::{ErrorBody, failed_response_code};
+use crate::openai::error::{ErrorBody, ErrorResponse, failed_response_code};
 use crate::openai::forced::ForcedCall;
 use crate::openai::json::write::write_json;
 use crate::turn::{Finish, RunSummary};
@@ -38,6 +40,7 @@ pub struct ResponseFields {
     /// Seconds since the Unix epoch.
     pub created_s: u64,
     pub echo: Echo,
+    pub keeping: Keeping,
 }
 
 /// The ids of a response and of its items.
@@ -52,7 +55,7 @@ pub struct Ids {
 #[derive(Debug, Clone)]
 pub struct ResponsesWriter {
     delivery: Delivery,
-    fields: ResponseFields,
+    fields: Box<ResponseFields>,
     /// Seconds since the Unix epoch, once the response is complete.
     completed_s: Option<u64>,
     /// The number of the next event.
@@ -63,18 +66,27 @@ pub struct ResponsesWriter {
     is_beginning: bool,
     /// The call that the answer becomes.
     call: Option<ForcedCall>,
+    /// The text that an earlier hub has written, while the answer repeats it.
+    resumption: Option<Resumption>,
+    /// The part of the object that the request alone decides, as an earlier hub has written it.
+    rest: Option<String>,
+    /// The object of a response that is kept, once it has ended.
+    ended: Option<String>,
 }
 
 impl ResponsesWriter {
     pub fn new(delivery: Delivery, fields: ResponseFields) -> Self {
         Self {
             delivery,
-            fields,
+            fields: Box::new(fields),
             completed_s: None,
             sequence: 0,
             items: Vec::new(),
             is_beginning: false,
             call: None,
+            resumption: None,
+            rest: None,
+            ended: None,
         }
     }
 
@@ -93,15 +105,34 @@ impl ResponsesWriter {
             model: String::new(),
             created_s,
             echo: Echo::default(),
+            keeping: Keeping::Sent,
         };
         let mut writer = Self::new(delivery, fields);
         writer.sequence = LOST_SEQUENCE;
         writer
     }
 
+    /// Continues after the events that an earlier hub has written.
+    #[must_use]
+    pub(crate) fn resuming(self, state: resume::State, rest: String) -> Self {
+        Self {
+            sequence: state.sequence,
+            items: state.items,
+            resumption: state.resumption,
+            rest: Some(rest),
+            ..self
+        }
+    }
+
     /// Returns the response's id.
     pub(crate) fn id(&self) -> &str {
         &self.fields.ids.response
+    }
+
+    /// Returns the ids that the response has, depending on its session.
+    pub(crate) fn possible_ids(&self) -> impl Iterator<Item = &str> {
+        let ids = self.fields.branch_ids.iter().chain([&self.fields.ids]);
+        ids.map(|ids| ids.response.as_str())
     }
 
     /// Makes the answer a call.
@@ -121,6 +152,37 @@ impl ResponsesWriter {
 
     pub(crate) fn is_stream(&self) -> bool {
         self.delivery.is_stream()
+    }
+
+    /// Returns true if events were written.
+    pub(crate) fn has_written(&self) -> bool {
+        self.sequence > 0
+    }
+
+    /// Returns the time for which the response is kept.
+    pub(crate) fn keeping(&self) -> Keeping {
+        self.fields.keeping
+    }
+
+    /// Returns the part of the items' ids that no other response has.
+    pub(crate) fn items_id(&self) -> &str {
+        &self.fields.ids.items
+    }
+
+    /// Returns the object of the response while it is in progress.
+    pub(crate) fn object(&self) -> String {
+        self.object_at(None)
+    }
+
+    /// Returns the object of a response that is kept, once it has ended.
+    pub(crate) fn take_ended(&mut self) -> Option<String> {
+        self.ended.take()
+    }
+
+    fn object_at(&self, end: Option<End<'_>>) -> String {
+        let mut out = Vec::new();
+        self.write_object(end, &mut out);
+        String::from_utf8(out).unwrap_or_default()
     }
 
     /// Takes the ids that do not name the session. Nothing of the response may have been written.
@@ -174,12 +236,50 @@ impl ResponsesWriter {
             call.push(text);
             return;
         }
-        self.push(Kind::Message, text, out);
+        let Some(resumption) = &mut self.resumption else {
+            return self.push(Kind::Message, text, out);
+        };
+        match resumption.take(text) {
+            Piece::Repeated => {}
+            Piece::Fresh(fresh) => {
+                self.resumption = None;
+                if !fresh.is_empty() {
+                    self.push(Kind::Message, &fresh, out);
+                }
+            }
+            Piece::Other => self.restate(out),
+        }
+    }
+
+    /// Takes another text than the one that was written. The events cannot be continued, so the
+    /// stream has an error, and the object has the text.
+    fn restate(&mut self, out: &mut Vec<u8>) {
+        let Some(resumption) = &mut self.resumption else {
+            return;
+        };
+        let is_first = resumption.lose();
+        let text = resumption.text().to_owned();
+        self.items.retain(|item| item.kind != Kind::Message);
+        self.items.push(Item {
+            kind: Kind::Message,
+            text,
+        });
+        if is_first {
+            let error = ErrorResponse::of(&Failure::AnswerLost).body;
+            self.error(&error, out);
+        }
+    }
+
+    /// Returns true if the events of the present items would contradict the earlier ones.
+    fn is_restated(&self) -> bool {
+        self.resumption.as_ref().is_some_and(Resumption::is_lost)
     }
 
     /// Writes the next piece of the model's thoughts.
     pub(crate) fn thought(&mut self, thought: &str, out: &mut Vec<u8>) {
-        self.push(Kind::Reasoning, thought, out);
+        if self.resumption.is_none() {
+            self.push(Kind::Reasoning, thought, out);
+        }
     }
 
     /// Ends an answer that is complete, or that reached the model's length limit. `now_s` is in
@@ -196,8 +296,13 @@ impl ResponsesWriter {
             };
             return self.end(End::Answered(&summary), out);
         }
+        if self.resumption.is_some() {
+            // The whole text has arrived, and not all of the text that was written.
+            self.restate(out);
+        }
         // An empty answer is still a message.
         if !self.items.iter().any(|item| item.kind == Kind::Message) {
+            self.close(Status::Completed, out);
             self.open(Kind::Message, out);
         }
         let status = match summary.finish {
@@ -205,7 +310,9 @@ impl ResponsesWriter {
             Finish::Length => Status::Incomplete,
         };
         self.completed_s = (status == Status::Completed).then_some(now_s);
-        self.close(status, out);
+        if !self.is_restated() {
+            self.close(status, out);
+        }
         self.end(End::Answered(summary), out);
     }
 
@@ -250,31 +357,46 @@ impl ResponsesWriter {
     /// reads.
     pub(crate) fn fail(&mut self, error: &ErrorBody, out: &mut Vec<u8>) {
         self.settle_id(out);
-        if self.is_stream() {
-            self.event("error", out, &|_, out| {
-                out.extend_from_slice(br#""code":"#);
-                write_json(out, error.code);
-                out.extend_from_slice(br#","message":"#);
-                write_json(out, &error.message);
-                out.extend_from_slice(br#","param":"#);
-                write_json(out, &error.param);
-                out.extend_from_slice(br#","error":"#);
-                write_json(out, error);
-            });
-        }
+        self.error(error, out);
         self.end(End::Error(error), out);
+    }
+
+    /// Writes an error that does not end the response.
+    fn error(&mut self, error: &ErrorBody, out: &mut Vec<u8>) {
+        self.event(ERROR_EVENT, out, &|_, out| write_error(error, out));
+    }
+
+    /// Writes an error that is not an event of the response, so it has no number. A client that
+    /// reads on later begins after the last number that it has.
+    pub(crate) fn foreign_error(error: &ErrorBody, out: &mut Vec<u8>) {
+        sse::named(out, ERROR_EVENT, |out| {
+            out.extend_from_slice(br#"{"type":"error","#);
+            write_error(error, out);
+            out.push(b'}');
+        });
+    }
+
+    /// Ends a response that its client cancelled.
+    pub(crate) fn cancel(&mut self, out: &mut Vec<u8>) {
+        self.settle_id(out);
+        self.end(End::Cancelled, out);
     }
 
     fn end(&mut self, end: End<'_>, out: &mut Vec<u8>) {
         if self.is_stream() {
             let name = match status(Some(end)) {
-                Status::Failed => "response.failed",
+                // OpenAI has no event of its own for a response that was cancelled. Source: the
+                // types of its SDK for Node.js 7.57.0.
+                Status::Failed | Status::Cancelled => "response.failed",
                 Status::Incomplete => "response.incomplete",
                 _ => "response.completed",
             };
             self.event(name, out, &|this, out| this.write_response(Some(end), out));
         } else {
             self.write_object(Some(end), out);
+        }
+        if self.fields.keeping != Keeping::Sent {
+            self.ended = Some(self.object_at(Some(end)));
         }
     }
 
@@ -454,10 +576,11 @@ impl ResponsesWriter {
         match end {
             Some(End::Error(error)) => {
                 out.extend_from_slice(br#"{"code":"#);
-                // Clients do not repeat a whole response, so its code stays.
+                // Clients do not repeat a whole response or one in the background, so its code
+                // stays.
                 write_json(
                     out,
-                    if self.is_stream() {
+                    if self.is_stream() && self.fields.keeping != Keeping::Background {
                         failed_response_code(error.code)
                     } else {
                         error.code
@@ -487,6 +610,10 @@ impl ResponsesWriter {
             Some(End::Answered(summary)) => write_json(out, &UsageObject::from(&summary.usage)),
             _ => out.extend_from_slice(b"null"),
         }
+        if let Some(rest) = &self.rest {
+            out.extend_from_slice(rest.as_bytes());
+            return;
+        }
         let echo = &self.fields.echo;
         out.extend_from_slice(br#","metadata":"#);
         write_json(out, &echo.metadata);
@@ -494,7 +621,11 @@ impl ResponsesWriter {
         write_json(out, &echo.safety_identifier);
         out.extend_from_slice(br#","prompt_cache_key":"#);
         write_json(out, &echo.prompt_cache_key);
+        out.extend_from_slice(br#","background":"#);
+        write_json(out, &(self.fields.keeping == Keeping::Background));
         out.extend_from_slice(ALWAYS);
+        write_json(out, &(self.fields.keeping != Keeping::Sent));
+        out.extend_from_slice(ALWAYS_BEFORE_TEXT);
         out.extend_from_slice(echo.text_format.as_deref().unwrap_or(PLAIN_TEXT).as_bytes());
         out.extend_from_slice(ALWAYS_AFTER_TEXT);
     }
@@ -514,6 +645,18 @@ impl ResponsesWriter {
             self.write_item(index, item, status, out);
         }
     }
+}
+
+/// Writes the fields of an error's event.
+fn write_error(error: &ErrorBody, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#""code":"#);
+    write_json(out, error.code);
+    out.extend_from_slice(br#","message":"#);
+    write_json(out, &error.message);
+    out.extend_from_slice(br#","param":"#);
+    write_json(out, &error.param);
+    out.extend_from_slice(br#","error":"#);
+    write_json(out, error);
 }
 
 #[cfg(test)]

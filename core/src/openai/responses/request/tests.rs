@@ -219,9 +219,81 @@ fn images_are_attached() {
 }
 
 #[test]
+fn a_response_is_kept_if_its_request_asks_for_it() {
+    let words = ["absent", "null", "false", "true"];
+    let [sent, stored] = [Keeping::Sent, Keeping::Stored].map(Some);
+    let kept = Some(Keeping::Background);
+    // Each row has a value of `background`, each column one of `store`.
+    let expected = [
+        [sent, sent, sent, stored],
+        [sent, sent, sent, stored],
+        [sent, sent, sent, stored],
+        [kept, kept, None, kept],
+    ];
+    for (background, row) in words.iter().zip(expected) {
+        for (store, expected) in words.iter().zip(row) {
+            let field = |name: &str, value: &str| match value {
+                "absent" => String::new(),
+                value => format!(r#","{name}":{value}"#),
+            };
+            let fields = field("background", background) + &field("store", store);
+            let response = accepted(&format!(r#"{{"input":"hi"{fields}}}"#));
+            let Some(expected) = expected else {
+                assert_eq!(refused_param(response), "background");
+                continue;
+            };
+            let response = response.unwrap();
+            assert_eq!(response.keeping, expected, "{background} {store}");
+            assert_eq!(response.input.is_empty(), expected == Keeping::Sent);
+            assert_eq!(response.accepted.ignored, [""; 0]);
+        }
+    }
+    for field in ["background", "store"] {
+        let body = format!(r#"{{"input":"hi","{field}":"yes"}}"#);
+        assert!(accepted(&body).is_err(), "{field}");
+    }
+}
+
+#[test]
+fn the_input_of_a_response_that_is_kept_is_stored_under_its_run() {
+    let response = accepted(r#"{"input":"hi","store":true}"#).unwrap();
+    let run = response.accepted.turn.run.digits();
+    assert_eq!(
+        response.input,
+        format!(
+            "{{\"id\":\"msg_{run}_0\",\"type\":\"message\",\"status\":\"completed\",\
+             \"role\":\"user\",\"content\":[{{\"type\":\"input_text\",\"text\":\"hi\"}}]}}\n"
+        )
+    );
+}
+
+#[test]
+fn a_large_input_is_refused_only_if_it_would_be_kept() {
+    // The bound is for the whole body, which begins and ends with these.
+    let around = r#"{"model":"openclaw","input":"","store":false}"#.len();
+    for (bytes, keeps) in [
+        (input::MAX_INPUT_BYTES, true),
+        (input::MAX_INPUT_BYTES + 1, false),
+    ] {
+        let text = "a".repeat(bytes - around);
+        // A space stands for the fifth letter of `false`.
+        let body =
+            |store: &str| format!(r#"{{"model":"openclaw","input":"{text}","store":{store}}}"#);
+        for store in [" true", " null", "false"] {
+            assert_eq!(body(store).len(), bytes);
+            let response = accepted(&body(store));
+            if store == " true" && !keeps {
+                assert_eq!(refused_param(response), "input");
+            } else {
+                assert!(response.is_ok(), "{store}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_unsupported_field_is_refused_by_name_and_one_without_effect_is_listed() {
     for (field, param) in [
-        (r#""background":true"#, "background"),
         (r#""conversation":"conv_1""#, "conversation"),
         (r#""prompt":{"id":"pmpt_1"}"#, "prompt"),
         (r#""text":"json""#, "text"),

@@ -46,6 +46,7 @@ fn writer(delivery: Delivery) -> ResponsesWriter {
         model: "main".into(),
         created_s: 1_795_374_174,
         echo,
+        keeping: Keeping::Sent,
     };
     ResponsesWriter::new(delivery, fields)
 }
@@ -210,6 +211,33 @@ fn an_answer_without_a_word_is_a_message_all_the_same() {
         whole.contains(r#""output":[{"id":"msg_1_0","type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"","annotations":[],"logprobs":[]}]}]"#),
         "{whole}"
     );
+}
+
+#[test]
+fn thoughts_end_before_the_message_of_an_answer_without_a_word() {
+    let stream = written(STREAM, |writer, out| {
+        writer.thought("hm", out);
+        writer.finish(&SUMMARY, NOW_S, out);
+    });
+    let names: Vec<&str> = stream
+        .lines()
+        .filter_map(|line| line.strip_prefix("event: response."))
+        .collect();
+    let expected = [
+        "output_item.added",
+        "content_part.added",
+        "reasoning_text.delta",
+        "reasoning_text.done",
+        "content_part.done",
+        "output_item.done",
+        "output_item.added",
+        "content_part.added",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "completed",
+    ];
+    assert_eq!(names, expected);
 }
 
 /// A streamed response that may branch off, begun before that is known.

@@ -1,0 +1,178 @@
+//! The endpoints of stored responses: `/v1/responses/{id}` and below.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use clawfront_core::access::grant::Grant;
+use clawfront_core::config::Config;
+use clawfront_core::failure::Failure;
+use clawfront_core::http::route::Action;
+use clawfront_core::hub::Input;
+use clawfront_core::openai::Writer;
+use clawfront_core::openai::responses::{Events, Keeping, Stored, deleted, input_items};
+use futures_util::future::select;
+use worker::js_sys::futures::JsFuture;
+use worker::{Delay, Method, Request};
+
+use crate::context::{Rejection, RequestContext};
+use crate::hub::common::Common;
+
+/// Time in which the end of a response that is cancelled is awaited, in milliseconds. A run that
+/// cannot be reached takes as long. Source: Azure's contract for `POST …/cancel`.
+const CANCEL_MS: u64 = 10_000;
+
+/// Longest id of a response, in bytes: ours have less.
+const MAX_ID_BYTES: usize = 128;
+
+/// The texts of a stored response.
+const OBJECT: &str = "object";
+const INPUT: &str = "input";
+
+/// A stored response.
+struct Case<'a> {
+    name: String,
+    row: String,
+    config: &'a Rc<Config>,
+    common: &'a Common,
+    context: &'a mut RequestContext,
+}
+
+/// Answers a request about a stored response.
+pub(crate) async fn answer(
+    request: &Request,
+    id: &str,
+    action: Action,
+    config: &Rc<Config>,
+    client: &Grant,
+    common: &Common,
+    context: &mut RequestContext,
+) -> Result<web_sys::Response, Rejection> {
+    let case = Case::find(id, config, client, common, context);
+    let mut case = case.ok_or(Failure::ResponseNotFound)?;
+    let url = request.inner().url();
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    match action {
+        Action::InputItems => {
+            let page = input_items(&case.text(INPUT), query)?;
+            case.reply(&page)
+        }
+        Action::Cancel => case.cancel().await,
+        Action::Itself if request.method() == Method::Delete => {
+            if case.stored()?.is_going() {
+                return Err(Failure::invalid(
+                    "response_id",
+                    "Cannot delete an in-flight response.",
+                )
+                .into());
+            }
+            common.store.forget_response(&case.name);
+            case.reply(&deleted(id))
+        }
+        Action::Itself => match case.stored()?.events_wanted(query)? {
+            // The runtime sends no head before the body of such a response has ended.
+            Some(_) if request.method() == Method::Head => {
+                let head = case.context.meta.stream();
+                Ok(case.context.answer(head, &[])?)
+            }
+            Some(events) => case.stream(events),
+            None => case.object(),
+        },
+    }
+}
+
+/// Returns the response to a request whose response is in the background already.
+pub(crate) fn begun(
+    writer: &Writer,
+    config: &Rc<Config>,
+    client: &Grant,
+    common: &Common,
+    context: &mut RequestContext,
+) -> Result<Option<web_sys::Response>, Rejection> {
+    for id in writer.background_ids() {
+        if let Some(mut case) = Case::find(id, config, client, common, context) {
+            return match case.stored()?.events_wanted("stream=true") {
+                Ok(Some(events)) => case.stream(events).map(Some),
+                _ => case.object().map(Some),
+            };
+        }
+    }
+    Ok(None)
+}
+
+impl<'a> Case<'a> {
+    fn find(
+        id: &str,
+        config: &'a Rc<Config>,
+        client: &Grant,
+        common: &'a Common,
+        context: &'a mut RequestContext,
+    ) -> Option<Self> {
+        let is_id = id.len() <= MAX_ID_BYTES
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let name = [client.id.as_str(), ":", id].concat();
+        let row = is_id.then(|| common.store.response(&name)).flatten()?;
+        Some(Self {
+            name,
+            row,
+            config,
+            common,
+            context,
+        })
+    }
+
+    /// Reads the row. A row of another version is no response.
+    fn stored(&self) -> Result<Stored<'_>, Failure> {
+        Stored::read(&self.row).ok_or(Failure::ResponseNotFound)
+    }
+
+    fn text(&self, kind: &str) -> String {
+        self.common.store.text(&self.name, kind)
+    }
+
+    fn reply(&mut self, body: &[u8]) -> Result<web_sys::Response, Rejection> {
+        let head = self.context.meta.json();
+        Ok(self.context.answer(head, body)?)
+    }
+
+    fn object(&mut self) -> Result<web_sys::Response, Rejection> {
+        let object = self.text(OBJECT);
+        self.reply(object.as_bytes())
+    }
+
+    /// Sends the events that are wanted, and those that follow.
+    fn stream(&mut self, events: Events) -> Result<web_sys::Response, Rejection> {
+        let store = &self.common.store;
+        let is_going = self.stored()?.is_going();
+        // The last event of a stream that has ended may be large, and its number does not count.
+        let last = match (is_going, store.blocks(&self.name)) {
+            (_, 0) => -1.0,
+            (true, _) => store.last_event(&self.name),
+            (false, _) => 0.0,
+        };
+        let last = events.after(last, is_going)?;
+        let events = store.events(&self.name, last);
+        let head = self.context.meta.stream();
+        Ok(self.context.answer_stream(head, &events)?)
+    }
+
+    async fn cancel(&mut self) -> Result<web_sys::Response, Rejection> {
+        let stored = self.stored()?;
+        if stored.keeping != Keeping::Background {
+            return Err(
+                Failure::invalid("response_id", "Cannot cancel a synchronous response.").into(),
+            );
+        }
+        let link = self.common.link(self.config);
+        let relay = stored.is_going().then(|| link.relay_of(&self.name));
+        if let Some(relay) = relay.flatten()
+            && let Some(id) = relay.id()
+        {
+            let ended = JsFuture::from(relay.ended());
+            link.handle(Input::Cancelled(id));
+            select(ended, Delay::from(Duration::from_millis(CANCEL_MS))).await;
+        }
+        self.object()
+    }
+}
