@@ -247,7 +247,6 @@ for (const protocol of [4, 3]) {
 
     test("a field that is not supported is refused by name", async () => {
       for (const [fields, param] of [
-        [{ background: true }, "background"],
         [{ conversation: "conv_1" }, "conversation"],
         [{ prompt: { id: "pmpt_1" } }, "prompt"],
         [{ model: "openclaw", input: [{ type: "item_reference", id: "msg_1" }] }, "input[0].id"],

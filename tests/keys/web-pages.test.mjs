@@ -39,7 +39,7 @@ describe("web pages", () => {
     assert.equal(granted.status, 204);
     assert.deepEqual(cors(granted), {
       "access-control-allow-headers": wanted,
-      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-methods": "GET, POST, DELETE",
       "access-control-allow-origin": ORIGIN,
       "access-control-expose-headers": granted.headers.get("access-control-expose-headers"),
       "access-control-max-age": "7200",

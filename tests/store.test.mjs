@@ -1,0 +1,211 @@
+// Tests the rows of stored responses: `src/hub/store.js` with a storage in memory, because its
+// limits are too large for a Worker in a test.
+
+import assert from "node:assert/strict";
+import { describe, mock, test } from "node:test";
+import { Waiting } from "../src/hub/events.js";
+import { Store } from "../src/hub/store.js";
+
+/** Returns a storage as a Durable Object has it: rows in the order of their names. */
+function storage() {
+  const rows = new Map();
+  const kv = {
+    get: (name) => rows.get(name),
+    put: (name, value) => {
+      assert.ok(value.length <= 1_000_000, `the row ${name} is too long`);
+      rows.set(name, value);
+    },
+    delete: (name) => rows.delete(name),
+    list: ({ prefix, startAfter = "", reverse = false, limit }) => {
+      const names = [...rows.keys()].filter((name) => name.startsWith(prefix)).sort();
+      const all = names.filter((name) => name > startAfter).map((name) => [name, rows.get(name)]);
+      return (reverse ? all.reverse() : all).slice(0, limit);
+    },
+  };
+  const alarms = [];
+  return {
+    kv,
+    rows,
+    alarms,
+    transactionSync: (work) => work(),
+    setAlarm: async (at) => alarms.push(at),
+  };
+}
+
+const open = () => {
+  const state = { storage: storage() };
+  return { store: new Store(state, new Waiting()), ...state.storage };
+};
+
+const DAY_MS = 86_400_000;
+
+/** Stores a response that has ended. */
+const keep = (store, name, { untilMs = DAY_MS, object = "{}", input = "" } = {}) =>
+  store.keepResponse(
+    name,
+    `${untilMs}\tstored\trun-${name}\titems\t`,
+    `run-${name}`,
+    object,
+    input,
+  );
+
+describe("the rows of stored responses", () => {
+  test("a long text is in several rows, and comes back as it was", () => {
+    const { store, rows } = open();
+    const object = "ä😀".repeat(700_001);
+    keep(store, "phone:resp_1", { object, input: "a\nb\n" });
+    assert.equal(store.text("phone:resp_1", "object"), object);
+    assert.equal(store.text("phone:resp_1", "input"), "a\nb\n");
+    store.forgetResponse("phone:resp_1");
+    assert.equal(rows.size, 0);
+  });
+
+  test("the responses whose time is over first make room for others of their key", () => {
+    const { store } = open();
+    keep(store, "other:resp_0", { untilMs: 1 });
+    store.keepResponse("phone:resp_going", "0\tbackground\tr\ti\t", "r", "{}", "");
+    for (let number = 0; number < 1001; number++)
+      keep(store, `phone:resp_${number}`, { untilMs: DAY_MS - number });
+    const isThere = (name) => store.response(name) !== undefined;
+    // Of 1001 that have ended, the last but one was over first.
+    assert.deepEqual(
+      ["other:resp_0", "phone:resp_going", "phone:resp_0", "phone:resp_1000"].map(isThere),
+      [true, true, true, true],
+    );
+    assert.equal(isThere("phone:resp_999"), false);
+  });
+
+  test("long texts make room, too", () => {
+    const { store } = open();
+    const object = "x".repeat(8_000_000);
+    for (let number = 0; number < 14; number++)
+      keep(store, `phone:resp_${number}`, { untilMs: DAY_MS + number, object });
+    const there = [0, 1, 2].map((number) => store.response(`phone:resp_${number}`) !== undefined);
+    assert.deepEqual(there, [false, true, true]);
+  });
+
+  test("an alarm deletes what is over, and is set for the next", () => {
+    const { store, rows, alarms } = open();
+    mock.timers.enable({ apis: ["Date"], now: 1_000 });
+    try {
+      keep(store, "phone:resp_1", { untilMs: 5 * DAY_MS });
+      keep(store, "phone:resp_2", { untilMs: 9 * DAY_MS });
+      assert.deepEqual(alarms, [5 * DAY_MS]);
+      mock.timers.setTime(5 * DAY_MS - 1);
+      store.sweep();
+      assert.equal(alarms.at(-1), 5 * DAY_MS + 29_999);
+      assert.ok(store.response("phone:resp_1"));
+      mock.timers.setTime(5 * DAY_MS + 29_999);
+      store.sweep();
+      assert.equal(store.response("phone:resp_1"), undefined);
+      assert.ok([...rows.keys()].every((name) => !name.includes("resp_1")));
+      assert.equal(alarms.at(-1), 9 * DAY_MS);
+      // Another hub has the alarm set again, whatever it was set to.
+      const next = new Store(
+        {
+          storage: { ...storage(), kv: store.storage.kv, setAlarm: async (at) => alarms.push(at) },
+        },
+        new Waiting(),
+      );
+      next.sweep();
+      assert.equal(alarms.at(-1), 9 * DAY_MS);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
+  test("nothing of a deleted response is written again", () => {
+    const { store, rows } = open();
+    store.keepResponse("phone:resp_1", "0\tstream\tr\ti\t", "r", "{}", "a\n");
+    store.keepBlock("phone:resp_1", 0, "event");
+    assert.equal(store.goingResponses(), "r\tphone:resp_1");
+    store.forgetResponses("phone");
+    store.keepBlock("phone:resp_1", 1, "event");
+    store.keepResponse("phone:resp_1", "9\tstream\tr\ti\t", "r", "{}", undefined);
+    assert.equal(rows.size, 0);
+  });
+
+  test("a key whose name begins another's keeps its own", () => {
+    const { store } = open();
+    for (const name of ["a:resp_1", "ab:resp_1"]) keep(store, name);
+    store.forgetResponses("a");
+    assert.equal(store.response("a:resp_1"), undefined);
+    assert.ok(store.response("ab:resp_1"));
+  });
+
+  /** Returns an event of a stream. */
+  const event = (number, text = "x") =>
+    `event: response.x\ndata: {"type":"response.x","sequence_number":${number},"delta":${JSON.stringify(text)}}\n\n`;
+
+  /** Makes a response in the background with these blocks. */
+  function streamed(blocks) {
+    const { store } = open();
+    store.keepResponse("phone:resp_1", "0\tstream\tr\ti\t", "r", "{}", "");
+    for (const [number, events] of blocks.entries())
+      store.keepBlock("phone:resp_1", number, events);
+    return store;
+  }
+  const end = (store) =>
+    store.keepResponse("phone:resp_1", "9\tstream\tr\ti\t", "r", "{}", undefined);
+  const read = async (store, last) => new Response(store.events("phone:resp_1", last)).text();
+
+  test("a reader begins after each event, wherever the rows end", async () => {
+    const hostile = '"\n\nevent: response.x\ndata: {"type":"response.x","sequence_number":0,';
+    const long = "😀".repeat(300_000);
+    const events = ["a", long, hostile, "b", `${long}a${long}`, "", hostile].map((text, number) =>
+      event(number, text),
+    );
+    const store = streamed([
+      events.slice(0, 3).join(""),
+      events.slice(3, 4).join(""),
+      events.slice(4).join(""),
+    ]);
+    assert.equal(store.lastEvent("phone:resp_1"), events.length - 1);
+    end(store);
+    for (let last = -1; last <= events.length; last++) {
+      const text = await read(store, last);
+      assert.ok(text === events.slice(last + 1).join(""), `after ${last}: ${text.length}`);
+    }
+  });
+
+  test("a reader gets the events that follow, and the end", async () => {
+    const store = streamed([event(0)]);
+    const reading = read(store, 0);
+    store.keepBlock("phone:resp_1", 0, event(0) + event(1));
+    await new Promise(setImmediate);
+    store.keepBlock("phone:resp_1", 0, event(0) + event(1) + event(2));
+    store.keepBlock("phone:resp_1", 1, event(3));
+    end(store);
+    assert.equal(await reading, event(1) + event(2) + event(3));
+  });
+
+  test("a reader that does not read takes nothing", async () => {
+    const store = streamed([event(0, "x".repeat(100_000))]);
+    const { kv } = store.storage;
+    let reads = 0;
+    store.storage.kv = { ...kv, get: (name) => kv.get(name, reads++) };
+    const reader = store.events("phone:resp_1", -1).getReader();
+    await new Promise(setImmediate);
+    assert.equal(reads, 0);
+    const { value } = await reader.read();
+    assert.ok(value.length < 40_000);
+    await reader.cancel();
+  });
+
+  test("the stream of a response that is deleted breaks off", async () => {
+    const store = streamed([event(0)]);
+    const reading = read(store, -1);
+    store.forgetResponse("phone:resp_1");
+    await assert.rejects(reading);
+  });
+
+  test("the events of a stream that is too long are not kept", () => {
+    const { store } = open();
+    store.keepResponse("phone:resp_1", "0\tstream\tr\ti\t", "r", "{}", "");
+    for (const number of [0, 1]) store.keepBlock("phone:resp_1", number, `event ${number}`);
+    assert.equal(store.blocks("phone:resp_1"), 2);
+    assert.equal(store.lastEvent("phone:resp_1"), -1);
+    store.keepBlock("phone:resp_1", 2, undefined);
+    assert.equal(store.text("phone:resp_1", "events"), "");
+  });
+});
