@@ -153,6 +153,8 @@ impl Route {
         let (route, allow) = match segments.as_slice() {
             ["v1", "chat", "completions"] => (Self::Api(Endpoint::ChatCompletions), POST),
             ["v1", "responses"] => (Self::Api(Endpoint::Responses), POST),
+            // OpenAI's other endpoints are no ids of responses.
+            ["v1", "responses", "compact" | "input_tokens"] => return Err(Failure::UnknownUrl),
             ["v1", "responses", id] => (response(id, Action::Itself), GET_DELETE),
             ["v1", "responses", id, "cancel"] => (response(id, Action::Cancel), POST),
             ["v1", "responses", id, "input_items"] => (response(id, Action::InputItems), GET),
@@ -262,6 +264,8 @@ mod tests {
             "/V1/chat/completions",
             "/v1/completions",
             "/v1/responses/resp_1/x",
+            "/v1/responses/compact",
+            "/v1/responses/input_tokens",
             "/v1/key/x",
         ] {
             assert_eq!(Route::of("POST", path), Err(Failure::UnknownUrl), "{path}");
