@@ -25,21 +25,21 @@ const GATHER_MS: u64 = 250;
 const BLOCK_BYTES: usize = 32 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Whole,
     Stream,
 }
 
 use Kind::{Stream, Whole};
 
-const KINDS: [Kind; 2] = [Whole, Stream];
+pub(crate) const KINDS: [Kind; 2] = [Whole, Stream];
 
 fn request(kind: Kind) -> Value {
     json!({ "model": "openclaw", "input": "q", "background": true, "stream": kind == Stream })
 }
 
 /// Returns the exchange of a request for a response in the background.
-fn exchange(number: u8, kind: Kind, fields: &str) -> Exchange {
+pub(crate) fn exchange(number: u8, kind: Kind, fields: &str) -> Exchange {
     exchange_of(accept(number, &request(kind), &[], false), fields)
 }
 
@@ -113,13 +113,13 @@ fn end(shown: &Shown) -> Value {
 }
 
 /// Returns the bytes without comments.
-fn events_of(body: &str) -> String {
+pub(crate) fn events_of(body: &str) -> String {
     let lines = body.split_inclusive('\n');
     lines.filter(|line| !line.starts_with(':')).collect()
 }
 
 /// Checks events as a client does that reads all of them. Returns the answer's deltas.
-fn read(events: &str) -> String {
+pub(crate) fn read(events: &str) -> String {
     let mut deltas = String::new();
     let mut ends = 0;
     for (number, event) in events.split_terminator("\n\n").enumerate() {
@@ -366,15 +366,17 @@ fn a_client_that_leaves_stops_nothing() {
     }
 }
 
-/// The response is stored by itself. If it is deleted with its key, its run does not go on.
+/// The next hub may not find the response. Then the run is one without a client, as any other.
 #[test]
-fn the_row_of_the_run_has_the_policy_of_its_key() {
+fn the_row_of_a_run_has_the_policy_of_its_key() {
     for kind in KINDS {
-        let finishes = |run: &Scenario| run.exchange.kept().unwrap().facts.has(Facts::FINISHES);
-        let run = begun(kind).requested();
-        assert!(!finishes(&run));
-        let run = run.with(ACCEPTED);
-        assert!(!finishes(&run));
+        for (fields, finishes) in [(FIELDS, false), ("agents=main on_disconnect=finish", true)] {
+            let alone = Alone::new(exchange(1, kind, fields));
+            let run = Scenario::of(alone).requested();
+            assert_eq!(facts(&run).has(Facts::FINISHES), finishes);
+            let run = run.with(ACCEPTED);
+            assert_eq!(facts(&run).has(Facts::FINISHES), finishes);
+        }
     }
 }
 
@@ -700,12 +702,12 @@ proptest! {
             for (length, pause, takes) in &steps {
                 let takes = *takes || !is_late;
                 let until_ms = now_ms + pause;
-                let due = |at_ms: &u64| *at_ms <= until_ms;
-                while let Some(at_ms) = run.exchange.wake_at_ms().filter(due) {
+                let is_due = |at_ms: &u64| *at_ms <= until_ms;
+                while let Some(at_ms) = run.exchange.wake_at_ms().filter(is_due) {
                     now_ms = now_ms.max(at_ms);
                     give(&mut run, Input::Tick, now_ms, takes);
                 }
-                now_ms += pause;
+                now_ms = until_ms;
                 if *length > 0 {
                     let delta = "y".repeat(*length);
                     text += &delta;
@@ -734,11 +736,10 @@ proptest! {
 }
 
 /// The next hub: it has the run's row, and the response's row, object and blocks.
-fn adopted(before: &Scenario, facts: Facts) -> Scenario {
+fn adopted(before: &Scenario) -> Scenario {
     let kept = Kept {
         run: RUN,
         key: "phone",
-        facts,
         ..before.exchange.kept().unwrap()
     };
     let now_ms = START_MS + 1_000;
@@ -772,7 +773,7 @@ fn an_adopted_run_continues_the_record() {
         // Neither stored nor sent.
         before.say("hel", "l");
         let blocks = before.shown.record.blocks.clone();
-        let mut run = adopted(&before, facts(&before)).requested();
+        let mut run = adopted(&before).requested();
         assert!(run.exchange.is_in_background());
         let claim = run.last_request()["id"].clone();
         run.reply(&claim, &ended("hello"));
@@ -794,13 +795,56 @@ fn an_adopted_run_continues_the_record() {
     }
 }
 
-/// The hub may be lost after the response was stored and before its run's row is written again.
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever was gathered or stored when the hub was lost, and however often it is lost.
+    #[test]
+    fn a_response_outlives_its_hubs(
+        steps in prop::collection::vec(
+            (prop_oneof![3 => 1..9usize, 1 => Just(40_000)], prop::sample::select(&[0, 100, 300])),
+            0..4,
+        ),
+        hubs in 1..3usize,
+        is_stream in any::<bool>(),
+    ) {
+        let kind = if is_stream { Stream } else { Whole };
+        let mut run = begun(kind).accepted();
+        let (mut after_ms, mut text) = (0, "w".to_owned());
+        run.say(&text, "w");
+        for (length, pause) in steps {
+            after_ms += pause;
+            run.at_ms(after_ms).tick();
+            let delta = "y".repeat(length);
+            text += &delta;
+            run.say(&text, &delta);
+        }
+        for _ in 0..hubs {
+            let blocks = run.shown.record.blocks.clone();
+            let was_sent = run.sent();
+            prop_assert!(run.shown.record.events().ends_with(&events_of(&was_sent)) || !is_stream);
+            run = adopted(&run).requested();
+            prop_assert_eq!(&run.shown.record.blocks, &blocks);
+        }
+        let blocks = run.shown.record.blocks.clone();
+        let claim = run.last_request()["id"].clone();
+        run.reply(&claim, &ended(&text));
+        prop_assert!(run.shown.ended);
+        prop_assert_eq!(&end(&run.shown)["output"][0]["content"][0]["text"], &text);
+        prop_assert_eq!(&end(&run.shown)["status"], "completed");
+        if is_stream {
+            prop_assert_eq!(&read(&run.shown.record.events()), &text);
+            let events: String = blocks.values().map(String::as_str).collect();
+            prop_assert_eq!(run.shown.record.events(), events + &run.shown.body);
+        }
+    }
+}
+
 #[test]
 fn an_adopted_run_of_a_response_in_the_background_is_not_stopped() {
     for kind in KINDS {
         let before = begun(kind).accepted();
-        let v4 = Facts::default().with(Facts::V4, true);
-        let mut run = adopted(&before, v4).requested();
+        let mut run = adopted(&before).requested();
         run.at_ms(40_000).tick();
         assert_eq!((aborts(&run), run.shown.ended), (0, false));
     }
@@ -815,7 +859,7 @@ fn an_adopted_response_is_cancelled_and_stopped_and_expires() {
             (None, "failed", json!("api_key_expired")),
         ] {
             let before = begun(kind).accepted();
-            let mut run = adopted(&before, facts(&before));
+            let mut run = adopted(&before);
             if let Some(input) = input {
                 let mut run = run.requested();
                 run.give(input);
@@ -844,7 +888,7 @@ fn assert_end(run: &Scenario, status: &str, code: &Value) {
 fn the_events_of_an_adopted_stream_that_was_too_long_are_not_kept() {
     let mut before = begun(Stream).accepted();
     before.shown.record.blocks.clear();
-    let mut run = adopted(&before, facts(&before)).requested();
+    let mut run = adopted(&before).requested();
     let claim = run.last_request()["id"].clone();
     run.reply(&claim, &ended("hello"));
     assert_eq!(run.shown.record.events(), "");
