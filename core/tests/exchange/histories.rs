@@ -2,37 +2,66 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clawfront_core::exchange::Progress;
 use clawfront_core::hub::Input;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::background::{self, KINDS, Kind};
 use crate::shared::{Client, IDLE_MS, Shared, UNREACHABLE, accepted, ended};
 
 /// One step of a random history.
 #[derive(Debug, Clone)]
 enum Step {
     Begin,
+    /// A response in the background begins.
+    BeginBackground {
+        kind: Kind,
+    },
     Connected,
     Failed,
     Closed,
-    Respond { nth: usize, kind: u8 },
-    Say { nth: usize },
-    HangUp { nth: usize },
-    Overrun { nth: usize },
+    Respond {
+        nth: usize,
+        kind: u8,
+    },
+    Say {
+        nth: usize,
+        piece: usize,
+    },
+    HangUp {
+        nth: usize,
+    },
+    /// The client cancels its response, if it is in the background.
+    Cancel {
+        nth: usize,
+    },
+    /// An administrator stops the run.
+    Stop {
+        nth: usize,
+    },
+    Overrun {
+        nth: usize,
+    },
     AskAgents,
     Gap,
-    Pass { ms: u64 },
+    Pass {
+        ms: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => Just(Step::Begin),
+        2 => Just(Step::Begin),
+        3 => prop::sample::select(&KINDS).prop_map(|kind| Step::BeginBackground { kind }),
         3 => Just(Step::Connected),
         1 => Just(Step::Failed),
         1 => Just(Step::Closed),
         6 => (0..8usize, 0..8u8).prop_map(|(nth, kind)| Step::Respond { nth, kind }),
-        6 => (0..8usize).prop_map(|nth| Step::Say { nth }),
+        6 => (0..8usize, 0..3usize).prop_map(|(nth, piece)| Step::Say { nth, piece }),
         1 => (0..8usize).prop_map(|nth| Step::HangUp { nth }),
+        1 => (0..8usize).prop_map(|nth| Step::Cancel { nth }),
+        1 => (0..8usize).prop_map(|nth| Step::Stop { nth }),
         1 => (0..8usize).prop_map(|nth| Step::Overrun { nth }),
         1 => Just(Step::AskAgents),
         1 => Just(Step::Gap),
@@ -61,12 +90,45 @@ impl Asked {
     }
 }
 
+/// The status of a response that was answered, in its object.
+const COMPLETED: &str = r#""status":"completed","error""#;
+
+fn is_in_background(client: &Client) -> bool {
+    matches!(client.record.progress.first(), Some(Progress::Begun(_)))
+}
+
+/// Checks that a client of a response in the background has the bytes that are stored, and that a
+/// stream has no event twice, lacks none, and ends once: with the object that is stored.
+fn check_record(client: &Client) {
+    let Some(Progress::Begun(object)) = client.record.progress.first() else {
+        return;
+    };
+    let events = client.record.events();
+    let ended = client.record.ended();
+    assert_eq!(ended.is_some(), client.has_ended);
+    if events.is_empty() {
+        // A whole response has no events, and no other bytes follow.
+        assert_eq!(&client.body, object);
+        return;
+    }
+    assert_eq!(background::events_of(&client.body), events);
+    let deltas = background::read(&events);
+    if let Some(ended) = ended {
+        let object: Value = serde_json::from_str(ended).unwrap();
+        assert!(events.ends_with(&format!("\"response\":{ended}}}\n\n")));
+        let items = object["output"].as_array().unwrap().iter();
+        let texts = items.map(|item| item["content"][0]["text"].as_str().unwrap());
+        assert_eq!(texts.collect::<String>(), deltas);
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Whatever happens: no run is requested twice that the gateway knows, no client gets a word of
     /// another's run, every exchange ends once, and a stream that was not answered does not end as
-    /// if it was.
+    /// if it was. A response in the background has one record, and no byte leaves before it is
+    /// stored.
     #[test]
     fn no_history_mixes_runs_or_requests_one_twice(
         steps in proptest::collection::vec(step(), 1..60),
@@ -81,6 +143,12 @@ proptest! {
             match step {
                 Step::Begin if count < 8 => {
                     shared.begin(count + 1);
+                    answered.push(false);
+                }
+                Step::BeginBackground { kind } if count < 8 => {
+                    let number = u8::try_from(count + 1).unwrap();
+                    let exchange = background::exchange(number, kind, "agents=main");
+                    shared.add(exchange, format!("{number:02x}").repeat(16));
                     answered.push(false);
                 }
                 Step::Connected if !is_ready => {
@@ -118,13 +186,21 @@ proptest! {
                     }
                     shared.frame(&response.to_string());
                 }
-                Step::Say { nth } if nth < count && is_ready => {
-                    let run = shared.clients[nth].run.clone();
-                    shared.say(nth, &run);
+                Step::Say { nth, piece } if nth < count && is_ready => {
+                    let text = format!("{} {piece}", shared.clients[nth].run);
+                    shared.say(nth, &text);
                 }
                 Step::HangUp { nth } if nth < count => {
                     let id = shared.clients[nth].id;
                     shared.give(Input::HungUp(id));
+                }
+                Step::Cancel { nth } if nth < count && is_in_background(&shared.clients[nth]) => {
+                    let id = shared.clients[nth].id;
+                    shared.give(Input::Cancelled(id));
+                }
+                Step::Stop { nth } if nth < count => {
+                    let run = shared.clients[nth].run.clone();
+                    shared.give(Input::Stopped(&run));
                 }
                 Step::Overrun { nth } if nth < count => {
                     let id = shared.clients[nth].id;
@@ -151,7 +227,9 @@ proptest! {
                 for other in shared.clients.iter().filter(|other| other.run != client.run) {
                     prop_assert!(!client.body.contains(&other.run), "{}", client.body);
                 }
-                let has_stopped = client.body.contains(r#""finish_reason":"stop""#);
+                check_record(client);
+                let has_stopped = client.body.contains(r#""finish_reason":"stop""#)
+                    || client.record.ended().is_some_and(|object| object.contains(COMPLETED));
                 prop_assert!(!has_stopped || answered[index], "{}", client.body);
                 prop_assert!(!has_stopped || client.has_ended);
             }
@@ -164,5 +242,9 @@ proptest! {
         }
         prop_assert!(shared.clients.iter().all(|client| client.has_ended), "an exchange does not end");
         prop_assert_eq!(shared.hub.wake_at_ms(), None);
+        for client in shared.clients.iter().filter(|client| is_in_background(client)) {
+            check_record(client);
+            prop_assert!(client.record.ended().is_some(), "a response does not end");
+        }
     }
 }
