@@ -23,14 +23,15 @@
 //! exchange asked for serves as well.
 //!
 //! The requests for a connection are in `connection`, the deadlines in `deadline`, the writes that
-//! are due by the clock in `heartbeat`, the end for a client that left in `leave`, its response in
-//! `reply`, the storage of a response that is kept in `record` and `blocks`, the runs of an earlier
-//! hub in `adopt`, and the operator's view in `overview`.
+//! are due by the clock in `heartbeat`, the end for a client that left in `leave`, the outcome in
+//! `end`, the response in `reply`, the storage of a response that is kept in `record` and `blocks`,
+//! the runs of an earlier hub in `adopt`, and the operator's view in `overview`.
 
 pub(crate) mod adopt;
 mod blocks;
 pub(crate) mod connection;
 mod deadline;
+mod end;
 pub(crate) mod heartbeat;
 pub(crate) mod leave;
 pub(crate) mod overview;
@@ -41,7 +42,6 @@ use std::mem;
 
 use crate::access::key::KeyId;
 use crate::access::policy::{OnDisconnect, StreamPolicy};
-use crate::access::usage::{Counter, RunEnd};
 use crate::agent::AgentId;
 use crate::failure::{Cause, Deadline, Failure};
 use crate::gateway::link::{Link, RequestId};
@@ -50,7 +50,6 @@ use crate::gateway::run::io::{Incoming, Io};
 use crate::http::head::{Head, ResponseMeta};
 use crate::openai::Writer;
 use crate::openai::error::Phase;
-use crate::repeat::ExchangeEnd;
 use crate::session::SessionKey;
 use crate::turn::{RunEvent, Turn};
 
@@ -441,47 +440,6 @@ impl Exchange {
     /// Returns true if this request started the run, and did not join it.
     pub fn has_started_run(&self) -> bool {
         self.run.may_have_started() && !self.run.is_joined()
-    }
-
-    /// Returns the end of the exchange, for the memory of its request.
-    pub fn end(&self) -> ExchangeEnd {
-        match self.outcome() {
-            _ if !self.may_have_started() => ExchangeEnd::NotStarted,
-            Outcome::Failed(Failure::ClientClosedRequest) => ExchangeEnd::Left,
-            _ if self.client != ClientState::Gone => ExchangeEnd::Sent,
-            Outcome::Answered(_) | Outcome::Failed(Failure::Provider(_) | Failure::RunAborted) => {
-                ExchangeEnd::Unsent
-            }
-            _ => ExchangeEnd::Left,
-        }
-    }
-
-    /// Returns the end of the run, for the key's usage: `None` if no run was started, or if the
-    /// exchange ended and the run did not.
-    pub fn run_end(&self) -> Option<RunEnd> {
-        let outcome = match self.outcome() {
-            Outcome::Answered(_) => Counter::Answers,
-            Outcome::Failed(failure) => match failure {
-                _ if !self.run.may_have_started() => return None,
-                Failure::Provider(_) => Counter::ProviderFailures,
-                failure if failure.is_of_client() => {
-                    if self.run.is_shared() || self.goes_on() {
-                        return None;
-                    }
-                    Counter::Stopped
-                }
-                Failure::RunAborted | Failure::TimedOut(Deadline::Run) => Counter::Stopped,
-                _ => Counter::OtherFailures,
-            },
-            Outcome::Pending => return None,
-        };
-        let usage = self.run.usage();
-        Some(RunEnd {
-            outcome,
-            input_tokens: usage.prompt,
-            cached_tokens: usage.cached,
-            output_tokens: usage.completion,
-        })
     }
 
     /// Returns the beginning of the run's id in the events that are read, closing quote included.
