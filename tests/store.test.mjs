@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Waiting } from "../src/hub/events.js";
 import { Store } from "../src/hub/store.js";
 
@@ -162,7 +163,8 @@ describe("the rows of stored responses", () => {
     ]);
     assert.equal(store.lastEvent("phone:resp_1"), events.length - 1);
     end(store);
-    for (let last = -1; last <= events.length; last++) {
+    assert.ok((await read(store)) === events.join(""));
+    for (let last = 0; last <= events.length; last++) {
       const text = await read(store, last);
       assert.ok(text === events.slice(last + 1).join(""), `after ${last}: ${text.length}`);
     }
@@ -184,7 +186,7 @@ describe("the rows of stored responses", () => {
     const { kv } = store.storage;
     let reads = 0;
     store.storage.kv = { ...kv, get: (name) => kv.get(name, reads++) };
-    const reader = store.events("phone:resp_1", -1).getReader();
+    const reader = store.events("phone:resp_1").getReader();
     await new Promise(setImmediate);
     assert.equal(reads, 0);
     const { value } = await reader.read();
@@ -194,9 +196,39 @@ describe("the rows of stored responses", () => {
 
   test("the stream of a response that is deleted breaks off", async () => {
     const store = streamed([event(0)]);
-    const reading = read(store, -1);
+    const reading = read(store);
     store.forgetResponse("phone:resp_1");
     await assert.rejects(reading);
+  });
+
+  test("the readers of a key that is not valid any more end, and no others", async () => {
+    const store = streamed([event(0)]);
+    store.keepResponse("phone2:resp_1", "0\tstream\tr2\ti\t", "r2", "{}", "");
+    store.keepBlock("phone2:resp_1", 0, event(0));
+    const text = (name) => new Response(store.events(name, undefined, "expired")).text();
+    const reading = ["phone:resp_1", "phone2:resp_1"].map(text);
+    await new Promise(setImmediate);
+    store.endReaders("phone");
+    assert.equal(await reading[0], `${event(0)}expired`);
+    store.keepBlock("phone2:resp_1", 0, event(0) + event(1));
+    store.keepResponse("phone2:resp_1", "9\tstream\tr2\ti\t", "r2", "{}", undefined);
+    assert.equal(await reading[1], event(0) + event(1));
+    // A key that is valid again has other readers.
+    const again = read(store);
+    end(store);
+    assert.equal(await again, event(0));
+  });
+
+  test("a reader ends when its key expires, also one that reads slowly", async () => {
+    const store = streamed([event(0, "x".repeat(100_000))]);
+    end(store);
+    const endsS = Math.ceil(Date.now() / 1000) + 1;
+    const reader = store.events("phone:resp_1", undefined, "expired", endsS).getReader();
+    assert.ok((await reader.read()).value.length < 40_000);
+    await sleep(endsS * 1000 - Date.now());
+    const { value } = await reader.read();
+    assert.equal(new TextDecoder().decode(value), "expired");
+    assert.ok((await reader.read()).done);
   });
 
   test("the events of a stream that is too long are not kept", () => {
@@ -204,7 +236,7 @@ describe("the rows of stored responses", () => {
     store.keepResponse("phone:resp_1", "0\tstream\tr\ti\t", "r", "{}", "");
     for (const number of [0, 1]) store.keepBlock("phone:resp_1", number, `event ${number}`);
     assert.equal(store.blocks("phone:resp_1"), 2);
-    assert.equal(store.lastEvent("phone:resp_1"), -1);
+    assert.equal(store.lastEvent("phone:resp_1"), undefined);
     store.keepBlock("phone:resp_1", 2, undefined);
     assert.equal(store.text("phone:resp_1", "events"), "");
   });

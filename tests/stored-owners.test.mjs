@@ -7,7 +7,15 @@ import OpenAI from "openai";
 import { admin, createKey, startAdminFront } from "./support/admin.mjs";
 import { newKey, sdk, until } from "./support/front.mjs";
 import { words } from "./support/prompts.mjs";
-import { isError, isUnknown, ok, outputText, readEvents, responsesOf } from "./support/stored.mjs";
+import {
+  delta,
+  isError,
+  isUnknown,
+  ok,
+  outputText,
+  readEvents,
+  responsesOf,
+} from "./support/stored.mjs";
 
 const ORIGIN = "https://chat.example.com";
 
@@ -135,7 +143,7 @@ describe("owners of stored responses", () => {
     assert.equal(outputText(await api.ended(going.id)), words(4), "the others stay");
   });
 
-  test("a reader of a response keeps its stream when the response is deleted after its end", async () => {
+  test("a response that is deleted while it is read is gone", async () => {
     const { id } = await api.beginStream("hi [[fake deltas=3]]");
     await api.ended(id);
     const stream = await api.replay(id);
@@ -184,6 +192,19 @@ describe("owners of stored responses", () => {
     isError(await theirs.get(id), 401);
     await manage("POST", "/keys/paused", { disabled: false });
     assert.equal(outputText(await theirs.found(id)), words(2));
+  });
+
+  test("the readers of a key that is disabled end at once, with the reason", async () => {
+    const key = await createKey(front, "read");
+    const theirs = responsesOf(front.worker, key);
+    const { id } = await theirs.beginStream("hi [[fake deltas=4 stall=2]]", delta(2));
+    const readers = await Promise.all([theirs.replay(id), theirs.replay(id, 3)]);
+    const texts = readers.map((reader) => reader.text());
+    const beganAt = performance.now();
+    await manage("POST", "/keys/read", { disabled: true });
+    for (const text of await Promise.all(texts))
+      assert.match(text, /event: error\ndata: .*"code":"api_key_expired".*\n\n/);
+    assert.ok(performance.now() - beganAt < 1_000);
   });
 
   test("a web page may use every method", async () => {

@@ -124,6 +124,9 @@ impl Office<'_> {
                     common.store.forget_responses(id.as_str());
                 }
                 link.expire(&id, ends_ms);
+                if ends_ms.is_some_and(|ends_ms| now_ms() >= ends_ms) {
+                    common.store.end_readers(id.as_str());
+                }
             }
         }
         Ok(reply)

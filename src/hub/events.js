@@ -19,7 +19,7 @@ export function endOfPiece(text, at, chars) {
   return /[\ud800-\udbff]/.test(text.charAt(end - 1)) ? end - 1 : end;
 }
 
-/** Returns the number of the last event; -1 if there is none. */
+/** Returns the number of the last event, if there is one. */
 export function lastEvent(kv, prefix) {
   let text = "";
   for (const [, row] of kv.list({ prefix, reverse: true })) {
@@ -27,13 +27,16 @@ export function lastEvent(kv, prefix) {
     const last = [...text.matchAll(EVENT)].at(-1);
     if (last) return Number(last[1]);
   }
-  return -1;
+  return undefined;
 }
 
-/** Returns the place after the event with the number `last`: a row, and a position in it. */
+/**
+ * Returns the place after the event with the number `last`, or the beginning: a row, and a position
+ * in it.
+ */
 function placeAfter(kv, prefix, last) {
   const place = { row: undefined, at: 0 };
-  if (last < 0) return place;
+  if (last === undefined) return place;
   // The end of the row before, because an event may begin there.
   let before = "";
   for (const [row, text] of kv.list({ prefix })) {
@@ -65,10 +68,23 @@ function take(kv, prefix, place) {
   }
 }
 
-/** The readers that wait for events, by the response's name. */
+/** The readers that wait for events, by the response's name, which begins with its key. */
 export class Waiting {
   constructor() {
     this.byName = new Map();
+    /** How often the readers of a key were ended. */
+    this.ends = new Map();
+  }
+
+  /** Ends the readers of a key, because it is not valid any more. */
+  end(key) {
+    this.ends.set(key, this.endsOf(key) + 1);
+    for (const name of [...this.byName.keys()]) if (name.startsWith(`${key}:`)) this.wake(name);
+  }
+
+  /** Returns how often the readers of a key were ended. */
+  endsOf(key) {
+    return this.ends.get(key) ?? 0;
   }
 
   /** Wakes the readers of a response. */
@@ -77,8 +93,8 @@ export class Waiting {
     this.byName.delete(name);
   }
 
-  /** Waits until the response has changed: false if it has not for too long. */
-  async change(name) {
+  /** Waits until the response has changed: false if it has not for too long, or by `untilMs`. */
+  async change(name, untilMs) {
     if (!this.byName.has(name)) {
       let resolve;
       const promise = new Promise((wake) => {
@@ -88,7 +104,7 @@ export class Waiting {
     }
     let timer;
     const silence = new Promise((wake) => {
-      timer = setTimeout(wake, PING_MS, false);
+      timer = setTimeout(wake, Math.min(PING_MS, untilMs - Date.now()), false);
     });
     const hasChanged = await Promise.race([this.byName.get(name).promise, silence]);
     clearTimeout(timer);
@@ -97,18 +113,23 @@ export class Waiting {
 }
 
 /**
- * Returns the events after the one with the number `last`, and those that follow. `state` returns
- * whether the response is `going`, has `ended`, or is `gone`.
+ * Returns the events after the one with the number `last`, or all, and those that follow. `state`
+ * returns whether the response is `going`, has `ended`, or is `gone`, or its key is `expired`; then
+ * the stream ends with `expired`.
  */
-export function eventsAfter(kv, prefix, last, { state, change }) {
+export function eventsAfter(kv, prefix, { last, expired, state, change }) {
   const place = placeAfter(kv, prefix, last);
   const encoder = new TextEncoder();
   const pull = async (controller) => {
     for (;;) {
-      const piece = take(kv, prefix, place);
-      if (piece) return controller.enqueue(encoder.encode(piece));
       const now = state();
       if (now === "gone") throw new Error("the response is gone");
+      if (now === "expired") {
+        controller.enqueue(encoder.encode(expired));
+        return controller.close();
+      }
+      const piece = take(kv, prefix, place);
+      if (piece) return controller.enqueue(encoder.encode(piece));
       if (now === "ended") return controller.close();
       if (!(await change())) return controller.enqueue(encoder.encode(": ping\n"));
     }

@@ -9,7 +9,9 @@ use clawfront_core::failure::Failure;
 use clawfront_core::http::route::Action;
 use clawfront_core::hub::Input;
 use clawfront_core::openai::Writer;
-use clawfront_core::openai::responses::{Events, Keeping, Stored, deleted, input_items};
+use clawfront_core::openai::responses::{
+    Events, Keeping, Stored, deleted, expired_event, input_items, unstored_events,
+};
 use futures_util::future::select;
 use worker::js_sys::futures::JsFuture;
 use worker::{Delay, Method, Request};
@@ -24,14 +26,18 @@ const CANCEL_MS: u64 = 10_000;
 /// Longest id of a response, in bytes: ours have less.
 const MAX_ID_BYTES: usize = 128;
 
+/// Milliseconds in a second.
+const SECOND_MS: u64 = 1000;
+
 /// The texts of a stored response.
 const OBJECT: &str = "object";
 const INPUT: &str = "input";
 
-/// A stored response.
-struct Case<'a> {
+/// A stored response of the client.
+struct Found<'a> {
     name: String,
     row: String,
+    client: &'a Grant,
     config: &'a Rc<Config>,
     common: &'a Common,
     context: &'a mut RequestContext,
@@ -47,35 +53,35 @@ pub(crate) async fn answer(
     common: &Common,
     context: &mut RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
-    let case = Case::find(id, config, client, common, context);
-    let mut case = case.ok_or(Failure::ResponseNotFound)?;
+    let found = Found::find(id, config, client, common, context);
+    let mut found = found.ok_or(Failure::ResponseNotFound)?;
     let url = request.inner().url();
     let query = url.split_once('?').map_or("", |(_, query)| query);
     match action {
         Action::InputItems => {
-            let page = input_items(&case.text(INPUT), query)?;
-            case.reply(&page)
+            let page = input_items(&found.text(INPUT), query)?;
+            found.reply(&page)
         }
-        Action::Cancel => case.cancel().await,
+        Action::Cancel => found.cancel().await,
         Action::Itself if request.method() == Method::Delete => {
-            if case.stored()?.is_going() {
+            if found.stored()?.is_going() {
                 return Err(Failure::invalid(
                     "response_id",
                     "Cannot delete an in-flight response.",
                 )
                 .into());
             }
-            common.store.forget_response(&case.name);
-            case.reply(&deleted(id))
+            common.store.forget_response(&found.name);
+            found.reply(&deleted(id))
         }
-        Action::Itself => match case.stored()?.events_wanted(query)? {
+        Action::Itself => match found.stored()?.events_wanted(query)? {
             // The runtime sends no head before the body of such a response has ended.
             Some(_) if request.method() == Method::Head => {
-                let head = case.context.meta.stream();
-                Ok(case.context.answer(head, &[])?)
+                let head = found.context.meta.stream();
+                Ok(found.context.answer(head, &[])?)
             }
-            Some(events) => case.stream(events),
-            None => case.object(),
+            Some(events) => found.stream(events),
+            None => found.object(),
         },
     }
 }
@@ -89,21 +95,21 @@ pub(crate) fn begun(
     context: &mut RequestContext,
 ) -> Result<Option<web_sys::Response>, Rejection> {
     for id in writer.background_ids() {
-        if let Some(mut case) = Case::find(id, config, client, common, context) {
-            return match case.stored()?.events_wanted("stream=true") {
-                Ok(Some(events)) => case.stream(events).map(Some),
-                _ => case.object().map(Some),
+        if let Some(mut found) = Found::find(id, config, client, common, context) {
+            return match found.stored()?.events_wanted("stream=true") {
+                Ok(Some(events)) => found.stream(events).map(Some),
+                _ => found.object().map(Some),
             };
         }
     }
     Ok(None)
 }
 
-impl<'a> Case<'a> {
+impl<'a> Found<'a> {
     fn find(
         id: &str,
         config: &'a Rc<Config>,
-        client: &Grant,
+        client: &'a Grant,
         common: &'a Common,
         context: &'a mut RequestContext,
     ) -> Option<Self> {
@@ -116,6 +122,7 @@ impl<'a> Case<'a> {
         Some(Self {
             name,
             row,
+            client,
             config,
             common,
             context,
@@ -144,15 +151,18 @@ impl<'a> Case<'a> {
     /// Sends the events that are wanted, and those that follow.
     fn stream(&mut self, events: Events) -> Result<web_sys::Response, Rejection> {
         let store = &self.common.store;
+        if store.blocks(&self.name) == 0 {
+            return Err(unstored_events().into());
+        }
         let is_going = self.stored()?.is_going();
         // The last event of a stream that has ended may be large, and its number does not count.
-        let last = match (is_going, store.blocks(&self.name)) {
-            (_, 0) => -1.0,
-            (true, _) => store.last_event(&self.name),
-            (false, _) => 0.0,
-        };
+        let last = is_going.then(|| store.last_event(&self.name)).flatten();
         let last = events.after(last, is_going)?;
-        let events = store.events(&self.name, last);
+        let key_ends_s = self
+            .common
+            .ends_ms(self.client)
+            .and_then(|ends_ms| ends_ms.div_ceil(SECOND_MS).try_into().ok());
+        let events = store.events(&self.name, last, &expired_event(), key_ends_s);
         let head = self.context.meta.stream();
         Ok(self.context.answer_stream(head, &events)?)
     }

@@ -183,21 +183,35 @@ export class Store {
     return last ? Number.parseInt(last[0].slice(prefix.length), 10) + 1 : 0;
   }
 
-  /** Returns the number of the last event of a response; -1 if there is none. */
+  /** Returns the number of the last event of a response, if there is one. */
   lastEvent(name) {
     return lastEvent(this.storage.kv, eventsOf(name));
   }
 
-  /** Returns the events of a response after the one with this number, and those that follow. */
-  events(name, last) {
-    return eventsAfter(this.storage.kv, eventsOf(name), last, {
+  /**
+   * Returns the events of a response after the one with the number `last`, and those that follow.
+   * If the key is not valid any more, at this Unix time or before, the stream ends with `expired`.
+   */
+  events(name, last, expired, keyEndsS = Number.POSITIVE_INFINITY) {
+    const keyEndsMs = keyEndsS * 1000;
+    const key = name.slice(0, name.indexOf(":"));
+    const ends = this.waiting.endsOf(key);
+    return eventsAfter(this.storage.kv, eventsOf(name), {
+      last,
+      expired,
       state: () => {
+        if (this.waiting.endsOf(key) > ends || Date.now() >= keyEndsMs) return "expired";
         const row = this.response(name);
         if (row === undefined) return "gone";
         return untilMs(row) < Number.POSITIVE_INFINITY ? "ended" : "going";
       },
-      change: () => this.waiting.change(name),
+      change: () => this.waiting.change(name, keyEndsMs),
     });
+  }
+
+  /** Ends the streams of a key's responses, because it is not valid any more. */
+  endReaders(key) {
+    this.waiting.end(key);
   }
 
   /** Returns the names of the responses that are going, one in each line: the run's id, a tab. */

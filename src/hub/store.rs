@@ -67,13 +67,24 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn text(this: &Store, name: &str, kind: &str) -> String;
 
-    /// Returns the number of the last event of a stored response; -1 if there is none.
+    /// Returns the number of the last event of a stored response, if there is one.
     #[wasm_bindgen(method, js_name = lastEvent)]
-    pub(crate) fn last_event(this: &Store, name: &str) -> f64;
+    pub(crate) fn last_event(this: &Store, name: &str) -> Option<u32>;
 
-    /// Returns the events after the one with this number, and those that follow.
+    /// Returns the events after the one with the number `last`, or all, and those that follow. If
+    /// the key is not valid any more, at this Unix time or before, the stream ends with `expired`.
     #[wasm_bindgen(method)]
-    pub(crate) fn events(this: &Store, name: &str, last: f64) -> ReadableStream;
+    pub(crate) fn events(
+        this: &Store,
+        name: &str,
+        last: Option<u32>,
+        expired: &str,
+        key_ends_s: Option<u32>,
+    ) -> ReadableStream;
+
+    /// Ends the streams of a key's responses, because it is not valid any more.
+    #[wasm_bindgen(method, js_name = endReaders)]
+    pub(crate) fn end_readers(this: &Store, key: &str);
 
     /// Returns the number of blocks of a stored response's events.
     #[wasm_bindgen(method)]

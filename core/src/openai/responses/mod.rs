@@ -14,5 +14,5 @@ mod writer;
 pub use echo::Echo;
 pub use object::Keeping;
 pub use request::{AcceptedResponse, accept};
-pub use stored::{Events, Stored, deleted, input_items};
+pub use stored::{Events, Stored, deleted, expired_event, input_items, unstored_events};
 pub use writer::{Ids, ResponseFields, ResponsesWriter};

@@ -64,7 +64,8 @@ impl Status {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum End<'a> {
     Answered(&'a RunSummary),
-    Error(&'a ErrorBody),
+    /// With the code that the response has.
+    Error(&'a ErrorBody, &'static str),
     /// Its client cancelled the response.
     Cancelled,
 }
@@ -98,7 +99,7 @@ pub(crate) const ALWAYS_AFTER_TEXT: &[u8] =
 pub(crate) fn status(end: Option<End<'_>>) -> Status {
     match end {
         None => Status::InProgress,
-        Some(End::Error(_)) => Status::Failed,
+        Some(End::Error(..)) => Status::Failed,
         Some(End::Cancelled) => Status::Cancelled,
         Some(End::Answered(summary)) => match summary.finish {
             Finish::Stop => Status::Completed,

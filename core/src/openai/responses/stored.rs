@@ -170,27 +170,35 @@ pub struct Events {
 }
 
 impl Events {
-    /// Returns the number of the event after which the wanted ones begin, of the events up to
-    /// `last`: -1 stands for the beginning and, as the last one, for no event. Fails if others
-    /// follow (`is_going`) and the client has more than were written; otherwise `last` does not
-    /// count.
-    pub fn after(&self, last: f64, is_going: bool) -> Result<f64, Failure> {
-        if last < 0.0 {
-            return Err(Failure::invalid(
-                "stream",
-                "The events of this response are not stored, because there were too many. \
-                 Retrieve it without `stream`.",
-            ));
-        }
-        let after = self.last.map_or(-1.0, f64::from);
-        if is_going && after > last {
+    /// Returns the number of the event after which the wanted ones begin; `None`: all are wanted.
+    /// Fails if the response is going, and the client has more events than the one with the number
+    /// `last`.
+    pub fn after(&self, last: Option<u32>, is_going: bool) -> Result<Option<u32>, Failure> {
+        if is_going && self.last > last {
             return Err(Failure::invalid(
                 "starting_after",
                 "The response has no event with this number yet.",
             ));
         }
-        Ok(after)
+        Ok(self.last)
     }
+}
+
+/// Returns the failure for a stream whose events are not stored.
+pub fn unstored_events() -> Failure {
+    Failure::invalid(
+        "stream",
+        "The events of this response are not stored, because there were too many. Retrieve it \
+         without `stream`.",
+    )
+}
+
+/// Writes the event that ends a stream whose key is not valid any more.
+pub fn expired_event() -> String {
+    let error = ErrorResponse::of(&Failure::ApiKeyExpired).body.in_body();
+    let mut out = Vec::new();
+    ResponsesWriter::foreign_error(&error, &mut out);
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// The end of a response whose run is not known.

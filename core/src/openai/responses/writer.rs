@@ -4,11 +4,10 @@
 //! of the official SDKs, Codex and the Agents SDK. Events have an `event:` line, as OpenAI's have.
 //! `data` repeats it in its `type`, which all of those clients read.
 
+mod render;
+
 use super::echo::Echo;
-use super::object::{
-    ALWAYS, ALWAYS_AFTER_TEXT, ALWAYS_BEFORE_TEXT, CALL_ID_DIGITS, ERROR_EVENT, End, Item, Keeping,
-    Kind, PLAIN_TEXT, Status, UsageObject, status, write_part,
-};
+use super::object::{ERROR_EVENT, End, Item, Keeping, Kind, Status, status, write_part};
 use super::resume::{self, Piece, Resumption};
 use crate::failure::Failure;
 use crate::http::sse;
@@ -348,17 +347,13 @@ impl ResponsesWriter {
         self.item_event("response.output_item.done", Status::Completed, out);
     }
 
-    fn call_name(&self) -> &str {
-        self.call.as_ref().map_or("", ForcedCall::name)
-    }
-
     /// Ends an answer that broke off after its head was sent. A stream ends with two events, as
     /// OpenAI's do: `error`, on which the official SDKs throw, and `response.failed`, which Codex
     /// reads.
     pub(crate) fn fail(&mut self, error: &ErrorBody, out: &mut Vec<u8>) {
         self.settle_id(out);
         self.error(error, out);
-        self.end(End::Error(error), out);
+        self.end(End::Error(error, error.code), out);
     }
 
     /// Writes an error that does not end the response.
@@ -391,7 +386,16 @@ impl ResponsesWriter {
                 Status::Incomplete => "response.incomplete",
                 _ => "response.completed",
             };
-            self.event(name, out, &|this, out| this.write_response(Some(end), out));
+            let shown = match end {
+                // Codex must not send it again.
+                End::Error(error, code) if self.fields.keeping != Keeping::Background => {
+                    End::Error(error, failed_response_code(code))
+                }
+                end => end,
+            };
+            self.event(name, out, &|this, out| {
+                this.write_response(Some(shown), out);
+            });
         } else {
             self.write_object(Some(end), out);
         }
@@ -501,15 +505,6 @@ impl ResponsesWriter {
         self.items.len().saturating_sub(1)
     }
 
-    fn item_id(&self, index: usize, kind: Kind) -> String {
-        let prefix = match kind {
-            Kind::Message => "msg",
-            Kind::Reasoning => "rs",
-            Kind::Call => "fc",
-        };
-        format!("{prefix}_{}_{index}", self.fields.ids.items)
-    }
-
     /// Writes the place of the last item's text.
     fn write_place(&self, out: &mut Vec<u8>) {
         let index = self.last_index();
@@ -519,131 +514,6 @@ impl ResponsesWriter {
         out.extend_from_slice(br#","output_index":"#);
         write_json(out, &index);
         out.extend_from_slice(br#","content_index":0"#);
-    }
-
-    fn write_item(&self, index: usize, item: &Item, status: Status, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#"{"id":"#);
-        write_json(out, &self.item_id(index, item.kind));
-        let head: &[u8] = match item.kind {
-            Kind::Message => br#","type":"message","role":"assistant","status":"#,
-            Kind::Reasoning => br#","type":"reasoning","summary":[],"status":"#,
-            Kind::Call => br#","type":"function_call","status":"#,
-        };
-        out.extend_from_slice(head);
-        write_json(out, status.name());
-        if item.kind == Kind::Call {
-            let unique = &self.fields.ids.items;
-            let digits = unique.get(unique.len().saturating_sub(CALL_ID_DIGITS)..);
-            out.extend_from_slice(br#","call_id":"#);
-            write_json(out, &["call_", digits.unwrap_or(unique)].concat());
-            out.extend_from_slice(br#","name":"#);
-            write_json(out, self.call_name());
-            out.extend_from_slice(br#","arguments":"#);
-            write_json(
-                out,
-                if status == Status::InProgress {
-                    ""
-                } else {
-                    &item.text
-                },
-            );
-            out.push(b'}');
-            return;
-        }
-        out.extend_from_slice(br#","content":["#);
-        if status != Status::InProgress {
-            write_part(item.kind, &item.text, out);
-        }
-        out.extend_from_slice(b"]}");
-    }
-
-    fn write_response(&self, end: Option<End<'_>>, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#""response":"#);
-        self.write_object(end, out);
-    }
-
-    fn write_object(&self, end: Option<End<'_>>, out: &mut Vec<u8>) {
-        let status = status(end);
-        out.extend_from_slice(br#"{"id":"#);
-        write_json(out, &self.fields.ids.response);
-        out.extend_from_slice(br#","object":"response","created_at":"#);
-        write_json(out, &self.fields.created_s);
-        out.extend_from_slice(br#","completed_at":"#);
-        write_json(out, &self.completed_s);
-        out.extend_from_slice(br#","status":"#);
-        write_json(out, status.name());
-        out.extend_from_slice(br#","error":"#);
-        match end {
-            Some(End::Error(error)) => {
-                out.extend_from_slice(br#"{"code":"#);
-                // Clients do not repeat a whole response or one in the background, so its code
-                // stays.
-                write_json(
-                    out,
-                    if self.is_stream() && self.fields.keeping != Keeping::Background {
-                        failed_response_code(error.code)
-                    } else {
-                        error.code
-                    },
-                );
-                out.extend_from_slice(br#","message":"#);
-                write_json(out, &error.message);
-                out.push(b'}');
-            }
-            _ => out.extend_from_slice(b"null"),
-        }
-        out.extend_from_slice(match status {
-            Status::Incomplete => {
-                br#","incomplete_details":{"reason":"max_output_tokens"},"model":"#.as_slice()
-            }
-            _ => br#","incomplete_details":null,"model":"#,
-        });
-        write_json(out, &self.fields.model);
-        out.extend_from_slice(br#","previous_response_id":"#);
-        write_json(out, &self.fields.previous);
-        out.extend_from_slice(br#","output":["#);
-        if end.is_some() {
-            self.write_items(status, out);
-        }
-        out.extend_from_slice(br#"],"usage":"#);
-        match end {
-            Some(End::Answered(summary)) => write_json(out, &UsageObject::from(&summary.usage)),
-            _ => out.extend_from_slice(b"null"),
-        }
-        if let Some(rest) = &self.rest {
-            out.extend_from_slice(rest.as_bytes());
-            return;
-        }
-        let echo = &self.fields.echo;
-        out.extend_from_slice(br#","metadata":"#);
-        write_json(out, &echo.metadata);
-        out.extend_from_slice(br#","safety_identifier":"#);
-        write_json(out, &echo.safety_identifier);
-        out.extend_from_slice(br#","prompt_cache_key":"#);
-        write_json(out, &echo.prompt_cache_key);
-        out.extend_from_slice(br#","background":"#);
-        write_json(out, &(self.fields.keeping == Keeping::Background));
-        out.extend_from_slice(ALWAYS);
-        write_json(out, &(self.fields.keeping != Keeping::Sent));
-        out.extend_from_slice(ALWAYS_BEFORE_TEXT);
-        out.extend_from_slice(echo.text_format.as_deref().unwrap_or(PLAIN_TEXT).as_bytes());
-        out.extend_from_slice(ALWAYS_AFTER_TEXT);
-    }
-
-    /// Writes all items. All but the last are complete.
-    fn write_items(&self, status: Status, out: &mut Vec<u8>) {
-        for (index, item) in self.items.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            let is_cut = index == self.last_index() && status != Status::Completed;
-            let status = if is_cut {
-                Status::Incomplete
-            } else {
-                Status::Completed
-            };
-            self.write_item(index, item, status, out);
-        }
     }
 }
 

@@ -150,10 +150,8 @@ fn only_a_stream_in_the_background_can_be_streamed_again() {
 #[test]
 fn events_begin_after_a_cursor() {
     for is_going in [false, true] {
-        assert_eq!(Events { last: None }.after(3.0, is_going), Ok(-1.0));
-        for last in 0..4 {
-            let wanted = Events { last: Some(last) };
-            assert_eq!(wanted.after(3.0, is_going), Ok(f64::from(last)));
+        for last in [None, Some(0), Some(1), Some(2), Some(3)] {
+            assert_eq!(Events { last }.after(Some(3), is_going), Ok(last));
         }
     }
 }
@@ -162,8 +160,8 @@ fn events_begin_after_a_cursor() {
 fn a_cursor_beyond_the_events_is_refused_while_others_follow() {
     for last in [4, 5, u32::MAX] {
         let wanted = Events { last: Some(last) };
-        assert_eq!(wanted.after(3.0, false), Ok(f64::from(last)));
-        let (param, message) = refusal(wanted.after(3.0, true));
+        assert_eq!(wanted.after(Some(3), false), Ok(Some(last)));
+        let (param, message) = refusal(wanted.after(Some(3), true));
         assert_eq!(param, "starting_after");
         assert_eq!(message, "The response has no event with this number yet.");
     }
@@ -171,17 +169,23 @@ fn a_cursor_beyond_the_events_is_refused_while_others_follow() {
 
 #[test]
 fn events_that_are_not_stored_are_refused_with_the_reason() {
-    for last in [None, Some(0)] {
-        for is_going in [true, false] {
-            let (param, message) = refusal(Events { last }.after(-1.0, is_going));
-            assert_eq!(param, "stream");
-            assert_eq!(
-                message,
-                "The events of this response are not stored, because there were too many. \
-                 Retrieve it without `stream`."
-            );
-        }
-    }
+    let (param, message) = refusal::<()>(Err(unstored_events()));
+    assert_eq!(param, "stream");
+    assert_eq!(
+        message,
+        "The events of this response are not stored, because there were too many. Retrieve it \
+         without `stream`."
+    );
+}
+
+#[test]
+fn a_stream_whose_key_is_not_valid_ends_with_an_error_that_has_no_number() {
+    let event = expired_event();
+    assert!(
+        event.starts_with("event: error\ndata: {\"type\":\"error\",\"code\":\"api_key_expired\"")
+    );
+    assert!(event.ends_with("}\n\n"));
+    assert!(!event.contains("sequence_number"));
 }
 
 /// The items of an input: `count` of them, with the ids `i0`, `i1`, …

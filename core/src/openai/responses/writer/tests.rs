@@ -287,3 +287,29 @@ fn a_stream_that_fails_before_its_session_is_known_has_its_first_events() {
     assert!(out.starts_with(&begun()), "{out}");
     assert!(out.contains("response.failed"), "{out}");
 }
+
+/// Clients that read the event must not send the request again. The object is for a later reader.
+#[test]
+fn the_object_of_a_stream_that_is_stored_has_the_code_of_its_failure() {
+    for (keeping, code) in [
+        (Keeping::Stored, "invalid_prompt"),
+        (Keeping::Background, "provider_overloaded"),
+    ] {
+        let failure = Failure::Provider(crate::failure::ProviderFailure::Overloaded);
+        let error = ErrorResponse::of(&failure).body;
+        let mut writer = writer(STREAM);
+        writer.fields.keeping = keeping;
+        let mut out = Vec::new();
+        writer.begin(&mut out);
+        writer.fail(&error, &mut out);
+        let events = String::from_utf8(out).unwrap();
+        let (_, event) = events.split_once("event: response.failed\n").unwrap();
+        assert!(
+            event.contains(&format!(r#""error":{{"code":"{code}","#)),
+            "{event}"
+        );
+        let object = writer.take_ended().unwrap();
+        let expected = r#""error":{"code":"provider_overloaded","#;
+        assert!(object.contains(expected), "{object}");
+    }
+}
