@@ -402,6 +402,9 @@ async function lose(protocol, cause) {
     }
     await until("it is not followed any more", () => !isGoing());
     const isStopped = protocol === 4;
+    // Its row is on the disk before the frame that stops it is sent.
+    if (isStopped)
+      await until("it is stopped", async () => (await scene.endsOf("left"))[0] !== "running");
     if (isStopped) assert.deepEqual(await scene.endsOf("left"), ["aborted"]);
     const { usage_today, concurrent_runs } = await scene.status(left);
     const { runs, stopped, other_failures } = usage_today;

@@ -55,8 +55,12 @@ for (const protocol of [4, 3]) {
         await api.stream("hi [[fake deltas=6 streamerror=3]]", { store: true }),
       );
       const { response } = events.at(-1).data;
-      assert.equal(response.status, "failed");
-      assert.deepEqual(await api.found(response.id), response);
+      assert.deepEqual([response.status, response.error.code], ["failed", "invalid_prompt"]);
+      // After the code of the last event, Codex sends nothing again. The object has the cause.
+      const { code } = events.at(-2).data;
+      assert.equal(code, "run_failed");
+      const error = { ...response.error, code };
+      assert.deepEqual(await api.found(response.id), { ...response, error });
     });
 
     test("it is not found before it has ended, nor stopped by an id", async () => {
