@@ -105,6 +105,7 @@ fn pair(address: &str) -> Result<(DeviceKey, Secret), Problem> {
         })?,
     };
     let gateway = Gateway {
+        endpoint: None,
         url,
         headers: Vec::new(),
         credential: Credential {

@@ -95,6 +95,7 @@ impl Shared {
     ) -> Result<(Kind, Option<Secret>), (Failure, String)> {
         let attempt = |kind: Kind| {
             let gateway = Gateway {
+                endpoint: None,
                 url: gateway.url.clone(),
                 headers: gateway.headers.clone(),
                 credential: Credential {

@@ -9,8 +9,9 @@ use crate::access::places::MAX_PLACES;
 use crate::access::proof::KeysSecret;
 use crate::gateway::credential::{Auth, Credential};
 use crate::gateway::device::DeviceKey;
+use crate::gateway::endpoint::Identity;
 use crate::gateway::upgrade::{
-    ACCESS_ID_HEADER, ACCESS_SECRET_HEADER, Headers, header_value, parse_headers,
+    ACCESS_ID_HEADER, ACCESS_SECRET_HEADER, Headers, header_name, header_value, parse_headers,
 };
 use crate::log_key::LogKey;
 use crate::openai::models::Aliases;
@@ -26,6 +27,8 @@ pub const ACCESS_CLIENT_SECRET: &str = "ACCESS_CLIENT_SECRET";
 pub const GATEWAY_HEADERS: &str = "GATEWAY_HEADERS";
 pub const GATEWAY_SCOPES: &str = "GATEWAY_SCOPES";
 pub const GATEWAY_PLAINTEXT: &str = "GATEWAY_PLAINTEXT";
+pub const GATEWAY_HTTP: &str = "GATEWAY_HTTP";
+pub const GATEWAY_HTTP_USER: &str = "GATEWAY_HTTP_USER";
 /// The binding of a network path, if the gateway is not reached over the internet. It has no text:
 /// its owner returns [`BOUND`] as its value.
 pub const GATEWAY: &str = "GATEWAY";
@@ -44,7 +47,7 @@ pub const KEYS_SECRET: &str = "KEYS_SECRET";
 pub const MODEL_ALIASES: &str = "MODEL_ALIASES";
 
 /// The settings that are text, besides the client keys.
-pub const TEXTS: [&str; 16] = [
+pub const TEXTS: [&str; 18] = [
     GATEWAY_URL,
     GATEWAY_TOKEN,
     GATEWAY_PASSWORD,
@@ -55,6 +58,8 @@ pub const TEXTS: [&str; 16] = [
     GATEWAY_HEADERS,
     GATEWAY_SCOPES,
     GATEWAY_PLAINTEXT,
+    GATEWAY_HTTP,
+    GATEWAY_HTTP_USER,
     LOCATION_HINT,
     LINK_IDLE,
     GATEWAY_RUNS,
@@ -83,6 +88,9 @@ pub(crate) const DEFAULT_STORE_DAYS: u64 = 30;
 
 /// Most days for it.
 const MAX_STORE_DAYS: u64 = 365;
+
+/// The header of the user if none is set, as in the gateway's documentation.
+const DEFAULT_USER_HEADER: &str = "x-forwarded-user";
 
 /// Milliseconds in a day.
 const DAY_MS: u64 = 86_400_000;
@@ -114,6 +122,8 @@ pub struct Gateway {
     pub url: String,
     pub headers: Headers,
     pub credential: Credential,
+    /// Set if requests with clients' tools go to the gateway's HTTP endpoint.
+    pub endpoint: Option<Identity>,
 }
 
 /// One mistake in the settings.
@@ -154,6 +164,7 @@ impl Config {
         let gateway_runs = take(gateway_runs(&get), &mut problems).flatten();
         let store_days = take(store_days(&get), &mut problems).unwrap_or_default();
         let keys_secret = take(keys_secret(&get), &mut problems).flatten();
+        let endpoint = take(endpoint(&get), &mut problems).flatten();
 
         match (url, credential) {
             (Some(url), Some(credential)) if problems.is_empty() => Ok(Self {
@@ -162,6 +173,7 @@ impl Config {
                     url,
                     headers,
                     credential,
+                    endpoint,
                 },
                 location,
                 link_idle_ms: link_idle_s.saturating_mul(1000),
@@ -324,6 +336,33 @@ fn store_days(get: &impl Fn(&str) -> Option<String>) -> Result<u64, Problem> {
     let days = value.parse().ok();
     days.filter(|days| (1..=MAX_STORE_DAYS).contains(days))
         .ok_or_else(|| problem(STORE_DAYS, "takes a number of days, from 1 to 365"))
+}
+
+/// Returns the identity under which the gateway's HTTP endpoint is asked.
+fn endpoint(get: &impl Fn(&str) -> Option<String>) -> Result<Option<Identity>, Problem> {
+    let user_header = get(GATEWAY_HTTP_USER).map(|name| name.to_ascii_lowercase());
+    match (get(GATEWAY_HTTP).as_deref(), user_header) {
+        (None, None) => Ok(None),
+        (Some("trusted-proxy"), name) => {
+            let user_header = name.unwrap_or_else(|| DEFAULT_USER_HEADER.to_owned());
+            if header_name(&user_header).is_err() {
+                return Err(problem(GATEWAY_HTTP_USER, "is not the name of a header"));
+            }
+            Ok(Some(Identity::TrustedProxy { user_header }))
+        }
+        (Some("shared-token"), None) => match get(GATEWAY_TOKEN) {
+            Some(token) => Ok(Some(Identity::SharedToken(Secret::new(token)))),
+            None => Err(problem(
+                GATEWAY_HTTP,
+                "is shared-token, but GATEWAY_TOKEN is not set",
+            )),
+        },
+        (Some("shared-token") | None, Some(_)) => Err(problem(
+            GATEWAY_HTTP_USER,
+            "is of no use without GATEWAY_HTTP=trusted-proxy",
+        )),
+        (Some(_), _) => Err(problem(GATEWAY_HTTP, "takes trusted-proxy or shared-token")),
+    }
 }
 
 fn keys_secret(get: &impl Fn(&str) -> Option<String>) -> Result<Option<KeysSecret>, Problem> {

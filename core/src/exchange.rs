@@ -32,6 +32,7 @@ mod blocks;
 pub(crate) mod connection;
 mod deadline;
 mod end;
+mod endpoint;
 pub(crate) mod heartbeat;
 pub(crate) mod leave;
 pub(crate) mod overview;
@@ -44,6 +45,7 @@ use crate::access::key::KeyId;
 use crate::access::policy::{OnDisconnect, StreamPolicy};
 use crate::agent::AgentId;
 use crate::failure::{Cause, Deadline, Failure};
+use crate::gateway::endpoint::{self as endpoint_of_gateway, Endpoint, Request};
 use crate::gateway::link::{Link, RequestId};
 use crate::gateway::run::Run;
 use crate::gateway::run::io::{Incoming, Io};
@@ -51,11 +53,11 @@ use crate::http::head::{Head, ResponseMeta};
 use crate::openai::Writer;
 use crate::openai::error::Phase;
 use crate::session::SessionKey;
-use crate::turn::{RunEvent, Turn};
+use crate::turn::{RunSummary, Turn};
 
 pub use blocks::{Block, Progress};
 pub use reply::Outcome;
-use reply::Reply;
+use reply::{Reply, Shown};
 
 /// Time from the client's request until the run is requested. It includes connecting, which may
 /// take 10 s: the gateway itself gives a client 3 s (2026.3) or 15 s (2026.9) for the handshake.
@@ -72,6 +74,9 @@ pub(crate) const RUN_MS: u64 = 172_800_000;
 #[derive(Debug, Clone)]
 pub struct Exchange {
     run: Run,
+    /// Set once the gateway's HTTP endpoint is asked for the run. From here on the connection does
+    /// not concern it.
+    endpoint: Option<Endpoint>,
     policy: StreamPolicy,
     /// The key's own policy for a client that leaves. A response in the background overrides it.
     on_disconnect_of_key: OnDisconnect,
@@ -183,6 +188,8 @@ pub(crate) enum Input<'a> {
     Cancelled,
     /// The client has not read the bytes that were sent, and the buffer for it is full.
     Overrun,
+    /// An event of the request at the gateway's HTTP endpoint.
+    Endpoint(endpoint_of_gateway::Event<'a>),
     /// Time passed.
     Tick,
 }
@@ -194,6 +201,8 @@ pub struct Output {
     pub frames: Vec<String>,
     /// A connection is needed.
     pub connect: bool,
+    /// A request for the gateway's HTTP endpoint.
+    pub request: Option<Request>,
     /// The response begins.
     pub head: Option<Head>,
     /// The progress of a response that is kept. It is stored before anything of this output is
@@ -214,6 +223,7 @@ impl Output {
     pub fn clear(&mut self) {
         self.frames.clear();
         self.connect = false;
+        self.request = None;
         self.head = None;
         self.progress = None;
         self.blocks.clear();
@@ -234,6 +244,7 @@ impl Exchange {
         Self {
             shows_progress: turn.wants_progress,
             has_shown_start_wait: false,
+            endpoint: None,
             run: Run::new(turn),
             on_disconnect_of_key: policy.on_disconnect,
             policy,
@@ -268,7 +279,7 @@ impl Exchange {
         self.key = Some(key);
     }
 
-    pub(crate) fn key(&self) -> Option<&KeyId> {
+    pub fn key(&self) -> Option<&KeyId> {
         self.key.as_ref()
     }
 
@@ -310,6 +321,13 @@ impl Exchange {
             Input::Tick => self.tick(link, now_ms, out),
             // It is about runs that the gateway has.
             _ if self.is_queued() => {}
+            Input::Endpoint(event) => self.take(event, now_ms, out),
+            Input::Incoming(_)
+            | Input::Gap
+            | Input::Closed { .. }
+            | Input::Silent
+            | Input::Failed(_)
+                if self.is_at_endpoint() => {}
             Input::Incoming(incoming) => self.receive(incoming, link, now_ms, out),
             Input::Gap => self.run.miss_events(),
             // It is about an attempt that another exchange asked for.
@@ -498,13 +516,11 @@ impl Exchange {
                 return;
             }
         }
-        let shows_waits = self.shows_waits();
+        let mut shown = Shown::new(self.shows_waits(), now_ms);
         let reply = &mut self.reply;
         let Output {
             frames, head, body, ..
         } = out;
-        let mut ended = None;
-        let mut begins_background = false;
         self.run.receive(
             incoming,
             &mut Io {
@@ -512,41 +528,29 @@ impl Exchange {
                 link,
                 outbox: frames,
             },
-            &mut |event| match event {
-                RunEvent::Branched => reply.answer.branch(),
-                RunEvent::Accepted => {
-                    reply.accepted_ms = Some(now_ms);
-                    reply.answer.settle_id(body);
-                    begins_background = reply.awaits_acceptance();
-                    // The run's first text may follow at once.
-                    reply.begin_record(head, body);
-                }
-                RunEvent::Text(text) => {
-                    if !reply.answer.is_call() {
-                        reply.begin_stream(head, body);
-                    }
-                    reply.answer.text(text, body);
-                }
-                RunEvent::Thought(thought) => {
-                    reply.begin_stream(head, body);
-                    reply.answer.thought(thought, body);
-                }
-                RunEvent::Progress(progress) if progress.is_always_shown() && !shows_waits => {}
-                RunEvent::Progress(progress) => {
-                    reply.begin_stream(head, body);
-                    let before = body.len();
-                    reply.answer.progress(&progress, body);
-                    let comment_bytes = body.len().saturating_sub(before);
-                    reply.comment_bytes = reply.comment_bytes.saturating_add(comment_bytes);
-                }
-                RunEvent::Ended(result) => ended = Some(result),
-            },
+            &mut |event| reply.show(event, &mut shown, head, body),
         );
         self.reply.meta.memory = self.run.session_use();
+        if let Some((request, endpoint)) = self.run.take_request() {
+            self.endpoint = Some(endpoint);
+            self.asked_ms = Some(now_ms);
+            self.phase_began_ms = now_ms;
+            out.request = Some(request);
+        }
         // An answer that is complete is the whole response.
-        if begins_background && (ended.is_none() || self.reply.answer.is_stream()) {
+        if shown.begins_background && (shown.ended.is_none() || self.reply.answer.is_stream()) {
             self.begin_background(out);
         }
+        self.settle(shown.ended, now_ms, out);
+    }
+
+    /// Ends the exchange if its run has ended.
+    fn settle(
+        &mut self,
+        ended: Option<Result<RunSummary, Failure>>,
+        now_ms: u64,
+        out: &mut Output,
+    ) {
         match ended {
             None => {}
             Some(Ok(summary)) => match self.reply.answer.settle() {

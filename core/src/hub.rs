@@ -33,6 +33,7 @@ use crate::exchange::{self, Exchange, HANDSHAKE_MS, Outcome};
 use crate::failure::{Deadline, Failure};
 use crate::gateway::agent_list::ListRequest;
 use crate::gateway::client_identity::ClientIdentity;
+use crate::gateway::endpoint;
 use crate::gateway::frame::SubscribeParams;
 use crate::gateway::link::{self, Incoming, Link, MAX_FRAME_BYTES};
 use crate::gateway::peek::{AGENT, CHAT};
@@ -130,6 +131,8 @@ pub enum Input<'a> {
     /// The client of this exchange has not read the bytes that were sent, and the buffer for it is
     /// full.
     Overrun(ExchangeId),
+    /// An event of this exchange's request at the gateway's HTTP endpoint.
+    Endpoint(ExchangeId, endpoint::Event<'a>),
     /// Time passed.
     Tick,
 }
@@ -224,6 +227,9 @@ impl Hub {
             Input::Stopped(run) => self.stop(run, now_ms),
             Input::Cancelled(id) => self.give_to(id, exchange::Input::Cancelled, now_ms),
             Input::Overrun(id) => self.give_to(id, exchange::Input::Overrun, now_ms),
+            Input::Endpoint(id, event) => {
+                self.give_to(id, exchange::Input::Endpoint(event), now_ms);
+            }
             Input::Tick => self.tick(now_ms),
         }
     }
@@ -521,6 +527,8 @@ impl Hub {
         self.orders.frames.append(&mut output.frames);
         let connects = std::mem::take(&mut output.connect);
         entry.has_output = true;
+        // It awaits nothing over the connection.
+        entry.is_answered |= exchange.is_at_endpoint();
         let needs_chat = exchange.needs_chat();
         if entry.needs_chat != needs_chat || !is_same(&entry.filter, exchange.event_filter()) {
             entry.needs_chat = needs_chat;

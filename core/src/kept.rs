@@ -59,6 +59,8 @@ impl Facts {
     pub const FINISHES: Self = Self(16);
     /// The gateway has protocol 4.
     pub const V4: Self = Self(32);
+    /// The gateway's HTTP endpoint had the run, which ended with its request.
+    pub const AT_ENDPOINT: Self = Self(64);
 
     pub fn has(self, fact: Self) -> bool {
         self.0 & fact.0 != 0

@@ -143,6 +143,7 @@ impl LogLine {
                 self.end = match summary.finish {
                     Finish::Stop => "stop",
                     Finish::Length => "length",
+                    Finish::Calls => "tool_calls",
                 };
                 self.input_tokens = Some(summary.usage.prompt);
                 self.cached_tokens = Some(summary.usage.cached);

@@ -37,6 +37,32 @@ pub struct Turn {
     /// The client's trace (W3C Trace Context).
     pub traceparent: Option<String>,
     pub attachments: Vec<Attachment>,
+    /// The client's own tools, if the agent can call them: then the gateway's HTTP endpoint runs
+    /// the turn, because its WebSocket has no place for them.
+    pub tools: Option<ClientTools>,
+}
+
+/// The tools of a client, and the parameters of the model that came with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTools {
+    /// Members of a chat completion request as JSON, each with a comma before it.
+    pub members: String,
+    /// The client's names of tools that the gateway does not take, and their names there.
+    pub renamed: Vec<(String, String)>,
+}
+
+impl ClientTools {
+    /// Returns the name that the gateway has for a tool of the client.
+    pub fn gateways_name<'a>(&'a self, name: &'a str) -> &'a str {
+        let renamed = self.renamed.iter().find(|(clients, _)| clients == name);
+        renamed.map_or(name, |(_, gateways)| gateways)
+    }
+
+    /// Returns the name that the client has for a tool of the gateway's list.
+    pub fn clients_name<'a>(&'a self, name: &'a str) -> &'a str {
+        let renamed = self.renamed.iter().find(|(_, gateways)| gateways == name);
+        renamed.map_or(name, |(clients, _)| clients)
+    }
 }
 
 /// The agent of a turn.
@@ -212,10 +238,21 @@ pub enum RunEvent<'a> {
     Text(&'a str),
     /// The next piece of the model's thinking, which is not part of the answer.
     Thought(&'a str),
+    /// The next piece of a call of a client's tool.
+    Call(CallPiece<'a>),
     /// The run's activity besides the answer.
     Progress(Progress<'a>),
     /// The run is over; no event follows.
     Ended(Result<RunSummary, Failure>),
+}
+
+/// A piece of a call. The first piece of a call has its id and name. Calls do not overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallPiece<'a> {
+    /// The id and the name of the call that begins.
+    pub begins: Option<(&'a str, &'a str)>,
+    /// The next piece of the arguments, which are JSON.
+    pub arguments: &'a str,
 }
 
 /// The activity of a run besides its answer. Its text is for a comment: one line, without the
@@ -332,6 +369,8 @@ pub enum Finish {
     Stop,
     /// The model's output limit was reached.
     Length,
+    /// The client is to carry out the calls of its tools.
+    Calls,
 }
 
 /// Tokens of the whole run, tool rounds included.

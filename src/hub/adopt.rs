@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use clawfront_core::config::Config;
 use clawfront_core::exchange::Exchange;
-use clawfront_core::kept::Kept;
+use clawfront_core::kept::{Facts, Kept};
 use clawfront_core::log::LogLine;
 use clawfront_core::openai::responses::{ResponsesWriter, Stored};
 
@@ -29,8 +29,10 @@ pub(crate) fn adopt(config: &Rc<Config>, common: &Common) {
         .collect();
     for line in common.store.runs().lines() {
         let mut kept = Kept::read(line);
-        if let Some(kept) = kept.as_mut().filter(|kept| has_panicked && kept.is_going()) {
-            // Given up at once: what the run sends may be the cause, and would be again.
+        let is_over = |kept: &&mut Kept<'_>| has_panicked || kept.facts.has(Facts::AT_ENDPOINT);
+        if let Some(kept) = kept.as_mut().filter(|kept| kept.is_going()).filter(is_over) {
+            // Given up at once: what the run sends may be the cause, and would be again. A run at
+            // the endpoint ended with its request.
             kept.left_ms = 1;
         }
         if !kept.is_some_and(|kept| restore(&kept, &mut going, config, common)) {

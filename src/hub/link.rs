@@ -12,16 +12,18 @@ use clawfront_core::agent::AgentList;
 use clawfront_core::config::Config;
 use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
+use clawfront_core::gateway::endpoint::{Event, Request};
 use clawfront_core::hub::{ExchangeId, Hub, Input, Orders};
 use clawfront_core::repeat::Receiver;
 use js_sys::Function;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CloseEvent, Event, EventTarget};
+use web_sys::{CloseEvent, EventTarget};
 use worker::WebSocket;
 use worker::js_sys::futures::{JsFuture, spawn_local};
 
 use crate::hub::relay::{Relay, WriteError};
 use crate::runtime::clock::now_ms;
+use crate::runtime::endpoint::Asked;
 use crate::runtime::frames::Frames;
 use crate::runtime::listener::{Deferred, Listener};
 use crate::runtime::panic_guard::{self, PanicGuard};
@@ -61,6 +63,8 @@ struct Inner {
     /// Sends the gathered bytes in the next turn.
     flush: RefCell<Option<Flush>>,
     touched_ms: Cell<u64>,
+    /// The requests to the gateway's HTTP endpoint.
+    asked: RefCell<Vec<(ExchangeId, Asked)>>,
     /// Resolved with the next answer of the gateway about its agents.
     answered: RefCell<Option<Deferred>>,
     /// The last answer.
@@ -82,6 +86,7 @@ impl Link {
             timer: RefCell::default(),
             flush: RefCell::default(),
             touched_ms: Cell::default(),
+            asked: RefCell::default(),
             answered: RefCell::default(),
             answer: RefCell::default(),
             panic_guard: PanicGuard::of_object(),
@@ -204,6 +209,9 @@ impl Link {
             None => Ok(()),
         };
         let has_ended = output.ended;
+        if let Some(request) = output.request.take() {
+            self.ask(id, &request, exchange.key());
+        }
         output.clear();
         drop(hub);
         match (performed, relay) {
@@ -230,7 +238,31 @@ impl Link {
         if let Some(receiver) = receiver {
             receiver.end(end, now_ms);
         }
+        for (_, asked) in self
+            .0
+            .asked
+            .borrow_mut()
+            .extract_if(.., |(of, _)| *of == id)
+        {
+            asked.stop();
+        }
         self.0.relays.borrow_mut().retain(|other| !other.is_of(id));
+    }
+
+    /// Sends the request of an exchange to the gateway's HTTP endpoint.
+    fn ask(&self, id: ExchangeId, request: &Request, key: Option<&KeyId>) {
+        let gateway = &self.0.config.gateway;
+        let (Some(identity), Some(key)) = (&gateway.endpoint, key) else {
+            return;
+        };
+        let asked = Asked::send(request, gateway, identity, key.as_str());
+        self.0.asked.borrow_mut().push((id, asked.clone()));
+        let link = self.clone();
+        let take = move |event: Event<'_>| {
+            link.handle(Input::Endpoint(id, event));
+            link.0.asked.borrow().iter().any(|(of, _)| *of == id)
+        };
+        spawn_local(async move { asked.read(take).await });
     }
 
     fn carry_out(&self, orders: &Orders) {
@@ -302,19 +334,25 @@ impl Link {
         panic_guard::set_link(Some(socket.as_ref()));
         let (link, frames) = (self.clone(), Rc::clone(&self.0.frames));
         let filter = |handler: &Function| self.0.frames.filter(handler);
-        let message = Listener::filtered(target, "message", guard, filter, move |_: Event| {
-            frames.with(|text, skipped| {
-                #[cfg(feature = "panics")]
-                crate::runtime::panics::look(crate::runtime::panics::AT_FRAME, text.as_bytes());
-                link.handle(Input::Frame { text, skipped });
-            });
-        });
+        let message = Listener::filtered(
+            target,
+            "message",
+            guard,
+            filter,
+            move |_: web_sys::Event| {
+                frames.with(|text, skipped| {
+                    #[cfg(feature = "panics")]
+                    crate::runtime::panics::look(crate::runtime::panics::AT_FRAME, text.as_bytes());
+                    link.handle(Input::Frame { text, skipped });
+                });
+            },
+        );
         let link = self.clone();
         let close = Listener::new(target, "close", guard, move |event: CloseEvent| {
             link.handle(Input::Closed { code: event.code() });
         });
         let link = self.clone();
-        let error = Listener::new(target, "error", guard, move |_: Event| {
+        let error = Listener::new(target, "error", guard, move |_: web_sys::Event| {
             link.handle(Input::Closed {
                 code: ABNORMAL_CLOSURE,
             });

@@ -74,6 +74,9 @@ pub(crate) async fn answer(
         }
     })?;
     let receiver = attempt.remember(&accepted, client, common)?;
+    if accepted.turn.tools.is_some() {
+        check_endpoint(config, &receiver)?;
+    }
     if accepted.is_keyed
         && let Some(response) = stored::begun(&writer, config, client, common, context)?
     {
@@ -110,6 +113,23 @@ pub(crate) async fn answer(
         receiver,
     };
     Ok(run(&request, start, common, context).await?)
+}
+
+/// Refuses a run at the gateway's HTTP endpoint that is not allowed, or that may have begun: the
+/// endpoint would start it once more.
+fn check_endpoint(config: &Config, receiver: &Receiver) -> Result<(), Failure> {
+    if !receiver.is_alone() {
+        return Err(Failure::RunInProgress);
+    }
+    if config.gateway.endpoint.is_none() {
+        receiver.end(ExchangeEnd::NotStarted, now_ms());
+        return Err(Failure::invalid(
+            "tools",
+            "The key lets the agent call the client's tools, which is switched off here. Fix: its \
+             operator sets GATEWAY_HTTP, or tools=ignore for the key.",
+        ));
+    }
+    Ok(())
 }
 
 /// Reads the request, and begins its response.

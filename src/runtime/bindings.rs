@@ -24,6 +24,11 @@ pub(crate) fn network() -> Option<Fetcher> {
     NETWORK.with(|network| network.get().cloned().flatten())
 }
 
+/// Returns the object whose `fetch` leads to the gateway.
+pub(crate) fn network_or_internet() -> wasm_bindgen::JsValue {
+    network().map_or_else(|| js_sys::global().into(), Into::into)
+}
+
 pub(crate) fn config(env: &Env) -> Settings {
     SETTINGS.with(|settings| settings.get_or_init(|| parse(env)).clone())
 }

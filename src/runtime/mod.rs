@@ -3,6 +3,7 @@
 
 pub(crate) mod bindings;
 pub(crate) mod clock;
+pub(crate) mod endpoint;
 pub(crate) mod entropy;
 pub(crate) mod frames;
 pub(crate) mod inflate;

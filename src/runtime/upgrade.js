@@ -35,7 +35,7 @@ export async function open(network, url, headers, limitMs, maxBodyBytes) {
 }
 
 /** Reads the beginning of a refusal's body, which gives the reason. */
-async function beginning({ body }, maxBytes) {
+export async function beginning({ body }, maxBytes) {
   const reader = body?.getReader();
   const bytes = [];
   while (reader && bytes.length < maxBytes) {

@@ -28,28 +28,35 @@ extern "C" {
         max_body_bytes: usize,
     ) -> Promise;
 
-    type Opened;
+    /// The response to a request, or its error.
+    pub(crate) type Opened;
 
     #[wasm_bindgen(method, getter)]
     fn socket(this: &Opened) -> Option<web_sys::WebSocket>;
 
     #[wasm_bindgen(method, getter)]
-    fn error(this: &Opened) -> Option<String>;
+    pub(crate) fn error(this: &Opened) -> Option<String>;
 
     #[wasm_bindgen(method, getter, js_name = isLate)]
     fn is_late(this: &Opened) -> bool;
 
     #[wasm_bindgen(method, getter)]
-    fn status(this: &Opened) -> u16;
+    pub(crate) fn status(this: &Opened) -> u16;
 
     #[wasm_bindgen(method, getter)]
-    fn location(this: &Opened) -> String;
+    pub(crate) fn location(this: &Opened) -> String;
 
     #[wasm_bindgen(method, getter, js_name = contentType)]
-    fn content_type(this: &Opened) -> String;
+    pub(crate) fn content_type(this: &Opened) -> String;
 
     #[wasm_bindgen(method, getter)]
-    fn body(this: &Opened) -> Vec<u8>;
+    pub(crate) fn body(this: &Opened) -> Vec<u8>;
+
+    #[wasm_bindgen(method, getter, js_name = isStream)]
+    pub(crate) fn is_stream(this: &Opened) -> bool;
+
+    #[wasm_bindgen(method, getter, js_name = retryAfter)]
+    pub(crate) fn retry_after(this: &Opened) -> u32;
 }
 
 /// Time limit for the TCP connection, TLS and the upgrade.
@@ -63,7 +70,7 @@ const CONNECTION_LOST: &str = "Network connection lost";
 /// Opens the gateway's WebSocket, over the internet or over the binding that replaces it. It is not
 /// accepted yet, so no frame is lost before there is a listener.
 pub(crate) async fn open(gateway: &Gateway, limit: Duration) -> Result<WebSocket, Failure> {
-    let network: JsValue = bindings::network().map_or_else(|| js_sys::global().into(), Into::into);
+    let network = bindings::network_or_internet();
     let headers = gateway
         .headers
         .iter()
@@ -87,12 +94,15 @@ pub(crate) async fn open(gateway: &Gateway, limit: Duration) -> Result<WebSocket
             body: &opened.body(),
         })),
         Some(_) if opened.is_late() => Err(Failure::TimedOut(Deadline::Connect)),
-        Some(error) => Err(Failure::GatewayUnreachable(
-            if error.contains(CONNECTION_LOST) {
-                Diagnosis::ConnectionFailed
-            } else {
-                Diagnosis::DnsOrTls
-            },
-        )),
+        Some(error) => Err(unreachable(&error)),
     }
+}
+
+/// Returns the failure that an error of `fetch` means.
+pub(crate) fn unreachable(error: &str) -> Failure {
+    Failure::GatewayUnreachable(if error.contains(CONNECTION_LOST) {
+        Diagnosis::ConnectionFailed
+    } else {
+        Diagnosis::DnsOrTls
+    })
 }

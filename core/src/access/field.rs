@@ -292,9 +292,9 @@ pub const FIELDS: [Field; 24] = [
     word!(
         "tools",
         tools,
-        "ignore|refuse",
+        "ignore|refuse|run",
         "ignore",
-        "ignore or refuse requests that offer tools, because an agent cannot call them"
+        "Ignore or refuse tools of the client, or let the agent call them"
     ),
     word!(
         "system",

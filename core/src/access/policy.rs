@@ -54,7 +54,7 @@ pub enum TaskPolicy {
     Inline,
 }
 
-/// The handling of a request whose client offers its own tools, which an agent cannot call.
+/// The handling of a request whose client offers its own tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ToolPolicy {
     /// The tools are ignored, and listed as ignored: many clients always send them.
@@ -62,6 +62,8 @@ pub enum ToolPolicy {
     Ignore,
     /// The request is refused.
     Refuse,
+    /// The agent can call them, over the gateway's HTTP endpoint.
+    Run,
 }
 
 /// The place of a client's system text: its messages of the system and developer, `instructions`,
@@ -147,5 +149,5 @@ words!(SessionPolicy { Own = "own", Any = "any" });
 words!(Scope { Chat = "chat", Models = "models", Responses = "responses", Status = "status", Admin = "admin" });
 words!(OnDisconnect { Abort = "abort", Finish = "finish" });
 words!(TaskPolicy { Aside = "aside", Inline = "inline" });
-words!(ToolPolicy { Ignore = "ignore", Refuse = "refuse" });
+words!(ToolPolicy { Ignore = "ignore", Refuse = "refuse", Run = "run" });
 words!(SystemPolicy { Allow = "allow", User = "user", Refuse = "refuse" });

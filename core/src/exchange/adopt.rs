@@ -48,6 +48,7 @@ impl Exchange {
             extra_system_prompt: None,
             traceparent: None,
             attachments: Vec::new(),
+            tools: None,
         };
         let policy = StreamPolicy {
             on_disconnect: if kept.facts.has(Facts::FINISHES) {
@@ -103,6 +104,7 @@ impl Exchange {
         Some(Kept {
             facts: Facts::default()
                 .with(Facts::V4, self.run.can_be_aborted())
+                .with(Facts::AT_ENDPOINT, self.is_at_endpoint())
                 .with(
                     Facts::FINISHES,
                     self.on_disconnect_of_key == OnDisconnect::Finish,

@@ -68,7 +68,9 @@ impl Exchange {
         if let Some(deadline) = self.attempt_deadline() {
             return Some(deadline);
         }
-        let (limit_ms, which) = if self.run.is_going() {
+        let (limit_ms, which) = if self.awaits_endpoint() {
+            (ACCEPTANCE_MS, Deadline::Acceptance)
+        } else if self.run.is_going() {
             return None;
         } else if self.run.awaits_acceptance() {
             (ACCEPTANCE_MS, Deadline::Acceptance)

@@ -5,7 +5,7 @@ use crate::http::head::{Head, RESPONSE_ID_HEADER, ResponseMeta};
 use crate::http::sse;
 use crate::openai::Writer;
 use crate::openai::error::{ErrorResponse, Phase};
-use crate::turn::RunSummary;
+use crate::turn::{RunEvent, RunSummary};
 
 use super::blocks::Record;
 
@@ -37,6 +37,25 @@ pub(super) struct Reply {
     pub(super) record: Option<Record>,
 }
 
+/// The effect of the events of one input.
+pub(super) struct Shown {
+    shows_waits: bool,
+    now_ms: u64,
+    pub(super) begins_background: bool,
+    pub(super) ended: Option<Result<RunSummary, Failure>>,
+}
+
+impl Shown {
+    pub(super) fn new(shows_waits: bool, now_ms: u64) -> Self {
+        Self {
+            shows_waits,
+            now_ms,
+            begins_background: false,
+            ended: None,
+        }
+    }
+}
+
 impl Reply {
     pub(super) fn new(meta: ResponseMeta, answer: Writer) -> Self {
         Self {
@@ -48,6 +67,49 @@ impl Reply {
             status: 0,
             outcome: Outcome::Pending,
             record: None,
+        }
+    }
+
+    /// Shows an event of the run to the client.
+    pub(super) fn show(
+        &mut self,
+        event: RunEvent<'_>,
+        shown: &mut Shown,
+        head: &mut Option<Head>,
+        body: &mut Vec<u8>,
+    ) {
+        match event {
+            RunEvent::Branched => self.answer.branch(),
+            RunEvent::Accepted => {
+                self.accepted_ms = Some(shown.now_ms);
+                self.answer.settle_id(body);
+                shown.begins_background = self.awaits_acceptance();
+                // The run's first text may follow at once.
+                self.begin_record(head, body);
+            }
+            RunEvent::Text(text) => {
+                if !self.answer.is_call() {
+                    self.begin_stream(head, body);
+                }
+                self.answer.text(text, body);
+            }
+            RunEvent::Thought(thought) => {
+                self.begin_stream(head, body);
+                self.answer.thought(thought, body);
+            }
+            RunEvent::Call(piece) => {
+                self.begin_stream(head, body);
+                self.answer.call_piece(piece, body);
+            }
+            RunEvent::Progress(progress) if progress.is_always_shown() && !shown.shows_waits => {}
+            RunEvent::Progress(progress) => {
+                self.begin_stream(head, body);
+                let before = body.len();
+                self.answer.progress(&progress, body);
+                let comment_bytes = body.len().saturating_sub(before);
+                self.comment_bytes = self.comment_bytes.saturating_add(comment_bytes);
+            }
+            RunEvent::Ended(result) => shown.ended = Some(result),
         }
     }
 

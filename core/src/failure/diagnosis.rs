@@ -52,6 +52,8 @@ pub enum Diagnosis {
     ScopesTooWide,
     TakenForLocal,
     OriginNotAllowed,
+    EndpointOff,
+    EndpointIdentity,
     Refused,
 
     // A temporary state.
@@ -95,7 +97,7 @@ const ACCESS_HOST: &str = ".cloudflareaccess.com";
 const ACCESS_PATH: &str = "/cdn-cgi/access/login";
 
 impl Diagnosis {
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::Dns,
         Self::DnsOrTls,
         Self::Tls,
@@ -130,6 +132,8 @@ impl Diagnosis {
         Self::ScopesTooWide,
         Self::TakenForLocal,
         Self::OriginNotAllowed,
+        Self::EndpointOff,
+        Self::EndpointIdentity,
         Self::Refused,
         Self::Starting,
         Self::Draining,
@@ -204,6 +208,8 @@ impl Diagnosis {
             "PROTOCOL_MISMATCH" => Self::ProtocolMismatch,
             "DEVICE_AUTH_SIGNATURE_EXPIRED" => Self::ClockSkew,
             "CONTROL_UI_ORIGIN_NOT_ALLOWED" => Self::OriginNotAllowed,
+            "ENDPOINT_OFF" => Self::EndpointOff,
+            "ENDPOINT_IDENTITY" => Self::EndpointIdentity,
             "UNAVAILABLE" if reason.starts_with("startup") => Self::Starting,
             "UNAVAILABLE" => Self::Draining,
             _ if code.starts_with("DEVICE_AUTH_") => Self::DeviceProof,
@@ -440,6 +446,18 @@ impl Diagnosis {
                 "origin_not_allowed",
                 "the gateway does not accept the Origin header",
                 "take Origin out of GATEWAY_HEADERS, and out of what the proxy adds",
+            ),
+            Self::EndpointOff => (
+                "http_endpoint_off",
+                "the gateway's HTTP endpoint, which runs clients' tools, is off",
+                "set gateway.http.endpoints.chatCompletions.enabled to true in openclaw.json, and \
+                 let the proxy pass POST /v1/chat/completions on",
+            ),
+            Self::EndpointIdentity => (
+                "http_endpoint_identity",
+                "the gateway's HTTP endpoint, which runs clients' tools, does not take the user \
+                 or the token that GATEWAY_HTTP names",
+                "set gateway.auth and gateway.trustedProxies as docs/client-tools.md has them",
             ),
             Self::Refused => (
                 "refused",

@@ -6,6 +6,7 @@ pub(crate) mod answer;
 pub(crate) mod client_identity;
 pub mod credential;
 pub mod device;
+pub mod endpoint;
 pub mod exposure;
 pub(crate) mod frame;
 mod handshake;

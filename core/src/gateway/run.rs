@@ -57,6 +57,7 @@
 
 mod branch;
 mod continuation;
+mod endpoint;
 mod events;
 pub(crate) mod io;
 mod outgoing;
@@ -201,7 +202,8 @@ impl Run {
 
     /// Writes the request that stops the run.
     pub(crate) fn write_abort(&self, link: &mut Link, outbox: &mut Vec<String>) {
-        let may_be_going = self.may_have_started && !matches!(self.state, State::Ended);
+        let may_be_going =
+            self.may_have_started && !matches!(self.state, State::Ended | State::AtEndpoint);
         if let Some(target) = &self.target
             && may_be_going
             && self.can_be_aborted()

@@ -64,14 +64,7 @@ pub fn parse_headers(text: &str) -> Result<Headers, BadHeader> {
             .split_once(':')
             .ok_or_else(|| bad("is no header: it takes a name, a colon and a value"))?;
         let name = name.trim().to_ascii_lowercase();
-        if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(bad("the name cannot be a header's"));
-        }
-        if FORBIDDEN.contains(&&*name) || name.starts_with(FORBIDDEN_PREFIX) {
-            return Err(bad(
-                "a header of this name is not yours to set: it belongs to the upgrade",
-            ));
-        }
+        header_name(&name).map_err(bad)?;
         if headers.iter().any(|(known, _)| *known == name) {
             return Err(bad("the header is there twice"));
         }
@@ -83,6 +76,17 @@ pub fn parse_headers(text: &str) -> Result<Headers, BadHeader> {
         headers.push((name, value));
     }
     Ok(headers)
+}
+
+/// Checks a name, in lower case, of a header that an operator sets.
+pub(crate) fn header_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err("the name cannot be a header's");
+    }
+    if FORBIDDEN.contains(&name) || name.starts_with(FORBIDDEN_PREFIX) {
+        return Err("a header of this name is not yours to set: it belongs to the upgrade");
+    }
+    Ok(())
 }
 
 /// Returns the value, if it is allowed in a header.

@@ -17,7 +17,7 @@ use crate::access::policy::TaskPolicy;
 use crate::agent::AgentId;
 use crate::failure::Failure;
 use crate::session::{Session, SessionError};
-use crate::turn::{AgentChoice, Branch, Earlier, Otherwise, RunId, ShownTurn, Turn};
+use crate::turn::{AgentChoice, Branch, ClientTools, Earlier, Otherwise, RunId, ShownTurn, Turn};
 
 /// Names the session of a request.
 pub(crate) const SESSION_HEADER: &str = "x-openclaw-session-key";
@@ -75,6 +75,8 @@ pub(crate) struct TurnRequest<'a> {
     pub format: Option<String>,
     pub delivery: Delivery,
     pub ignored: Vec<&'static str>,
+    /// The client's tools that the agent can call.
+    pub tools: Option<ClientTools>,
 }
 
 /// Replaces an answer that the request names by its id. It is never sent to an agent.
@@ -136,24 +138,26 @@ pub(crate) fn accept_turn(
         run,
         session: continues.then(|| Session::fresh(&client.id, &to.branch_nonce)),
     };
+    let turn = Turn {
+        origin: asked
+            .previous_run
+            .filter(|_| to.memory == Memory::Session)
+            .map(branch),
+        agent: to.agent,
+        session: to.session,
+        run: to.run,
+        may_exist: request.is_repeated || to.is_keyed,
+        wants_thoughts: switch(request, REASONING_HEADER)?.unwrap_or(client.reasoning),
+        wants_progress: switch(request, PROGRESS_HEADER)?.unwrap_or(client.progress),
+        message: instructions.before(prompt.message),
+        earlier,
+        extra_system_prompt: instructions.into_system_prompt(),
+        traceparent: traceparent(request),
+        attachments: prompt.attachments,
+        tools: asked.tools,
+    };
     Ok(Accepted {
-        turn: Turn {
-            origin: asked
-                .previous_run
-                .filter(|_| to.memory == Memory::Session)
-                .map(branch),
-            agent: to.agent,
-            session: to.session,
-            run: to.run,
-            may_exist: request.is_repeated || to.is_keyed,
-            wants_thoughts: switch(request, REASONING_HEADER)?.unwrap_or(client.reasoning),
-            wants_progress: switch(request, PROGRESS_HEADER)?.unwrap_or(client.progress),
-            message: instructions.before(prompt.message),
-            earlier,
-            extra_system_prompt: instructions.into_system_prompt(),
-            traceparent: traceparent(request),
-            attachments: prompt.attachments,
-        },
+        turn,
         delivery: asked.delivery,
         model: if model.is_empty() { DEFAULT } else { model }.to_owned(),
         ignored: asked.ignored,

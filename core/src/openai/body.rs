@@ -4,7 +4,7 @@
 //! fields).
 
 use std::borrow::Cow;
-use std::fmt;
+use std::{fmt, mem};
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -17,9 +17,11 @@ use super::json::path;
 use super::json::text::Json;
 use super::message::{Message, OneOrMany, Text};
 use super::stop::Stop;
+use super::tools::Offer;
 use crate::access::policy::ToolPolicy;
 use crate::failure::Failure;
 use crate::parse;
+use crate::turn::ClientTools;
 
 /// The fields that are read, for either endpoint. Every other field is ignored.
 #[derive(Debug, Default)]
@@ -41,6 +43,8 @@ pub(super) struct Body<'a> {
     stop: Option<&'a RawValue>,
     /// The `text` of a response.
     text: Option<&'a RawValue>,
+    /// The fields of [`PARAMETERS`] that were sent.
+    parameters: Vec<(&'static str, &'a RawValue)>,
     /// The fields of [`NOTICED`] that were sent, one bit for each.
     noticed: u64,
     pub background: Option<bool>,
@@ -111,6 +115,18 @@ const NOTICED: [&str; 34] = [
     "top_p",
     "verbosity",
     "web_search_options",
+];
+
+/// The fields of [`NOTICED`] that the gateway's HTTP endpoint takes. Their values are numbers.
+const PARAMETERS: [&str; 8] = [
+    "frequency_penalty",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "presence_penalty",
+    "seed",
+    "temperature",
+    "top_p",
 ];
 
 /// Fields that are read, and that are not in [`NOTICED`].
@@ -214,8 +230,15 @@ impl<'a> Body<'a> {
                 self.tool_choice = named("function_call", map.next_value()?).or(self.tool_choice);
             }
             name => {
-                if map.next_value::<Option<IgnoredAny>>()?.is_some() {
-                    self.notice(name);
+                let known = PARAMETERS.into_iter().find(|known| *known == name);
+                match known {
+                    Some(known) => {
+                        let value = map.next_value::<Option<&RawValue>>()?;
+                        self.parameters.extend(value.map(|value| (known, value)));
+                        value.inspect(|_| self.notice(known));
+                    }
+                    None if map.next_value::<Option<IgnoredAny>>()?.is_some() => self.notice(name),
+                    None => {}
                 }
             }
         }
@@ -232,6 +255,33 @@ impl<'a> Body<'a> {
     /// Returns a field that was sent and that names something which would have to be stored.
     pub(super) fn stored(&self) -> Option<&'static str> {
         self.noticed().find(|name| STORED.contains(name))
+    }
+
+    /// Takes the tools that the agent can call, if `policy` lets it. Tools that are not functions
+    /// stay among the parameters without effect.
+    pub(super) fn take_tools(
+        &mut self,
+        policy: ToolPolicy,
+    ) -> Result<Option<ClientTools>, Failure> {
+        let Some(tools) = self.tools.filter(|_| policy == ToolPolicy::Run) else {
+            return Ok(None);
+        };
+        let offer = Offer {
+            tools,
+            choice: self.tool_choice,
+            parameters: &self.parameters,
+        };
+        let Some((tools, others)) = offer.read()? else {
+            return Ok(None);
+        };
+        if others == 0 {
+            self.tools.inspect(|(field, _)| self.forget(field));
+        }
+        self.tool_choice.inspect(|(field, _)| self.forget(field));
+        for (name, _) in mem::take(&mut self.parameters) {
+            self.forget(name);
+        }
+        Ok(Some(tools))
     }
 
     /// Refuses tools that the agent cannot call: a tool that it must call, and any tool if `policy`

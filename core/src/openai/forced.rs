@@ -9,11 +9,9 @@ use serde_json::value::RawValue;
 
 use super::format::{MAX_FORMAT_BYTES, ONLY_JSON, Options};
 use super::json::schema;
+use super::tools::MAX_NAME_BYTES;
 use crate::failure::Failure;
 use crate::parse;
-
-/// Longest name of a function, in bytes. Source: OpenAI's API reference, as for its characters.
-const MAX_NAME_BYTES: usize = 64;
 
 /// The parameters of a function that takes none.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;

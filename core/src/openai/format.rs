@@ -46,6 +46,9 @@ pub(super) struct Options<'a> {
     /// the choice itself.
     #[serde(borrow)]
     pub allowed_tools: Option<&'a RawValue>,
+    /// The allowed tools.
+    #[serde(borrow)]
+    pub tools: Option<&'a RawValue>,
     /// A member of a chat completion's tool or choice: an object with the members below. A response
     /// has them in the tool itself.
     #[serde(borrow)]

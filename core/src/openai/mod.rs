@@ -21,6 +21,7 @@ pub mod responses;
 pub(crate) mod stop;
 #[cfg(test)]
 mod testing;
+mod tools;
 mod ui_task;
 mod writer;
 

@@ -6,7 +6,7 @@ use super::responses::{Keeping, ResponsesWriter};
 use crate::failure::Failure;
 use crate::http::sse;
 use crate::openai::error::ErrorBody;
-use crate::turn::{Progress, RunSummary};
+use crate::turn::{CallPiece, Progress, RunSummary};
 
 #[derive(Debug, Clone)]
 pub enum Writer {
@@ -107,6 +107,14 @@ impl Writer {
             Self::Responses(responses) if responses.is_stream() => responses.beat(out),
             Self::Chat(chat) if chat.is_stream() => sse::ping(out),
             _ => out.push(b'\n'),
+        }
+    }
+
+    /// Writes the next piece of a call of a client's tool.
+    pub(crate) fn call_piece(&mut self, piece: CallPiece<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(chat) => chat.call_piece(piece, out),
+            Self::Responses(responses) => responses.call_piece(piece, out),
         }
     }
 

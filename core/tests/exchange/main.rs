@@ -19,6 +19,8 @@ mod clock;
 #[cfg(test)]
 mod continuation;
 #[cfg(test)]
+mod endpoint;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod hub;

@@ -9,6 +9,7 @@ use clawfront_core::agent::AgentList;
 use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::Diagnosis;
+use clawfront_core::gateway::endpoint::Request;
 use clawfront_core::hub::{ExchangeId, Hub, Input, Orders};
 use clawfront_core::openai::Delivery;
 use clawfront_core::repeat::Requests;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) now_ms: u64,
     /// The requests that the gateway has not answered.
     pub(crate) requests: Vec<Value>,
+    /// The requests for the gateway's HTTP endpoint.
+    pub(crate) asked: Vec<(ExchangeId, Request)>,
     pub(crate) clients: Vec<Client>,
     pub(crate) connects: usize,
     pub(crate) disconnects: usize,
@@ -77,6 +80,7 @@ impl Shared {
             hub: Hub::new(idle_ms),
             now_ms: START_MS,
             requests: Vec::new(),
+            asked: Vec::new(),
             clients: Vec::new(),
             connects: 0,
             disconnects: 0,
@@ -158,6 +162,8 @@ impl Shared {
             let client = client.unwrap();
             let is_gone = client.has_ended;
             client.record.store(output);
+            let request = output.request.take();
+            self.asked.extend(request.map(|request| (id, request)));
             assert!(
                 !is_gone || client.account.is_some(),
                 "an output after the end"

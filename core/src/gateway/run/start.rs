@@ -111,10 +111,12 @@ impl Run {
             || open_at_ms
                 .is_some_and(|at_ms| !io.link.is_older(at_ms.saturating_add(OPEN_MS), io.now_ms));
         let is_ours = protocol == Protocol::V4 && !self.turn.session.key(agent).is_raw(agent);
-        let again = match (is_ours, is_busy) {
+        // The HTTP endpoint cannot let a session begin again.
+        let can_renew = !is_busy && self.turn.tools.is_none();
+        let again = match (is_ours, can_renew) {
             (false, _) => SessionUse::Added,
-            (true, false) => SessionUse::Renewed,
-            (true, true) => SessionUse::Aside,
+            (true, true) => SessionUse::Renewed,
+            (true, false) => SessionUse::Aside,
         };
         let (chosen, whole) = match (held, otherwise) {
             (Some(Held::Nothing | Held::Other), Otherwise::Refuse(failure)) => return Err(failure),
@@ -147,6 +149,9 @@ impl Run {
         io: &mut Io<'_>,
     ) -> Result<(), Failure> {
         self.turn.origin = None;
+        if self.turn.tools.is_some() {
+            return self.start_at_endpoint(agent, protocol);
+        }
         let session = self.turn.session.key(&agent);
         // Sent before `agent` without waiting for its response. Each text event holds the whole
         // text, so an event before the subscription takes effect is not missed.

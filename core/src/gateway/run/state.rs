@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use crate::agent::AgentId;
 use crate::failure::{Failure, ProviderFailure};
 use crate::gateway::answer::{AnswerText, Attempts, Emitted};
+use crate::gateway::endpoint::Request;
 use crate::gateway::frame::AgentResult;
 use crate::gateway::link::{Protocol, RequestId};
 use crate::gateway::memory::Recorded;
@@ -90,6 +91,8 @@ pub(crate) struct Run {
     pub(super) is_unread: bool,
     /// Other exchanges share the run.
     pub(super) is_shared: bool,
+    /// The request for the HTTP endpoint, until it is taken.
+    pub(super) at_endpoint: Option<Box<Request>>,
     /// Its request on this connection, whose final response may still arrive.
     pub(super) own: Option<RequestId>,
     pub(super) recovery: Recovery,
@@ -144,6 +147,8 @@ pub(super) enum State {
     Yielded {
         search: Search,
     },
+    /// The gateway's HTTP endpoint has the run.
+    AtEndpoint,
     Ended,
 }
 
@@ -284,6 +289,7 @@ impl Run {
             is_joined: false,
             is_unread: false,
             is_shared: false,
+            at_endpoint: None,
             own: None,
             recovery: Recovery::default(),
         }
@@ -299,6 +305,7 @@ impl Run {
                 | State::Waiting { .. }
                 | State::Pausing { .. }
                 | State::Yielded { .. }
+                | State::AtEndpoint
         )
     }
 

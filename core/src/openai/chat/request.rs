@@ -10,6 +10,7 @@ use crate::openai::message::Field;
 use crate::openai::models::Aliases;
 use crate::openai::request::{Entropy, Request};
 use crate::openai::stop::Stop;
+use crate::openai::tools::rename;
 
 /// Reads a request of `client`.
 #[inline(never)]
@@ -22,7 +23,12 @@ pub fn accept(
     let json = Json::read(request.body)?;
     let mut body = Body::parse(&json)?;
     body.check_supported()?;
-    let call = body.take_call(client.tools)?;
+    let tools = body.take_tools(client.tools)?;
+    rename(tools.as_ref(), &mut body.messages);
+    let call = match tools {
+        Some(_) => None,
+        None => body.take_call(client.tools)?,
+    };
     let format = body.take_instruction(call.as_ref())?;
     // A call is written whole, so no sequence cuts it.
     let stop = if call.is_some() {
@@ -53,6 +59,7 @@ pub fn accept(
             Delivery::Whole
         },
         ignored: body.ignored(),
+        tools,
     };
     let accepted = accept_turn(request, asked, client, aliases, entropy)?;
     Ok(Accepted {

@@ -11,7 +11,7 @@ use crate::openai::error::ErrorBody;
 use crate::openai::forced::ForcedCall;
 use crate::openai::json::write::write_json;
 use crate::openai::stop::Stop;
-use crate::turn::{Finish, RunSummary, Usage};
+use crate::turn::{CallPiece, Finish, RunSummary, Usage};
 
 /// The state of one answer: the fields of every part, and the text if the client waits for the
 /// whole.
@@ -26,6 +26,8 @@ pub struct ChatWriter {
     stop: Stop,
     /// The call that the answer becomes.
     call: Option<ForcedCall>,
+    /// The calls so far. Of a stream, without their arguments.
+    calls: Vec<ToolCall>,
     /// The text so far, with [`Delivery::Whole`].
     text: String,
     /// The thoughts so far, with [`Delivery::Whole`].
@@ -49,6 +51,7 @@ impl ChatWriter {
             chunk_head: Vec::new(),
             stop: Stop::default(),
             call: None,
+            calls: Vec::new(),
             text: String::new(),
             thoughts: String::new(),
         };
@@ -148,45 +151,83 @@ impl ChatWriter {
         });
     }
 
+    /// Writes the next piece of a call.
+    pub(crate) fn call_piece(&mut self, piece: CallPiece<'_>, out: &mut Vec<u8>) {
+        if let Some((id, name)) = piece.begins {
+            self.calls.push(ToolCall {
+                id: id.to_owned(),
+                kind: "function",
+                function: FunctionCall {
+                    name: name.to_owned(),
+                    arguments: String::new(),
+                },
+            });
+        }
+        let Some(index) = self.calls.len().checked_sub(1) else {
+            return;
+        };
+        if !self.is_stream() {
+            if let Some(call) = self.calls.last_mut() {
+                call.function.arguments.push_str(piece.arguments);
+            }
+            return;
+        }
+        sse::data(out, |out| {
+            self.write_chunk_fields(out);
+            out.extend_from_slice(br#""choices":[{"index":0,"delta":{"tool_calls":[{"index":"#);
+            write_json(out, &index);
+            if let Some((id, name)) = piece.begins {
+                out.extend_from_slice(br#","id":"#);
+                write_json(out, id);
+                out.extend_from_slice(br#","type":"function","function":{"name":"#);
+                write_json(out, name);
+                out.push(b',');
+            } else {
+                out.extend_from_slice(br#","function":{"#);
+            }
+            out.extend_from_slice(br#""arguments":"#);
+            write_json(out, piece.arguments);
+            out.extend_from_slice(b"}}]");
+            out.extend_from_slice(CHUNK_TAIL);
+            self.end_chunk(out);
+        });
+    }
+
     /// Ends an answer that is complete.
     pub(crate) fn finish(&mut self, summary: &RunSummary, out: &mut Vec<u8>) {
-        let call = self.call.take();
-        let call = call.as_ref().map(|call| ToolCall {
-            id: self.id.replacen(ID_PREFIX, "call_", 1),
-            kind: "function",
-            function: FunctionCall {
-                name: call.name(),
+        let forced = self.call.take();
+        if let Some(call) = &forced {
+            let id = self.id.replacen(ID_PREFIX, "call_", 1);
+            let piece = CallPiece {
+                begins: Some((&id, call.name())),
                 arguments: call.arguments(),
-            },
-        });
+            };
+            self.call_piece(piece, out);
+        }
         let rest = self.stop.finish();
         if !rest.is_empty() {
             self.show(&rest, out);
         }
         let finish_reason = match summary.finish {
-            _ if call.is_some() => "tool_calls",
+            _ if !self.calls.is_empty() => "tool_calls",
             Finish::Length if !self.stop.is_hit() => "length",
-            Finish::Stop | Finish::Length => "stop",
+            _ => "stop",
         };
         match self.delivery {
             Delivery::Stream { include_usage } => {
-                self.finish_stream(call, finish_reason, out);
+                self.finish_stream(finish_reason, out);
                 if include_usage {
                     self.write_usage(summary, out);
                 }
                 sse::done(out);
             }
-            Delivery::Whole => self.finish_whole(call, finish_reason, summary, out),
+            Delivery::Whole => self.finish_whole(finish_reason, summary, out),
         }
     }
 
-    fn finish_whole(
-        &self,
-        call: Option<ToolCall<'_>>,
-        finish_reason: &'static str,
-        summary: &RunSummary,
-        out: &mut Vec<u8>,
-    ) {
+    fn finish_whole(&self, finish_reason: &'static str, summary: &RunSummary, out: &mut Vec<u8>) {
+        // Only calls: there is no text.
+        let is_silent = self.text.is_empty() && !self.calls.is_empty();
         write_json(
             out,
             &Whole {
@@ -198,11 +239,11 @@ impl ChatWriter {
                     index: 0,
                     message: Message {
                         role: "assistant",
-                        content: call.is_none().then_some(&self.text),
+                        content: (!is_silent).then_some(&self.text),
                         reasoning_content: (!self.thoughts.is_empty()).then_some(&self.thoughts),
                         refusal: None,
                         annotations: [],
-                        tool_calls: call.map(|call| [call]),
+                        tool_calls: &self.calls,
                     },
                     logprobs: None,
                     finish_reason,
@@ -212,23 +253,8 @@ impl ChatWriter {
         );
     }
 
-    /// Writes the call, if the answer is one, and the chunk with the finish reason.
-    fn finish_stream(
-        &self,
-        call: Option<ToolCall<'_>>,
-        finish_reason: &'static str,
-        out: &mut Vec<u8>,
-    ) {
-        if let Some(call) = call {
-            sse::data(out, |out| {
-                self.write_chunk_fields(out);
-                out.extend_from_slice(br#""choices":[{"index":0,"delta":{"tool_calls":["#);
-                write_json(out, &IndexedCall { index: 0, call });
-                out.push(b']');
-                out.extend_from_slice(CHUNK_TAIL);
-                self.end_chunk(out);
-            });
-        }
+    /// Writes the chunk with the finish reason.
+    fn finish_stream(&self, finish_reason: &'static str, out: &mut Vec<u8>) {
         sse::data(out, |out| {
             self.write_chunk_fields(out);
             out.extend_from_slice(br#""choices":[{"index":0,"delta":{},"finish_reason":"#);
@@ -309,30 +335,22 @@ struct Message<'a> {
     refusal: Option<()>,
     /// Always empty: an agent's answer has none.
     annotations: [(); 0],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_calls: Option<[ToolCall<'a>; 1]>,
+    #[serde(skip_serializing_if = "<[ToolCall]>::is_empty")]
+    tool_calls: &'a [ToolCall],
 }
 
-#[derive(Serialize)]
-struct ToolCall<'a> {
+#[derive(Debug, Clone, Serialize)]
+struct ToolCall {
     id: String,
     #[serde(rename = "type")]
     kind: &'static str,
-    function: FunctionCall<'a>,
+    function: FunctionCall,
 }
 
-#[derive(Serialize)]
-struct FunctionCall<'a> {
-    name: &'a str,
-    arguments: &'a str,
-}
-
-/// A call in a chunk.
-#[derive(Serialize)]
-struct IndexedCall<'a> {
-    index: u32,
-    #[serde(flatten)]
-    call: ToolCall<'a>,
+#[derive(Debug, Clone, Serialize)]
+struct FunctionCall {
+    name: String,
+    arguments: String,
 }
 
 #[derive(Serialize)]

@@ -17,6 +17,8 @@ pub(crate) const ERROR_EVENT: &str = "error";
 pub(crate) struct Item {
     pub(crate) kind: Kind,
     pub(crate) text: String,
+    /// The id and the name of a call.
+    pub(crate) call: Option<Box<(String, String)>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +104,7 @@ pub(crate) fn status(end: Option<End<'_>>) -> Status {
         Some(End::Error(..)) => Status::Failed,
         Some(End::Cancelled) => Status::Cancelled,
         Some(End::Answered(summary)) => match summary.finish {
-            Finish::Stop => Status::Completed,
+            Finish::Stop | Finish::Calls => Status::Completed,
             Finish::Length => Status::Incomplete,
         },
     }

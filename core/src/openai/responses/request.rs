@@ -17,6 +17,7 @@ use crate::openai::json::text::Json;
 use crate::openai::message::Field;
 use crate::openai::models::Aliases;
 use crate::openai::request::{Entropy, Request};
+use crate::openai::tools::rename;
 use crate::session::Session;
 
 /// A request that has become a turn, with the fields that its response repeats.
@@ -80,7 +81,17 @@ pub fn accept(
     let mut body = Body::parse(&json)?;
     check_supported(&body)?;
     let keeping = keeping(&body)?;
-    let call = body.take_call(client.tools)?;
+    let tools = body.take_tools(client.tools)?;
+    if tools.is_some() && keeping == Keeping::Background {
+        return Err(Failure::invalid(
+            "background",
+            "A request whose tools the agent can call is answered while its client waits.",
+        ));
+    }
+    let call = match tools {
+        Some(_) => None,
+        None => body.take_call(client.tools)?,
+    };
     let format = body.take_instruction(call.as_ref())?;
     let echo = echo(&body)?;
     let previous_id = body
@@ -91,7 +102,8 @@ pub fn accept(
         .map(|id| Origin::of(&client.id, id))
         .transpose()?;
     let ignored = body.ignored();
-    let (messages, reference) = messages(body.input.take(), &client.id)?;
+    let (mut messages, reference) = messages(body.input.take(), &client.id)?;
+    rename(tools.as_ref(), &mut messages);
     let origin = previous
         .as_ref()
         .or(reference.as_ref().map(|reference| &reference.origin));
@@ -113,6 +125,7 @@ pub fn accept(
         format,
         delivery: delivery(&body),
         ignored,
+        tools,
     };
     let accepted = accept_turn(request, asked, client, aliases, entropy)?;
     let place = Place {

@@ -98,6 +98,7 @@ impl State {
                 None => items.push(Item {
                     kind,
                     text: delta.into_owned(),
+                    call: None,
                 }),
             }
         }

@@ -7,7 +7,9 @@
 mod render;
 
 use super::echo::Echo;
-use super::object::{ERROR_EVENT, End, Item, Keeping, Kind, Status, status, write_part};
+use super::object::{
+    CALL_ID_DIGITS, ERROR_EVENT, End, Item, Keeping, Kind, Status, status, write_part,
+};
 use super::resume::{self, Piece, Resumption};
 use crate::failure::Failure;
 use crate::http::sse;
@@ -15,7 +17,7 @@ use crate::openai::delivery::Delivery;
 use crate::openai::error::{ErrorBody, ErrorResponse, failed_response_code};
 use crate::openai::forced::ForcedCall;
 use crate::openai::json::write::write_json;
-use crate::turn::{Finish, RunSummary};
+use crate::turn::{CallPiece, Finish, RunSummary};
 
 /// Begins a stream, and is repeated while it is silent.
 const PROGRESS_EVENT: &str = "response.in_progress";
@@ -262,6 +264,7 @@ impl ResponsesWriter {
         self.items.push(Item {
             kind: Kind::Message,
             text,
+            call: None,
         });
         if is_first {
             let error = ErrorResponse::of(&Failure::AnswerLost).body;
@@ -284,10 +287,19 @@ impl ResponsesWriter {
     /// Ends an answer that is complete, or that reached the model's length limit. `now_s` is in
     /// seconds since the Unix epoch.
     pub(crate) fn finish(&mut self, summary: &RunSummary, now_s: u64, out: &mut Vec<u8>) {
-        if let Some(call) = &self.call {
-            let arguments = call.arguments().to_owned();
+        if let Some(call) = self.call.take() {
+            let unique = &self.fields.ids.items;
+            let digits = unique.get(unique.len().saturating_sub(CALL_ID_DIGITS)..);
+            let id = ["call_", digits.unwrap_or(unique)].concat();
+            self.call_piece(
+                CallPiece {
+                    begins: Some((&id, call.name())),
+                    arguments: call.arguments(),
+                },
+                out,
+            );
             self.completed_s = Some(now_s);
-            self.write_call(&arguments, out);
+            self.close(Status::Completed, out);
             // Arguments that fit their schema are complete.
             let summary = RunSummary {
                 finish: Finish::Stop,
@@ -300,12 +312,12 @@ impl ResponsesWriter {
             self.restate(out);
         }
         // An empty answer is still a message.
-        if !self.items.iter().any(|item| item.kind == Kind::Message) {
+        if !self.items.iter().any(|item| item.kind != Kind::Reasoning) {
             self.close(Status::Completed, out);
             self.open(Kind::Message, out);
         }
         let status = match summary.finish {
-            Finish::Stop => Status::Completed,
+            Finish::Stop | Finish::Calls => Status::Completed,
             Finish::Length => Status::Incomplete,
         };
         self.completed_s = (status == Status::Completed).then_some(now_s);
@@ -315,36 +327,45 @@ impl ResponsesWriter {
         self.end(End::Answered(summary), out);
     }
 
-    fn write_call(&mut self, arguments: &str, out: &mut Vec<u8>) {
-        self.close(Status::Completed, out);
-        self.items.push(Item {
-            kind: Kind::Call,
-            text: arguments.to_owned(),
-        });
-        self.item_event("response.output_item.added", Status::InProgress, out);
-        for (name, field) in [("delta", "delta"), ("done", "arguments")] {
-            self.event(
-                &["response.", Kind::Call.part(), ".", name].concat(),
-                out,
-                &|this, out| {
-                    let index = this.last_index();
-                    out.extend_from_slice(br#""item_id":"#);
-                    write_json(out, &this.item_id(index, Kind::Call));
-                    out.extend_from_slice(br#","output_index":"#);
-                    write_json(out, &index);
-                    out.push(b',');
-                    if field == "arguments" {
-                        out.extend_from_slice(br#""name":"#);
-                        write_json(out, this.call_name());
-                        out.push(b',');
-                    }
-                    write_json(out, field);
-                    out.push(b':');
-                    write_json(out, arguments);
-                },
-            );
+    /// Writes the next piece of a call.
+    pub(crate) fn call_piece(&mut self, piece: CallPiece<'_>, out: &mut Vec<u8>) {
+        if let Some((id, name)) = piece.begins {
+            self.close(Status::Completed, out);
+            self.items.push(Item {
+                kind: Kind::Call,
+                text: String::new(),
+                call: Some(Box::new((id.to_owned(), name.to_owned()))),
+            });
+            self.item_event("response.output_item.added", Status::InProgress, out);
         }
-        self.item_event("response.output_item.done", Status::Completed, out);
+        if let Some(item) = self.items.last_mut().filter(|item| item.kind == Kind::Call)
+            && !piece.arguments.is_empty()
+        {
+            item.text.push_str(piece.arguments);
+            self.call_event("delta", "delta", piece.arguments, out);
+        }
+    }
+
+    /// Writes an event about the arguments of the last item, which is a call.
+    fn call_event(&mut self, what: &str, field: &str, arguments: &str, out: &mut Vec<u8>) {
+        let name = ["response.", Kind::Call.part(), ".", what].concat();
+        self.event(&name, out, &|this, out| {
+            let index = this.last_index();
+            out.extend_from_slice(br#""item_id":"#);
+            write_json(out, &this.item_id(index, Kind::Call));
+            out.extend_from_slice(br#","output_index":"#);
+            write_json(out, &index);
+            out.push(b',');
+            if field == "arguments" {
+                let call = this.items.last().and_then(|item| item.call.as_deref());
+                out.extend_from_slice(br#""name":"#);
+                write_json(out, call.map_or("", |(_, name)| name));
+                out.push(b',');
+            }
+            write_json(out, field);
+            out.push(b':');
+            write_json(out, arguments);
+        });
     }
 
     /// Ends an answer that broke off after its head was sent. A stream ends with two events, as
@@ -422,6 +443,7 @@ impl ResponsesWriter {
         self.items.push(Item {
             kind,
             text: String::new(),
+            call: None,
         });
         self.item_event("response.output_item.added", Status::InProgress, out);
         self.content_event("response.content_part.added", "", out);
@@ -429,10 +451,14 @@ impl ResponsesWriter {
 
     /// Writes that the last item is complete.
     fn close(&mut self, status: Status, out: &mut Vec<u8>) {
-        let Some(Item { kind, text }) = self.items.last().cloned().filter(|_| self.is_stream())
+        let Some(Item { kind, text, .. }) = self.items.last().cloned().filter(|_| self.is_stream())
         else {
             return;
         };
+        if kind == Kind::Call {
+            self.call_event("done", "arguments", &text, out);
+            return self.item_event("response.output_item.done", status, out);
+        }
         self.part_event(kind, "done", out, &|out| {
             out.extend_from_slice(br#""text":"#);
             write_json(out, &text);

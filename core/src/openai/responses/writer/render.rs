@@ -1,18 +1,13 @@
 //! Writes the object of a response and its items.
 
 use super::super::object::{
-    ALWAYS, ALWAYS_AFTER_TEXT, ALWAYS_BEFORE_TEXT, CALL_ID_DIGITS, End, Item, Keeping, Kind,
-    PLAIN_TEXT, Status, UsageObject, status, write_part,
+    ALWAYS, ALWAYS_AFTER_TEXT, ALWAYS_BEFORE_TEXT, End, Item, Keeping, Kind, PLAIN_TEXT, Status,
+    UsageObject, status, write_part,
 };
 use super::ResponsesWriter;
-use crate::openai::forced::ForcedCall;
 use crate::openai::json::write::write_json;
 
 impl ResponsesWriter {
-    pub(super) fn call_name(&self) -> &str {
-        self.call.as_ref().map_or("", ForcedCall::name)
-    }
-
     pub(super) fn item_id(&self, index: usize, kind: Kind) -> String {
         let prefix = match kind {
             Kind::Message => "msg",
@@ -32,13 +27,11 @@ impl ResponsesWriter {
         };
         out.extend_from_slice(head);
         write_json(out, status.name());
-        if item.kind == Kind::Call {
-            let unique = &self.fields.ids.items;
-            let digits = unique.get(unique.len().saturating_sub(CALL_ID_DIGITS)..);
+        if let Some((id, name)) = item.call.as_deref() {
             out.extend_from_slice(br#","call_id":"#);
-            write_json(out, &["call_", digits.unwrap_or(unique)].concat());
+            write_json(out, id);
             out.extend_from_slice(br#","name":"#);
-            write_json(out, self.call_name());
+            write_json(out, name);
             out.extend_from_slice(br#","arguments":"#);
             write_json(
                 out,
