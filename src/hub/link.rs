@@ -238,14 +238,12 @@ impl Link {
         if let Some(receiver) = receiver {
             receiver.end(end, now_ms);
         }
-        for (_, asked) in self
-            .0
-            .asked
-            .borrow_mut()
-            .extract_if(.., |(of, _)| *of == id)
-        {
-            asked.stop();
-        }
+        let mut asked = self.0.asked.borrow_mut();
+        let ended = asked.iter().position(|(of, _)| *of == id);
+        let ended = ended.map(|index| asked.swap_remove(index));
+        drop(asked);
+        // Outside the borrow: it may hold the closure that called.
+        drop(ended);
         self.0.relays.borrow_mut().retain(|other| !other.is_of(id));
     }
 
@@ -255,14 +253,11 @@ impl Link {
         let (Some(identity), Some(key)) = (&gateway.endpoint, key) else {
             return;
         };
-        let asked = Asked::send(request, gateway, identity, key.as_str());
-        self.0.asked.borrow_mut().push((id, asked.clone()));
         let link = self.clone();
-        let take = move |event: Event<'_>| {
-            link.handle(Input::Endpoint(id, event));
-            link.0.asked.borrow().iter().any(|(of, _)| *of == id)
-        };
-        spawn_local(async move { asked.read(take).await });
+        let take = move |event: Event<'_>| link.handle(Input::Endpoint(id, event));
+        let guard = &self.0.panic_guard;
+        let asked = Asked::send(request, gateway, identity, key.as_str(), guard, take);
+        self.0.asked.borrow_mut().push((id, asked));
     }
 
     fn carry_out(&self, orders: &Orders) {

@@ -3,86 +3,88 @@
 use clawfront_core::config::Gateway;
 use clawfront_core::failure::diagnosis::{MAX_BODY_BYTES, UpgradeResponse};
 use clawfront_core::gateway::endpoint::{Event, Identity, PATH, Request, Response};
-use js_sys::{Promise, Uint8Array};
+use js_sys::Function;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen::{JsCast, JsValue};
-use worker::js_sys::futures::JsFuture;
 
 use crate::runtime::bindings;
+use crate::runtime::panic_guard::PanicGuard;
 use crate::runtime::upgrade::{Opened, unreachable};
 
 #[wasm_bindgen(module = "/src/runtime/endpoint.js")]
 extern "C" {
-    #[derive(Clone)]
-    pub(crate) type Asked;
+    #[wasm_bindgen(js_name = Asked)]
+    type Source;
 
-    #[wasm_bindgen(constructor)]
+    #[wasm_bindgen(constructor, js_class = "Asked")]
     fn new(
         network: &JsValue,
         url: &str,
         headers: Vec<String>,
         body: &[u8],
         max_refusal_bytes: usize,
-    ) -> Asked;
+        on: &Function,
+    ) -> Source;
 
     #[wasm_bindgen(method)]
-    fn head(this: &Asked) -> Promise;
+    fn stop(this: &Source);
+}
 
-    #[wasm_bindgen(method)]
-    fn bytes(this: &Asked) -> Promise;
-
-    /// Closes the request.
-    #[wasm_bindgen(method)]
-    pub(crate) fn stop(this: &Asked);
+/// A request that was sent.
+pub(crate) struct Asked {
+    source: Source,
+    _handler: Closure<dyn FnMut(Opened)>,
 }
 
 impl Asked {
-    /// Sends a request of the key with the id `key`.
+    /// Sends a request of the key with the id `key`, and gives its events to `take`.
     pub(crate) fn send(
         request: &Request,
         gateway: &Gateway,
         identity: &Identity,
         key: &str,
+        guard: &PanicGuard,
+        take: impl Fn(Event<'_>) + 'static,
     ) -> Self {
         let headers = request.headers(&gateway.headers, identity, key);
         let url = [gateway.url.trim_end_matches('/'), PATH].concat();
         let network = bindings::network_or_internet();
-        Self::new(&network, &url, headers, &request.body, MAX_BODY_BYTES)
+        let handler: Closure<dyn FnMut(Opened)> = Closure::new(move |event| give(&event, &take));
+        let on = guard.guard(handler.as_ref());
+        let body = &request.body;
+        Self {
+            source: Source::new(&network, &url, headers, body, MAX_BODY_BYTES, &on),
+            _handler: handler,
+        }
     }
+}
 
-    /// Gives the events of the request to `take`, until it returns false or nothing follows.
-    pub(crate) async fn read(&self, mut take: impl FnMut(Event<'_>) -> bool) {
-        // The promises are never rejected.
-        let Ok(head) = JsFuture::from(self.head()).await else {
-            return;
-        };
-        let head: Opened = head.unchecked_into();
-        if let Some(error) = head.error() {
-            take(Event::Failed(unreachable(&error)));
-            return;
-        }
-        if !head.is_stream() {
-            let retry_after = head.retry_after();
-            take(Event::Refused(Response {
-                refusal: UpgradeResponse {
-                    status: head.status(),
-                    location: &head.location(),
-                    content_type: &head.content_type(),
-                    body: &head.body(),
-                },
-                retry_after_s: Some(retry_after).filter(|seconds| *seconds > 0),
-            }));
-            return;
-        }
-        let mut goes_on = take(Event::Answered);
-        while goes_on {
-            let bytes = JsFuture::from(self.bytes()).await.ok();
-            let bytes = bytes.and_then(|bytes| bytes.dyn_into::<Uint8Array>().ok());
-            let Some(bytes) = bytes else {
-                take(Event::Ended);
-                return;
-            };
-            goes_on = take(Event::Bytes(&bytes.to_vec()));
-        }
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.source.stop();
+    }
+}
+
+fn give(event: &Opened, take: &impl Fn(Event<'_>)) {
+    if let Some(bytes) = event.bytes() {
+        take(Event::Bytes(&bytes));
+    } else if event.is_stream() {
+        take(Event::Answered);
+    } else if let Some(error) = event.error() {
+        take(Event::Failed(unreachable(&error)));
+    } else if let Some(status) = event.status() {
+        let retry_after = event.retry_after();
+        take(Event::Refused(Response {
+            refusal: UpgradeResponse {
+                status,
+                location: &event.location(),
+                content_type: &event.content_type(),
+                body: &event.body(),
+            },
+            retry_after_s: Some(retry_after).filter(|seconds| *seconds > 0),
+        }));
+    } else {
+        take(Event::Ended);
     }
 }

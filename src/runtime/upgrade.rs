@@ -41,7 +41,11 @@ extern "C" {
     fn is_late(this: &Opened) -> bool;
 
     #[wasm_bindgen(method, getter)]
-    pub(crate) fn status(this: &Opened) -> u16;
+    pub(crate) fn status(this: &Opened) -> Option<u16>;
+
+    /// The next bytes of a stream.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn bytes(this: &Opened) -> Option<Vec<u8>>;
 
     #[wasm_bindgen(method, getter)]
     pub(crate) fn location(this: &Opened) -> String;
@@ -88,7 +92,7 @@ pub(crate) async fn open(gateway: &Gateway, limit: Duration) -> Result<WebSocket
     }
     match opened.error() {
         None => Err(refused(&UpgradeResponse {
-            status: opened.status(),
+            status: opened.status().unwrap_or_default(),
             location: &opened.location(),
             content_type: &opened.content_type(),
             body: &opened.body(),

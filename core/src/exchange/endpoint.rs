@@ -16,6 +16,7 @@ impl Exchange {
     }
 
     /// Takes what happens to the request.
+    #[inline(never)]
     pub(super) fn take(&mut self, event: Event<'_>, now_ms: u64, out: &mut Output) {
         let Some(endpoint) = &mut self.endpoint else {
             return;

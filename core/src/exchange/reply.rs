@@ -71,6 +71,7 @@ impl Reply {
     }
 
     /// Shows an event of the run to the client.
+    #[inline(never)]
     pub(super) fn show(
         &mut self,
         event: RunEvent<'_>,

@@ -20,6 +20,7 @@ mod events;
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::agent::AgentId;
 use crate::failure::diagnosis::{Diagnosis, UpgradeResponse};
@@ -105,13 +106,14 @@ pub(crate) struct Endpoint {
     /// The bytes of the answer: text, and arguments of calls.
     bytes: usize,
     /// The number of calls that have begun.
-    calls: usize,
+    calls: u32,
     finish: Option<Finish>,
     usage: Usage,
 }
 
 impl Request {
     /// Writes the request for a turn.
+    #[inline(never)]
     pub(crate) fn of(turn: &Turn, agent: &AgentId, session: &SessionKey) -> Result<Self, Failure> {
         let mut body = br#"{"model":"openclaw","stream":true,"stream_options":{"include_usage":true},"messages":["#.to_vec();
         if let Some(system) = &turn.extra_system_prompt {
@@ -158,6 +160,7 @@ impl Request {
 
     /// Returns the headers, names and values in turn: `own` are those of every request to the
     /// gateway. `key` is the id of the client's key.
+    #[inline(never)]
     pub fn headers(&self, own: &Headers, identity: &Identity, key: &str) -> Vec<String> {
         let mut headers: Vec<String> = Vec::new();
         let mut push = |name: &str, value: &str| headers.extend([name.into(), value.into()]);
@@ -188,75 +191,71 @@ impl Request {
     }
 }
 
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow, default)]
-    choices: Vec<Choice<'a>>,
-    usage: Option<Counts>,
+/// The members of every object that the endpoint sends. All share one shape, because each shape
+/// costs a kilobyte of the bundle.
+#[derive(Default, Deserialize)]
+struct Object<'a> {
+    // Members of an event, and of its choices.
     #[serde(borrow)]
-    error: Option<Error<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
+    choices: Option<&'a RawValue>,
     #[serde(borrow)]
-    delta: Option<Delta<'a>>,
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
     #[serde(borrow)]
     finish_reason: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Delta<'a> {
+    // Members of a delta, and of its calls.
     #[serde(borrow)]
     content: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    tool_calls: Option<Vec<Call<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Call<'a> {
-    index: usize,
+    tool_calls: Option<&'a RawValue>,
+    index: Option<u64>,
     #[serde(borrow)]
     id: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    function: Option<Function<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
+    function: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     arguments: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Counts {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-    prompt_tokens_details: Option<Cached>,
-}
-
-#[derive(Deserialize)]
-struct Cached {
-    #[serde(default)]
-    cached_tokens: u64,
-}
-
-#[derive(Deserialize)]
-struct Refused<'a> {
+    // Members of the usage.
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
     #[serde(borrow)]
-    error: Option<Error<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Error<'a> {
+    prompt_tokens_details: Option<&'a RawValue>,
+    cached_tokens: Option<u64>,
+    // Members of an error.
     #[serde(rename = "type", borrow)]
     kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
     message: Option<Cow<'a, str>>,
+}
+
+impl<'a> Object<'a> {
+    fn read(json: &'a str) -> Result<Self, Failure> {
+        parse::from_str(json)
+            .map_err(|_| Failure::GatewayProtocolError("an event of its endpoint cannot be read"))
+    }
+
+    /// Reads a member; an object without members if there is none.
+    fn member(value: Option<&'a RawValue>) -> Result<Self, Failure> {
+        value.map_or_else(|| Ok(Self::default()), |value| Self::read(value.get()))
+    }
+
+    /// Reads a list of objects.
+    fn list(value: Option<&'a RawValue>) -> Result<Vec<Self>, Failure> {
+        let Some(value) = value else {
+            return Ok(Vec::new());
+        };
+        let list: Vec<&RawValue> = parse::from_str(value.get()).map_err(|_| {
+            Failure::GatewayProtocolError("a list in an event of its endpoint cannot be read")
+        })?;
+        list.into_iter()
+            .map(|object| Self::read(object.get()))
+            .collect()
+    }
 }
 
 /// Appends a text as JSON.
@@ -285,14 +284,14 @@ impl Endpoint {
     }
 
     /// Takes the head of a response that is a stream.
-    pub(crate) fn answer(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
+    pub(crate) fn answer(&mut self, show: &mut dyn FnMut(RunEvent<'_>)) {
         if !std::mem::replace(&mut self.is_answering, true) {
             show(RunEvent::Accepted);
         }
     }
 
     /// Takes the next bytes of the body.
-    pub(crate) fn receive(&mut self, bytes: &[u8], show: &mut impl FnMut(RunEvent<'_>)) {
+    pub(crate) fn receive(&mut self, bytes: &[u8], show: &mut dyn FnMut(RunEvent<'_>)) {
         let mut events = std::mem::take(&mut self.events);
         let result = events.receive(bytes, &mut |data| self.take(data, show));
         self.events = events;
@@ -304,10 +303,11 @@ impl Endpoint {
     }
 
     /// Takes the data of one event. Returns the end of the run, with the last one.
+    #[inline(never)]
     fn take(
         &mut self,
         data: &str,
-        show: &mut impl FnMut(RunEvent<'_>),
+        show: &mut dyn FnMut(RunEvent<'_>),
     ) -> Result<Option<RunSummary>, Failure> {
         if data == "[DONE]" {
             let finish = self.finish.ok_or(Failure::GatewayProtocolError(
@@ -318,26 +318,22 @@ impl Endpoint {
                 usage: self.usage,
             }));
         }
-        let chunk: Chunk<'_> = parse::from_str(data).map_err(|_| {
-            Failure::GatewayProtocolError("an event of its endpoint cannot be read")
-        })?;
-        if let Some(error) = &chunk.error {
-            return Err(error.failure());
+        let event = Object::read(data)?;
+        if event.error.is_some() {
+            return Err(Object::member(event.error)?.failure());
         }
-        if let Some(tokens) = chunk.usage {
+        if event.usage.is_some() {
+            let tokens = Object::member(event.usage)?;
+            let details = Object::member(tokens.prompt_tokens_details)?;
             self.usage = Usage {
-                prompt: tokens.prompt_tokens,
-                cached: tokens
-                    .prompt_tokens_details
-                    .map_or(0, |details| details.cached_tokens),
-                completion: tokens.completion_tokens,
+                prompt: tokens.prompt_tokens.unwrap_or_default(),
+                cached: details.cached_tokens.unwrap_or_default(),
+                completion: tokens.completion_tokens.unwrap_or_default(),
                 cache_written: 0,
             };
         }
-        for choice in chunk.choices {
-            if let Some(delta) = choice.delta {
-                self.show_delta(&delta, show)?;
-            }
+        for choice in Object::list(event.choices)? {
+            self.show_delta(&Object::member(choice.delta)?, show)?;
             self.finish = match choice.finish_reason.as_deref() {
                 None => self.finish,
                 Some("stop") => Some(Finish::Stop),
@@ -353,35 +349,36 @@ impl Endpoint {
         Ok(None)
     }
 
+    #[inline(never)]
     fn show_delta(
         &mut self,
-        delta: &Delta<'_>,
-        show: &mut impl FnMut(RunEvent<'_>),
+        delta: &Object<'_>,
+        show: &mut dyn FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        let text = delta.content.as_deref().unwrap_or_default();
-        if !text.is_empty() {
+        if let Some(text) = delta.content.as_deref().filter(|text| !text.is_empty()) {
             self.count(text)?;
             show(RunEvent::Text(text));
         }
-        for call in delta.tool_calls.iter().flatten() {
-            let function = call.function.as_ref();
-            let name = function.and_then(|function| function.name.as_deref());
-            let begins = match (name, call.id.as_deref()) {
-                (Some(name), Some(id)) if call.index == self.calls => {
+        for call in Object::list(delta.tool_calls)? {
+            let function = Object::member(call.function)?;
+            let begun = u64::from(self.calls);
+            let begins = match (&function.name, &call.id) {
+                (Some(name), Some(id)) if call.index == Some(begun) => {
                     self.calls = self.calls.saturating_add(1);
-                    Some((id, self.tools.clients_name(name)))
+                    Some((&**id, self.tools.clients_name(name)))
                 }
-                _ if call.index.saturating_add(1) == self.calls => None,
+                _ if begun > 0 && call.index == begun.checked_sub(1) => None,
                 _ => {
                     return Err(Failure::GatewayProtocolError(
                         "its endpoint sent a part of a call that has not begun",
                     ));
                 }
             };
-            let arguments = function.and_then(|function| function.arguments.as_deref());
-            let arguments = arguments.unwrap_or_default();
+            let arguments = function.arguments.as_deref().unwrap_or_default();
             self.bytes = self.bytes.saturating_add(arguments.len());
-            show(RunEvent::Call(CallPiece { begins, arguments }));
+            if self.bytes <= MAX_ANSWER_BYTES {
+                show(RunEvent::Call(CallPiece { begins, arguments }));
+            }
         }
         self.count("")
     }
@@ -397,8 +394,9 @@ impl Endpoint {
     }
 }
 
-impl Error<'_> {
+impl Object<'_> {
     /// Returns the failure of a run.
+    #[inline(never)]
     fn failure(&self) -> Failure {
         let message = self.message.as_deref().unwrap_or_default();
         let kind = match (self.kind.as_deref().unwrap_or_default(), message) {
@@ -429,14 +427,16 @@ impl Error<'_> {
 }
 
 /// Returns the failure that a response other than a stream means: nothing was started.
+#[inline(never)]
 pub(crate) fn refusal(response: &Response<'_>) -> Failure {
     let refusal = &response.refusal;
     match refusal.status {
         400 => {
             let body = std::str::from_utf8(refusal.body).unwrap_or_default();
-            let refused: Option<Refused<'_>> = parse::from_str(body).ok();
-            let message = refused
-                .and_then(|refused| refused.error?.message)
+            let error = Object::read(body).and_then(|refused| Object::member(refused.error));
+            let message = error
+                .ok()
+                .and_then(|error| error.message)
                 .filter(|message| {
                     message.len() <= MAX_MESSAGE_BYTES
                         && ABOUT_FIELD.iter().any(|words| message.starts_with(words))

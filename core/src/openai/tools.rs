@@ -75,6 +75,7 @@ struct Function<'a> {
 impl Offer<'_> {
     /// Returns the tools for the gateway, and the number of those that are not functions, which
     /// the gateway does not take; `None` if there is no function.
+    #[inline(never)]
     pub(super) fn read(&self) -> Result<Option<(ClientTools, usize)>, Failure> {
         let (field, list) = self.tools;
         let Ok(list) = parse::from_str::<Vec<&RawValue>>(list.get()) else {
@@ -146,6 +147,7 @@ impl Offer<'_> {
     }
 
     /// Reads the choice. A list of allowed tools leaves no others.
+    #[inline(never)]
     fn choice(&self, functions: &mut Vec<Function<'_>>) -> Result<Option<Choice>, Failure> {
         let Some((field, choice)) = self.choice else {
             return Ok(None);
@@ -236,6 +238,7 @@ fn name_of(options: Options<'_>) -> Option<String> {
 
 impl<'a> Function<'a> {
     /// Reads a tool; `None` if it is another kind of tool.
+    #[inline(never)]
     fn read(field: &'static str, tool: &'a RawValue) -> Result<Option<Self>, Failure> {
         let refuse = |message: &'static str| Err(Failure::invalid(field, message));
         let Some(tool) = Options::read(tool) else {
@@ -263,6 +266,7 @@ impl<'a> Function<'a> {
         Ok(Some(Self { name, inner }))
     }
 
+    #[inline(never)]
     fn write(&self, name: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"type":"function","function":{"name":"#);
         write_json(out, name);
