@@ -5,12 +5,14 @@ import { delimiter, dirname, join } from "node:path";
 
 /**
  * `openclaw.json` for one version. `agents` are ids; the first is the one a caller without a choice
- * should use. `settings` are further ones, as they stand in that file.
+ * should use. `auth` is a mode of `gateway.auth`, `token` its secret. `settings` are further ones,
+ * as they stand in that file.
  */
 export function gatewayConfig({
   version,
   dir,
   port,
+  auth = "token",
   token,
   providerUrl,
   agents,
@@ -22,7 +24,7 @@ export function gatewayConfig({
       mode: "local",
       port,
       bind: "loopback",
-      auth: { mode: "token", token },
+      auth: { mode: auth, ...AUTH[auth](token) },
       http: { endpoints: { chatCompletions: { enabled: true }, responses: { enabled: true } } },
       controlUi: { enabled: false },
     },
@@ -101,6 +103,22 @@ export function gatewayEnv({ dir, node, configPath, stateDir }) {
     NO_COLOR: "1",
   };
 }
+
+/** The members of `gateway.auth` besides its mode. */
+const AUTH = {
+  token: (token) => ({ token }),
+  password: (password) => ({ password }),
+  // The password is for the gateway's own host only, where pairing and the warm-up use it: requests
+  // through the proxy are identified by their headers.
+  "trusted-proxy": (password) => ({
+    password,
+    trustedProxy: {
+      userHeader: "x-forwarded-user",
+      requiredHeaders: ["x-forwarded-proto"],
+      allowLoopback: true,
+    },
+  }),
+};
 
 const DEFAULT_MODEL = "fake/fake-1";
 

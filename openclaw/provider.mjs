@@ -11,8 +11,8 @@ import { readScript } from "./script.mjs";
  * Starts the provider on 127.0.0.1. `requests` gains one record per model call, in order: `{model,
  * messages, deltas, finished, aborted}`: the number of messages in the call, the answer deltas sent
  * so far, whether the script ran to its end, whether the caller left before that. `onCall` is given
- * each call's messages: they are long, and not kept. `finish` ends all answers that are being sent,
- * each as an answer that is complete.
+ * each call's messages, and the whole call: they are long, and not kept. `finish` ends all answers
+ * that are being sent, each as an answer that is complete.
  */
 export async function startProvider({ port = 0, onCall = () => {} } = {}) {
   const requests = [];
@@ -75,7 +75,7 @@ async function serve(request, response, { requests, underWay, onCall, callNumber
     aborted: false,
   };
   requests.push(record);
-  onCall(call.messages);
+  onCall(call.messages, call);
   const stopped = new AbortController();
   const answer = new Answer(response, record, PROMPT_TOKENS_BASE + requests.length);
   const finish = () => {

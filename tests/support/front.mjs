@@ -24,9 +24,14 @@ export const EACH_CONNECTS = { LINK_IDLE: "0" };
 /** Makes a device: `{ device_id, device_key }`. */
 export const newDevice = () => clawfront(["device", "new"]);
 
-/** Pairs a device with the gateway on this host: `{ device_id, device_key, device_token }`. */
-export const pairDevice = (url, token) =>
-  clawfront(["device", "pair", "--url", url], { GATEWAY_TOKEN: token });
+/**
+ * Pairs a device with the gateway on this host: `{ device_id, device_key, device_token }`. `auth` is
+ * the gateway's mode: in each but the first, its secret is a password.
+ */
+export const pairDevice = (url, secret, auth = "token") =>
+  clawfront(["device", "pair", "--url", url], {
+    [auth === "token" ? "GATEWAY_TOKEN" : "GATEWAY_PASSWORD"]: secret,
+  });
 
 function clawfront(args, env = {}) {
   return JSON.parse(

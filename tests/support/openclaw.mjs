@@ -28,9 +28,30 @@ export const call = (name, args) =>
 const TRUSTED = protocol === 4 ? ["127.0.0.1", "::1"] : undefined;
 
 /**
- * Starts a gateway. `auth` is the kind of its shared secret, a token or a password. It has the
- * agents main and beta, and these further `settings`; `onCall` is called with the messages that the
- * model receives. A gateway that runs no agent needs no `warm` start, which costs 5 s.
+ * Options of a gateway whose HTTP endpoint takes the tools of clients from a proxy that names them.
+ * Without `toolSearch`, 2026.9 hides these tools from the model. 2026.3 has neither.
+ */
+export const FOR_TOOLS = {
+  auth: "trusted-proxy",
+  settings: { tools: { toolSearch: { enabled: true, mode: "directory" } } },
+};
+
+/**
+ * Headers of a proxy's request in the name of a client, with the scopes of a device. Without
+ * scopes, the client is the gateway's owner.
+ */
+export const proxied = (client) => ({
+  "x-forwarded-user": client,
+  "x-forwarded-for": "203.0.113.200",
+  "x-forwarded-proto": "https",
+  "x-openclaw-scopes": "operator.read,operator.write",
+});
+
+/**
+ * Starts a gateway. `auth` is its mode: its secret is a token, or a password, which in the mode
+ * `trusted-proxy` counts only on this host. It has the agents main and beta, and these further
+ * `settings`; `onCall` is called with the messages that the model receives, and with its whole
+ * call. A gateway that runs no agent needs no `warm` start, which costs 5 s.
  * @returns `{ gateway, provider, token, dir, restart, stop }`. After `restart`, `gateway` is
  *   another one at the same port, with the same files.
  */
@@ -43,7 +64,7 @@ export async function startOpenClaw({
 } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
   const token = randomBytes(24).toString("hex");
-  const started = { dir, token };
+  const started = { dir, token, auth };
   started.stop = async () => {
     await started.gateway?.stop();
     await started.provider?.close();
@@ -59,9 +80,9 @@ export async function startOpenClaw({
       node,
       dir,
       providerUrl: started.provider.url,
+      auth,
       token,
-      settings:
-        auth === "password" ? { gateway: { auth: { mode: auth, password: token } } } : settings,
+      settings,
       trustedProxies,
       log: () => {},
     };
@@ -96,11 +117,12 @@ export async function startOpenClawTunnel(options) {
 /**
  * Starts the same with a Worker as it would be deployed: with a paired device and without the
  * shared secret, through the tunnel. For the gateway the Worker is a remote client. `entries` are
- * the client keys' entries, `vars` are further settings of the Worker.
+ * the client keys' entries, `vars` are further settings of the Worker, and the rest are options of
+ * `startOpenClaw`.
  * @returns `{ worker, device }` and the fields of `startOpenClawTunnel`
  */
-export async function startOpenClawFront({ entries, vars, settings, onCall }) {
-  return withWorker(await startOpenClawTunnel({ settings, onCall }), { entries, vars });
+export async function startOpenClawFront({ entries, vars, ...options }) {
+  return withWorker(await startOpenClawTunnel(options), { entries, vars });
 }
 
 /**
@@ -115,7 +137,7 @@ export async function withWorker(front, { entries, vars = {}, storage }) {
     await stopGateway();
   };
   try {
-    front.device = pairDevice(front.gateway.url, front.token);
+    front.device = pairDevice(front.gateway.url, front.token, front.auth);
     const settings = {
       GATEWAY_URL: front.tunnel.url,
       DEVICE_KEY: front.device.device_key,
