@@ -2,9 +2,11 @@
 
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { createServer, request as send } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pipeline } from "node:stream";
 import { startGateway, warmUp } from "../../openclaw/gateway.mjs";
 import { installOpenClaw } from "../../openclaw/install.mjs";
 import { startProvider } from "../../openclaw/provider.mjs";
@@ -162,7 +164,7 @@ export async function withWorker(front, { entries, vars = {}, storage }) {
 
 /**
  * Starts a tunnel to a port of this host. It adds the headers that real tunnels add, so that the
- * gateway receives a connection from this host with a forwarding header.
+ * gateway receives a request from this host with a forwarding header.
  */
 export async function startTunnel(port) {
   const sockets = new Set();
@@ -170,34 +172,48 @@ export async function startTunnel(port) {
   let isShut = false;
   // Every tunnel has another address, because a gateway locks out one that fails to log in often.
   tunnels += 1;
-  const forwarded = `\r\nX-Forwarded-For: 203.0.113.${tunnels}\r\nX-Forwarded-Proto: https`;
+  const forwarded = ["X-Forwarded-For", `203.0.113.${tunnels}`, "X-Forwarded-Proto", "https"];
   const tunnel = { connections: 0 };
-  const server = createServer((client) => {
+  const server = createServer((request, response) => {
+    const headers = [...forwarded, ...request.rawHeaders];
+    const { method, url: path } = request;
+    const onward = send({ host: "127.0.0.1", port, method, path, headers, agent: false });
+    onward.on("response", (answer) => {
+      response.writeHead(answer.statusCode, answer.rawHeaders);
+      response.flushHeaders();
+      pipeline(answer, response, () => {});
+    });
+    // A gateway that refuses a long body answers first, then closes.
+    onward.on("error", () => response.headersSent || response.destroy());
+    response.on("close", () => onward.destroy());
+    request.pipe(onward);
+  });
+  server.on("connection", (client) => {
     if (isShut) return client.destroy();
     tunnel.connections += 1;
+    keep(client);
+  });
+  server.on("upgrade", ({ method, url, rawHeaders }, client, first) => {
     const origin = connect(port, "127.0.0.1");
     pairs.set(client, origin);
-    for (const socket of [client, origin]) {
-      sockets.add(socket);
-      socket.on("close", () => {
-        sockets.delete(socket);
-        client.destroy();
-        if (pairs.delete(client)) origin.destroy();
-      });
-      socket.on("error", () => socket.destroy());
-    }
-    let head = "";
-    const onHead = (bytes) => {
-      head += bytes.toString("latin1");
-      const end = head.indexOf("\r\n");
-      if (!head.includes("\r\n\r\n")) return;
-      client.off("data", onHead);
-      origin.write(Buffer.from(`${head.slice(0, end)}${forwarded}${head.slice(end)}`, "latin1"));
-      client.pipe(origin);
-    };
-    client.on("data", onHead);
+    keep(origin);
+    client.on("close", () => pairs.delete(client) && origin.destroy());
+    origin.on("close", () => {
+      pairs.delete(client);
+      client.destroy();
+    });
+    const headers = [...forwarded, ...rawHeaders];
+    const lines = headers.map((part, at) => part + (at % 2 === 0 ? ": " : "\r\n"));
+    origin.write(Buffer.from(`${method} ${url} HTTP/1.1\r\n${lines.join("")}\r\n`, "latin1"));
+    origin.write(first);
+    client.pipe(origin);
     origin.pipe(client);
   });
+  function keep(socket) {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+  }
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   tunnel.url = `ws://127.0.0.1:${server.address().port}`;
   tunnel.cut = () => {
