@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { newKey, sdk, until } from "../support/front.mjs";
 import { get } from "../support/keys.mjs";
-import { protocol, startOpenClawTunnel, version, withWorker } from "../support/openclaw.mjs";
+import { FOR_TOOLS, protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
 import { steps } from "../support/prompts.mjs";
 
 const phone = newKey("tools-phone", "main", "--default", "main", "--tools", "run");
@@ -37,17 +37,12 @@ describe(`tools of the client, OpenClaw ${version}`, { skip }, () => {
   const user = (...list) => ({ role: "user", content: steps(...list) });
 
   before(async () => {
-    front = await withWorker(
-      await startOpenClawTunnel({
-        auth: "trusted-proxy",
-        settings: { tools: { toolSearch: { enabled: true, mode: "directory" } } },
-        onCall: (_, call) => calls.push(call),
-      }),
-      {
-        entries: [phone.entry, tablet.entry, plain.entry],
-        vars: { GATEWAY_HTTP: "trusted-proxy" },
-      },
-    );
+    front = await startOpenClawFront({
+      entries: [phone.entry, tablet.entry, plain.entry],
+      vars: { GATEWAY_HTTP: "trusted-proxy" },
+      onCall: (_, call) => calls.push(call),
+      ...FOR_TOOLS,
+    });
   });
   after(() => front?.stop());
 

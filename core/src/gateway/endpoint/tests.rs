@@ -318,3 +318,92 @@ fn a_refusal_about_a_field_is_passed_on_and_no_other_prose() {
         assert_eq!(message(refused_with(400, &body(text))), fallback);
     }
 }
+
+/// The streams of OpenClaw 2026.9.6, recorded, and the end of each.
+const RECORDED: [(&str, &str); 9] = [
+    (
+        include_str!("../../../tests/recordings/2026.9.6-text.sse"),
+        "stop",
+    ),
+    (
+        include_str!("../../../tests/recordings/2026.9.6-length.sse"),
+        "length",
+    ),
+    (
+        include_str!("../../../tests/recordings/2026.9.6-call.sse"),
+        "calls",
+    ),
+    (
+        include_str!("../../../tests/recordings/2026.9.6-long-call.sse"),
+        "calls",
+    ),
+    (
+        include_str!("../../../tests/recordings/2026.9.6-two-calls.sse"),
+        "calls",
+    ),
+    (
+        include_str!("../../../tests/recordings/2026.9.6-text-and-call.sse"),
+        "calls",
+    ),
+    (
+        include_str!("../../../tests/recordings/2026.9.6-failed.sse"),
+        "failed",
+    ),
+    (
+        include_str!("../../../tests/recordings/2026.9.6-unmet-choice.sse"),
+        "failed",
+    ),
+    (
+        include_str!("../../../tests/recordings/2026.9.6-name-conflict.sse"),
+        "failed",
+    ),
+];
+
+/// Returns the end of a run, if it has one, and everything that was shown.
+fn replay(pieces: &[&[u8]]) -> (Option<&'static str>, String) {
+    let mut endpoint = Endpoint::new(ClientTools::default());
+    let (mut end, mut shown) = (None, String::new());
+    for piece in pieces {
+        endpoint.receive(piece, &mut |event| match event {
+            RunEvent::Text(text) => shown.push_str(text),
+            RunEvent::Call(CallPiece { begins, arguments }) => {
+                shown.push_str(begins.map_or("", |(_, name)| name));
+                shown.push_str(arguments);
+            }
+            RunEvent::Ended(result) => {
+                end.get_or_insert(match result.map(|summary| summary.finish) {
+                    Ok(Finish::Stop) => "stop",
+                    Ok(Finish::Length) => "length",
+                    Ok(Finish::Calls) => "calls",
+                    Err(_) => "failed",
+                });
+            }
+            _ => {}
+        });
+    }
+    (end, shown)
+}
+
+#[test]
+fn recorded_streams_have_their_ends() {
+    for (stream, expected) in RECORDED {
+        let (end, shown) = replay(&[stream.as_bytes()]);
+        assert_eq!(end, Some(expected), "{stream}");
+        assert!(expected == "failed" || !shown.is_empty(), "{stream}");
+        // However the bytes arrive.
+        let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
+        assert_eq!(replay(&bytes), (end, shown));
+    }
+}
+
+#[test]
+fn a_recorded_stream_that_breaks_off_anywhere_is_no_success() {
+    for (stream, _) in RECORDED {
+        let last = stream.trim_end().rfind('\n').unwrap();
+        for cut in 0..=last {
+            let (part, _) = stream.as_bytes().split_at(cut);
+            let (end, _) = replay(&[part]);
+            assert!(matches!(end, None | Some("failed")), "{cut} of {stream}");
+        }
+    }
+}
