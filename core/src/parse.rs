@@ -1,212 +1,417 @@
 //! Reads JSON into types. A struct is read from an object only.
 //!
-//! serde also reads a struct from an array of its fields, in their order. Nobody sends that, and
-//! its code took 7 KiB of the upload. Everything is read from text, and nothing from bytes, because
-//! `serde_json` has code of its own for each, which took 3 KiB.
-//!
-//! The code of a type is not inlined, because functions that are alike compress well side by side,
-//! and within a larger function they do not. That took 8 KiB.
+//! The JSON is read by code that does not know the types: a type gives the [`Place`]s of its
+//! fields. serde's derived code is a function for each type, which took 11 KiB more of the upload.
+//! Everything is read from text, and nothing from bytes, because `serde_json` has code of its own
+//! for each, which took 3 KiB.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde::forward_to_deserialize_any;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess,
+    Unexpected, Visitor,
+};
+use serde_json::value::RawValue;
 
 /// Reads a text that holds one value.
-pub(crate) fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Result<T> {
+pub(crate) fn from_str<'de, T: Value<'de>>(text: &'de str) -> serde_json::Result<T> {
+    let mut value = T::blank();
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = T::deserialize(Objects(&mut json))?;
+    value.place().deserialize(&mut json)?;
     json.end()?;
     Ok(value)
 }
 
 /// Reads the value that a text begins with.
-pub(crate) fn beginning<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Result<T> {
-    T::deserialize(Objects(&mut serde_json::Deserializer::from_str(text)))
+pub(crate) fn beginning<'de, T: Value<'de>>(text: &'de str) -> serde_json::Result<T> {
+    let mut value = T::blank();
+    value
+        .place()
+        .deserialize(&mut serde_json::Deserializer::from_str(text))?;
+    Ok(value)
 }
 
-/// A deserializer that reads a struct from an object only.
-struct Objects<D>(D);
+/// A type that can be read from JSON.
+pub(crate) trait Value<'de> {
+    /// Returns the value before it is read, which is also that of an optional member without it.
+    fn blank() -> Self;
 
-/// Gives [`Objects`] to everything within a value.
-struct Within<T>(T);
+    /// Returns the place that the value is read into.
+    fn place(&mut self) -> Place<'_, 'de>;
+}
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
-    type Error = D::Error;
+/// A place that a value is read into. After an error it may hold any part of the value.
+pub(crate) enum Place<'p, 'de> {
+    /// A text, which is borrowed if it has no escapes.
+    Text(&'p mut Cow<'de, str>),
+    String(&'p mut String),
+    /// A value that is kept as JSON.
+    Raw(&'p mut &'de RawValue),
+    Json(&'p mut &'de str),
+    Bool(&'p mut bool),
+    U32(&'p mut u32),
+    U64(&'p mut u64),
+    F64(&'p mut f64),
+    /// A value, or `null`.
+    Optional(&'p mut dyn Insert<'de>),
+    List(&'p mut dyn Insert<'de>),
+    /// An object with any members.
+    Map(&'p mut dyn InsertAt<'de>),
+    Object(&'p mut dyn Object<'de>),
+    Either(&'p mut dyn Either<'de>),
+    /// A value that is not kept.
+    Ignored,
+}
 
-    #[inline(never)]
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Within(visitor))
+/// A value that has another one within it, once there is one.
+pub(crate) trait Insert<'de> {
+    fn insert(&mut self) -> Place<'_, 'de>;
+}
+
+/// A value that has others within it, by name.
+pub(crate) trait InsertAt<'de> {
+    fn insert_at(&mut self, name: String) -> Place<'_, 'de>;
+}
+
+/// A value that is read from a text or from something else. `null` leaves it as it is.
+pub(crate) trait Either<'de> {
+    fn set_text(&mut self, text: Cow<'de, str>);
+
+    /// Returns the place of a list, if the value may be one.
+    fn list(&mut self) -> Option<&mut dyn Insert<'de>> {
+        None
     }
 
-    #[inline(never)]
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Within(visitor))
-    }
-
-    #[inline(never)]
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_seq(Within(visitor))
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_option(Within(visitor))
-    }
-
-    #[inline(never)]
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_any(Within(visitor))
-    }
-
-    /// Also reads a value that is kept as JSON, which `serde_json` recognises by its name.
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_newtype_struct(name, visitor)
-    }
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_bool(visitor)
-    }
-
-    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_u16(visitor)
-    }
-
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_u32(visitor)
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_u64(visitor)
-    }
-
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_f64(visitor)
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_str(visitor)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_string(visitor)
-    }
-
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_identifier(visitor)
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_ignored_any(visitor)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_enum(name, variants, visitor)
-    }
-
-    forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u128 f32 char bytes byte_buf unit unit_struct tuple tuple_struct
+    /// Returns the place of an object, if the value may be one.
+    fn object(&mut self) -> Option<&mut dyn Object<'de>> {
+        None
     }
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Within<V> {
-    type Value = V::Value;
+/// A struct that is read from an object. [`object`] implements it.
+pub(crate) trait Object<'de> {
+    /// Calls `read` with the members of the object.
+    fn members(&mut self, read: &mut dyn FnMut(Members<'_, 'de>));
+}
+
+/// The members of an object that are read.
+pub(crate) struct Members<'p, 'de> {
+    /// The number of members, from the first on, without which there is no object.
+    pub needed: usize,
+    /// The name of each member. A name that has no place is another one of the first member.
+    pub names: &'static [&'static str],
+    /// The place of each member, until it is read.
+    pub places: &'p mut [Option<Place<'p, 'de>>],
+}
+
+/// Makes a struct readable from an object. The members of the first list must be there, those of
+/// the second keep their default otherwise. `or` is another name of the first member.
+macro_rules! object {
+    ($type:ident<'_>, $($members:tt)*) => {
+        $crate::parse::object! { @ $type, ($type<'de>), $($members)* }
+    };
+    (@ $type:ident, ($($full:tt)+), [$($need:ident $(: $need_name:literal)?),* $(,)?],
+        [$($may:ident $(: $may_name:literal)?),* $(,)?] $(, or $alias:literal)?) => {
+        impl<'de> $crate::parse::Object<'de> for $($full)+ {
+            fn members(&mut self, read: &mut dyn FnMut($crate::parse::Members<'_, 'de>)) {
+                const NEEDED: &[&str] = &[$($crate::parse::name!($need $($need_name)?)),*];
+                read($crate::parse::Members {
+                    needed: NEEDED.len(),
+                    names: &[
+                        $($crate::parse::name!($need $($need_name)?),)*
+                        $($crate::parse::name!($may $($may_name)?),)*
+                        $($alias)?
+                    ],
+                    places: &mut [
+                        $(Some($crate::parse::Value::place(&mut self.$need)),)*
+                        $(Some($crate::parse::Value::place(&mut self.$may)),)*
+                    ],
+                });
+            }
+        }
+
+        impl<'de> $crate::parse::Value<'de> for $($full)+ {
+            fn blank() -> Self {
+                Self::default()
+            }
+
+            fn place(&mut self) -> $crate::parse::Place<'_, 'de> {
+                $crate::parse::Place::Object(self)
+            }
+        }
+    };
+    ($type:ident, $($members:tt)*) => {
+        $crate::parse::object! { @ $type, ($type), $($members)* }
+    };
+}
+
+/// Returns the name of a member: its own, or that of its field.
+macro_rules! name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $name:literal) => {
+        $name
+    };
+}
+
+pub(crate) use {name, object};
+
+/// Implements [`Value`] for types that have a place of their own.
+macro_rules! value {
+    ($($type:ty, $blank:expr, $place:ident;)*) => {$(
+        impl<'de> Value<'de> for $type {
+            fn blank() -> Self {
+                $blank
+            }
+
+            fn place(&mut self) -> Place<'_, 'de> {
+                Place::$place(self)
+            }
+        }
+    )*};
+}
+
+value! {
+    Cow<'de, str>, Cow::Borrowed(""), Text;
+    String, String::new(), String;
+    &'de RawValue, RawValue::NULL, Raw;
+    bool, false, Bool;
+    u32, 0, U32;
+    u64, 0, U64;
+    f64, 0.0, F64;
+}
+
+impl<'de> Value<'de> for IgnoredAny {
+    fn blank() -> Self {
+        Self
+    }
+
+    fn place(&mut self) -> Place<'_, 'de> {
+        Place::Ignored
+    }
+}
+
+impl<'de, T: Value<'de>> Value<'de> for Option<T> {
+    fn blank() -> Self {
+        None
+    }
+
+    fn place(&mut self) -> Place<'_, 'de> {
+        Place::Optional(self)
+    }
+}
+
+impl<'de, T: Value<'de>> Insert<'de> for Option<T> {
+    fn insert(&mut self) -> Place<'_, 'de> {
+        Self::insert(self, T::blank()).place()
+    }
+}
+
+impl<'de, T: Value<'de>> Value<'de> for Vec<T> {
+    fn blank() -> Self {
+        Self::new()
+    }
+
+    fn place(&mut self) -> Place<'_, 'de> {
+        Place::List(self)
+    }
+}
+
+impl<'de, T: Value<'de>> Insert<'de> for Vec<T> {
+    fn insert(&mut self) -> Place<'_, 'de> {
+        self.push_mut(T::blank()).place()
+    }
+}
+
+impl<'de, T: Value<'de>> Value<'de> for BTreeMap<String, T> {
+    fn blank() -> Self {
+        Self::new()
+    }
+
+    fn place(&mut self) -> Place<'_, 'de> {
+        Place::Map(self)
+    }
+}
+
+/// The last value of a repeated name counts.
+impl<'de, T: Value<'de>> InsertAt<'de> for BTreeMap<String, T> {
+    fn insert_at(&mut self, name: String) -> Place<'_, 'de> {
+        self.entry(name).insert_entry(T::blank()).into_mut().place()
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Place<'_, 'de> {
+    type Value = ();
+
+    #[inline(never)]
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        match self {
+            Place::Text(_) | Place::String(_) => json.deserialize_str(self),
+            Place::Raw(raw) => <&RawValue>::deserialize(json).map(|value| *raw = value),
+            Place::Json(text) => <&RawValue>::deserialize(json).map(|value| *text = value.get()),
+            Place::Bool(flag) => bool::deserialize(json).map(|value| *flag = value),
+            Place::U32(number) => u32::deserialize(json).map(|value| *number = value),
+            Place::U64(number) => u64::deserialize(json).map(|value| *number = value),
+            Place::F64(number) => f64::deserialize(json).map(|value| *number = value),
+            Place::Optional(_) => json.deserialize_option(self),
+            Place::List(_) => json.deserialize_seq(self),
+            Place::Map(_) | Place::Object(_) => json.deserialize_map(self),
+            Place::Either(_) => json.deserialize_any(self),
+            Place::Ignored => IgnoredAny::deserialize(json).map(|_| ()),
+        }
+    }
+}
+
+/// The end of a message about a value of the wrong type.
+const OTHER: &str = "another type";
+
+impl<'de> Visitor<'de> for Place<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.expecting(f)
+        f.write_str(match self {
+            Place::Text(_) | Place::String(_) => "a text",
+            Place::List(_) => "a list",
+            Place::Map(_) | Place::Object(_) => "an object",
+            _ => OTHER,
+        })
     }
 
-    #[inline(never)]
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        self.0.visit_map(Within(map))
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<(), E> {
+        match self {
+            Place::Text(place) => *place = Cow::Borrowed(text),
+            other => return other.set_text(Cow::Borrowed(text)),
+        }
+        Ok(())
     }
 
-    #[inline(never)]
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<V::Value, A::Error> {
-        self.0.visit_seq(Within(list))
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.set_text(Cow::Owned(text.to_owned()))
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, some: D) -> Result<V::Value, D::Error> {
-        self.0.visit_some(Objects(some))
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_none<E: Error>(self) -> Result<V::Value, E> {
-        self.0.visit_none()
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
-        self.0.visit_unit()
+    fn visit_some<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        match self {
+            Place::Optional(value) => value.insert().deserialize(json),
+            other => Err(Error::invalid_type(Unexpected::Option, &other)),
+        }
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<V::Value, E> {
-        self.0.visit_bool(value)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut json: A) -> Result<(), A::Error> {
+        let list = match self {
+            Place::List(list) => Some(list),
+            Place::Either(value) => value.list(),
+            other => return Err(Error::invalid_type(Unexpected::Seq, &other)),
+        };
+        let list = list.ok_or_else(|| Error::invalid_type(Unexpected::Seq, &OTHER))?;
+        while json.next_element_seed(Next(list))?.is_some() {}
+        Ok(())
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<V::Value, E> {
-        self.0.visit_u64(value)
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<V::Value, E> {
-        self.0.visit_i64(value)
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
-        self.0.visit_f64(value)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<V::Value, E> {
-        self.0.visit_str(text)
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<V::Value, E> {
-        self.0.visit_borrowed_str(text)
-    }
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Within<A> {
-    type Error = A::Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, A::Error> {
-        self.0.next_key_seed(seed)
-    }
-
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, A::Error> {
-        self.0.next_value_seed(Within(seed))
-    }
-}
-
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Within<A> {
-    type Error = A::Error;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, A::Error> {
-        self.0.next_element_seed(Within(seed))
+    fn visit_map<A: MapAccess<'de>>(self, mut json: A) -> Result<(), A::Error> {
+        let object = match self {
+            Place::Map(map) => {
+                while let Some(name) = json.next_key()? {
+                    json.next_value_seed(map.insert_at(name))?;
+                }
+                return Ok(());
+            }
+            Place::Object(object) => Some(object),
+            Place::Either(value) => value.object(),
+            other => return Err(Error::invalid_type(Unexpected::Map, &other)),
+        };
+        let object = object.ok_or_else(|| Error::invalid_type(Unexpected::Map, &OTHER))?;
+        let mut result = Ok(());
+        object.members(&mut |members| {
+            if let Err(error) = members.read(&mut json) {
+                result = Err(error);
+            }
+        });
+        result
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Within<S> {
-    type Value = S::Value;
+impl<'de> Place<'_, 'de> {
+    fn set_text<E: Error>(self, value: Cow<'de, str>) -> Result<(), E> {
+        match self {
+            Place::Text(text) => *text = value,
+            Place::String(text) => *text = value.into_owned(),
+            Place::Either(either) => either.set_text(value),
+            other => return Err(Error::invalid_type(Unexpected::Str(&value), &other)),
+        }
+        Ok(())
+    }
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        self.0.deserialize(Objects(deserializer))
+/// Reads the next element of a list.
+struct Next<'p, 'de>(&'p mut dyn Insert<'de>);
+
+impl<'de> DeserializeSeed<'de> for Next<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        self.0.insert().deserialize(json)
+    }
+}
+
+impl<'de> Members<'_, 'de> {
+    fn read<A: MapAccess<'de>>(self, json: &mut A) -> Result<(), A::Error> {
+        while let Some(index) = json.next_key_seed(Known(self.names))? {
+            let place = match self.places.get_mut(index) {
+                Some(place) => place.take(),
+                None if index < self.names.len() => self.places.first_mut().and_then(Option::take),
+                None => Some(Place::Ignored),
+            };
+            let Some(place) = place else {
+                return Err(Error::duplicate_field(self.name(index)));
+            };
+            json.next_value_seed(place)?;
+        }
+        let mut needed = self.places.iter().take(self.needed);
+        match needed.position(Option::is_some) {
+            Some(index) => Err(Error::missing_field(self.name(index))),
+            None => Ok(()),
+        }
+    }
+
+    fn name(&self, index: usize) -> &'static str {
+        self.names.get(index).copied().unwrap_or_default()
+    }
+}
+
+/// Finds the index of a name among these, which is their number for another name.
+struct Known(&'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Known {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<usize, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Known {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<usize, E> {
+        // The length first, because the comparison of two texts is a call.
+        let is_it = |name: &&str| name.len() == text.len() && *name == text;
+        let index = self.0.iter().position(is_it);
+        Ok(index.unwrap_or(self.0.len()))
     }
 }
 
@@ -214,25 +419,25 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Within<S> {
 mod tests {
     use std::borrow::Cow;
 
-    use serde::Deserialize;
     use serde_json::value::RawValue;
 
     use super::*;
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, Default)]
     struct Outer<'a> {
-        #[serde(borrow)]
         list: Vec<Option<Inner<'a>>>,
-        #[serde(borrow)]
         json: Option<&'a RawValue>,
     }
 
-    #[derive(Debug, Deserialize)]
+    object!(Outer<'_>, [list], [json]);
+
+    #[derive(Debug, Default)]
     struct Inner<'a> {
-        #[serde(borrow)]
         name: Cow<'a, str>,
         count: u64,
     }
+
+    object!(Inner<'_>, [name, count], []);
 
     #[test]
     fn a_struct_is_read_from_an_object_at_any_depth() {
@@ -257,8 +462,84 @@ mod tests {
             assert!(from_str::<Outer<'_>>(text).is_err(), "{text}");
         }
         let error = from_str::<Inner<'_>>(r#"["a",1]"#).unwrap_err();
-        let expected = "invalid type: sequence, expected struct Inner at line 1 column 0";
+        let expected = "invalid type: sequence, expected an object at line 1 column 0";
         assert_eq!(error.to_string(), expected);
+    }
+
+    #[derive(Debug, Default)]
+    struct Renamed<'a> {
+        first: Option<Cow<'a, str>>,
+        is_last: bool,
+    }
+
+    object!(Renamed<'_>, [], [first, is_last: "isLast"], or "one");
+
+    #[test]
+    fn a_member_may_be_absent_and_may_have_another_name() {
+        for (text, first, is_last) in [
+            ("{}", None, false),
+            (r#"{"first":null,"isLast":true}"#, None, true),
+            (
+                r#"{"is_last":1,"one":"a","isLast":false}"#,
+                Some("a"),
+                false,
+            ),
+        ] {
+            let read: Renamed<'_> = from_str(text).unwrap();
+            assert_eq!((read.first.as_deref(), read.is_last), (first, is_last));
+        }
+    }
+
+    #[test]
+    fn a_member_is_refused_that_is_repeated_or_missing_or_of_another_type() {
+        for (text, expected) in [
+            (
+                r#"{"first":"a","one":"b"}"#,
+                "duplicate field `one` at line 1 column 18",
+            ),
+            (
+                r#"{"first":null,"first":"b"}"#,
+                "duplicate field `first` at line 1 column 21",
+            ),
+            (
+                r#"{"isLast":null}"#,
+                "invalid type: null, expected a boolean at line 1 column 14",
+            ),
+            (
+                r#"{"first":1}"#,
+                "invalid type: integer `1`, expected a text at line 1 column 10",
+            ),
+            (
+                "null",
+                "invalid type: null, expected an object at line 1 column 4",
+            ),
+        ] {
+            let error = from_str::<Renamed<'_>>(text).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        let error = from_str::<Inner<'_>>(r#"{"count":1}"#).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "missing field `name` at line 1 column 11"
+        );
+    }
+
+    #[test]
+    fn a_text_without_escapes_is_borrowed() {
+        let read = |text: &'static str| from_str::<Vec<Cow<'static, str>>>(text).unwrap();
+        assert!(matches!(
+            read(r#"["a","\u0061"]"#).as_slice(),
+            [Cow::Borrowed("a"), Cow::Owned(text)] if text == "a"
+        ));
+    }
+
+    #[test]
+    fn the_last_value_of_a_repeated_name_counts() {
+        let read: BTreeMap<String, u64> = from_str(r#"{"a":1,"b":2,"a":3}"#).unwrap();
+        assert_eq!(read, BTreeMap::from([("a".into(), 3), ("b".into(), 2)]));
+        let read = from_str::<Vec<Option<u32>>>("[null,1]").unwrap();
+        assert_eq!(read, [None, Some(1)]);
+        assert!(from_str::<u32>("4294967296").is_err());
     }
 
     #[test]

@@ -19,7 +19,6 @@ mod events;
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::agent::AgentId;
@@ -27,7 +26,7 @@ use crate::failure::diagnosis::{Diagnosis, UpgradeResponse};
 use crate::failure::{Failure, ProviderFailure, RETRY_AFTER_S, Refusal};
 use crate::gateway::answer::MAX_ANSWER_BYTES;
 use crate::gateway::upgrade::{Headers, refused};
-use crate::parse;
+use crate::parse::{self, object};
 use crate::secret::Secret;
 use crate::session::SessionKey;
 use crate::turn::{Attachment, CallPiece, ClientTools, Finish, RunEvent, RunSummary, Turn, Usage};
@@ -191,47 +190,57 @@ impl Request {
     }
 }
 
-/// The members of every object that the endpoint sends. All share one shape, because each shape
-/// costs a kilobyte of the bundle.
-#[derive(Default, Deserialize)]
+/// The members of every object that the endpoint sends.
+#[derive(Default)]
 struct Object<'a> {
     // Members of an event, and of its choices.
-    #[serde(borrow)]
     choices: Option<&'a RawValue>,
-    #[serde(borrow)]
     usage: Option<&'a RawValue>,
-    #[serde(borrow)]
     error: Option<&'a RawValue>,
-    #[serde(borrow)]
     delta: Option<&'a RawValue>,
-    #[serde(borrow)]
     finish_reason: Option<Cow<'a, str>>,
     // Members of a delta, and of its calls.
-    #[serde(borrow)]
     content: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     tool_calls: Option<&'a RawValue>,
     index: Option<u64>,
-    #[serde(borrow)]
     id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     function: Option<&'a RawValue>,
-    #[serde(borrow)]
     name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     arguments: Option<Cow<'a, str>>,
     // Members of the usage.
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
-    #[serde(borrow)]
     prompt_tokens_details: Option<&'a RawValue>,
     cached_tokens: Option<u64>,
     // Members of an error.
-    #[serde(rename = "type", borrow)]
     kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     message: Option<Cow<'a, str>>,
 }
+
+object!(
+    Object<'_>,
+    [],
+    [
+        choices,
+        usage,
+        error,
+        delta,
+        finish_reason,
+        content,
+        tool_calls,
+        index,
+        id,
+        function,
+        name,
+        arguments,
+        prompt_tokens,
+        completion_tokens,
+        prompt_tokens_details,
+        cached_tokens,
+        kind: "type",
+        message,
+    ]
+);
 
 impl<'a> Object<'a> {
     fn read(json: &'a str) -> Result<Self, Failure> {

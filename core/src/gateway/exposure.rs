@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::agent::AgentId;
@@ -16,7 +16,7 @@ use crate::gateway::credential::Credential;
 use crate::gateway::device::Sign;
 use crate::gateway::frame::NoParams;
 use crate::gateway::link::{Incoming, Link, Protocol, RequestId};
-use crate::parse;
+use crate::parse::{self, Value, object};
 
 /// Tools that run commands. Source: OpenClaw 2026.9.6, `group:runtime`.
 const COMMANDS: [&str; 3] = ["exec", "process", "code_execution"];
@@ -206,7 +206,7 @@ impl Inquiry {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(payload: &'a RawValue) -> Option<T> {
+fn read<'a, T: Value<'a>>(payload: &'a RawValue) -> Option<T> {
     parse::from_str(payload.get()).ok()
 }
 
@@ -224,38 +224,49 @@ struct ToolsParams<'a> {
     session_key: &'a str,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default)]
 struct Sessions {
     sessions: Vec<Keyed>,
 }
 
-#[derive(Deserialize)]
+object!(Sessions, [sessions], []);
+
+#[derive(Default)]
 struct Keyed {
     key: String,
 }
 
-#[derive(Deserialize)]
+object!(Keyed, [key], []);
+
+#[derive(Default)]
 struct Tools {
     groups: Vec<Group>,
 }
 
-#[derive(Deserialize)]
+object!(Tools, [groups], []);
+
+#[derive(Default)]
 struct Group {
     tools: Vec<Tool>,
 }
 
-#[derive(Deserialize)]
+object!(Group, [tools], []);
+
+#[derive(Default)]
 struct Tool {
     id: String,
 }
 
+object!(Tool, [id], []);
+
 /// Payload of the response to `config.get`, with only the members that are read.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
 struct ConfigPayload {
     runtime_config: Option<Settings>,
     config: Option<Settings>,
 }
+
+object!(ConfigPayload, [], [runtime_config: "runtimeConfig", config]);
 
 impl From<ConfigPayload> for Settings {
     fn from(payload: ConfigPayload) -> Self {
@@ -271,54 +282,60 @@ impl From<ConfigPayload> for Settings {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 struct Settings {
-    #[serde(skip)]
     is_seen: bool,
     tools: ToolSettings,
     agents: AgentSettings,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+object!(Settings, [], [tools, agents]);
+
+#[derive(Debug, Default)]
 struct ToolSettings {
     sessions: SessionSettings,
     fs: FileSettings,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+object!(ToolSettings, [], [sessions, fs]);
+
+#[derive(Debug, Default)]
 struct SessionSettings {
     visibility: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+object!(SessionSettings, [], [visibility]);
+
+#[derive(Debug, Default)]
 struct FileSettings {
     workspace_only: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+object!(FileSettings, [], [workspace_only: "workspaceOnly"]);
+
+#[derive(Debug, Default)]
 struct AgentSettings {
     defaults: OneAgent,
     entries: BTreeMap<String, OneAgent>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+object!(AgentSettings, [], [defaults, entries]);
+
+#[derive(Debug, Default)]
 struct OneAgent {
     sandbox: Sandbox,
     tools: ToolSettings,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+object!(OneAgent, [], [sandbox, tools]);
+
+#[derive(Debug, Default)]
 struct Sandbox {
     mode: Option<String>,
     session_tools_visibility: Option<String>,
 }
+
+object!(Sandbox, [], [mode, session_tools_visibility: "sessionToolsVisibility"]);
 
 impl Settings {
     /// Returns the reach of an agent with these tools under these settings.
@@ -366,7 +383,7 @@ mod tests {
     use super::*;
 
     fn judged(config: &str) -> [Vec<String>; 3] {
-        let payload: ConfigPayload = serde_json::from_str(config).unwrap();
+        let payload: ConfigPayload = parse::from_str(config).unwrap();
         let tools = ["exec", "read", "sessions_history", "web_search"].map(str::to_owned);
         let agent = AgentId::parse("main").unwrap();
         let exposure = Settings::from(payload).judge(&agent, &tools);

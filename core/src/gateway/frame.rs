@@ -14,7 +14,6 @@ mod session;
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub(crate) use agents::*;
@@ -24,78 +23,77 @@ pub(crate) use request::*;
 pub(crate) use result::*;
 pub(crate) use session::*;
 
+use crate::parse::object;
+
 /// Any incoming frame; `payload` and `error` are read only where a request waits for them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Envelope<'a> {
-    #[serde(rename = "type", borrow)]
     pub kind: Cow<'a, str>,
     /// The name of an event.
-    #[serde(borrow, default)]
     pub event: Cow<'a, str>,
     /// The id of the request that a response answers.
-    #[serde(borrow, default)]
     pub id: Cow<'a, str>,
-    #[serde(default)]
     pub ok: bool,
-    #[serde(borrow)]
     pub payload: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub error: Option<&'a RawValue>,
     /// The number of an event: per connection (protocol 4) or per gateway (protocol 3). It is read
     /// leniently, because an invalid number must not discard the event.
-    #[serde(borrow)]
     pub seq: Option<&'a RawValue>,
 }
 
+object!(Envelope<'_>, [kind: "type"], [event, id, ok, payload, error, seq]);
+
 /// `error` of a response.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 pub(crate) struct ErrorShape<'a> {
-    #[serde(borrow, default)]
     pub code: Cow<'a, str>,
     pub retry_after_ms: Option<f64>,
     /// Read leniently, as [`ErrorDetails`], because invalid details must not discard the code.
-    #[serde(borrow)]
     pub details: Option<&'a RawValue>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+object!(ErrorShape<'_>, [], [code, retry_after_ms: "retryAfterMs", details]);
+
+#[derive(Debug, Default)]
 pub(crate) struct ErrorDetails<'a> {
-    #[serde(borrow)]
     pub code: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub request_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub reason: Option<Cow<'a, str>>,
     pub expected_protocol: Option<u32>,
 }
 
+object!(
+    ErrorDetails<'_>,
+    [],
+    [code, request_id: "requestId", reason, expected_protocol: "expectedProtocol"]
+);
+
 /// Payload of the event `connect.challenge`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Challenge<'a> {
-    #[serde(borrow)]
     pub nonce: Cow<'a, str>,
     /// Milliseconds since the Unix epoch, by the gateway's clock.
     pub ts: u64,
 }
 
+object!(Challenge<'_>, [nonce, ts], []);
+
 /// Payload of the response to `connect`. Only these members of its 8 to 17 kB are read.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct HelloOk<'a> {
     pub protocol: u32,
-    #[serde(borrow)]
     pub auth: Option<HelloAuth<'a>>,
 }
 
+object!(HelloOk<'_>, [protocol], [auth]);
+
 /// Protocol 4 always sends it; protocol 3 only to a device that must be paired with it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 pub(crate) struct HelloAuth<'a> {
     /// The scopes in force, which may differ from the requested ones.
-    #[serde(borrow, default)]
     pub scopes: Vec<Cow<'a, str>>,
     /// Sent to a device that was just paired.
-    #[serde(borrow)]
     pub device_token: Option<Cow<'a, str>>,
 }
+
+object!(HelloAuth<'_>, [], [scopes, device_token: "deviceToken"]);

@@ -70,10 +70,11 @@ fn is_denial(error: &str, tool: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parse;
 
     #[track_caller]
     fn comment(protocol: Protocol, stream: &str, data: &str) -> String {
-        let data: Json<'_> = serde_json::from_str(data).unwrap();
+        let data: Json<'_> = parse::from_str(data).unwrap();
         read(protocol, stream, data).map_or(String::new(), |progress| progress.to_string())
     }
 

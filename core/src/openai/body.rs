@@ -15,12 +15,12 @@ use super::forced::ForcedCall;
 use super::format::{Format, Options};
 use super::json::path;
 use super::json::text::Json;
-use super::message::{Message, OneOrMany, Text};
+use super::message::{Message, OneOrMany};
 use super::stop::Stop;
 use super::tools::Offer;
 use crate::access::policy::ToolPolicy;
 use crate::failure::Failure;
-use crate::parse;
+use crate::parse::{Value, object};
 use crate::turn::ClientTools;
 
 /// The fields that are read, for either endpoint. Every other field is ignored.
@@ -153,16 +153,18 @@ const READ: [&str; 20] = [
     "user",
 ];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub(super) struct StreamOptions {
     pub include_usage: Option<bool>,
 }
+
+object!(StreamOptions, [], [include_usage]);
 
 impl<'a> Body<'a> {
     /// Reads a body. A refusal names the place of the problem, never the value.
     pub(super) fn parse(json: &'a Json<'_>) -> Result<Self, Failure> {
         let json = json.text();
-        parse::from_str(json).map_err(|error| {
+        serde_json::from_str(json).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             let json = json.as_bytes();
             // The message has the place only, because serde's own text repeats the value.
@@ -190,54 +192,50 @@ impl<'a> Body<'a> {
 
     /// Reads the value of one field.
     #[inline(never)]
-    fn read_field<'de: 'a, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        map: &mut A,
-    ) -> Result<(), A::Error> {
+    fn read_field<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "messages" => self.messages = map.next_value()?,
-            "input" => self.input = map.next_value()?,
-            "model" => self.model = text(map)?,
-            "instructions" => self.instructions = text(map)?,
-            "previous_response_id" => self.previous_response_id = text(map)?,
-            "user" => self.user = text(map)?,
-            "stream" => self.stream = map.next_value()?,
-            "stream_options" => self.stream_options = map.next_value()?,
-            "background" => self.background = map.next_value()?,
-            "store" => self.store = map.next_value()?,
-            "metadata" => self.metadata = map.next_value()?,
-            "safety_identifier" => self.safety_identifier = text(map)?,
-            "prompt_cache_key" => self.prompt_cache_key = text(map)?,
-            "client_metadata" => self.client_metadata = map.next_value()?,
-            "n" => self.n = map.next_value()?,
-            "logprobs" => self.logprobs = map.next_value()?,
-            "modalities" => self.modalities = map.next_value()?,
-            "audio" => self.audio = map.next_value()?,
-            "response_format" => self.response_format = map.next_value()?,
-            "text" => self.text = map.next_value()?,
+            "messages" => read(map, &mut self.messages)?,
+            "input" => read(map, &mut self.input)?,
+            "model" => read(map, &mut self.model)?,
+            "instructions" => read(map, &mut self.instructions)?,
+            "previous_response_id" => read(map, &mut self.previous_response_id)?,
+            "user" => read(map, &mut self.user)?,
+            "stream" => read(map, &mut self.stream)?,
+            "stream_options" => read(map, &mut self.stream_options)?,
+            "background" => read(map, &mut self.background)?,
+            "store" => read(map, &mut self.store)?,
+            "metadata" => read(map, &mut self.metadata)?,
+            "safety_identifier" => read(map, &mut self.safety_identifier)?,
+            "prompt_cache_key" => read(map, &mut self.prompt_cache_key)?,
+            "client_metadata" => read(map, &mut self.client_metadata)?,
+            "n" => read(map, &mut self.n)?,
+            "logprobs" => read(map, &mut self.logprobs)?,
+            "modalities" => read(map, &mut self.modalities)?,
+            "audio" => read(map, &mut self.audio)?,
+            "response_format" => read(map, &mut self.response_format)?,
+            "text" => read(map, &mut self.text)?,
             STOP => {
-                self.stop = map.next_value()?;
+                read(map, &mut self.stop)?;
                 self.stop.inspect(|_| self.notice(STOP));
             }
             // The old names of both fields are also read.
-            TOOLS => self.tools = named(TOOLS, map.next_value()?).or(self.tools),
-            "functions" => self.tools = named("functions", map.next_value()?).or(self.tools),
+            TOOLS => self.tools = named(TOOLS, optional(map)?).or(self.tools),
+            "functions" => self.tools = named("functions", optional(map)?).or(self.tools),
             TOOL_CHOICE => {
-                self.tool_choice = named(TOOL_CHOICE, map.next_value()?).or(self.tool_choice);
+                self.tool_choice = named(TOOL_CHOICE, optional(map)?).or(self.tool_choice);
             }
             "function_call" => {
-                self.tool_choice = named("function_call", map.next_value()?).or(self.tool_choice);
+                self.tool_choice = named("function_call", optional(map)?).or(self.tool_choice);
             }
             name => {
                 let known = PARAMETERS.into_iter().find(|known| *known == name);
                 match known {
                     Some(known) => {
-                        let value = map.next_value::<Option<&RawValue>>()?;
+                        let value: Option<&RawValue> = optional(map)?;
                         self.parameters.extend(value.map(|value| (known, value)));
                         value.inspect(|_| self.notice(known));
                     }
-                    None if map.next_value::<Option<IgnoredAny>>()?.is_some() => self.notice(name),
+                    None if optional::<IgnoredAny, _>(map)?.is_some() => self.notice(name),
                     None => {}
                 }
             }
@@ -457,7 +455,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut body = Body::default();
                 let mut seen = 0_u64;
-                while let Some(Text(name)) = map.next_key()? {
+                while let Some(Name(name)) = map.next_key()? {
                     if let Some((index, name)) = known(&name) {
                         if seen & (1 << index) != 0 {
                             return Err(serde::de::Error::duplicate_field(name));
@@ -499,10 +497,18 @@ fn is_empty_list(json: &str) -> bool {
         .is_some_and(|rest| rest.trim_start() == "]")
 }
 
-fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
-    Ok(map
-        .next_value::<Option<Text<'de>>>()?
-        .map(|Text(text)| text))
+/// The name of a field. It is borrowed if it has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn read<'de, T: Value<'de>, A: MapAccess<'de>>(map: &mut A, value: &mut T) -> Result<(), A::Error> {
+    map.next_value_seed(value.place())
+}
+
+fn optional<'de, T: Value<'de>, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+    let mut value = None;
+    read(map, &mut value)?;
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -7,11 +7,10 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
-use crate::parse;
+use crate::parse::{self, object};
 
 /// Largest format, in bytes. The agent reads its schema in every turn, and a response repeats it.
 pub(super) const MAX_FORMAT_BYTES: usize = 64 * 1024;
@@ -19,47 +18,54 @@ pub(super) const MAX_FORMAT_BYTES: usize = 64 * 1024;
 pub(super) const ONLY_JSON: &str =
     "Answer with one JSON value and nothing else: no words around it and no code fence.";
 
-/// The members of every object that is an option for the answer. All share one shape, because each
-/// shape costs a kilobyte of the bundle.
-#[derive(Debug, Default, Deserialize)]
+/// The members of every object that is an option for the answer. All share one shape, because
+/// several of them have the same members.
+#[derive(Debug, Default)]
 pub(super) struct Options<'a> {
     /// The type of a format, a tool or a choice.
-    #[serde(rename = "type", borrow)]
     pub kind: Option<Cow<'a, str>>,
     /// An object with `schema` and `strict` in a chat completion. A response has both in the format
     /// itself.
-    #[serde(borrow)]
     pub json_schema: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub schema: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub strict: Option<&'a RawValue>,
     /// A member of `text`.
-    #[serde(borrow)]
     pub format: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub verbosity: Option<&'a RawValue>,
     /// A member of `tool_choice`.
-    #[serde(borrow)]
     pub mode: Option<Cow<'a, str>>,
     /// A member of a chat completion's `tool_choice`: an object with `mode`. A response has it in
     /// the choice itself.
-    #[serde(borrow)]
     pub allowed_tools: Option<&'a RawValue>,
     /// The allowed tools.
-    #[serde(borrow)]
     pub tools: Option<&'a RawValue>,
     /// A member of a chat completion's tool or choice: an object with the members below. A response
     /// has them in the tool itself.
-    #[serde(borrow)]
     pub function: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub description: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub parameters: Option<&'a RawValue>,
 }
+
+object!(
+    Options<'_>,
+    [],
+    [
+        kind: "type",
+        json_schema,
+        schema,
+        strict,
+        format,
+        verbosity,
+        mode,
+        allowed_tools,
+        tools,
+        function,
+        name,
+        description,
+        parameters,
+    ]
+);
 
 impl<'a> Options<'a> {
     pub(super) fn read(value: &'a RawValue) -> Option<Self> {

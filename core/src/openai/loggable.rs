@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::models::DEFAULT;
 use super::request::AGENT_HEADER;
 
-use crate::parse;
+use crate::parse::{self, object};
 
 /// Longest name that is logged, in bytes. The longest agent id after `openclaw/` gives 73, and a
 /// longer name is not an agent's.
@@ -18,11 +16,12 @@ const SECRETS: [&str; 3] = ["claw_", "sk-", "eyj"];
 
 /// Reads the name from the agent header, or else from the body.
 pub fn asked_model(body: &[u8], header: &dyn Fn(&str) -> Option<String>) -> String {
-    #[derive(Deserialize)]
+    #[derive(Default)]
     struct Named<'a> {
-        #[serde(borrow, default)]
         model: Option<Cow<'a, str>>,
     }
+
+    object!(Named<'_>, [], [model]);
     let agent = header(AGENT_HEADER).filter(|agent| !agent.trim().is_empty());
     let named = || {
         let body = std::str::from_utf8(body).ok()?;

@@ -5,15 +5,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::blank::trim;
 
-use crate::parse;
+use crate::parse::{self, Either, Insert, Object, Place, Value, object};
 
 /// The field of a body that holds its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,49 +36,52 @@ impl fmt::Display for Field {
     }
 }
 
-/// A text of the body. It is borrowed if it has no escapes.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
-
 /// One message of any role, or one item of `input`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Message<'a> {
-    #[serde(borrow, default)]
     pub role: Cow<'a, str>,
-    #[serde(borrow, default)]
     pub content: Content<'a>,
-    #[serde(borrow)]
     pub name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub tool_call_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub tool_calls: Option<Vec<ToolCall<'a>>>,
     /// The only call of an assistant's message, from before `tool_calls` existed.
-    #[serde(borrow)]
     pub function_call: Option<FunctionCall<'a>>,
 
     // The fields of an item.
-    #[serde(rename = "type", borrow)]
     pub kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub call_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub arguments: Option<&'a RawValue>,
     /// The arguments of a call that has no `arguments`.
-    #[serde(borrow)]
     pub input: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub action: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub operation: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub code: Option<&'a RawValue>,
     /// A text, parts, or one part.
-    #[serde(borrow)]
     pub output: Option<&'a RawValue>,
 }
+
+object!(
+    Message<'_>,
+    [],
+    [
+        role,
+        content,
+        name,
+        tool_call_id,
+        tool_calls,
+        function_call,
+        kind: "type",
+        id,
+        call_id,
+        arguments,
+        input,
+        action,
+        operation,
+        code,
+        output,
+    ]
+);
 
 impl Message<'_> {
     /// Returns true for an item whose content is its `output`.
@@ -144,63 +144,63 @@ impl<'a> Content<'a> {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Part<'a> {
-    #[serde(rename = "type", borrow, default)]
     pub kind: Cow<'a, str>,
-    #[serde(borrow)]
     pub text: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub refusal: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub image_url: Option<ImageUrl<'a>>,
     /// The output of a shell, which has no `type`.
-    #[serde(borrow)]
     pub stdout: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub stderr: Option<Cow<'a, str>>,
 }
 
+object!(Part<'_>, [], [kind: "type", text, refusal, image_url, stdout, stderr]);
+
 /// `image_url`: an object with a `url`, or the bare URL.
 #[derive(Debug)]
-pub(crate) struct ImageUrl<'a>(Cow<'a, str>);
+pub(crate) struct ImageUrl<'a>(UrlObject<'a>);
+
+#[derive(Debug, Default)]
+struct UrlObject<'a> {
+    url: Cow<'a, str>,
+}
+
+object!(UrlObject<'_>, [url], []);
 
 impl ImageUrl<'_> {
     pub(crate) fn url(&self) -> &str {
-        &self.0
+        &self.0.url
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct ToolCall<'a> {
-    #[serde(borrow)]
     pub id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub function: Option<FunctionCall<'a>>,
     /// A call of a tool whose input is a text of any form.
-    #[serde(borrow)]
     pub custom: Option<FunctionCall<'a>>,
     /// The result of the call, if its item has both.
-    #[serde(skip)]
     pub output: Content<'a>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+object!(ToolCall<'_>, [], [id, function, custom]);
+
+#[derive(Debug, Default)]
 pub(crate) struct FunctionCall<'a> {
-    #[serde(borrow)]
     pub name: Option<Cow<'a, str>>,
     /// A text that holds JSON. Some clients send the JSON itself.
-    #[serde(borrow)]
     pub arguments: Option<&'a RawValue>,
     /// The input of a custom tool.
-    #[serde(borrow)]
     pub input: Option<&'a RawValue>,
 }
+
+object!(FunctionCall<'_>, [], [name, arguments, input]);
 
 /// Returns the text of a value, or its JSON if it is not a text.
 pub(crate) fn text_or_json(value: &RawValue) -> Cow<'_, str> {
     match parse::from_str(value.get()) {
-        Ok(Text(text)) => text,
+        Ok(text) => text,
         Err(_) => Cow::Borrowed(value.get()),
     }
 }
@@ -212,82 +212,69 @@ pub(crate) enum OneOrMany<'a, T> {
     Many(Vec<T>),
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let content = Option::<OneOrMany<'a, Part<'a>>>::deserialize(deserializer)?;
-        Ok(match content {
-            None => Self::None,
-            Some(OneOrMany::One(text)) => Self::Text(text),
-            Some(OneOrMany::Many(parts)) => Self::Parts(parts),
-        })
+impl<'de> Value<'de> for Content<'de> {
+    fn blank() -> Self {
+        Self::None
+    }
+
+    fn place(&mut self) -> Place<'_, 'de> {
+        Place::Either(self)
     }
 }
 
-// Written by hand, because serde's untagged enums copy their input, and a content may be megabytes
-// of base64.
-impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<'a, T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrManyVisitor<T>(PhantomData<T>);
+impl<'de> Either<'de> for Content<'de> {
+    fn set_text(&mut self, text: Cow<'de, str>) {
+        *self = Self::Text(text);
+    }
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
-            type Value = OneOrMany<'de, T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(OneOrMany::One(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(OneOrMany::One(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-                let mut read = Vec::new();
-                while let Some(part) = parts.next_element()? {
-                    read.push(part);
-                }
-                Ok(OneOrMany::Many(read))
-            }
+    fn list(&mut self) -> Option<&mut dyn Insert<'de>> {
+        *self = Self::Parts(Vec::new());
+        match self {
+            Self::Parts(parts) => Some(parts),
+            _ => None,
         }
-
-        deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for ImageUrl<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct UrlVisitor;
+impl<'de, T: Value<'de>> Value<'de> for OneOrMany<'de, T> {
+    fn blank() -> Self {
+        Self::Many(Vec::new())
+    }
 
-        impl<'de> Visitor<'de> for UrlVisitor {
-            type Value = ImageUrl<'de>;
+    fn place(&mut self) -> Place<'_, 'de> {
+        Place::Either(self)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a URL, or an object with one")
-            }
+impl<'de, T: Value<'de>> Either<'de> for OneOrMany<'de, T> {
+    fn set_text(&mut self, text: Cow<'de, str>) {
+        *self = Self::One(text);
+    }
 
-            fn visit_borrowed_str<E>(self, url: &'de str) -> Result<Self::Value, E> {
-                Ok(ImageUrl(Cow::Borrowed(url)))
-            }
-
-            fn visit_str<E>(self, url: &str) -> Result<Self::Value, E> {
-                Ok(ImageUrl(Cow::Owned(url.to_owned())))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                #[derive(Deserialize)]
-                struct Object<'a> {
-                    #[serde(borrow)]
-                    url: Cow<'a, str>,
-                }
-                let object =
-                    Object::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-                Ok(ImageUrl(object.url))
-            }
+    fn list(&mut self) -> Option<&mut dyn Insert<'de>> {
+        match self {
+            Self::One(_) => None,
+            Self::Many(list) => Some(list),
         }
+    }
+}
 
-        deserializer.deserialize_any(UrlVisitor)
+impl<'de> Value<'de> for ImageUrl<'de> {
+    fn blank() -> Self {
+        Self(UrlObject::blank())
+    }
+
+    fn place(&mut self) -> Place<'_, 'de> {
+        Place::Either(self)
+    }
+}
+
+impl<'de> Either<'de> for ImageUrl<'de> {
+    fn set_text(&mut self, text: Cow<'de, str>) {
+        self.0.url = text;
+    }
+
+    fn object(&mut self) -> Option<&mut dyn Object<'de>> {
+        Some(&mut self.0)
     }
 }

@@ -10,7 +10,6 @@
 use std::borrow::Cow;
 
 use base16ct::lower as hex;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
@@ -18,7 +17,7 @@ use super::json::digest;
 use super::request::{Entropy, Request};
 use crate::access::grant::Grant;
 use crate::failure::Failure;
-use crate::parse;
+use crate::parse::{self, object};
 use crate::session::Session;
 use crate::turn::AgentChoice;
 
@@ -42,13 +41,13 @@ pub(super) struct Name {
 }
 
 /// The fields of `client_metadata` that are read.
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Metadata<'a> {
-    #[serde(borrow)]
     thread_id: Cow<'a, str>,
-    #[serde(borrow)]
     turn_id: Cow<'a, str>,
 }
+
+object!(Metadata<'_>, [thread_id, turn_id], []);
 
 impl Name {
     /// Returns the name of the request, if it has one.
@@ -150,6 +149,8 @@ fn is_uuid(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
     use crate::openai::body::Body;
     use crate::openai::json::text::Json;

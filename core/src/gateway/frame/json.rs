@@ -1,12 +1,9 @@
 //! JSON that is parsed later, once its type is known.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use crate::parse;
+use crate::parse::{self, Place, Value};
 
 /// A value that is read once its type is known.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Json<'a>(&'a str);
 
 impl<'a> Json<'a> {
@@ -24,13 +21,17 @@ impl<'a> Json<'a> {
     }
 
     /// Reads the value; `None` if it has another type.
-    pub(crate) fn read<T: Deserialize<'a>>(self) -> Option<T> {
+    pub(crate) fn read<T: Value<'a>>(self) -> Option<T> {
         parse::beginning(self.0).ok()
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&RawValue>::deserialize(deserializer).map(|raw| Self(raw.get()))
+impl<'de> Value<'de> for Json<'de> {
+    fn blank() -> Self {
+        Self::default()
+    }
+
+    fn place(&mut self) -> Place<'_, 'de> {
+        Place::Json(&mut self.0)
     }
 }

@@ -15,7 +15,7 @@ use crate::gateway::frame::{
 use crate::gateway::link::{Protocol, Rejection, RequestId};
 use crate::gateway::memory::{self, After, Look};
 use crate::gateway::refusal;
-use crate::parse;
+use crate::parse::{self, Value};
 use crate::session::Session;
 use crate::turn::{Earlier, Otherwise, RunEvent, SessionUse};
 
@@ -217,6 +217,6 @@ fn tidy(key: &str, session_id: &str, io: &mut Io<'_>) {
     }
 }
 
-fn read<'a, T: serde::Deserialize<'a>>(payload: Option<&'a RawValue>) -> Option<T> {
+fn read<'a, T: Value<'a>>(payload: Option<&'a RawValue>) -> Option<T> {
     parse::from_str(payload?.get()).ok()
 }

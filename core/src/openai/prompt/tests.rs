@@ -5,9 +5,10 @@ use serde_json::json;
 
 use super::*;
 use crate::openai::blank::OF_JAVASCRIPT;
+use crate::parse;
 
 fn folded(messages: &str, memory: Memory) -> Result<Prompt, Failure> {
-    let messages: Vec<Message<'_>> = serde_json::from_str(messages).unwrap();
+    let messages: Vec<Message<'_>> = parse::from_str(messages).unwrap();
     fold(Field::Messages, None, &messages, memory)
 }
 

@@ -1,5 +1,6 @@
 use super::super::{Memory, fold};
 use crate::openai::message::{Field, Message};
+use crate::parse;
 
 #[test]
 fn every_form_of_a_call_is_spelled_out_with_as_much_as_is_known_of_it() {
@@ -7,7 +8,7 @@ fn every_form_of_a_call_is_spelled_out_with_as_much_as_is_known_of_it() {
         let messages = format!(
             r#"[{{"role":"user","content":"q"}},{{"role":"assistant",{call}}},{{"role":"user","content":"and?"}}]"#
         );
-        let messages: Vec<Message<'_>> = serde_json::from_str(&messages).unwrap();
+        let messages: Vec<Message<'_>> = parse::from_str(&messages).unwrap();
         fold(Field::Messages, None, &messages, Memory::None)
             .unwrap()
             .message

@@ -4,6 +4,7 @@ use super::super::{Memory, Prompt, fold};
 use crate::failure::Failure;
 use crate::openai::message::{Field, Message};
 use crate::openai::testing::refused_param;
+use crate::parse;
 
 const PNG: &str = "data:image/png;base64,iVBORw0KGgo=";
 
@@ -13,7 +14,7 @@ fn image() -> Value {
 
 fn folded(field: Field, messages: &Value, memory: Memory) -> Result<Prompt, Failure> {
     let messages = messages.to_string();
-    let messages: Vec<Message<'_>> = serde_json::from_str(&messages).unwrap();
+    let messages: Vec<Message<'_>> = parse::from_str(&messages).unwrap();
     fold(field, None, &messages, memory)
 }
 
