@@ -89,6 +89,9 @@ pub(crate) const DEFAULT_STORE_DAYS: u64 = 30;
 /// Most days for it.
 const MAX_STORE_DAYS: u64 = 365;
 
+/// The value of `GATEWAY_HTTP` that sends the gateway's own token.
+pub const SHARED_TOKEN: &str = "shared-token";
+
 /// The header of the user if none is set, as in the gateway's documentation.
 const DEFAULT_USER_HEADER: &str = "x-forwarded-user";
 
@@ -350,14 +353,16 @@ fn endpoint(get: &impl Fn(&str) -> Option<String>) -> Result<Option<Identity>, P
             }
             Ok(Some(Identity::TrustedProxy { user_header }))
         }
-        (Some("shared-token"), None) => match get(GATEWAY_TOKEN) {
-            Some(token) => Ok(Some(Identity::SharedToken(Secret::new(token)))),
+        (Some(SHARED_TOKEN), None) => match get(GATEWAY_TOKEN) {
+            Some(token) => header_value(&token)
+                .map(|token| Some(Identity::SharedToken(token)))
+                .ok_or_else(|| problem(GATEWAY_TOKEN, "is not plain ASCII")),
             None => Err(problem(
                 GATEWAY_HTTP,
                 "is shared-token, but GATEWAY_TOKEN is not set",
             )),
         },
-        (Some("shared-token") | None, Some(_)) => Err(problem(
+        (Some(SHARED_TOKEN) | None, Some(_)) => Err(problem(
             GATEWAY_HTTP_USER,
             "is of no use without GATEWAY_HTTP=trusted-proxy",
         )),

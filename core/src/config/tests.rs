@@ -278,6 +278,35 @@ fn an_address_that_cannot_be_a_gateway_is_refused() {
 }
 
 #[test]
+fn the_http_endpoint_is_asked_under_an_identity_that_a_header_can_hold() {
+    let keys = keys();
+    let with = |token, more: &[(&'static str, &'static str)]| {
+        let bindings = [
+            ("GATEWAY_URL", "wss://gw.example.com"),
+            ("GATEWAY_TOKEN", token),
+            ("CLIENT_KEYS", keys.as_str()),
+        ];
+        let parsed = parse(&[&bindings[..], more].concat());
+        parsed.map(|config| match config.gateway.endpoint {
+            Some(Identity::TrustedProxy { user_header }) => user_header,
+            Some(Identity::SharedToken(token)) => token.expose().to_owned(),
+            None => "none".to_owned(),
+        })
+    };
+    let shared = ("GATEWAY_HTTP", "shared-token");
+    let trusted = ("GATEWAY_HTTP", "trusted-proxy");
+    assert_eq!(with("t", &[]).unwrap(), "none");
+    assert_eq!(with("t", &[shared]).unwrap(), "t");
+    assert_eq!(with("t", &[trusted]).unwrap(), "x-forwarded-user");
+    let other = ("GATEWAY_HTTP_USER", "X-User");
+    assert_eq!(with("t", &[trusted, other]).unwrap(), "x-user");
+    assert_eq!(
+        with("t\nx: y", &[shared]).unwrap_err(),
+        ["GATEWAY_TOKEN: is not plain ASCII"]
+    );
+}
+
+#[test]
 fn the_hub_is_made_near_a_place_that_exists() {
     let keys = keys();
     let bindings = [
