@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clawfront_core::config::{
-    BOUND, CLIENT_KEYS, Config, DEVICE_TOKEN, GATEWAY, GATEWAY_PASSWORD, GATEWAY_TOKEN, Gateway,
-    HUB, TEXTS,
+    BOUND, CLIENT_KEYS, Config, DEVICE_TOKEN, GATEWAY, GATEWAY_HTTP, GATEWAY_PASSWORD,
+    GATEWAY_TOKEN, Gateway, HUB, SHARED_TOKEN, TEXTS,
 };
 use toml::{Table, Value};
 
@@ -126,23 +126,34 @@ impl Settings {
     }
 
     /// Returns the secrets of a deployed Worker except its client keys. The gateway's shared secret
-    /// is not deployed where a device token replaces it.
+    /// is not deployed where a device token replaces it, unless the HTTP endpoint takes it.
     pub(crate) fn secrets(&self) -> Vec<list::Value> {
         let is_set = |name: &str| {
             self.values
                 .get(name)
                 .is_some_and(|value| !value.trim().is_empty())
         };
-        let is_shared = |name: &str| matches!(name, GATEWAY_TOKEN | GATEWAY_PASSWORD);
+        let is_replaced = |name: &str| match name {
+            GATEWAY_TOKEN => is_set(DEVICE_TOKEN) && !self.sends_token(),
+            GATEWAY_PASSWORD => is_set(DEVICE_TOKEN),
+            _ => false,
+        };
         TEXTS
             .into_iter()
             .filter(|name| is_set(name) && !self.fixed.contains(*name))
-            .filter(|name| !(is_shared(name) && is_set(DEVICE_TOKEN)))
+            .filter(|name| !is_replaced(name))
             .map(|name| list::Value {
                 name: name.to_owned(),
                 text: self.get(name).unwrap_or_default(),
             })
             .collect()
+    }
+
+    /// Returns true if requests to the gateway's HTTP endpoint have the shared token, also beside a
+    /// device.
+    pub(crate) fn sends_token(&self) -> bool {
+        let identity = self.values.get(GATEWAY_HTTP);
+        identity.is_some_and(|identity| identity.trim() == SHARED_TOKEN)
     }
 
     /// Returns the gateway, if this machine can reach it.
@@ -333,6 +344,40 @@ mod tests {
         assert_eq!(
             names(&settings),
             ["DEVICE_KEY", "DEVICE_TOKEN", "MODEL_ALIASES"]
+        );
+    }
+
+    #[test]
+    fn the_settings_of_the_http_endpoint_are_deployed_with_the_token_that_it_takes() {
+        let mut settings = Settings::default();
+        let names = |settings: &Settings| {
+            let secrets = settings.secrets();
+            secrets
+                .into_iter()
+                .map(|secret| secret.name)
+                .collect::<Vec<_>>()
+        };
+        for (name, value) in [
+            ("GATEWAY_TOKEN", "x"),
+            ("GATEWAY_PASSWORD", "x"),
+            ("DEVICE_TOKEN", "x"),
+            ("GATEWAY_HTTP", "trusted-proxy"),
+            ("GATEWAY_HTTP_USER", "x-user"),
+        ] {
+            settings.values.insert(name.to_owned(), value.to_owned());
+        }
+        assert_eq!(
+            names(&settings),
+            ["DEVICE_TOKEN", "GATEWAY_HTTP", "GATEWAY_HTTP_USER"]
+        );
+        let set = |name: &str, value: &str, settings: &mut Settings| {
+            settings.values.insert(name.to_owned(), value.to_owned());
+        };
+        set("GATEWAY_HTTP", " shared-token ", &mut settings);
+        set("GATEWAY_HTTP_USER", "", &mut settings);
+        assert_eq!(
+            names(&settings),
+            ["GATEWAY_TOKEN", "DEVICE_TOKEN", "GATEWAY_HTTP"]
         );
     }
 

@@ -44,7 +44,8 @@ pub(super) fn credential(setup: &Setup, values: &mut Values, trust: &Trust) -> R
             values.set(DEVICE_TOKEN, token.expose());
             values.keep(setup, &[DEVICE_TOKEN])?;
             progress("The device is paired; kept: DEVICE_TOKEN");
-            if values.settings.get(kind.name()).is_some() {
+            let is_used = kind == pairing::Kind::Token && values.settings.sends_token();
+            if values.settings.get(kind.name()).is_some() && !is_used {
                 progress(&format!(
                     "{} is no longer needed. Fix: remove it from {}.",
                     kind.name(),
