@@ -8,6 +8,7 @@ mod reach;
 pub(crate) mod report;
 mod run;
 mod text;
+mod tools;
 
 use std::path::PathBuf;
 
@@ -89,6 +90,7 @@ pub(crate) fn examine(source: &Source, scope: &Scope) -> Result<Report, Problem>
         Ok(config) => {
             configuration(&mut report, &config, source);
             admin(&mut report, &config);
+            tools::compare(&mut report, &config);
             if settings.is_bound() {
                 report.rest(
                     &GATEWAY_SUBJECTS,
@@ -162,7 +164,7 @@ fn admin(report: &mut Report, config: &Config) {
 }
 
 /// The checks that need the gateway, in order.
-const GATEWAY_SUBJECTS: [Subject; 13] = [
+const GATEWAY_SUBJECTS: [Subject; 14] = [
     Subject::Dns,
     Subject::Tcp,
     Subject::Tls,
@@ -175,6 +177,7 @@ const GATEWAY_SUBJECTS: [Subject; 13] = [
     Subject::Agents,
     Subject::Models,
     Subject::Exposure,
+    Subject::Tools,
     Subject::Clock,
 ];
 
@@ -186,10 +189,11 @@ fn examine_gateway(
     depth: Depth,
 ) -> Result<(), Problem> {
     let known = match gateway::walk(report, &config.gateway, trust) {
-        Ok(known) => {
-            gateway::compare(report, config, &known);
-            exposure::examine(report, config, trust, &known);
-            Some(known)
+        Ok(walked) => {
+            gateway::compare(report, config, &walked.agents);
+            exposure::examine(report, config, trust, &walked.agents);
+            tools::examine(report, config, trust, &walked);
+            Some(walked.agents)
         }
         Err(failed) => {
             report.rest(&GATEWAY_SUBJECTS, &format!("needs {}", failed.name()));

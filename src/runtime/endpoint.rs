@@ -47,7 +47,7 @@ impl Asked {
         guard: &PanicGuard,
         take: impl Fn(Event<'_>) + 'static,
     ) -> Self {
-        let headers = request.headers(&gateway.headers, identity, key);
+        let headers = request.headers(&gateway.headers, Some(identity), key);
         let url = [gateway.url.trim_end_matches('/'), PATH].concat();
         let network = bindings::network_or_internet();
         let handler: Closure<dyn FnMut(Opened)> = Closure::new(move |event| give(&event, &take));

@@ -11,7 +11,7 @@ import { ROOT } from "../../scripts/paths.mjs";
 import { makeCertificate } from "../support/certificate.mjs";
 import { doctor, folder, reported, SECRETS } from "../support/doctor.mjs";
 import { startSim } from "../support/sim.mjs";
-import { answering, CASES, listen, webSocketServer } from "../support/stand-ins.mjs";
+import { answering, CASES, listen, webSocketServer, withEndpoint } from "../support/stand-ins.mjs";
 
 /** Faults of the simulated gateway: the check that fails, its code, the fix, and the exit code. */
 const FAULTS = [
@@ -74,6 +74,41 @@ describe("a gateway that does not", () => {
     const { checks } = await doctor({ GATEWAY_URL: sim.url, GATEWAY_TOKEN: "s3cret-other" });
     assert.equal(checks.pairing.code, "gateway_token_mismatch");
   });
+});
+
+/** Answers of the gateway's HTTP endpoint, the code and the fix. */
+const REFUSALS = [
+  [404, {}, "http_endpoint_off", /chatCompletions\.enabled.*POST \/v1\/chat\/completions/],
+  [405, {}, "http_endpoint_off", /chatCompletions\.enabled/],
+  [401, { error: { type: "unauthorized" } }, "http_endpoint_identity", /docs\/client-tools\.md/],
+  [403, { error: { type: "forbidden" } }, "http_endpoint_identity", /docs\/client-tools\.md/],
+  [403, { error: { type: "proxy_attribution_required" } }, "proxy_attribution_required", /trusted/],
+  [503, { error: { type: "service_unavailable" } }, "origin_down", /try again in \d+ s/],
+  [400, "s3cret", "not_a_gateway", /proxy's route/],
+];
+
+describe("an HTTP endpoint that answers", () => {
+  let sim;
+  before(async () => (sim = await startSim({ token: SECRETS.GATEWAY_TOKEN })));
+  after(() => sim.stop());
+
+  for (const [status, body, code, mend] of REFUSALS) {
+    test(`${status} ${JSON.stringify(body)}`, async () => {
+      const { port, stop } = await listen(withEndpoint(sim.url, () => [status, body]));
+      try {
+        const found = await doctor({
+          GATEWAY_URL: `ws://127.0.0.1:${port}`,
+          GATEWAY_HTTP: "trusted-proxy",
+        });
+        const { tools, agents } = found.checks;
+        assert.deepEqual([agents.state, tools.state, tools.code], ["ok", "problem", code]);
+        assert.match(tools.mend, mend);
+        assert.equal(found.code, 1);
+      } finally {
+        await stop();
+      }
+    });
+  }
 });
 
 /**

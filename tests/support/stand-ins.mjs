@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer as createHttpServer } from "node:http";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 
 /** Starts a server on a free port of this host. */
 export async function listen(server) {
@@ -24,6 +24,66 @@ export async function listen(server) {
 /** Returns a server that answers every request in this way, an upgrade too. */
 export const answering = (status, headers = {}, body = "") =>
   createHttpServer((_, response) => response.writeHead(status, headers).end(body));
+
+/**
+ * Returns a server that passes an upgrade on to the gateway at `url`, and answers every other
+ * request itself: `answer` is called with the request and the text of its body, and returns
+ * `[status, body]`.
+ */
+export function withEndpoint(url, answer) {
+  const server = createHttpServer(async (request, response) => {
+    const [status, body] = answer(request, (await request.setEncoding("utf8").toArray()).join(""));
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+  });
+  server.on("upgrade", ({ method, url: path, rawHeaders }, socket) => {
+    const origin = connect(new URL(url).port, "127.0.0.1");
+    for (const [one, other] of [
+      [socket, origin],
+      [origin, socket],
+    ])
+      one.on("error", () => {}).on("close", () => other.destroy());
+    const lines = rawHeaders.map((part, at) => part + (at % 2 === 0 ? ": " : "\r\n"));
+    origin.write(`${method} ${path} HTTP/1.1\r\n${lines.join("")}\r\n`);
+    socket.pipe(origin).pipe(socket);
+  });
+  return server;
+}
+
+const error = (type, message) => ({ error: { message, type } });
+
+/**
+ * Answers as the gateway's HTTP endpoint does in the mode `trusted-proxy`. Source: OpenClaw
+ * 2026.9.6, measured.
+ */
+export function trustedProxy({ method, url, headers }, text) {
+  if (url !== "/v1/chat/completions") return [404, error("not_found", "Not found")];
+  if (method !== "POST") return [405, error("invalid_request_error", "Method not allowed")];
+  if (!headers["x-forwarded-for"])
+    return [403, error("proxy_attribution_required", "Proxy client attribution is required.")];
+  if (!headers["x-forwarded-user"] || !headers["x-forwarded-proto"])
+    return [401, error("unauthorized", "Unauthorized")];
+  return withUser(headers, text);
+}
+
+/** Answers as it does in the mode `token`. */
+export const sharedToken =
+  (token) =>
+  ({ headers }, text) =>
+    headers.authorization === `Bearer ${token}`
+      ? withUser(headers, text)
+      : [401, error("unauthorized", "Unauthorized")];
+
+/** Answers the request of a sender that is let in. */
+export function withUser(headers, text) {
+  if (!/(^|,)operator\.write(,|$)/.test(headers["x-openclaw-scopes"]))
+    return [403, error("forbidden", "missing scope: operator.write")];
+  if (headers["x-openclaw-agent-id"] !== "main")
+    return [400, error("invalid_request_error", "Multiple agents are configured.")];
+  const { messages, stream } = JSON.parse(text);
+  return messages.length === 0 && stream
+    ? [400, error("invalid_request_error", "Missing user message in `messages`.")]
+    : [500, {}];
+}
 
 /**
  * Returns a server that opens a WebSocket, and then calls `act` with `{ send, received, close }`.

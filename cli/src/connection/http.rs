@@ -30,6 +30,16 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
+    #[cfg(test)]
+    pub(crate) fn new(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+        let header = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            status,
+            headers: headers.iter().map(header).collect(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         let found = self
             .headers
@@ -98,6 +108,28 @@ pub(crate) fn get(
     let mut all = vec![("connection", "close")];
     all.extend(fields);
     let mut answered = ask(stream, place, path, &all)?;
+    read_body(stream, &mut answered);
+    Ok(answered)
+}
+
+/// Sends a `POST` and reads the beginning of the body.
+pub(crate) fn post(
+    stream: &mut Stream,
+    place: &Place,
+    path: &str,
+    fields: &[(&str, &str)],
+    body: &str,
+) -> Result<Answered, Broken> {
+    let length = body.len().to_string();
+    let mut all = vec![("connection", "close"), ("content-length", length.as_str())];
+    all.extend(fields);
+    let request = Request {
+        method: "POST",
+        path,
+        fields: &all,
+        body,
+    };
+    let mut answered = send(stream, place, &request)?;
     read_body(stream, &mut answered);
     Ok(answered)
 }

@@ -18,6 +18,7 @@ pub(crate) enum Subject {
     Agents,
     Models,
     Exposure,
+    Tools,
     Run,
     Health,
     Ready,
@@ -30,7 +31,7 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Configuration,
         Self::Dns,
         Self::Tcp,
@@ -44,6 +45,7 @@ impl Subject {
         Self::Agents,
         Self::Models,
         Self::Exposure,
+        Self::Tools,
         Self::Run,
         Self::Health,
         Self::Ready,
@@ -71,6 +73,7 @@ impl Subject {
             Self::Agents => "agents",
             Self::Models => "models",
             Self::Exposure => "exposure",
+            Self::Tools => "tools",
             Self::Run => "run",
             Self::Health => "healthz",
             Self::Ready => "readyz",

@@ -25,12 +25,19 @@ use crate::system::now_ms;
 /// old.
 const MAX_SKEW_MS: u64 = 120_000;
 
-/// Returns the gateway's agents, or the check that failed.
+/// The facts about a gateway that later checks use.
+pub(super) struct Walked {
+    pub(super) agents: AgentList,
+    /// The version of its protocol, if it has sent one.
+    pub(super) protocol: Option<u32>,
+}
+
+/// Returns the gateway's agents and protocol, or the check that failed.
 pub(super) fn walk(
     report: &mut Report,
     gateway: &Gateway,
     trust: &Trust,
-) -> Result<AgentList, Subject> {
+) -> Result<Walked, Subject> {
     let Some(place) = Place::parse(&gateway.url) else {
         report.wrong(
             Subject::Dns,
@@ -65,9 +72,12 @@ pub(super) fn walk(
     let _ = socket.close(None).and_then(|()| socket.flush());
     seen.report_clock(report);
     match asked {
-        Ok(known) => {
+        Ok(agents) => {
             seen.report_up_to(report, Subject::Agents, gateway);
-            Ok(known)
+            Ok(Walked {
+                agents,
+                protocol: seen.hello.map(|hello| hello.protocol),
+            })
         }
         Err(failure) => {
             let subject = subject_of(&failure);

@@ -21,6 +21,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::access::key::KeyId;
 use crate::agent::AgentId;
 use crate::failure::diagnosis::{Diagnosis, UpgradeResponse};
 use crate::failure::{Failure, ProviderFailure, RETRY_AFTER_S, Refusal};
@@ -28,7 +29,7 @@ use crate::gateway::answer::MAX_ANSWER_BYTES;
 use crate::gateway::upgrade::{Headers, refused};
 use crate::parse::{self, object};
 use crate::secret::Secret;
-use crate::session::SessionKey;
+use crate::session::{Session, SessionKey};
 use crate::turn::{Attachment, CallPiece, ClientTools, Finish, RunEvent, RunSummary, Turn, Usage};
 
 use events::Events;
@@ -157,24 +158,35 @@ impl Request {
         })
     }
 
+    /// Returns a request that starts no run: it has no message, and the endpoint says so only to a
+    /// sender that it lets in.
+    pub fn without_message(agent: &AgentId, key: &KeyId) -> Self {
+        Self {
+            agent: agent.clone(),
+            session: Session::fresh(key, &[0; 16]).key(agent),
+            body: br#"{"model":"openclaw","stream":true,"messages":[]}"#.to_vec(),
+        }
+    }
+
     /// Returns the headers, names and values in turn: `own` are those of every request to the
-    /// gateway. `key` is the id of the client's key.
+    /// gateway. `key` is the id of the client's key. Without an `identity` they name nobody.
     #[inline(never)]
-    pub fn headers(&self, own: &Headers, identity: &Identity, key: &str) -> Vec<String> {
+    pub fn headers(&self, own: &Headers, identity: Option<&Identity>, key: &str) -> Vec<String> {
         let mut headers: Vec<String> = Vec::new();
         let mut push = |name: &str, value: &str| headers.extend([name.into(), value.into()]);
         for (name, value) in own {
             push(name, value.expose());
         }
         match identity {
-            Identity::TrustedProxy { user_header } => {
+            Some(Identity::TrustedProxy { user_header }) => {
                 push(user_header, &["key-", key].concat());
                 push("x-forwarded-for", FORWARDED_FOR);
                 push("x-forwarded-proto", "https");
             }
-            Identity::SharedToken(token) => {
+            Some(Identity::SharedToken(token)) => {
                 push("authorization", &["Bearer ", token.expose()].concat());
             }
+            None => {}
         }
         // The last ones win.
         for (name, value) in [
@@ -437,7 +449,7 @@ impl Object<'_> {
 
 /// Returns the failure that a response other than a stream means: nothing was started.
 #[inline(never)]
-pub(crate) fn refusal(response: &Response<'_>) -> Failure {
+pub fn refusal(response: &Response<'_>) -> Failure {
     let refusal = &response.refusal;
     match refusal.status {
         400 => {

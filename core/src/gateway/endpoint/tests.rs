@@ -96,7 +96,7 @@ fn no_request_leaves_without_its_scopes_whatever_the_operator_sets() {
         },
         Identity::SharedToken(Secret::new("t0ken".to_owned())),
     ] {
-        let headers = request(&turn()).headers(&own, &identity, "phone");
+        let headers = request(&turn()).headers(&own, Some(&identity), "phone");
         let (pairs, rest) = headers.as_chunks::<2>();
         assert!(rest.is_empty());
         let value = |name: &str| {
@@ -124,6 +124,34 @@ fn no_request_leaves_without_its_scopes_whatever_the_operator_sets() {
             }
         }
     }
+}
+
+#[test]
+fn a_request_without_a_message_has_the_rights_and_names_of_any_other() {
+    let doctor = crate::access::key::KeyId::parse("doctor").unwrap();
+    let request = Request::without_message(&agent(), &doctor);
+    assert_eq!(
+        String::from_utf8(request.body.clone()).unwrap(),
+        r#"{"model":"openclaw","stream":true,"messages":[]}"#
+    );
+    let own = parse_headers("x-tunnel: 1").unwrap();
+    assert_eq!(
+        request.headers(&own, None, "doctor"),
+        [
+            "x-tunnel",
+            "1",
+            "x-openclaw-scopes",
+            "operator.read,operator.write",
+            "x-openclaw-agent-id",
+            "main",
+            "x-openclaw-session-key",
+            "agent:main:edge:doctor:run:00000000000000000000000000000000",
+            "content-type",
+            "application/json",
+            "accept",
+            "text/event-stream",
+        ]
+    );
 }
 
 #[test]
