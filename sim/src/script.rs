@@ -4,8 +4,11 @@
 //! [[fake deltas=30 delay=20]]      README.md lists every word
 //! ```
 
-use data_encoding::BASE64URL_NOPAD;
+mod word;
+
 use serde_json::Value;
+
+use self::word::{decode_text, flag, number, small};
 
 /// The beginning of a directive.
 const DIRECTIVE: &str = "[[fake";
@@ -19,10 +22,6 @@ pub(crate) const DEMO_DELAY_MS: u64 = 30;
 
 const DEFAULT_DELTAS: u32 = 5;
 const DEFAULT_DELAY_MS: u64 = 5;
-
-/// Most deltas of one run: far more than a test needs, and the most for which protocol 3 can still
-/// send a cumulative text.
-const MAX_DELTAS: u32 = 100_000;
 
 /// Deltas before a failure that is retried, unless `cut` sets another number.
 const DEFAULT_CUT: u32 = 3;
@@ -240,33 +239,6 @@ impl Script {
             settle_ms: 0,
         }
     }
-}
-
-fn number(word: &str, value: &str) -> Result<u32, String> {
-    value
-        .parse()
-        .ok()
-        .filter(|number| *number <= MAX_DELTAS)
-        .ok_or_else(|| format!("bad number in {word:?}; at most {MAX_DELTAS}"))
-}
-
-fn small(word: &str, value: &str) -> Result<u16, String> {
-    value.parse().map_err(|_| format!("bad number in {word:?}"))
-}
-
-fn flag(word: &str, value: &str) -> Result<bool, String> {
-    match value {
-        "1" => Ok(true),
-        "0" => Ok(false),
-        _ => Err(format!("{word:?} is 0 or 1")),
-    }
-}
-
-fn decode_text(value: &str) -> Result<String, String> {
-    let bytes = BASE64URL_NOPAD
-        .decode(value.trim_end_matches('=').as_bytes())
-        .map_err(|_| "text is not base64url".to_owned())?;
-    String::from_utf8(bytes).map_err(|_| "text is not UTF-8".to_owned())
 }
 
 /// `w0`, ` w1`, ` w2`, …
