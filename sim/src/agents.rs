@@ -209,7 +209,7 @@ fn is_reasoning(options: &Options, agent_id: &str) -> bool {
 }
 
 /// Returns the agent of a request that names none.
-fn sole_agent(options: &Options) -> Option<String> {
+pub(crate) fn sole_agent(options: &Options) -> Option<String> {
     match (&options.default_agent, options.agents.as_slice()) {
         (Some(agent), _) | (None, [agent]) => Some(agent.clone()),
         _ => None,
@@ -238,21 +238,12 @@ fn refused(message: impl Into<String>) -> Result<Place, Nowhere> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Secret;
 
     fn options(protocol: Protocol, default_agent: Option<&str>) -> Options {
         Options {
             protocol,
-            secret: Secret::None,
-            agents: vec!["main".into(), "beta".into()],
             default_agent: default_agent.map(str::to_owned),
-            require_device: false,
-            fault: None,
-            startup_ms: None,
-            tick_ms: 1,
-            pacing_ms: 0,
-            demo_delay_ms: 0,
-            publishes_tasks: true,
+            ..Options::of_a_test()
         }
     }
 

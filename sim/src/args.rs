@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::fault::Fault;
 use crate::frames::{self, Protocol};
-use crate::options::{LIVE_TEXT_PACING_MS, Options, Secret};
+use crate::options::{ChatCompletions, ClientTools, LIVE_TEXT_PACING_MS, Options, Secret};
 use crate::script;
 
 /// A scripted `OpenClaw` gateway: for demos, tests and benchmarks.
@@ -71,6 +71,16 @@ pub(crate) struct Args {
     /// million events a second.
     #[arg(long)]
     pub(crate) no_tasks: bool,
+    /// Serve `POST /v1/chat/completions`, to clients with the shared secret or to a trusted proxy;
+    /// only protocol 4.
+    #[arg(long)]
+    pub(crate) chat_completions: Option<CompletionsAuth>,
+    /// The header in which a trusted proxy names the user.
+    #[arg(long, default_value = "x-forwarded-user")]
+    pub(crate) user_header: String,
+    /// Hide the functions of requests from the model, as a gateway without `tools.toolSearch`.
+    #[arg(long)]
+    pub(crate) hide_client_tools: bool,
     /// Print the ready line as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -79,7 +89,26 @@ pub(crate) struct Args {
     pub(crate) exit_with_stdin: bool,
 }
 
+/// The authentication of `POST /v1/chat/completions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompletionsAuth {
+    Secret,
+    TrustedProxy,
+}
+
 pub(crate) fn options(args: Args) -> Result<Options, String> {
+    let chat_completions = match (args.chat_completions, args.protocol) {
+        (None, _) => ChatCompletions::Off,
+        (Some(_), Protocol::V3) => {
+            return Err(
+                "--chat-completions needs protocol 4: 2026.3.13 has no functions.".to_owned(),
+            );
+        }
+        (Some(CompletionsAuth::Secret), Protocol::V4) => ChatCompletions::Secret,
+        (Some(CompletionsAuth::TrustedProxy), Protocol::V4) => ChatCompletions::TrustedProxy {
+            user_header: args.user_header.to_lowercase(),
+        },
+    };
     let default_agent = match (args.no_default_agent, args.default_agent) {
         (true, _) => None,
         (false, Some(agent)) if !args.agents.contains(&agent) => {
@@ -107,6 +136,12 @@ pub(crate) fn options(args: Args) -> Result<Options, String> {
         pacing_ms: args.pacing_ms,
         demo_delay_ms: args.demo_delay_ms,
         publishes_tasks: !args.no_tasks,
+        chat_completions,
+        client_tools: if args.hide_client_tools {
+            ClientTools::Hidden
+        } else {
+            ClientTools::Offered
+        },
     })
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct State {
     /// The keys of the requests that were lost on their way.
     pub(crate) lost: HashSet<String>,
     peers: HashMap<u64, Peer>,
+    /// The completions over HTTP whose responses have not ended.
+    streams: HashMap<u64, UnboundedSender<Outgoing>>,
     next_connection: u64,
     /// Protocol 3 counts the events of the whole gateway.
     seq: u64,
@@ -105,6 +107,7 @@ impl Gateway {
                 turns: HashMap::new(),
                 lost: HashSet::new(),
                 peers: HashMap::new(),
+                streams: HashMap::new(),
                 next_connection: 1,
                 seq: 0,
             }),
@@ -155,6 +158,19 @@ impl Gateway {
         state.journal.closed(connection, by, code);
     }
 
+    /// Returns the number of a completion over HTTP, whose response comes from `outbox`.
+    pub(crate) fn open_stream(&self, outbox: UnboundedSender<Outgoing>) -> u64 {
+        let mut state = self.state();
+        let connection = state.next_connection;
+        state.next_connection = connection.saturating_add(1);
+        state.streams.insert(connection, outbox);
+        connection
+    }
+
+    pub(crate) fn close_stream(&self, connection: u64) {
+        self.state().streams.remove(&connection);
+    }
+
     pub(crate) fn subscribe(&self, connection: u64, session_key: &str) {
         if let Some(peer) = self.state().peers.get_mut(&connection) {
             peer.subscriptions.insert(session_key.to_owned());
@@ -176,9 +192,11 @@ impl Gateway {
 
     /// Sends to one connection, if it is still there.
     pub(crate) fn send(&self, connection: u64, outgoing: Outgoing) {
-        if let Some(peer) = self.state().peers.get(&connection) {
+        let state = self.state();
+        let of_peer = state.peers.get(&connection).map(|peer| &peer.outbox);
+        if let Some(outbox) = of_peer.or_else(|| state.streams.get(&connection)) {
             // A closed outbox is a connection about to leave.
-            drop(peer.outbox.send(outgoing));
+            drop(outbox.send(outgoing));
         }
     }
 
@@ -229,6 +247,7 @@ impl Gateway {
         state.run_order.clear();
         state.turns.clear();
         state.lost.clear();
+        state.streams.clear();
         state.journal.reset();
         state.histories.clear();
         state.faults.set(None, None);
@@ -236,8 +255,10 @@ impl Gateway {
 
     /// Ends every connection, without a close frame if there is no code; the runs continue.
     pub(crate) fn drop_connections(&self, code: Option<u16>) {
-        for peer in self.state().peers.values() {
-            drop(peer.outbox.send(match code {
+        let state = self.state();
+        let peers = state.peers.values().map(|peer| &peer.outbox);
+        for outbox in peers.chain(state.streams.values()) {
+            drop(outbox.send(match code {
                 Some(code) => Outgoing::Close(Close::new(code, "")),
                 None => Outgoing::Drop,
             }));

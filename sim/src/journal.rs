@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use axum::http::HeaderMap;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::clock::now_ms;
 use crate::request::Request;
@@ -34,6 +35,7 @@ pub(crate) struct Journal {
     runs: VecDeque<RunEntry>,
     upgrades: VecDeque<UpgradeEntry>,
     closes: VecDeque<CloseEntry>,
+    completions: VecDeque<CompletionEntry>,
     /// Wire faults that reached their point.
     wire_faults: u64,
 }
@@ -76,7 +78,7 @@ pub(crate) enum Ending {
 #[derive(Debug, Serialize)]
 struct UpgradeEntry {
     path: String,
-    headers: serde_json::Map<String, Value>,
+    headers: Map<String, Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,6 +89,40 @@ struct CloseEntry {
     code: Option<u16>,
     /// Milliseconds since the Unix epoch.
     at_ms: u64,
+}
+
+/// A request for a completion over HTTP.
+#[derive(Debug)]
+pub(crate) struct Completion<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a Value,
+    pub(crate) status: u16,
+    pub(crate) run: Option<CompletionRun>,
+}
+
+/// The run of a request for a completion.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CompletionRun {
+    pub(crate) connection: u64,
+    pub(crate) run_id: String,
+    pub(crate) session_key: String,
+    pub(crate) agent_id: String,
+    /// The request has every scope.
+    pub(crate) is_owner: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CompletionEntry {
+    /// Milliseconds since the Unix epoch.
+    at_ms: u64,
+    headers: Map<String, Value>,
+    body: Value,
+    status: u16,
+    #[serde(flatten)]
+    run: Option<CompletionRun>,
+    ended: Option<Ending>,
 }
 
 impl Journal {
@@ -120,26 +156,27 @@ impl Journal {
         self.wire_faults = self.wire_faults.saturating_add(1);
     }
 
-    pub(crate) fn upgrade<'a>(
-        &mut self,
-        path: &str,
-        headers: impl Iterator<Item = (&'a str, &'a str)>,
-    ) {
-        let headers = headers
-            .map(|(name, value)| {
-                let value = if SECRET_HEADERS.contains(&name) {
-                    REDACTED
-                } else {
-                    value
-                };
-                (name.to_owned(), Value::from(value))
-            })
-            .collect();
+    pub(crate) fn upgrade(&mut self, path: &str, headers: &HeaderMap) {
         push(
             &mut self.upgrades,
             UpgradeEntry {
                 path: path.to_owned(),
-                headers,
+                headers: without_secrets(headers),
+            },
+        );
+    }
+
+    /// Notes a request; if it starts a run, that is going on.
+    pub(crate) fn completion(&mut self, completion: Completion<'_>) {
+        push(
+            &mut self.completions,
+            CompletionEntry {
+                at_ms: now_ms(),
+                headers: without_secrets(completion.headers),
+                body: shortened(completion.body),
+                status: completion.status,
+                ended: completion.run.as_ref().map(|_| Ending::Running),
+                run: completion.run,
             },
         );
     }
@@ -182,7 +219,27 @@ impl Journal {
             run.ended = ended;
             run.aborted_by = aborted_by;
         }
+        let is_of_run = |entry: &&mut CompletionEntry| {
+            entry.run.as_ref().is_some_and(|run| run.run_id == run_id)
+        };
+        if let Some(completion) = self.completions.iter_mut().rev().find(is_of_run) {
+            completion.ended = Some(ended);
+        }
     }
+}
+
+fn without_secrets(headers: &HeaderMap) -> Map<String, Value> {
+    headers
+        .iter()
+        .map(|(name, value)| {
+            let value = if SECRET_HEADERS.contains(&name.as_str()) {
+                REDACTED
+            } else {
+                value.to_str().unwrap_or("<not text>")
+            };
+            (name.as_str().to_owned(), Value::from(value))
+        })
+        .collect()
 }
 
 /// Returns the parameters with long texts replaced.
@@ -225,14 +282,12 @@ mod tests {
                 traceparent: None,
             },
         );
-        journal.upgrade(
-            "/",
-            [
-                ("cf-access-client-secret", "s3cret"),
-                ("cf-access-client-id", "id"),
-            ]
-            .into_iter(),
-        );
+        let headers = [
+            ("cf-access-client-secret", "s3cret"),
+            ("cf-access-client-id", "id"),
+        ];
+        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        journal.upgrade("/", &HeaderMap::from_iter(headers));
         let text = serde_json::to_string(&journal).unwrap();
         assert!(!text.contains("s3cret"));
         assert!(text.contains(r#""auth":{"token":"<redacted>"}"#));

@@ -18,6 +18,20 @@ const SAMPLE_TEXT: &str = "text";
 /// Nested schemas that are followed: a schema that refers to itself has no end.
 const MAX_DEPTH: u32 = 16;
 
+/// Returns the smallest value that a schema accepts.
+pub(crate) fn smallest(schema: &Value) -> Value {
+    sample(schema, schema, MAX_DEPTH)
+}
+
+/// Returns the answer to `message` for a `response_format`, if that is JSON.
+pub(crate) fn in_format(response_format: &Value, message: &str) -> Option<Value> {
+    match response_format["type"].as_str()? {
+        "json_schema" => Some(smallest(response_format.pointer("/json_schema/schema")?)),
+        "json_object" => Some(quoted_words(message)),
+        _ => None,
+    }
+}
+
 /// Returns the answer to `message` in the format that `system_prompt` requests, if any. Without a
 /// schema it is an object. Its keys are the words in single quotes in the message.
 pub(crate) fn asked_for(system_prompt: Option<&str>, message: &str) -> Option<Value> {
@@ -30,7 +44,7 @@ pub(crate) fn asked_for(system_prompt: Option<&str>, message: &str) -> Option<Va
         .into_iter::<Value>()
         .next()?
         .ok()?;
-    Some(sample(&schema, &schema, MAX_DEPTH))
+    Some(smallest(&schema))
 }
 
 fn quoted_words(message: &str) -> Value {

@@ -8,6 +8,7 @@ mod agent_params;
 mod agents;
 mod args;
 mod clock;
+mod completions;
 mod connect_params;
 mod connection;
 mod control;

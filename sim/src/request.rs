@@ -1,7 +1,7 @@
 //! A request frame, the client that sends it, and the way its response takes.
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{self, UnboundedSender};
 
 use crate::frames::{ErrorShape, Outgoing, Protocol, Reply};
 use crate::methods;
@@ -78,6 +78,14 @@ impl Request {
 }
 
 impl Responder {
+    /// Returns the way of responses that nobody waits for.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            id: String::new(),
+            outbox: mpsc::unbounded_channel().0,
+        }
+    }
+
     pub(crate) fn answer(&self, reply: &Reply) {
         // If the connection is closed, the response is dropped.
         drop(self.outbox.send(Outgoing::Text(reply.frame(&self.id))));

@@ -4,10 +4,12 @@
 //! [[fake deltas=30 delay=20]]      README.md lists every word
 //! ```
 
+pub(crate) mod over_http;
 mod word;
 
 use serde_json::Value;
 
+use self::over_http::OverHttp;
 use self::word::{decode_text, flag, number, small};
 
 /// The beginning of a directive.
@@ -34,6 +36,10 @@ const ECHO_PIECE_CODE_POINTS: usize = 200;
 /// frames.
 const BULK_CHARACTER: &str = "\u{1}";
 const BULK_PIECE_BYTES: usize = 65_536;
+
+/// 1 KiB of the delta that `hugeline` adds.
+const HUGE_LINE_PART: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const HUGE_LINE_PARTS_PER_KIB: usize = 16;
 
 /// The text that replaces the earlier text at `retract`.
 const OTHER_TEXT: &str = "On second thought:";
@@ -88,12 +94,18 @@ pub(crate) struct Script {
     pub(crate) lost_ask: bool,
     /// From the end of the run until its last response is remembered.
     pub(crate) settle_ms: u64,
+    pub(crate) over_http: OverHttp,
 }
 
 impl Script {
     /// Returns whether `message` has a directive.
     pub(crate) fn is_in(message: &str) -> bool {
         message.contains(DIRECTIVE)
+    }
+
+    /// Returns the place of the directive that counts.
+    pub(crate) fn position(message: &str) -> Option<usize> {
+        message.rfind(DIRECTIVE)
     }
 
     /// Parses the script in `message`: that of its last directive, or the demo answer if it has
@@ -107,13 +119,13 @@ impl Script {
         };
         let (words, _) = rest.split_once("]]").ok_or("the directive is not closed")?;
         let mut script = Self::plain();
-        let mut deltas = DEFAULT_DELTAS;
+        let mut deltas = None;
         let mut text = None;
         let mut bulk = None;
         for word in words.split_whitespace() {
             let (name, value) = word.split_once('=').unwrap_or((word, "1"));
             match name {
-                "deltas" => deltas = number(word, value)?,
+                "deltas" => deltas = Some(number(word, value)?),
                 "delay" => script.delay_ms = number(word, value)?.into(),
                 "text" => text = Some(decode_text(value)?),
                 "bulk" => bulk = Some(number(word, value)?),
@@ -142,6 +154,7 @@ impl Script {
                 "lostask" => script.lost_ask = flag(word, value)?,
                 "settle" => script.settle_ms = number(word, value)?.into(),
                 "slowaccept" => script.slow_accept_ms = number(word, value)?.into(),
+                name if script.over_http.take(name, word, value)? => {}
                 _ => return Err(format!("unknown word {word:?}")),
             }
         }
@@ -150,9 +163,23 @@ impl Script {
             (None, Some(count)) => (0..count)
                 .map(|_| BULK_CHARACTER.repeat(BULK_PIECE_BYTES))
                 .collect(),
-            (None, None) => words_from_zero("w", deltas),
+            (None, None) => words_from_zero("w", deltas.unwrap_or(script.default_deltas())),
         };
+        if script.over_http.huge_line_kib > 0 {
+            script.deltas.push(script.huge_line());
+        }
         Ok(script)
+    }
+
+    /// Makes the answer a text instead of calls.
+    pub(crate) fn answer_without_calls(&mut self) {
+        if self.over_http.has_calls() {
+            self.over_http.calls.clear();
+            self.over_http.call_count = None;
+            if self.deltas.is_empty() {
+                self.deltas = words_from_zero("w", DEFAULT_DELTAS);
+            }
+        }
     }
 
     /// Replaces the answer with `text`.
@@ -190,6 +217,20 @@ impl Script {
     /// The text that contradicts what was streamed before.
     pub(crate) fn other_text() -> &'static str {
         OTHER_TEXT
+    }
+
+    /// A model that calls a function says nothing beside it.
+    fn default_deltas(&self) -> u32 {
+        if self.over_http.has_calls() {
+            0
+        } else {
+            DEFAULT_DELTAS
+        }
+    }
+
+    fn huge_line(&self) -> String {
+        let kib = usize::try_from(self.over_http.huge_line_kib).unwrap_or(usize::MAX);
+        HUGE_LINE_PART.repeat(kib.saturating_mul(HUGE_LINE_PARTS_PER_KIB))
     }
 
     fn demo() -> Self {
@@ -237,6 +278,7 @@ impl Script {
             lost_accept: false,
             lost_ask: false,
             settle_ms: 0,
+            over_http: OverHttp::default(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The HTTP side: the WebSocket upgrade on every path, its faults, and the route of the control
-//! API.
+//! The HTTP side: the WebSocket upgrade on every path, its faults, and the routes of completions
+//! and the control API.
 //!
 //! Source: measured on both versions, unless noted otherwise.
 
@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::frames::MAX_FRAME_BYTES;
 use crate::gateway::Gateway;
 use crate::upgrade::Upgrade;
-use crate::{connection, control};
+use crate::{completions, connection, control};
 
 /// Everything that is served.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
@@ -32,6 +32,10 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/sim/fault", post(control::fault))
         .route("/sim/approve", post(control::approve))
         .route("/sim/revoke", post(control::revoke))
+        .route(
+            "/v1/chat/completions",
+            post(completions::post).fallback(upgrade),
+        )
         .fallback(upgrade)
         .with_state(gateway)
 }
@@ -50,11 +54,10 @@ async fn upgrade(
         )
             .into_response());
     };
-    let headers = parts
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("<not text>")));
-    gateway.state().journal.upgrade(parts.uri.path(), headers);
+    gateway
+        .state()
+        .journal
+        .upgrade(parts.uri.path(), &parts.headers);
 
     let fault = gateway.next_fault();
     if let Some(refusal) = fault.and_then(refusal) {

@@ -52,7 +52,7 @@ pub(crate) enum Fields {
 
 impl Fields {
     /// Returns the value of the surplus field, if the event has one.
-    pub(super) fn surplus(self) -> Option<Value> {
+    pub(crate) fn surplus(self) -> Option<Value> {
         (self == Self::Surplus).then(|| json!({ "known": false }))
     }
 }

@@ -8,7 +8,7 @@ use crate::frames::{ErrorShape, Protocol, Reply};
 use crate::gateway::Gateway;
 use crate::journal::AbortedBy;
 use crate::request::{Client, Responder, check};
-use crate::run::record::{Abort, RunRecord};
+use crate::run::record::{Abort, Origin, RunRecord};
 use crate::schema::{Kind, Schema, optional, required};
 
 pub(super) fn chat_abort(
@@ -36,7 +36,9 @@ pub(super) fn chat_abort(
         .to_lowercase();
     let run_id = params.get("runId").and_then(Value::as_str);
     let aborting = aborting(gateway, client, |id, run| {
-        run.session_key == key && run_id.is_none_or(|wanted| wanted == id)
+        run.origin == Origin::WebSocket
+            && run.session_key == key
+            && run_id.is_none_or(|wanted| wanted == id)
     })?;
     let run_ids: Vec<_> = aborting.iter().map(|(id, _)| id.clone()).collect();
     if run_ids.is_empty() {
@@ -77,6 +79,8 @@ pub(super) fn sessions_abort(
     let none = Reply::ok(&json!({ "ok": true, "abortedRunId": null, "status": "no-active-run" }));
     match aborting.first().map(|(id, _)| id.clone()) {
         Some(run_id) => {
+            // The gateway stops a run over HTTP without its id. Measured.
+            let run_id = Some(run_id).filter(|id| is_over_websocket(gateway, id));
             let aborted = json!({ "ok": true, "abortedRunId": run_id, "status": "aborted" });
             let replies = Replies {
                 aborted: Reply::ok(&aborted),
@@ -111,12 +115,19 @@ fn aborting(
         .iter()
         .filter(|(id, run)| wanted(id, run) && !run.has_ended())
     {
-        if run.owner != client.device && !client.holds("operator.admin") {
+        let is_own = run.origin == Origin::Http || run.owner == client.device;
+        if !is_own && !client.holds("operator.admin") {
             return Err(ErrorShape::invalid_request("unauthorized"));
         }
         aborting.push((id.clone(), run.aborts.clone()));
     }
     Ok(aborting)
+}
+
+fn is_over_websocket(gateway: &Gateway, run_id: &str) -> bool {
+    let state = gateway.state();
+    let run = state.runs.get(run_id);
+    run.is_some_and(|run| run.origin == Origin::WebSocket)
 }
 
 /// Sends the aborts. The last run sends the response between its events, as the gateway does. No

@@ -14,7 +14,7 @@ use crate::frames::{ErrorShape, Outgoing, Protocol, Reply};
 use crate::gateway::Gateway;
 use crate::request::{Client, Responder, check};
 use crate::run::outcome;
-use crate::run::record::RunRecord;
+use crate::run::record::{Origin, RunRecord};
 use crate::run::task::{self, Run};
 use crate::schema::{Kind, Schema, optional, required};
 use crate::script::Script;
@@ -44,6 +44,11 @@ pub(super) fn agent(
         ))
     })?;
 
+    if !script.over_http.is_empty() {
+        return Err(ErrorShape::invalid_request(
+            "invalid agent params: clawfront-sim directive: a word that only HTTP has",
+        ));
+    }
     if script.lost_ask && gateway.state().lost.insert(params.idempotency_key.clone()) {
         gateway.send(client.connection, Outgoing::Drop);
         return Ok(());
@@ -116,6 +121,7 @@ fn start(gateway: &Arc<Gateway>, client: &Client, job: Job, responder: &Responde
         RunRecord {
             session_key: place.session_key.clone(),
             agent_id: place.agent_id.clone(),
+            origin: Origin::WebSocket,
             owner: client.device.clone(),
             accepted: accepted.clone(),
             aborts,
@@ -136,7 +142,8 @@ fn start(gateway: &Arc<Gateway>, client: &Client, job: Job, responder: &Responde
             message: params.message,
             script,
             accepted,
-            thinking_problem,
+            problem: thinking_problem,
+            completion: None,
             quiet: params.session_effects.as_deref() == Some("internal"),
             starter: client.connection,
             responder: responder.clone(),

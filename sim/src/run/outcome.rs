@@ -261,6 +261,11 @@ fn meta(context: &RunContext, account: &Account) -> Value {
     meta
 }
 
+/// The tokens of all calls of a run.
+pub(crate) fn usage_of_all_calls(protocol: Protocol, account: &Account) -> Value {
+    usage(protocol, account).0
+}
+
 /// `usage` and `lastCallUsage`. The first's `total` is the sum on protocol 4, and the last call's
 /// total on protocol 3.
 fn usage(protocol: Protocol, account: &Account) -> (Value, Value) {

@@ -15,12 +15,21 @@ use crate::request::Responder;
 pub(crate) struct RunRecord {
     pub(crate) session_key: String,
     pub(crate) agent_id: String,
+    pub(crate) origin: Origin,
     /// The device that started it. All clients that have only the shared secret count as one.
     pub(crate) owner: Option<String>,
     pub(crate) accepted: Reply,
     pub(crate) aborts: UnboundedSender<Abort>,
     pub(crate) ended: watch::Receiver<Option<Arc<Ended>>>,
     pub(crate) task: Option<AbortHandle>,
+}
+
+/// The way in which a run was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    WebSocket,
+    /// `chat.abort` does not know such a run, and any client may stop it with `sessions.abort`.
+    Http,
 }
 
 impl RunRecord {

@@ -39,7 +39,6 @@ const TOOL_STEP_MS: u64 = 20;
 const GARBAGE: &str = "this is not { JSON";
 
 /// A run that is about to begin.
-#[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) id: String,
     pub(crate) place: Place,
@@ -49,7 +48,9 @@ pub(crate) struct Run {
     pub(crate) script: Script,
     pub(crate) accepted: Reply,
     /// The error that ends the run before any model is called.
-    pub(crate) thinking_problem: Option<String>,
+    pub(crate) problem: Option<String>,
+    /// Emits the run's moments over HTTP as well.
+    pub(crate) completion: Option<Box<dyn Events + Send>>,
     /// No event is sent while it runs: `sessionEffects: "internal"`.
     pub(crate) quiet: bool,
     pub(crate) starter: u64,
@@ -78,7 +79,8 @@ pub(crate) async fn perform(gateway: Arc<Gateway>, run: Run) {
         message,
         script,
         accepted,
-        thinking_problem,
+        problem,
+        completion,
         quiet,
         starter,
         responder,
@@ -109,8 +111,12 @@ pub(crate) async fn perform(gateway: Arc<Gateway>, run: Run) {
         gateway: Arc::clone(&gateway),
     });
     let turn = gateway.turn(&context.place.session_key);
+    let own_events = events::for_protocol(Arc::clone(&context));
     let mut task = RunTask {
-        events: events::for_protocol(Arc::clone(&context)),
+        events: match completion {
+            Some(completion) => events::both(own_events, completion),
+            None => own_events,
+        },
         context: Arc::clone(&context),
         account: Account::new(),
         script,
@@ -121,7 +127,7 @@ pub(crate) async fn perform(gateway: Arc<Gateway>, run: Run) {
     };
     task.events.accepted();
     let stopped = match task.take_turn(turn).await {
-        Ok(_turn) => match task.play(thinking_problem).await {
+        Ok(_turn) => match task.play(problem).await {
             // The turn is over once the run has ended, even if it failed.
             Ok(()) => {
                 let reply = task.finish();
@@ -161,9 +167,9 @@ impl RunTask {
         }
     }
 
-    async fn play(&mut self, thinking_problem: Option<String>) -> Result<(), Stop> {
+    async fn play(&mut self, problem: Option<String>) -> Result<(), Stop> {
         self.next_at = Instant::now();
-        if let Some(problem) = thinking_problem {
+        if let Some(problem) = problem {
             return Err(Stop::Refused(problem));
         }
         self.events.started();

@@ -14,6 +14,14 @@ pub(super) fn number(word: &str, value: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("bad number in {word:?}; at most {MAX_DELTAS}"))
 }
 
+/// Parses a number of bytes or of letters, of which there is at least one.
+pub(super) fn size(word: &str, value: &str) -> Result<usize, String> {
+    usize::try_from(number(word, value)?)
+        .ok()
+        .filter(|size| *size > 0)
+        .ok_or_else(|| format!("bad number in {word:?}; at least 1"))
+}
+
 pub(super) fn small(word: &str, value: &str) -> Result<u16, String> {
     value.parse().map_err(|_| format!("bad number in {word:?}"))
 }

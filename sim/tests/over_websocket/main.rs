@@ -6,8 +6,11 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod completion_faults;
+mod completions;
 mod faults;
 mod handshake;
+mod http;
 mod recorded;
 mod runs;
 mod shared_runs;
