@@ -2,16 +2,20 @@
 
 import { beginning } from "./upgrade.js";
 
-/** A request, which is sent at once. */
+/** A request over `network`. */
 export class Asked {
   /**
-   * `headers` are names and values in turn; the last value of a name counts. `on` is called with
-   * each event: the head of a stream (`isStream`), its `bytes`, its end, a refusal with the
-   * beginning of its body, or the `error` without a response.
+   * `on` is called with each event: the head of a stream (`isStream`), its `bytes`, its end, a
+   * refusal with the beginning of its body, or the `error` without a response.
    */
-  constructor(network, url, headers, body, maxRefusalBytes, on) {
-    this.controller = new AbortController();
-    const { signal } = this.controller;
+  constructor(network, maxRefusalBytes, on) {
+    Object.assign(this, { network, maxRefusalBytes, on, controller: new AbortController() });
+  }
+
+  /** Sends it. `headers` are names and values in turn; the last value of a name counts. */
+  send(url, headers, body) {
+    const { network, on, controller } = this;
+    const { signal } = controller;
     // A copy: `body` is a part of the memory, which changes before it is sent.
     const init = { method: "POST", body: body.slice(), redirect: "manual", signal };
     const ask = () => {
@@ -20,7 +24,7 @@ export class Asked {
         own.set(headers[index], headers[index + 1]);
       return network.fetch(url, { ...init, headers: own });
     };
-    read(ask, maxRefusalBytes, (event) => signal.aborted || on(event));
+    read(ask, this.maxRefusalBytes, (event) => signal.aborted || on(event));
   }
 
   /** Closes the request: the gateway stops the run. No event follows. */

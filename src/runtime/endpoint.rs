@@ -18,14 +18,10 @@ extern "C" {
     type Source;
 
     #[wasm_bindgen(constructor, js_class = "Asked")]
-    fn new(
-        network: &JsValue,
-        url: &str,
-        headers: Vec<String>,
-        body: &[u8],
-        max_refusal_bytes: usize,
-        on: &Function,
-    ) -> Source;
+    fn new(network: &JsValue, max_refusal_bytes: usize, on: &Function) -> Source;
+
+    #[wasm_bindgen(method)]
+    fn send(this: &Source, url: &str, headers: Vec<String>, body: &[u8]);
 
     #[wasm_bindgen(method)]
     fn stop(this: &Source);
@@ -52,9 +48,10 @@ impl Asked {
         let network = bindings::network_or_internet();
         let handler: Closure<dyn FnMut(Opened)> = Closure::new(move |event| give(&event, &take));
         let on = guard.guard(handler.as_ref());
-        let body = &request.body;
+        let source = Source::new(&network, MAX_BODY_BYTES, &on);
+        source.send(&url, headers, &request.body);
         Self {
-            source: Source::new(&network, &url, headers, body, MAX_BODY_BYTES, &on),
+            source,
             _handler: handler,
         }
     }
