@@ -18,10 +18,16 @@ use serde_json::value::RawValue;
 /// Reads a text that holds one value.
 pub(crate) fn from_str<'de, T: Value<'de>>(text: &'de str) -> serde_json::Result<T> {
     let mut value = T::blank();
-    let mut json = serde_json::Deserializer::from_str(text);
-    value.place().deserialize(&mut json)?;
-    json.end()?;
+    read(text, value.place())?;
     Ok(value)
+}
+
+/// Does the same for a place. It is not inlined, because it does not depend on the type.
+#[inline(never)]
+fn read<'de>(text: &'de str, place: Place<'_, 'de>) -> serde_json::Result<()> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    place.deserialize(&mut json)?;
+    json.end()
 }
 
 /// Reads the value that a text begins with.
