@@ -1,6 +1,6 @@
 //! The run of a turn with a client's tools, at the gateway's HTTP endpoint.
 
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::gateway::endpoint::{Event, refusal};
 
 use super::reply::Shown;
@@ -29,8 +29,12 @@ impl Exchange {
                 endpoint.answer(&mut |event| reply.show(event, &mut shown, head, body));
             }
             Event::Refused(response) => {
-                self.run.withdraw();
-                return self.fail(refusal(&response), out);
+                let failure = refusal(&response);
+                if response.starts_nothing() {
+                    self.run.end_at_endpoint(false);
+                    return self.fail(failure, out);
+                }
+                shown.ended = Some(Err(lost(failure.cause())));
             }
             Event::Bytes(bytes) => {
                 endpoint.receive(bytes, &mut |event| {
@@ -38,16 +42,11 @@ impl Exchange {
                 });
                 self.run.set_usage(endpoint.usage());
             }
-            Event::Ended => {
-                shown.ended = Some(Err(Failure::GatewayConnectionLost {
-                    close_code: ABNORMAL_CLOSURE,
-                    cause: None,
-                }));
-            }
+            Event::Ended => shown.ended = Some(Err(lost(None))),
             Event::Failed(failure) => shown.ended = Some(Err(failure)),
         }
         if shown.ended.is_some() {
-            self.run.end_at_endpoint();
+            self.run.end_at_endpoint(true);
         }
         self.settle(shown.ended, now_ms, out);
     }
@@ -57,5 +56,12 @@ impl Exchange {
         self.endpoint
             .as_ref()
             .is_some_and(|endpoint| !endpoint.is_answering())
+    }
+}
+
+fn lost(cause: Option<Cause>) -> Failure {
+    Failure::GatewayConnectionLost {
+        close_code: ABNORMAL_CLOSURE,
+        cause,
     }
 }

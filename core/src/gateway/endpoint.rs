@@ -85,6 +85,14 @@ pub struct Response<'a> {
 /// An event of a request.
 #[derive(Debug)]
 pub enum Event<'a> {
+impl Response<'_> {
+    /// Returns true if the gateway cannot have begun the run. The other statuses are those of a
+    /// proxy that has passed the request on, and has no response.
+    pub(crate) fn starts_nothing(&self) -> bool {
+        !matches!(self.refusal.status, 200..=299 | 502 | 504 | 520 | 524)
+    }
+}
+
     /// The response is a stream.
     Answered,
     /// It is another response.
@@ -447,7 +455,7 @@ impl Object<'_> {
     }
 }
 
-/// Returns the failure that a response other than a stream means: nothing was started.
+/// Returns the failure that a response other than a stream means.
 #[inline(never)]
 pub fn refusal(response: &Response<'_>) -> Failure {
     let refusal = &response.refusal;

@@ -174,6 +174,27 @@ fn a_refusal_has_its_status_and_starts_nothing() {
 }
 
 #[test]
+#[test]
+fn a_status_of_a_proxy_that_may_have_passed_the_request_on_is_final() {
+    for status in [200, 502, 504, 520, 524] {
+        let mut shared = Shared::connected();
+        let client = begin(&mut shared, 1, STREAM, "");
+        let refusal = UpgradeResponse {
+            status,
+            ..UpgradeResponse::default()
+        };
+        let response = Response {
+            refusal,
+            retry_after_s: None,
+        };
+        give(&mut shared, client, Event::Refused(response));
+        let (expected, body, has_ended) = shared.outcome(client);
+        let code = "gateway_connection_lost";
+        assert!(has_ended && body.contains(code), "{status} {body}");
+        assert_eq!(expected, 400, "{status} {body}");
+    }
+}
+
 fn a_request_without_a_response_is_not_said_to_have_started_nothing() {
     let mut shared = Shared::connected();
     let client = begin(&mut shared, 1, STREAM, "");

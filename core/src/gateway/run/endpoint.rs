@@ -45,14 +45,9 @@ impl Run {
         Some((*request, Endpoint::new(tools)))
     }
 
-    /// Records that the run was refused.
-    pub(crate) fn withdraw(&mut self) {
-        self.may_have_started = false;
-        self.state = State::Ended;
-    }
-
-    /// Records that the run is over.
-    pub(crate) fn end_at_endpoint(&mut self) {
+    /// Records that the run is over, or that it was refused.
+    pub(crate) fn end_at_endpoint(&mut self, may_have_started: bool) {
+        self.may_have_started = may_have_started;
         self.state = State::Ended;
     }
 
