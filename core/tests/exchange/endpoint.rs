@@ -195,6 +195,22 @@ fn a_status_of_a_proxy_that_may_have_passed_the_request_on_is_final() {
     }
 }
 
+#[test]
+fn a_session_whose_name_a_header_cannot_carry_is_refused() {
+    let mut shared = Shared::connected();
+    let named = [("x-openclaw-session-key", "agent:main:caf\u{e9}")];
+    let fields = "agents=main default=main tools=run sessions=any";
+    let client = shared.add(
+        exchange_with([1; 16], BODY, &named, STREAM, fields),
+        "01".repeat(16),
+    );
+    shared.respond("sessions.get", &json!({ "messages": [] }));
+    let (status, body, has_ended) = shared.outcome(client);
+    assert!(has_ended && body.contains("ASCII"), "{body}");
+    assert_eq!((status, shared.asked.len()), (400, 0));
+}
+
+#[test]
 fn a_request_without_a_response_is_not_said_to_have_started_nothing() {
     let mut shared = Shared::connected();
     let client = begin(&mut shared, 1, STREAM, "");

@@ -25,6 +25,13 @@ impl Run {
             ));
         }
         let session = self.turn.session.key(&agent);
+        if !session.as_str().is_ascii() {
+            // The gateway reads each byte of a header as a letter: it would be another session.
+            return Err(Failure::invalid(
+                "tools",
+                "With tools, the name of a session has ASCII characters only.",
+            ));
+        }
         let request = Request::of(&self.turn, &agent, &session)?;
         self.at_endpoint = Some(Box::new(request));
         self.target = Some(Target {
