@@ -211,6 +211,24 @@ fn a_session_whose_name_a_header_cannot_carry_is_refused() {
 }
 
 #[test]
+fn a_run_that_is_going_does_not_hold_its_tools() {
+    let mut shared = Shared::connected();
+    let body = BODY.replace(
+        r#""name":"f""#,
+        r#""name":"read","description":"Of the client.""#,
+    );
+    let fields = "agents=main default=main tools=run";
+    let exchange = exchange_with([1; 16], &body, &[], STREAM, fields);
+    assert!(format!("{exchange:?}").contains("Of the client."));
+    let client = shared.add(exchange, "01".repeat(16));
+    give(&mut shared, client, Event::Answered);
+    let going = shared.hub.exchange(shared.clients[client].id).unwrap();
+    let going = format!("{going:?}");
+    assert!(!going.contains("Of the client."), "{going}");
+    assert!(going.contains("client_read"), "{going}");
+}
+
+#[test]
 fn a_request_without_a_response_is_not_said_to_have_started_nothing() {
     let mut shared = Shared::connected();
     let client = begin(&mut shared, 1, STREAM, "");

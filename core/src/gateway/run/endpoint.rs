@@ -48,7 +48,9 @@ impl Run {
     /// Returns the request for the HTTP endpoint, once, and the state of its answer.
     pub(crate) fn take_request(&mut self) -> Option<(Request, Endpoint)> {
         let request = self.at_endpoint.take()?;
-        let tools = self.turn.tools.take().unwrap_or_default();
+        let mut tools = self.turn.tools.take().unwrap_or_default();
+        // They may be megabytes, and the request has them.
+        tools.members = String::new();
         Some((*request, Endpoint::new(tools)))
     }
 
