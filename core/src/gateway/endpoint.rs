@@ -339,8 +339,10 @@ impl Endpoint {
         show: &mut dyn FnMut(RunEvent<'_>),
     ) -> Result<Option<RunSummary>, Failure> {
         if data == "[DONE]" {
-            let finish = self.finish.ok_or(Failure::GatewayProtocolError(
-                "its endpoint ended an answer without a reason",
+            let is_true = |finish: &Finish| (*finish == Finish::Calls) == (self.calls > 0);
+            let finish = self.finish.filter(is_true);
+            let finish = finish.ok_or(Failure::GatewayProtocolError(
+                "its endpoint ended an answer without its reason",
             ))?;
             return Ok(Some(RunSummary {
                 finish,

@@ -46,6 +46,7 @@ const CALL: &str = r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c1","
 const ARGUMENTS: &str =
     r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}}]}"#;
 const CALLS: &str = r#"{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}"#;
+const STOP: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
 const DONE: &str = "[DONE]";
 
 #[test]
@@ -96,7 +97,7 @@ fn the_gateways_default_agent_is_asked_for_first() {
     let list = json!({ "defaultId": "main", "agents": [{ "id": "main" }] });
     shared.respond("agents.list", &list);
     assert_eq!(shared.asked.len(), 1);
-    bytes(&mut shared, client, &[TEXT, CALLS, DONE]);
+    bytes(&mut shared, client, &[TEXT, STOP, DONE]);
     assert!(shared.clients[client].has_ended);
 }
 
@@ -127,7 +128,7 @@ fn what_happens_to_the_connection_does_not_concern_it() {
     shared.pass_ms(100);
     assert_eq!(shared.outcome(client), (200, before.as_str(), false));
     assert!(!shared.clients[other].has_ended);
-    bytes(&mut shared, client, &[CALLS, DONE]);
+    bytes(&mut shared, client, &[STOP, DONE]);
     assert!(shared.outcome(client).1.ends_with("data: [DONE]\n\n"));
 }
 
@@ -262,7 +263,7 @@ fn an_answer_that_is_silent_for_long_is_awaited_with_heartbeats() {
     shared.pass_ms(3_600_000);
     let (_, body, has_ended) = shared.outcome(client);
     assert!(!has_ended && body.matches(": ping").count() > 200);
-    bytes(&mut shared, client, &[TEXT, CALLS, DONE]);
+    bytes(&mut shared, client, &[TEXT, STOP, DONE]);
     assert!(shared.clients[client].has_ended);
 }
 
@@ -287,7 +288,7 @@ fn a_turn_with_tools_waits_in_the_queue_like_any_other() {
     let second = begin(&mut shared, 2, STREAM, "");
     assert_eq!(shared.asked.len(), 1);
     give(&mut shared, first, Event::Answered);
-    bytes(&mut shared, first, &[TEXT, CALLS, DONE]);
+    bytes(&mut shared, first, &[TEXT, STOP, DONE]);
     assert_eq!(shared.asked.len(), 2);
     assert_eq!(shared.asked[1].0, shared.clients[second].id);
 }

@@ -234,6 +234,19 @@ fn a_stream_that_is_not_as_it_must_be_is_a_failure() {
             "{stream}"
         );
     }
+    let begun = r#""delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f"}}]}"#;
+    let reason = |reason: &str| chunk(&format!(r#""delta":{{}},"finish_reason":"{reason}""#));
+    for stream in [
+        [&reason("tool_calls"), DONE].concat(),
+        [&chunk(begun), &reason("stop"), DONE].concat(),
+        [&chunk(begun), &reason("length"), DONE].concat(),
+    ] {
+        assert_eq!(
+            failure(&stream).code(),
+            "gateway_protocol_error",
+            "{stream}"
+        );
+    }
     let large = "x".repeat(MAX_ANSWER_BYTES + 1);
     for delta in [
         format!(r#""delta":{{"content":"{large}"}}"#),
