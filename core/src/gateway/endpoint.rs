@@ -394,6 +394,8 @@ impl Endpoint {
             let function = Object::member(call.function)?;
             let begun = u64::from(self.calls);
             let begins = match (&function.name, &call.id) {
+                    self.count(id)?;
+                    self.count(name)?;
                 (Some(name), Some(id)) if call.index == Some(begun) => {
                     self.calls = self.calls.saturating_add(1);
                     Some((&**id, self.tools.clients_name(name)))

@@ -249,6 +249,12 @@ fn a_stream_that_is_not_as_it_must_be_is_a_failure() {
     }
     let large = "x".repeat(MAX_ANSWER_BYTES + 1);
     for delta in [
+        format!(
+            r#""delta":{{"tool_calls":[{{"index":0,"id":"{large}","function":{{"name":"f"}}}}]}}"#
+        ),
+        format!(
+            r#""delta":{{"tool_calls":[{{"index":0,"id":"c","function":{{"name":"{large}"}}}}]}}"#
+        ),
         format!(r#""delta":{{"content":"{large}"}}"#),
         format!(
             r#""delta":{{"tool_calls":[{{"index":0,"id":"c","function":{{"name":"f","arguments":"{large}"}}}}]}}"#
