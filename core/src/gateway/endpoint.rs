@@ -273,17 +273,13 @@ impl<'a> Object<'a> {
         value.map_or_else(|| Ok(Self::default()), |value| Self::read(value.get()))
     }
 
-    /// Reads a list of objects.
-    fn list(value: Option<&'a RawValue>) -> Result<Vec<Self>, Failure> {
-        let Some(value) = value else {
-            return Ok(Vec::new());
-        };
-        let list: Vec<&RawValue> = parse::from_str(value.get()).map_err(|_| {
-            Failure::GatewayProtocolError("a list in an event of its endpoint cannot be read")
-        })?;
-        list.into_iter()
-            .map(|object| Self::read(object.get()))
-            .collect()
+    /// Reads a list of objects, which are read one by one: each is far larger than its text.
+    fn list(value: Option<&'a RawValue>) -> Result<Vec<&'a RawValue>, Failure> {
+        value.map_or(Ok(Vec::new()), |value| {
+            parse::from_str(value.get()).map_err(|_| {
+                Failure::GatewayProtocolError("a list in an event of its endpoint cannot be read")
+            })
+        })
     }
 }
 
@@ -364,6 +360,7 @@ impl Endpoint {
             };
         }
         for choice in Object::list(event.choices)? {
+            let choice = Object::read(choice.get())?;
             self.show_delta(&Object::member(choice.delta)?, show)?;
             self.finish = match choice.finish_reason.as_deref() {
                 None => self.finish,
@@ -391,6 +388,7 @@ impl Endpoint {
             show(RunEvent::Text(text));
         }
         for call in Object::list(delta.tool_calls)? {
+            let call = Object::read(call.get())?;
             let function = Object::member(call.function)?;
             let begun = u64::from(self.calls);
             let begins = match (&function.name, &call.id) {
