@@ -18,7 +18,8 @@ export class Asked {
     const { signal } = controller;
     // A copy: `body` is a part of the memory, which changes before it is sent.
     const init = { method: "POST", body: body.slice(), redirect: "manual", signal };
-    const ask = () => {
+    // Asynchronous, so that no event comes while the caller is at work, also if it throws.
+    const ask = async () => {
       const own = new Headers();
       for (let index = 0; index < headers.length; index += 2)
         own.set(headers[index], headers[index + 1]);
