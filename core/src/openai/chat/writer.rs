@@ -154,6 +154,7 @@ impl ChatWriter {
     /// Writes the next piece of a call.
     pub(crate) fn call_piece(&mut self, piece: CallPiece<'_>, out: &mut Vec<u8>) {
         if let Some((id, name)) = piece.begins {
+            self.show_held(out);
             self.calls.push(ToolCall {
                 id: id.to_owned(),
                 kind: "function",
@@ -193,6 +194,14 @@ impl ChatWriter {
         });
     }
 
+    /// Shows the text that was held back, because a sequence may have begun in it.
+    fn show_held(&mut self, out: &mut Vec<u8>) {
+        let held = self.stop.finish();
+        if !held.is_empty() {
+            self.show(&held, out);
+        }
+    }
+
     /// Ends an answer that is complete.
     pub(crate) fn finish(&mut self, summary: &RunSummary, out: &mut Vec<u8>) {
         let forced = self.call.take();
@@ -204,10 +213,7 @@ impl ChatWriter {
             };
             self.call_piece(piece, out);
         }
-        let rest = self.stop.finish();
-        if !rest.is_empty() {
-            self.show(&rest, out);
-        }
+        self.show_held(out);
         let finish_reason = match summary.finish {
             _ if !self.calls.is_empty() => "tool_calls",
             Finish::Length if !self.stop.is_hit() => "length",

@@ -196,3 +196,24 @@ fn a_broken_answer_ends_with_an_error_event_and_done() {
         )
     );
 }
+
+#[test]
+fn text_that_was_held_back_comes_before_a_call() {
+    let stop = Stop::read(&serde_json::value::to_raw_value("END").unwrap()).unwrap();
+    let mut writer = writer(Delivery::Stream {
+        include_usage: false,
+    })
+    .ending_before(stop);
+    let mut out = Vec::new();
+    writer.text("one E", &mut out);
+    let piece = CallPiece {
+        begins: Some(("c1", "f")),
+        arguments: "{}",
+    };
+    writer.call_piece(piece, &mut out);
+    writer.finish(&SUMMARY, &mut out);
+    let out = String::from_utf8(out).unwrap();
+    let place = |text: &str| out.find(text).unwrap_or_else(|| panic!("{text}: {out}"));
+    assert!(place(r#""content":"E""#) < place("tool_calls"), "{out}");
+    assert_eq!(out.matches(r#""content":"E""#).count(), 1, "{out}");
+}
