@@ -82,9 +82,6 @@ pub struct Response<'a> {
     pub retry_after_s: Option<u32>,
 }
 
-/// An event of a request.
-#[derive(Debug)]
-pub enum Event<'a> {
 impl Response<'_> {
     /// Returns true if the gateway cannot have begun the run. The other statuses are those of a
     /// proxy that has passed the request on, and has no response.
@@ -93,6 +90,9 @@ impl Response<'_> {
     }
 }
 
+/// An event of a request.
+#[derive(Debug)]
+pub enum Event<'a> {
     /// The response is a stream.
     Answered,
     /// It is another response.
@@ -392,10 +392,10 @@ impl Endpoint {
             let function = Object::member(call.function)?;
             let begun = u64::from(self.calls);
             let begins = match (&function.name, &call.id) {
-                    self.count(id)?;
-                    self.count(name)?;
                 (Some(name), Some(id)) if call.index == Some(begun) => {
                     self.calls = self.calls.saturating_add(1);
+                    self.count(id)?;
+                    self.count(name)?;
                     Some((&**id, self.tools.clients_name(name)))
                 }
                 _ if begun > 0 && call.index == begun.checked_sub(1) => None,
@@ -434,7 +434,8 @@ impl Object<'_> {
             (_, "invalid tool configuration") => {
                 return Failure::invalid(
                     "tools",
-                    "The gateway has a tool of its own with the name of one of these.",
+                    "The gateway has a tool of its own with the name of one of these, or two \
+                     have the same name in lower case.",
                 );
             }
             (_, "agent run aborted") => return Failure::RunAborted,

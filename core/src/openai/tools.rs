@@ -99,7 +99,10 @@ impl Offer<'_> {
         for function in &functions {
             if is_of_gateway(&function.name) {
                 let mut other = [PREFIX, &function.name].concat();
-                while functions.iter().any(|function| function.name == other) {
+                while functions
+                    .iter()
+                    .any(|function| function.name.eq_ignore_ascii_case(&other))
+                {
                     other.push('_');
                 }
                 offered.renamed.push((function.name.clone(), other));

@@ -138,6 +138,16 @@ fn names_of_the_gateways_own_tools_are_replaced_and_put_back() {
 }
 
 #[test]
+fn a_name_that_replaces_another_is_new_in_any_case() {
+    let tools = r#"[{"type":"function","function":{"name":"read"}},{"type":"function","function":{"name":"Client_Read"}}]"#;
+    let (offered, _) = offer(("tools", tools), None, &[]).unwrap().unwrap();
+    assert_eq!(
+        offered.renamed,
+        [("read".to_owned(), "client_read_".to_owned())]
+    );
+}
+
+#[test]
 fn tools_that_are_not_functions_are_left_out_and_counted() {
     let mixed =
         r#"[{"type":"web_search"},{"type":"function","name":"f"},{"type":"custom","name":"c"}]"#;
