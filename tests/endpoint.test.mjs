@@ -10,9 +10,8 @@ const STREAM = { headers: { "content-type": "text/event-stream; charset=utf-8" }
 /** Asks over a network with this `fetch`, and returns the request and the events, as they come. */
 function ask(fetch, headers = []) {
   const events = [];
-  const asked = new Asked({ fetch }, "http://gateway", headers, new Uint8Array(2), 10, (event) =>
-    events.push(event),
-  );
+  const asked = new Asked({ fetch }, 10, (event) => events.push(event));
+  asked.send("http://gateway", headers, new Uint8Array(2));
   return { asked, events, before: events.length };
 }
 

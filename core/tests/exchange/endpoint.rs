@@ -175,7 +175,6 @@ fn a_refusal_has_its_status_and_starts_nothing() {
 }
 
 #[test]
-#[test]
 fn a_status_of_a_proxy_that_may_have_passed_the_request_on_is_final() {
     for status in [200, 502, 504, 520, 524] {
         let mut shared = Shared::connected();
