@@ -9,12 +9,9 @@ use serde_json::value::RawValue;
 
 use super::format::{MAX_FORMAT_BYTES, ONLY_JSON, Options};
 use super::json::schema;
-use super::tools::MAX_NAME_BYTES;
+use super::tools::{MAX_NAME_BYTES, NO_PARAMETERS};
 use crate::failure::Failure;
 use crate::parse;
-
-/// The parameters of a function that takes none.
-const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
 /// The number of places in an answer that are tried as the beginning of its JSON.
 const MAX_BEGINNINGS: usize = 64;

@@ -18,6 +18,9 @@ use crate::turn::ClientTools;
 /// Longest name of a function, in bytes. Source: OpenAI's API reference, as for its characters.
 pub(super) const MAX_NAME_BYTES: usize = 64;
 
+/// The parameters of a function that takes none.
+pub(super) const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
+
 /// Most tools of a request. Source: OpenAI's API reference.
 const MAX_TOOLS: usize = 128;
 
@@ -277,17 +280,25 @@ impl<'a> Function<'a> {
             out.extend_from_slice(br#","description":"#);
             write_json(out, description);
         }
+        // Without a schema the gateway answers each call with an error, and the model calls again.
+        // Source: OpenClaw 2026.9.6, measured.
+        let parameters = present(self.inner.parameters).unwrap_or(NO_PARAMETERS);
         for (member, value) in [
-            (&br#","parameters":"#[..], self.inner.parameters),
-            (&br#","strict":"#[..], self.inner.strict),
+            (&br#","parameters":"#[..], Some(parameters)),
+            (&br#","strict":"#[..], present(self.inner.strict)),
         ] {
-            if let Some(value) = value.filter(|value| value.get() != "null") {
+            if let Some(value) = value {
                 out.extend_from_slice(member);
-                out.extend_from_slice(value.get().as_bytes());
+                out.extend_from_slice(value.as_bytes());
             }
         }
         out.extend_from_slice(b"}}");
     }
+}
+
+/// Returns the JSON of a member that is not `null`.
+fn present(member: Option<&RawValue>) -> Option<&str> {
+    member.map(RawValue::get).filter(|json| *json != "null")
 }
 
 #[cfg(test)]

@@ -318,7 +318,7 @@ fn calls_in_the_history_have_the_names_that_the_gateway_has() {
         "{body}"
     );
     assert!(
-        body.ends_with(r#""tools":[{"type":"function","function":{"name":"client_Read"}}]}"#),
+        body.ends_with(r#""tools":[{"type":"function","function":{"name":"client_Read","parameters":{"type":"object","properties":{}}}}]}"#),
         "{body}"
     );
 }

@@ -62,7 +62,7 @@ fn a_function_of_the_old_field_is_the_tool_itself() {
     .unwrap();
     assert_eq!(
         offered.members,
-        r#","tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"f"}}"#
+        r#","tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}],"tool_choice":{"type":"function","function":{"name":"f"}}"#
     );
 }
 
@@ -90,10 +90,9 @@ fn a_choice_of_either_form_is_kept() {
 #[test]
 fn a_list_of_allowed_tools_leaves_no_others() {
     let two = r#"[{"type":"function","function":{"name":"f"}},{"type":"function","function":{"name":"g"}}]"#;
-    let expected =
-        r#","tools":[{"type":"function","function":{"name":"g"}}],"tool_choice":"required""#;
+    let expected = r#","tools":[{"type":"function","function":{"name":"g","parameters":{"type":"object","properties":{}}}}],"tool_choice":"required""#;
     for choice in [
-        r#"{"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"g"}}]}}"#,
+        r#"{"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"g","parameters":{"type":"object","properties":{}}}}]}}"#,
         r#"{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"g"}]}"#,
     ] {
         assert_eq!(members(two, choice), expected, "{choice}");
@@ -155,7 +154,7 @@ fn tools_that_are_not_functions_are_left_out_and_counted() {
     assert_eq!(dropped, 2);
     assert_eq!(
         offered.members,
-        r#","tools":[{"type":"function","function":{"name":"f"}}]"#
+        r#","tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}]"#
     );
     let none = offer(("tools", r#"[{"type":"web_search"}]"#), None, &[]);
     assert_eq!(none, Ok(None));
