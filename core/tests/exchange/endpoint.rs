@@ -1,15 +1,18 @@
 //! Turns with a client's tools, which the gateway's HTTP endpoint runs.
 
 use clawfront_core::access::key::KeyId;
+use clawfront_core::access::usage::Counter;
 use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::UpgradeResponse;
 use clawfront_core::gateway::endpoint::{Event, Response};
 use clawfront_core::hub::{Hub, Input};
-use clawfront_core::openai::Delivery;
+use clawfront_core::openai::{Delivery, Entropy};
+use clawfront_core::repeat::Fingerprint;
 
 use serde_json::json;
 
+use crate::kept::key_of;
 use crate::replay::exchange_with;
 use crate::scenario::{CHALLENGE, HELLO};
 use crate::shared::{IDLE_MS, STREAM, Shared, UNREACHABLE};
@@ -321,4 +324,80 @@ fn calls_in_the_history_have_the_names_that_the_gateway_has() {
         body.ends_with(r#""tools":[{"type":"function","function":{"name":"client_Read","parameters":{"type":"object","properties":{}}}}]}"#),
         "{body}"
     );
+}
+
+const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}"#;
+
+/// Begins a request whose run counts for its key; returns the client's place.
+fn begin_counted(shared: &mut Shared, fields: &str) -> usize {
+    let key = key_of(1);
+    let entropy = Entropy {
+        run: [1; 16],
+        session: [1; 16],
+    };
+    let fingerprint = Fingerprint::of(&[], std::iter::empty(), b"1");
+    let now_ms = shared.now_ms;
+    let receiver = shared
+        .memory
+        .remember(&key, fingerprint, 0, entropy, now_ms);
+    let mut exchange = exchange(1, STREAM, fields);
+    exchange.set_key(key.clone());
+    shared.open(exchange, &key, receiver, "01".repeat(16), now_ms)
+}
+
+#[test]
+fn each_run_counts_once_however_it_ends() {
+    let end = |shared: &mut Shared, client, chunks: &[&str]| bytes(shared, client, chunks);
+    for fields in ["", "on_disconnect=finish"] {
+        let goes_on = !fields.is_empty();
+        for (what, answers, stopped, failures) in [
+            ("answer", 1, 0, 0),
+            ("error", 0, 0, 1),
+            ("cut", 0, 0, 1),
+            ("left", u64::from(goes_on), u64::from(!goes_on), 0),
+            ("expired", u64::from(goes_on), u64::from(!goes_on), 0),
+            ("stopped", 0, 1, 0),
+            ("slow", 0, 1, 0),
+        ] {
+            let mut shared = Shared::connected();
+            let client = begin_counted(&mut shared, fields);
+            let id = shared.clients[client].id;
+            give(&mut shared, client, Event::Answered);
+            end(&mut shared, client, &[TEXT]);
+            let run = shared.clients[client].run.clone();
+            let error = r#"{"error":{"message":"internal error","type":"api_error"}}"#;
+            match what {
+                "answer" => end(&mut shared, client, &[STOP, USAGE, DONE]),
+                "error" => end(&mut shared, client, &[error]),
+                "cut" => give(&mut shared, client, Event::Ended),
+                "left" => shared.give(Input::HungUp(id)),
+                "expired" => {
+                    let now_ms = shared.now_ms;
+                    shared.hub.expire(id, Some(now_ms));
+                    shared.give(Input::Tick);
+                }
+                "stopped" => shared.give(Input::Stopped(&run)),
+                _ => shared.give(Input::Overrun(id)),
+            }
+            let is_held = shared.hub.exchange(id).is_some();
+            let is_followed = goes_on && matches!(what, "left" | "expired");
+            assert_eq!(is_held, is_followed, "{what} {fields}");
+            if is_held {
+                end(&mut shared, client, &[TEXT, STOP, USAGE, DONE]);
+            }
+            assert!(shared.hub.exchange(id).is_none(), "{what} {fields}");
+            let day = shared.usage_of(1);
+            let counted = [Counter::Runs, Counter::Answers, Counter::Stopped].map(|of| day.get(of));
+            assert_eq!(counted, [1, answers, stopped], "{what} {fields}");
+            let failed = [Counter::ProviderFailures, Counter::OtherFailures].map(|of| day.get(of));
+            assert_eq!(failed.iter().sum::<u64>(), failures, "{what} {fields}");
+            let tokens = if answers > 0 { 7 } else { 0 };
+            assert_eq!(day.get(Counter::InputTokens), tokens, "{what} {fields}");
+            assert_eq!(
+                (shared.asked.len(), shared.methods().len()),
+                (1, 0),
+                "{what}"
+            );
+        }
+    }
 }

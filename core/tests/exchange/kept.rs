@@ -51,7 +51,7 @@ impl Shared {
         Some(self.open(exchange, &key, receiver, run, self.now_ms))
     }
 
-    fn open(
+    pub(crate) fn open(
         &mut self,
         exchange: Exchange,
         key: &KeyId,
