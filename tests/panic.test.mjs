@@ -174,3 +174,29 @@ for (const protocol of [4, 3]) {
     });
   });
 }
+
+test("a panic stops the runs at the gateway's HTTP endpoint", async () => {
+  const keys = [[], ["--on-disconnect", "finish"]].map((more, index) =>
+    newKey(`tools-${index}`, "main", "--tools", "run", ...more),
+  );
+  const front = await startFront({
+    ...{ build, entries: keys.map(({ entry }) => entry) },
+    simArgs: ["--chat-completions", "trusted-proxy"],
+    vars: { GATEWAY_HTTP: "trusted-proxy" },
+  });
+  try {
+    const asked = async () => (await front.sim.journal()).completions;
+    const tools = [{ type: "function", function: { name: "f" } }];
+    const fields = { model: "openclaw/main", tools, stream: true };
+    const content = "hi [[fake deltas=500 delay=40]]";
+    const streams = keys.map((key) => post(front.worker.edge, key, says(content, fields)));
+    await until("the runs have begun", async () => (await asked()).length === 2);
+    assert.equal((await fetch(`${front.worker.url}/${MARK}path`)).status, 500);
+    for (const stream of streams) assert.match(await (await stream).text(), /"code":"hub_lost"/);
+    const areOver = async () => (await asked()).every(({ ended }) => ended === "aborted");
+    await until("the runs are stopped", areOver, AT_ONCE_MS);
+    assert.equal((await asked()).length, 2);
+  } finally {
+    await front.stop();
+  }
+});
