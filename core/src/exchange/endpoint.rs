@@ -15,7 +15,7 @@ impl Exchange {
         self.endpoint.is_some()
     }
 
-    /// Takes what happens to the request.
+    /// Takes an event of the request.
     #[inline(never)]
     pub(super) fn take(&mut self, event: Event<'_>, now_ms: u64, out: &mut Output) {
         let Some(endpoint) = &mut self.endpoint else {

@@ -8,10 +8,10 @@
 //!                          └───────▶ failed        └───────▶ failed
 //! ```
 //!
-//! The request is built, and is always for a stream: the gateway answers 200 once it has accepted
-//! the run. The answer is read and written again. The gateway stops the run if the request is
-//! closed, so nothing has to be stopped over the WebSocket. It does not recognise a request that is
-//! sent again.
+//! The request is built, and is always for a stream: the gateway answers 200 once it has read the
+//! request, and then begins the run. The answer is read and written again. The gateway stops the
+//! run if the request is closed, so nothing has to be stopped over the WebSocket. It does not
+//! recognise a request that is sent again.
 //!
 //! Source: OpenClaw 2026.9.6, `openai-http`, read and measured.
 
@@ -37,8 +37,8 @@ use events::Events;
 /// The endpoint's path.
 pub const PATH: &str = "/v1/chat/completions";
 
-/// The rights that every request is limited to. Without this header a request has all rights of the
-/// gateway's owner.
+/// The rights that a request of a trusted proxy is limited to. Without this header, and with the
+/// gateway's own token, a request has all rights of the gateway's owner.
 const SCOPES: (&str, &str) = ("x-openclaw-scopes", "operator.read,operator.write");
 
 /// Most bytes of a request. Source: OpenClaw 2026.9.6, read.
@@ -111,7 +111,7 @@ pub(crate) struct Endpoint {
     tools: ClientTools,
     events: Events,
     is_answering: bool,
-    /// The bytes of the answer: text, and arguments of calls.
+    /// The bytes of the answer: its text and its calls.
     bytes: usize,
     /// The number of calls that have begun.
     calls: u32,

@@ -138,26 +138,25 @@ pub(crate) fn accept_turn(
         run,
         session: continues.then(|| Session::fresh(&client.id, &to.branch_nonce)),
     };
-    let turn = Turn {
-        origin: asked
-            .previous_run
-            .filter(|_| to.memory == Memory::Session)
-            .map(branch),
-        agent: to.agent,
-        session: to.session,
-        run: to.run,
-        may_exist: request.is_repeated || to.is_keyed,
-        wants_thoughts: switch(request, REASONING_HEADER)?.unwrap_or(client.reasoning),
-        wants_progress: switch(request, PROGRESS_HEADER)?.unwrap_or(client.progress),
-        message: instructions.before(prompt.message),
-        earlier,
-        extra_system_prompt: instructions.into_system_prompt(),
-        traceparent: traceparent(request),
-        attachments: prompt.attachments,
-        tools: asked.tools,
-    };
     Ok(Accepted {
-        turn,
+        turn: Turn {
+            origin: asked
+                .previous_run
+                .filter(|_| to.memory == Memory::Session)
+                .map(branch),
+            agent: to.agent,
+            session: to.session,
+            run: to.run,
+            may_exist: request.is_repeated || to.is_keyed,
+            wants_thoughts: switch(request, REASONING_HEADER)?.unwrap_or(client.reasoning),
+            wants_progress: switch(request, PROGRESS_HEADER)?.unwrap_or(client.progress),
+            message: instructions.before(prompt.message),
+            earlier,
+            extra_system_prompt: instructions.into_system_prompt(),
+            traceparent: traceparent(request),
+            attachments: prompt.attachments,
+            tools: asked.tools,
+        },
         delivery: asked.delivery,
         model: if model.is_empty() { DEFAULT } else { model }.to_owned(),
         ignored: asked.ignored,

@@ -44,6 +44,16 @@ fn bytes(shared: &mut Shared, client: usize, chunks: &[&str]) {
     }
 }
 
+fn refused(status: u16) -> Event<'static> {
+    Event::Refused(Response {
+        refusal: UpgradeResponse {
+            status,
+            ..UpgradeResponse::default()
+        },
+        retry_after_s: None,
+    })
+}
+
 const TEXT: &str = r#"{"choices":[{"delta":{"content":"one"}}]}"#;
 const CALL: &str = r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":""}}]}}]}"#;
 const ARGUMENTS: &str =
@@ -162,15 +172,7 @@ fn a_refusal_has_its_status_and_starts_nothing() {
     ] {
         let mut shared = Shared::connected();
         let client = begin(&mut shared, 1, STREAM, "");
-        let refusal = UpgradeResponse {
-            status,
-            ..UpgradeResponse::default()
-        };
-        let response = Response {
-            refusal,
-            retry_after_s: None,
-        };
-        give(&mut shared, client, Event::Refused(response));
+        give(&mut shared, client, refused(status));
         let (status, body, has_ended) = shared.outcome(client);
         assert!(has_ended && body.contains(code), "{body}");
         assert_eq!(status, expected);
@@ -182,15 +184,7 @@ fn a_status_of_a_proxy_that_may_have_passed_the_request_on_is_final() {
     for status in [200, 502, 504, 520, 524] {
         let mut shared = Shared::connected();
         let client = begin(&mut shared, 1, STREAM, "");
-        let refusal = UpgradeResponse {
-            status,
-            ..UpgradeResponse::default()
-        };
-        let response = Response {
-            refusal,
-            retry_after_s: None,
-        };
-        give(&mut shared, client, Event::Refused(response));
+        give(&mut shared, client, refused(status));
         let (expected, body, has_ended) = shared.outcome(client);
         let code = "gateway_connection_lost";
         assert!(has_ended && body.contains(code), "{status} {body}");
