@@ -21,6 +21,7 @@ mod hello;
 mod history;
 mod journal;
 mod json_answer;
+mod media;
 mod methods;
 mod options;
 mod pairing;

@@ -45,6 +45,11 @@ impl Pairing {
         self.devices.get(device_id)
     }
 
+    /// Returns whether a paired device has this token.
+    pub(crate) fn has_token(&self, token: &str) -> bool {
+        self.devices.values().any(|device| device.token == token)
+    }
+
     /// Pairs a device. A device that is already paired keeps its token.
     pub(crate) fn pair(&mut self, device_id: &str, asked: Asked) -> Device {
         self.requests.remove(device_id);

@@ -94,6 +94,8 @@ pub(crate) struct Script {
     pub(crate) lost_ask: bool,
     /// From the end of the run until its last response is remembered.
     pub(crate) settle_ms: u64,
+    /// Paths of the files that the answer names.
+    pub(crate) media: Vec<String>,
     pub(crate) over_http: OverHttp,
 }
 
@@ -128,6 +130,7 @@ impl Script {
                 "deltas" => deltas = Some(number(word, value)?),
                 "delay" => script.delay_ms = number(word, value)?.into(),
                 "text" => text = Some(decode_text(value)?),
+                "media" => script.media.push(decode_text(value)?),
                 "bulk" => bulk = Some(number(word, value)?),
                 "error" => script.error = Some(small(word, value)?),
                 "reason" => script.reason = Some(value.to_owned()),
@@ -278,6 +281,7 @@ impl Script {
             lost_accept: false,
             lost_ask: false,
             settle_ms: 0,
+            media: Vec::new(),
             over_http: OverHttp::default(),
         }
     }

@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::frames::MAX_FRAME_BYTES;
 use crate::gateway::Gateway;
 use crate::upgrade::Upgrade;
-use crate::{completions, connection, control};
+use crate::{completions, connection, control, media};
 
 /// Everything that is served.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
@@ -36,6 +36,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
             "/v1/chat/completions",
             post(completions::post).fallback(upgrade),
         )
+        .route("/__openclaw__/assistant-media", get(media::get))
         .fallback(upgrade)
         .with_state(gateway)
 }

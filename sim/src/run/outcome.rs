@@ -12,6 +12,7 @@ use crate::journal::Ending;
 use crate::run::account::Account;
 use crate::run::context::RunContext;
 use crate::run::failure::Failure;
+use crate::script::Script;
 
 /// Tokens of one call without a history, and of each further call of the same run.
 const INPUT_TOKENS: u64 = 901;
@@ -28,7 +29,7 @@ const TIMED_OUT: &str = "Request timed out before a response was generated. Plea
 
 /// The answer is complete.
 pub(crate) fn completed(context: &RunContext, account: &Account) -> Reply {
-    let payloads: Vec<Value> = match context.protocol() {
+    let mut payloads: Vec<Value> = match context.protocol() {
         // Only the last message; texts before a tool are missing.
         Protocol::V4 => [
             account.text.as_str(),
@@ -44,6 +45,7 @@ pub(crate) fn completed(context: &RunContext, account: &Account) -> Reply {
         .collect(),
         Protocol::V3 => texts(account).map(payload).collect(),
     };
+    add_media(&mut payloads, context);
     let mut meta = meta(context, account);
     set(&mut meta, "stopReason", json!(account.stop_reason));
     if context.protocol() == Protocol::V4 {
@@ -64,6 +66,21 @@ pub(crate) fn completed(context: &RunContext, account: &Account) -> Reply {
         }
     }
     ok(context, "ok", "completed", &payloads, &meta)
+}
+
+/// Adds the files of the answer to its last payload, as in `transcripts/latest-media`.
+fn add_media(payloads: &mut Vec<Value>, context: &RunContext) {
+    let media = Script::of(&context.message).map_or(Vec::new(), |script| script.media);
+    let Some(first) = media.first() else {
+        return;
+    };
+    if payloads.is_empty() {
+        payloads.push(payload(""));
+    }
+    if let Some(last) = payloads.last_mut() {
+        set(last, "mediaUrl", json!(first));
+        set(last, "mediaUrls", json!(media));
+    }
 }
 
 /// The provider failed finally.
