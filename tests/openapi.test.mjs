@@ -137,6 +137,48 @@ describe("the answers", () => {
     assert.equal((await ask("GET", "/v1/models/nobody")).status, 404);
   });
 
+  test("of files are declared", async () => {
+    const key = newKey("pics", "main");
+    const { worker, stop } = await startAdminFront({ entries: [key.entry] });
+    const ask = async (method, path, headers = {}) => {
+      const response = await fetch(`${worker.url}${path}`, { method, headers });
+      await assertDeclared(response, method, path);
+      return response.status;
+    };
+    const authorization = `Bearer ${key.key}`;
+    try {
+      const paths = ["/a.png", "/b.html", "/gone.txt", "/moved.png", "/c.huge"];
+      const words = paths.map((path) => `media=${Buffer.from(path).toString("base64url")}`);
+      const messages = [{ role: "user", content: `hi [[fake ${words.join(" ")}]]` }];
+      const answer = await fetch(`${worker.url}/v1/chat/completions`, {
+        method: "POST",
+        headers: { authorization },
+        body: JSON.stringify({ model: "openclaw", messages }),
+      });
+      const { choices } = await answer.json();
+      const links = [...choices[0].message.content.matchAll(/\]\(\S+?(\/v1\/\S+?)\)/g)];
+      const [image, page, gone, moved, huge] = links.map(([, path]) => path);
+      const object = image.replace("/content", "");
+      for (const [path, headers, status] of [
+        [image, {}, 200],
+        [image, { authorization }, 200],
+        [image, { range: "bytes=0-1" }, 206],
+        [image, { range: "bytes=100-" }, 416],
+        [page, {}, 200],
+        [gone, {}, 404],
+        [moved, {}, 502],
+        [huge, {}, 400],
+        [object, { authorization }, 200],
+        [object, {}, 401],
+      ])
+        assert.equal(await ask("GET", path, headers), status, path.slice(-12));
+      assert.equal(await ask("HEAD", image), 200);
+      assert.equal(await ask("POST", image), 405);
+    } finally {
+      await stop();
+    }
+  });
+
   test("of the admin API are declared", async () => {
     const { worker, ops, stop } = await startAdminFront();
     const ask = async (method, path, body) => {

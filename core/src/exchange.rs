@@ -45,6 +45,7 @@ use crate::access::key::KeyId;
 use crate::access::policy::{OnDisconnect, StreamPolicy};
 use crate::agent::AgentId;
 use crate::failure::{Cause, Deadline, Failure};
+use crate::file::{Linked, Links};
 use crate::gateway::endpoint::{self as endpoint_of_gateway, Endpoint, Request};
 use crate::gateway::link::{Link, RequestId};
 use crate::gateway::run::Run;
@@ -210,6 +211,9 @@ pub struct Output {
     pub progress: Option<Progress>,
     /// Events that are stored.
     pub blocks: Vec<Block>,
+    /// The files whose links are in the answer. They are stored before anything of this output is
+    /// sent.
+    pub files: Vec<Linked>,
     /// Bytes of its body.
     pub body: Vec<u8>,
     /// The body is complete. The exchange goes on unless it has ended, too.
@@ -227,6 +231,7 @@ impl Output {
         self.head = None;
         self.progress = None;
         self.blocks.clear();
+        self.files.clear();
         self.body.clear();
         self.answered = false;
         self.ended = false;
@@ -277,6 +282,11 @@ impl Exchange {
     /// Names the client's key.
     pub fn set_key(&mut self, key: KeyId) {
         self.key = Some(key);
+    }
+
+    /// Sets the maker of links for the files of the answer.
+    pub fn link_files(&mut self, links: Links) {
+        self.reply.links = Some(Box::new(links));
     }
 
     pub fn key(&self) -> Option<&KeyId> {
@@ -530,6 +540,7 @@ impl Exchange {
             },
             &mut |event| reply.show(event, &mut shown, head, body),
         );
+        out.files.append(&mut shown.files);
         self.reply.meta.memory = self.run.session_use();
         if let Some((request, endpoint)) = self.run.take_request() {
             self.endpoint = Some(endpoint);

@@ -13,6 +13,7 @@ pub mod config;
 mod documented;
 pub mod exchange;
 pub mod failure;
+pub mod file;
 pub mod gateway;
 pub mod http;
 pub mod hub;

@@ -12,10 +12,14 @@ use sha2::{Digest, Sha256};
 
 use crate::agent::{AgentId, Agents};
 use crate::failure::Failure;
-use crate::session::Session;
+use crate::session::{Session, SessionKey};
 
 /// One user request for one agent.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches, none of which follows from another"
+)]
 pub struct Turn {
     pub agent: AgentChoice,
     pub session: Session,
@@ -26,6 +30,8 @@ pub struct Turn {
     pub wants_thoughts: bool,
     /// The client wants events of tools and failed attempts.
     pub wants_progress: bool,
+    /// The client gets links to the files that the agent sends it.
+    pub wants_files: bool,
     /// The message for the agent. If `earlier` is set, the message is only for a session that holds
     /// the conversation so far.
     pub message: String,
@@ -240,11 +246,25 @@ pub enum RunEvent<'a> {
     Thought(&'a str),
     /// The next piece of a call of a client's tool.
     Call(CallPiece<'a>),
+    /// A file of the answer. Files follow its text.
+    File(File<'a>),
     /// The run's activity besides the answer.
     Progress(Progress<'a>),
     /// The run is over; no event follows.
     Ended(Result<RunSummary, Failure>),
 }
+
+/// A file that an agent sends its client.
+#[derive(Clone, Copy, Debug)]
+pub struct File<'a> {
+    /// A path of the gateway's host, absolute or of the agent's workspace, or a URL.
+    pub source: &'a str,
+    pub agent: &'a AgentId,
+    pub session: &'a SessionKey,
+}
+
+/// Stands for an answer of files alone in a conversation.
+pub(crate) const FILES_ONLY: &str = "[file]";
 
 /// A piece of a call. The first piece of a call has its id and name. Calls do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ pub(crate) fn admit<'c>(
     let secret = config.keys_secret.as_ref();
     match bearer::admit(&config.clients, secret, &presented, now_ms(), address) {
         Ok(bearer) => {
-            context.line.key = Some(bearer.id().to_string());
+            context.line.key = bearer.id().map(ToString::to_string);
             if let Bearer::Listed(client) = &bearer {
                 let origin = request.headers().get("origin")?;
                 context.meta.origin = None;

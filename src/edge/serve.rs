@@ -5,7 +5,7 @@ use clawfront_core::access::origin::Origin;
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::Head;
-use clawfront_core::http::route::Route;
+use clawfront_core::http::route::{Endpoint, Part, Route};
 use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
@@ -85,10 +85,15 @@ async fn respond(
         }
         return preflight(&request, context);
     }
-    let scope = endpoint.transpose()?.and_then(|endpoint| endpoint.scope());
+    let endpoint = endpoint.transpose()?;
+    let scope = endpoint.as_ref().and_then(Endpoint::scope);
 
-    // 4. Key. Nothing before this line reaches the hub or reads the body.
-    let bearer = admit(&request, &config, context)?;
+    // 4. Key, or the link of a file. Nothing before this line reaches the hub or reads the body.
+    let bearer = if is_link(endpoint.as_ref(), &request, &config)? {
+        Bearer::OfLink
+    } else {
+        admit(&request, &config, context)?
+    };
     *is_admitted = true;
     if let (Bearer::Listed(client), Some(scope)) = (&bearer, scope) {
         client.require(scope)?;
@@ -96,6 +101,19 @@ async fn respond(
 
     // 5. The hub answers.
     forward(&request, env, &config, &bearer, context).await
+}
+
+/// Returns true if the request has the link of a file, and no key.
+fn is_link(
+    endpoint: Option<&Endpoint>,
+    request: &Request,
+    config: &Config,
+) -> worker::Result<bool> {
+    let (Some(Endpoint::File(id, Part::Content)), Some(secret)) = (endpoint, &config.keys_secret)
+    else {
+        return Ok(false);
+    };
+    Ok(key_headers(request)?.is_empty() && secret.made_file(id))
 }
 
 /// Answers without the hub.

@@ -122,6 +122,7 @@ impl Office<'_> {
                 if is_deleted {
                     link.keep_none_of(&id);
                     common.store.forget_responses(id.as_str());
+                    common.store.forget_files(id.as_str());
                 }
                 link.expire(&id, ends_ms);
                 if ends_ms.is_some_and(|ends_ms| now_ms() >= ends_ms) {

@@ -8,6 +8,7 @@ mod attempt;
 mod body;
 mod books;
 mod common;
+mod files;
 mod link;
 mod models;
 mod object;

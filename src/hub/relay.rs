@@ -11,6 +11,7 @@ use clawfront_core::access::key::KeyId;
 use clawfront_core::config::Config;
 use clawfront_core::exchange::{Exchange, Output};
 use clawfront_core::failure::Failure;
+use clawfront_core::file::Linked;
 use clawfront_core::http::head::ResponseMeta;
 use clawfront_core::http::route::Api;
 use clawfront_core::hub::ExchangeId;
@@ -191,6 +192,7 @@ impl Relay {
         if exchange.is_adopted() && !exchange.is_in_background() {
             return Ok(());
         }
+        inner.keep_files(output, now_ms);
         inner.keep(exchange, output, &self.0.response, now_ms)?;
         inner.show(exchange, output, &self.0.response, now_ms)
     }
@@ -271,6 +273,17 @@ impl Inner {
             let mut line = self.line.begun(exchange, &self.config.log_key);
             line.duration_ms = now_ms.saturating_sub(line.time_ms);
             worker::console_log!("{}", line.to_json());
+        }
+    }
+
+    /// Stores the files whose links are about to be sent.
+    fn keep_files(&mut self, output: &mut Output, now_ms: u64) {
+        let until_ms = now_ms.saturating_add(self.config.store_ms).to_string();
+        for Linked { id, row } in output.files.drain(..) {
+            let row = [&until_ms, "\t", &row].concat();
+            if self.slot.store().keep_file(&id, &row).is_err() {
+                self.line.cause = Some("storage: a file was not stored".to_owned());
+            }
         }
     }
 

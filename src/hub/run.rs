@@ -6,6 +6,7 @@ use clawfront_core::access::grant::Grant;
 use clawfront_core::config::Config;
 use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
+use clawfront_core::file::{Links, origin};
 use clawfront_core::http::head::ResponseMeta;
 use clawfront_core::http::route::Api;
 use clawfront_core::hub::Input;
@@ -16,6 +17,7 @@ use clawfront_core::openai::{
     self, Accepted, Entropy, Request as Asked, Writer, asked_model, loggable,
 };
 use clawfront_core::repeat::{ExchangeEnd, Fingerprint, Receiver};
+use clawfront_core::turn::Turn;
 use worker::Request;
 
 use crate::context::{Rejection, RequestContext};
@@ -199,7 +201,7 @@ async fn run(
     let Start {
         config,
         client,
-        accepted,
+        mut accepted,
         writer,
         keep,
         slot,
@@ -214,7 +216,11 @@ async fn run(
         ignored: accepted.ignored,
         ..context.meta.clone()
     };
+    let links = links(request, &mut accepted.turn, config, client)?;
     let mut exchange = Exchange::new(accepted.turn, writer, meta, client.streams, now_ms());
+    if let Some(links) = links {
+        exchange.link_files(links);
+    }
     exchange.expire_at(common.ends_ms(client));
     exchange.set_key(client.id.clone());
     let connection = common.link(config);
@@ -226,4 +232,26 @@ async fn run(
     relay.watch(&request.inner().signal(), hang_up);
     connection.begin(exchange, receiver, relay);
     response.await
+}
+
+/// Returns the maker of links to the answer's files. Without the secret of the hub's keys there are
+/// none.
+fn links(
+    request: &Request,
+    turn: &mut Turn,
+    config: &Config,
+    client: &Grant,
+) -> worker::Result<Option<Links>> {
+    let secret = config.keys_secret.as_ref();
+    let Some(secret) = secret.filter(|_| turn.wants_files) else {
+        turn.wants_files = false;
+        return Ok(None);
+    };
+    let forwarded = request.headers().get("x-forwarded-proto")?;
+    Ok(Some(Links {
+        secret: secret.clone(),
+        origin: origin(&request.inner().url(), forwarded.as_deref()),
+        key: client.id.clone(),
+        run: turn.run.as_str().to_owned(),
+    }))
 }

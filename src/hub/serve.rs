@@ -17,7 +17,7 @@ use worker::{Env, Request};
 use crate::context::{Rejection, RequestContext};
 use crate::hub::adopt::adopt;
 use crate::hub::common::Common;
-use crate::hub::{admin, agents, models, responses, run};
+use crate::hub::{admin, agents, files, models, responses, run};
 use crate::runtime::bindings;
 use crate::runtime::clock::now_ms;
 use crate::runtime::panic_guard::PanicGuard;
@@ -52,7 +52,7 @@ async fn respond(
     let route = Route::of(request.method().as_ref(), &request.path())?;
     context.line.route = Some(route.path());
     context.meta.api = route.api();
-    let client = &client_of(&request, &config, common, context)?;
+    let client = &client_of(&request, &route, &config, common, context)?;
     let Route::Api(endpoint) = route else {
         return ready(&config, client, common, context).await;
     };
@@ -66,6 +66,9 @@ async fn respond(
         }
         Endpoint::Response(id, action) => {
             responses::answer(&request, &id, action, &config, client, common, context).await
+        }
+        Endpoint::File(id, part) => {
+            files::answer(&request, &id, part, &config, client, common, context).await
         }
         Endpoint::Models => {
             // `Request::url` parses the whole address, and its tables for host names are as large
@@ -99,6 +102,7 @@ async fn respond(
 /// Returns the client that the edge has admitted, or whose key the hub has made.
 fn client_of(
     request: &Request,
+    route: &Route,
     config: &Rc<Config>,
     common: &Common,
     context: &mut RequestContext,
@@ -118,6 +122,16 @@ fn client_of(
             context.line.key = Some(client.id.to_string());
             context.meta.origin = client.check_origin(origin.as_deref())?;
             Ok(*client)
+        }
+        Client::OfLink => {
+            let client = match route {
+                Route::Api(Endpoint::File(id, _)) => files::holder(id, address, config, common),
+                _ => None,
+            };
+            let client = client.ok_or(Failure::FileNotFound)?;
+            context.line.key = Some(client.id.to_string());
+            context.meta.origin = client.check_origin(origin.as_deref())?;
+            Ok(client)
         }
         Client::OfHub { id, digest } => {
             context.line.key = Some(id.to_string());

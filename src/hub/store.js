@@ -41,6 +41,18 @@ const EVENTS = "events";
 const MAX_RESPONSES = 1000;
 const MAX_RESPONSE_CHARS = 100_000_000;
 
+/**
+ * A file whose link is in an answer has a row, which begins with the time until which it is kept;
+ * the key's id is the second of its fields.
+ */
+const FILE = "fil:";
+
+/** Files of one key that are kept. Those whose time is over first make room. */
+const MAX_FILES = 1000;
+
+/** The ids of a key's files begin with the same characters. */
+const FILE_OF_KEY_CHARS = 13;
+
 /** Characters of one row of a text: a row has at most 2 MB, and a character at most 2 bytes. */
 const TEXT_CHARS = 500_000;
 
@@ -77,7 +89,7 @@ export class Store {
     /** The rows of usage that are to be written, and the times until which runs are kept. */
     Object.assign(this, { storage, usages: new Map(), untils: new Map() });
     this.alarmMs = Number.POSITIVE_INFINITY;
-    /** The time at which the first stored response is over. */
+    /** The time at which the first stored response, or file, is over. */
     this.sweptMs = Number.NaN;
     this.waiting = waiting;
   }
@@ -145,7 +157,7 @@ export class Store {
     if (this.untils.delete(run)) this.delete(RUN + run);
   }
 
-  /** Deletes the rows of runs and responses whose time is over. */
+  /** Deletes the rows of runs, responses and files whose time is over. */
   sweep() {
     this.alarmMs = Number.POSITIVE_INFINITY;
     this.writeUsages();
@@ -154,7 +166,7 @@ export class Store {
       if (Date.now() >= timeMs) this.forgetRun(run);
       else nextMs = Math.min(nextMs, alarmMs(timeMs));
     // Unknown at first.
-    if (!(Date.now() < this.sweptMs)) this.sweptMs = this.sweepResponses();
+    if (!(Date.now() < this.sweptMs)) this.sweptMs = this.sweepStored();
     if (this.sweptMs < Number.POSITIVE_INFINITY) nextMs = Math.min(nextMs, alarmMs(this.sweptMs));
     this.wakeLater(nextMs);
   }
@@ -309,9 +321,35 @@ export class Store {
       if (response.startsWith(`${key}:`)) kv.delete(name);
   }
 
-  /** Deletes the responses whose time is over. Returns the time of the next one. */
-  sweepResponses() {
+  /** Returns the row of a file. */
+  file(id) {
+    return this.storage.kv.get(FILE + id);
+  }
+
+  /** Keeps the row of a file. Everything that the hub sends after this waits until it is stored. */
+  keepFile(id, row) {
+    const { kv } = this.storage;
+    const own = [...kv.list({ prefix: FILE + id.slice(0, FILE_OF_KEY_CHARS) })];
+    own.sort(([, a], [, b]) => untilMs(a) - untilMs(b));
+    for (const [name] of own.slice(0, Math.max(0, own.length + 1 - MAX_FILES))) kv.delete(name);
+    kv.put(FILE + id, row);
+    this.sweptMs = Math.min(this.sweptMs, untilMs(row));
+    this.wakeLater(alarmMs(untilMs(row)));
+  }
+
+  /** Deletes the rows of a key's files. */
+  forgetFiles(key) {
+    const { kv } = this.storage;
+    for (const [name, row] of [...kv.list({ prefix: FILE })])
+      if (row.split("\t")[1] === key) kv.delete(name);
+  }
+
+  /** Deletes the responses and the files whose time is over. Returns the time of the next one. */
+  sweepStored() {
     let nextMs = Number.POSITIVE_INFINITY;
+    for (const [name, row] of [...this.storage.kv.list({ prefix: FILE })])
+      if (Date.now() >= untilMs(row)) this.storage.kv.delete(name);
+      else nextMs = Math.min(nextMs, untilMs(row));
     for (const [name, row] of [...this.storage.kv.list({ prefix: RESPONSE })]) {
       const timeMs = untilMs(row);
       if (Date.now() >= timeMs) this.forgetResponse(name.slice(RESPONSE.length));

@@ -128,6 +128,18 @@ extern "C" {
     #[wasm_bindgen(method, js_name = forgetResponses)]
     pub(crate) fn forget_responses(this: &Store, key: &str);
 
+    /// Returns the row of a file whose link is in an answer.
+    #[wasm_bindgen(method)]
+    pub(crate) fn file(this: &Store, id: &str) -> Option<String>;
+
+    /// Keeps the row of a file.
+    #[wasm_bindgen(method, catch, js_name = keepFile)]
+    pub(crate) fn keep_file(this: &Store, id: &str, row: &str) -> Result<(), JsValue>;
+
+    /// Deletes the rows of a key's files.
+    #[wasm_bindgen(method, js_name = forgetFiles)]
+    pub(crate) fn forget_files(this: &Store, key: &str);
+
     /// Returns the rows of all keys, one in each line.
     #[wasm_bindgen(method)]
     pub(crate) fn keys(this: &Store) -> String;

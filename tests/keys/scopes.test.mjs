@@ -58,6 +58,7 @@ describe("scopes and status", () => {
       on_disconnect: "abort",
       conversations: [],
       tasks: "aside",
+      files: true,
       reasoning: false,
       progress: false,
       aliases: false,

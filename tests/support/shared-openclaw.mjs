@@ -21,12 +21,12 @@ after(async () => (await starting?.catch(() => {}))?.stop());
 
 /**
  * Puts a tunnel in front of the shared gateway.
- * @returns `{ gateway, provider, tunnel, token, dir, stop }`. The folder `dir` and the tunnel are
- *   the caller's, and `stop` ends them and the answers that the model still gives. `provider` has
- *   the calls of files that ran before, too.
+ * @returns `{ gateway, provider, tunnel, token, dir, workspaces, stop }`. The folder `dir` and the
+ *   tunnel are the caller's, and `stop` ends them and the answers that the model still gives.
+ *   `provider` has the calls of files that ran before, too. `workspaces` has the agents' folders.
  */
 export async function sharedTunnel(options = {}) {
-  const { gateway: shared, provider, token } = await gateway();
+  const { gateway: shared, provider, token, dir: home } = await gateway();
   const dir = mkdtempSync(join(tmpdir(), "clawfront-openclaw-"));
   const tunnel = await startTunnel(shared.port);
   onCall = options.onCall ?? (() => {});
@@ -36,6 +36,7 @@ export async function sharedTunnel(options = {}) {
     tunnel,
     token,
     dir,
+    workspaces: join(home, "workspaces"),
     stop: async () => {
       await tunnel.close();
       provider.finish();

@@ -25,6 +25,7 @@ const CORE_ROWS = [
   ["turn"],
   ["kept"],
   ["http"],
+  ["file"],
   ["openai", "gateway", "admin"],
   ["repeat", "agent_cache", "log_key"],
   ["config"],

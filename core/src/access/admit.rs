@@ -44,6 +44,12 @@ impl Grants {
         }
     }
 
+    /// Does the same as [`HubKeys::holder`](crate::access::hub_key::HubKeys::holder).
+    pub fn holder(&self, id: &str, now_ms: u64, address: Option<IpAddr>) -> Option<&Grant> {
+        let key = self.iter().find(|client| client.id.as_str() == id)?;
+        key.check(now_ms, address).is_ok().then_some(key)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Grant> {
         self.0.iter()
     }

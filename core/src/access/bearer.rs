@@ -9,7 +9,7 @@ use core::net::IpAddr;
 use std::borrow::Cow;
 
 use crate::access::admit::Grants;
-use crate::access::entry::hub_header;
+use crate::access::entry::{OF_LINK, hub_header};
 use crate::access::grant::Grant;
 use crate::access::key::{self, KeyId};
 use crate::access::proof::KeysSecret;
@@ -61,13 +61,16 @@ pub enum Bearer<'c> {
     Listed(&'c Grant),
     /// The hub has made the key. Only the hub knows whether it is still valid.
     OfHub { id: KeyId, digest: Digest },
+    /// The bearer of a file's link, without a key.
+    OfLink,
 }
 
 impl Bearer<'_> {
-    pub fn id(&self) -> &KeyId {
+    pub fn id(&self) -> Option<&KeyId> {
         match self {
-            Self::Listed(grant) => &grant.id,
-            Self::OfHub { id, .. } => id,
+            Self::Listed(grant) => Some(&grant.id),
+            Self::OfHub { id, .. } => Some(id),
+            Self::OfLink => None,
         }
     }
 
@@ -77,6 +80,7 @@ impl Bearer<'_> {
         match self {
             Self::Listed(grant) => grant.entry().into(),
             Self::OfHub { id, digest } => hub_header(id, digest).into(),
+            Self::OfLink => OF_LINK.into(),
         }
     }
 }

@@ -102,10 +102,15 @@ pub enum Client {
     Listed(Box<Grant>),
     /// The hub has made its key: only the hub knows the grant, and whether the key is valid.
     OfHub { id: KeyId, digest: Digest },
+    /// It has the link of a file, and no key. The hub knows whose file it is.
+    OfLink,
 }
 
 /// Begins the header for a key that the hub has made. No entry begins like this.
 const OF_HUB: &str = "hub:";
+
+/// The header for a client that has the link of a file.
+pub(super) const OF_LINK: &str = "link:";
 
 /// Returns the header for a client whose key the hub has made.
 pub(super) fn hub_header(id: &KeyId, digest: &Digest) -> String {
@@ -122,6 +127,9 @@ pub fn from_header(header: &str) -> Option<Client> {
             id: KeyId::parse(id)?,
             digest: parse_hex(digest)?,
         });
+    }
+    if text == OF_LINK {
+        return Some(Client::OfLink);
     }
     Some(Client::Listed(Box::new(parse(&text).ok()?)))
 }
@@ -241,7 +249,7 @@ mod tests {
         );
         assert_eq!(client.streams, StreamPolicy::default());
         assert_eq!(client.tasks, TaskPolicy::Aside);
-        assert!(!client.reasoning && !client.progress && !client.aliases);
+        assert!(client.files && !client.reasoning && !client.progress && !client.aliases);
         assert_eq!(client.tools, ToolPolicy::Ignore);
         assert_eq!(client.system, SystemPolicy::Allow);
         assert_eq!(client.label, None);
@@ -252,7 +260,7 @@ mod tests {
     #[test]
     fn every_field_is_read() {
         let client = entry(
-            "sessions=any label=\"Anna's phone = mine\" tasks=inline tools=refuse system=user conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off keep_alive=5 reasoning=on progress=on aliases=on on_disconnect=finish \
+            "sessions=any label=\"Anna's phone = mine\" tasks=inline tools=refuse system=user files=off conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off keep_alive=5 reasoning=on progress=on aliases=on on_disconnect=finish \
              networks=203.0.113.0/24,2001:db8::1 origins=https://chat.example.com,http://localhost:3000 runs=2 rpm=30 tokens_day=50000 tokens_month=4000000000 runs_day=100 \
              expires=2027-06-30 not_before=2026-11-01 scopes=chat default=notes agents=main,notes",
         );
@@ -291,7 +299,7 @@ mod tests {
             ["x-openwebui-chat-id", "x-session-id"]
         );
         assert_eq!(client.tasks, TaskPolicy::Inline);
-        assert!(client.reasoning && client.progress && client.aliases);
+        assert!(!client.files && client.reasoning && client.progress && client.aliases);
         assert_eq!(client.tools, ToolPolicy::Refuse);
         assert_eq!(client.system, SystemPolicy::User);
         assert_eq!(client.label.as_deref(), Some("Anna's phone = mine"));
@@ -456,7 +464,7 @@ mod tests {
             (
                 format!("phone {HASH} agents=main admin=yes"),
                 "phone: there is an unknown field; the fields are label, agents, default, sessions, scopes, not_before, expires, rpm, \
-                 runs, tokens_day, tokens_month, runs_day, origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, tools, system, reasoning, progress and aliases",
+                 runs, tokens_day, tokens_month, runs_day, origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, tools, system, files, reasoning, progress and aliases",
             ),
         ] {
             assert_eq!(parse(&entry).err().as_deref(), Some(expected), "{entry}");

@@ -129,7 +129,7 @@ const fn in_help(about: &'static str) -> &'static str {
 }
 
 /// All fields, in the order of `GET /v1/key`.
-pub const FIELDS: [Field; 24] = [
+pub const FIELDS: [Field; 25] = [
     Field {
         name: "label",
         member: "label",
@@ -303,6 +303,12 @@ pub const FIELDS: [Field; 24] = [
         "allow",
         "allow: put the client's instructions into a marked part of the agent's system prompt; user: \
          into the user's message; refuse: refuse them"
+    ),
+    switch!(
+        "files",
+        files,
+        "on",
+        "Put links to the files that an agent sends into its answers"
     ),
     switch!(
         "reasoning",

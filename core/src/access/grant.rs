@@ -16,6 +16,10 @@ use crate::secret::{Digest, Secret};
 
 /// The grant of one entry: its key, and all rights of the key's bearer.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches, none of which follows from another"
+)]
 pub struct Grant {
     pub id: KeyId,
     pub agents: Agents,
@@ -38,6 +42,8 @@ pub struct Grant {
     /// used.
     pub conversations: Vec<String>,
     pub tasks: TaskPolicy,
+    /// True if answers have links to the files that an agent sends.
+    pub files: bool,
     /// True if responses include the model's thinking by default. A request can override it.
     pub reasoning: bool,
     /// True if streams include tools and failed attempts by default. A request can override it.
@@ -81,6 +87,7 @@ impl Grant {
             streams: StreamPolicy::default(),
             conversations: Vec::new(),
             tasks: TaskPolicy::default(),
+            files: true,
             reasoning: false,
             progress: false,
             aliases: false,

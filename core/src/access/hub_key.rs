@@ -140,6 +140,14 @@ impl HubKeys {
         key.admit(digest, now_ms, address)
     }
 
+    /// Returns the grant of a key that is valid at this time and from this address, without a proof
+    /// that the client has it.
+    pub fn holder(&self, id: &str, now_ms: u64, address: Option<IpAddr>) -> Option<&Grant> {
+        let key = self.iter().find(|key| key.grant.id.as_str() == id)?;
+        let is_valid = !key.facts.is_disabled && key.grant.check(now_ms, address).is_ok();
+        is_valid.then_some(&key.grant)
+    }
+
     pub fn find(&self, id: &KeyId) -> Option<&HubKey> {
         self.0.iter().find(|key| key.grant.id == *id)
     }

@@ -4,6 +4,8 @@
 //! The edge checks them, so that a forged key ends there and never wakes the hub. Only the hub
 //! knows whether the key is still valid. The other 24 characters of the secret are random: 120
 //! bits.
+//!
+//! The id of a file ends with such a proof, too: its link works without a key.
 
 use base32ct::{Base32Unpadded, Encoding};
 use subtle::ConstantTimeEq;
@@ -20,6 +22,19 @@ const PROOF_BYTES: usize = 5;
 
 /// Characters of the proof: base32 of [`PROOF_BYTES`].
 const PROOF_CHARS: usize = 8;
+
+/// Begins the id of a file, as at OpenAI.
+pub(crate) const FILE_PREFIX: &str = "file-";
+
+/// Bytes of the HMAC in the id of a file that stand for its key, and for the file.
+const FILE_KEY_BYTES: usize = 5;
+const FILE_BYTES: usize = 15;
+
+/// Characters of a file's id that stand for its key, with [`FILE_PREFIX`].
+pub const FILE_OF_KEY_CHARS: usize = 13;
+
+/// Characters of a file's id.
+const FILE_ID_CHARS: usize = 45;
 
 /// Shortest and longest secret, in characters: 128 bits as hexadecimal digits, and a few lines.
 const SECRET_CHARS: core::ops::RangeInclusive<usize> = 32..=512;
@@ -57,6 +72,25 @@ impl KeysSecret {
             (Ok(expected), Ok(presented)) => bool::from(expected.ct_eq(&presented)),
             _ => false,
         }
+    }
+
+    /// Makes the id of a file of the key: `file` has everything that the id is for.
+    pub(crate) fn file_id(&self, file: &str, key: &str) -> String {
+        let digits = |text: &str, len| {
+            let mac = hmac(self.0.expose().as_bytes(), text.as_bytes());
+            Base32Unpadded::encode_string(mac.get(..len).unwrap_or_default())
+        };
+        // No key begins like this.
+        let key = digits(&["files\0", key].concat(), FILE_KEY_BYTES);
+        let file = digits(&["file\0", file].concat(), FILE_BYTES);
+        let id = [FILE_PREFIX, &key, &file].concat();
+        let proof = self.proof(&id);
+        [id.as_str(), &proof].concat()
+    }
+
+    /// Returns true if the id of a file was made with this secret.
+    pub fn made_file(&self, id: &str) -> bool {
+        id.len() == FILE_ID_CHARS && id.starts_with(FILE_PREFIX) && self.made(id)
     }
 
     fn proof(&self, text: &str) -> Zeroizing<String> {

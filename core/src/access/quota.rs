@@ -10,6 +10,9 @@ use crate::access::usage::Usage;
 use crate::access::window::{Window, with};
 use crate::failure::{Allowance, Failure};
 
+/// Files that the clients of a key may get in a minute: a long conversation shows a few dozen.
+pub const FILES_PER_MINUTE: u32 = 600;
+
 /// All counts of the hub. Source: its own requests; never stale, and gone with the
 /// object, except for the usage.
 #[derive(Debug, Default)]
@@ -17,6 +20,7 @@ pub struct Counts {
     // A list and not a map, because the code of a map is larger than the data, and the list is
     // short.
     keys: Vec<(KeyId, Window)>,
+    files: Vec<(KeyId, Window)>,
     pub places: Places,
     pub usage: Usage,
 }
@@ -36,14 +40,12 @@ impl Counts {
         let Some(limit) = client.limits.requests_per_minute else {
             return Ok(None);
         };
-        with(&mut self.keys, client.id.clone(), |window| {
-            window.advance(now_ms);
-            if window.count >= limit {
-                return Err(Failure::RateLimitExceeded(window.allowance(limit, now_ms)));
-            }
-            window.count = window.count.saturating_add(1);
-            Ok(Some(window.allowance(limit, now_ms)))
-        })
+        take(&mut self.keys, &client.id, limit, now_ms).map(Some)
+    }
+
+    /// Counts a request for a file.
+    pub fn file(&mut self, key: &KeyId, now_ms: u64) -> Result<Allowance, Failure> {
+        take(&mut self.files, key, FILES_PER_MINUTE, now_ms)
     }
 
     /// Returns the remaining allowance without using any of it.
@@ -54,6 +56,23 @@ impl Counts {
         window.advance(now_ms);
         Some(window.allowance(limit, now_ms))
     }
+}
+
+/// Counts one thing of a key in its window.
+fn take(
+    list: &mut Vec<(KeyId, Window)>,
+    key: &KeyId,
+    limit: u32,
+    now_ms: u64,
+) -> Result<Allowance, Failure> {
+    with(list, key.clone(), |window| {
+        window.advance(now_ms);
+        if window.count >= limit {
+            return Err(Failure::RateLimitExceeded(window.allowance(limit, now_ms)));
+        }
+        window.count = window.count.saturating_add(1);
+        Ok(window.allowance(limit, now_ms))
+    })
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ mod tests {
                 r#""requests_per_minute":{"limit":30,"remaining":29,"reset_s":50},"concurrent_runs":{"limit":2,"running":1,"reading":1},"#,
                 r#""tokens_per_day":{"limit":500,"used":709,"resets":"1970-01-02T00:00:00Z"},"tokens_per_month":{"limit":null,"used":709,"resets":"1970-02-01T00:00:00Z"},"#,
                 r#""runs_per_day":{"limit":null,"used":2,"resets":"1970-01-02T00:00:00Z"},"#,
-                r#""origins":[],"networks":[],"heartbeat":true,"keep_alive_s":30,"on_disconnect":"abort","conversations":[],"tasks":"aside","tools":"ignore","system":"allow","reasoning":false,"progress":false,"aliases":false,"#,
+                r#""origins":[],"networks":[],"heartbeat":true,"keep_alive_s":30,"on_disconnect":"abort","conversations":[],"tasks":"aside","tools":"ignore","system":"allow","files":true,"reasoning":false,"progress":false,"aliases":false,"#,
                 r#""usage_today":{"requests":1,"runs":1,"answers":0,"stopped":0,"provider_failures":1,"other_failures":0,"input_tokens":700,"cached_tokens":300,"output_tokens":9,"run_ms":80}}"#,
             )
         );

@@ -42,6 +42,7 @@ impl Exchange {
             may_exist: true,
             wants_thoughts: false,
             wants_progress: false,
+            wants_files: false,
             message: String::new(),
             earlier: None,
             origin: None,

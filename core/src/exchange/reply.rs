@@ -1,6 +1,7 @@
 //! The client's side of an exchange: the head of its response, then the body, once each.
 
 use crate::failure::Failure;
+use crate::file::{Linked, Links};
 use crate::http::head::{Head, RESPONSE_ID_HEADER, ResponseMeta};
 use crate::http::sse;
 use crate::openai::Writer;
@@ -26,6 +27,8 @@ pub enum Outcome {
 pub(super) struct Reply {
     pub(super) meta: ResponseMeta,
     pub(super) answer: Writer,
+    /// Makes the links of the answer's files.
+    pub(super) links: Option<Box<Links>>,
     pub(super) head_sent: bool,
     /// The time at which the run was accepted.
     pub(super) accepted_ms: Option<u64>,
@@ -42,6 +45,8 @@ pub(super) struct Shown {
     shows_waits: bool,
     now_ms: u64,
     pub(super) begins_background: bool,
+    /// The files whose links are in the answer.
+    pub(super) files: Vec<Linked>,
     pub(super) ended: Option<Result<RunSummary, Failure>>,
 }
 
@@ -51,6 +56,7 @@ impl Shown {
             shows_waits,
             now_ms,
             begins_background: false,
+            files: Vec::new(),
             ended: None,
         }
     }
@@ -61,6 +67,7 @@ impl Reply {
         Self {
             meta,
             answer,
+            links: None,
             head_sent: false,
             accepted_ms: None,
             comment_bytes: 0,
@@ -88,12 +95,7 @@ impl Reply {
                 // The run's first text may follow at once.
                 self.begin_record(head, body);
             }
-            RunEvent::Text(text) => {
-                if !self.answer.is_call() {
-                    self.begin_stream(head, body);
-                }
-                self.answer.text(text, body);
-            }
+            RunEvent::Text(text) => self.text(text, head, body),
             RunEvent::Thought(thought) => {
                 self.begin_stream(head, body);
                 self.answer.thought(thought, body);
@@ -101,6 +103,13 @@ impl Reply {
             RunEvent::Call(piece) => {
                 self.begin_stream(head, body);
                 self.answer.call_piece(piece, body);
+            }
+            RunEvent::File(file) => {
+                if let Some(links) = &self.links {
+                    let (link, linked) = links.link(&file, shown.now_ms / SECOND_MS);
+                    shown.files.extend(linked);
+                    self.text(&link, head, body);
+                }
             }
             RunEvent::Progress(progress) if progress.is_always_shown() && !shown.shows_waits => {}
             RunEvent::Progress(progress) => {
@@ -112,6 +121,14 @@ impl Reply {
             }
             RunEvent::Ended(result) => shown.ended = Some(result),
         }
+    }
+
+    #[inline(never)]
+    fn text(&mut self, text: &str, head: &mut Option<Head>, body: &mut Vec<u8>) {
+        if !self.answer.is_call() {
+            self.begin_stream(head, body);
+        }
+        self.answer.text(text, body);
     }
 
     /// Sends the head of a stream and its first event, once.

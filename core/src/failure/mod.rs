@@ -84,6 +84,8 @@ pub enum Failure {
     RunNotFound,
     /// The key has no stored response with this id.
     ResponseNotFound,
+    /// The key has no file with this id, or the gateway does not have it any more.
+    FileNotFound,
     /// The message is a command that needs more rights than a client has.
     CommandNotAllowed,
     /// The client reads its stream more slowly than the agent writes, and the unread part exceeds
@@ -191,6 +193,7 @@ impl Failure {
             Self::KeyNotFound => "key_not_found",
             Self::RunNotFound => "run_not_found",
             Self::ResponseNotFound => "response_not_found",
+            Self::FileNotFound => "file_not_found",
             Self::CommandNotAllowed => "command_not_allowed",
             Self::ClientTooSlow => "client_too_slow",
             Self::ClientClosedRequest => "client_closed_request",

@@ -17,7 +17,7 @@ use crate::gateway::link::{Link, RequestId};
 use crate::gateway::stored::as_streamed;
 use crate::parse;
 use crate::session::SessionKey;
-use crate::turn::{Finish, RunId, RunSummary, ShownTurn, Usage};
+use crate::turn::{FILES_ONLY, Finish, RunId, RunSummary, ShownTurn, Usage};
 
 /// Rows that are requested: ten turns, or fewer with tools.
 const ROWS: u32 = 20;
@@ -474,11 +474,13 @@ fn read_text(content: &RawValue) -> serde_json::Result<String> {
 fn is_same(shown: &str, held: &str) -> bool {
     let masked = is_masked(held);
     let [shown, held] = [shown, &as_streamed(held)].map(Compact::of);
-    !held.letters.is_empty()
-        && (shown.letters == held.letters
-            || shown.has_part(&held)
-            || held.has_part(&shown)
-            || (masked && is_masked_version(&shown, &held.letters)))
+    if held.letters.is_empty() {
+        return shown.letters == FILES_ONLY;
+    }
+    shown.letters == held.letters
+        || shown.has_part(&held)
+        || held.has_part(&shown)
+        || (masked && is_masked_version(&shown, &held.letters))
 }
 
 /// Returns true if the client shows all texts of a turn; `texts` begins with the last one.

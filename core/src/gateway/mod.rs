@@ -12,6 +12,7 @@ pub(crate) mod frame;
 mod handshake;
 pub(crate) mod link;
 mod media;
+pub mod media_route;
 mod memory;
 pub mod pairing;
 pub mod peek;

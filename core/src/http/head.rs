@@ -47,7 +47,7 @@ pub(crate) const ABOUT_JSON: &str = concat!(
     r#"{"object":"service","name":"clawfront","version":""#,
     env!("CARGO_PKG_VERSION"),
     r#"","description":"OpenAI API in front of an OpenClaw gateway","#,
-    r#""endpoints":["POST /v1/chat/completions","POST /v1/responses","GET /v1/responses/{id}","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz","GET /readyz"],"#,
+    r#""endpoints":["POST /v1/chat/completions","POST /v1/responses","GET /v1/responses/{id}","GET /v1/files/{id}","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz","GET /readyz"],"#,
     r#""authentication":"Authorization: Bearer claw_..."}"#,
 );
 const ABOUT_TEXT: &str = concat!(
@@ -209,6 +209,21 @@ impl ResponseMeta {
     pub fn json(&self) -> Head {
         let mut head = self.head(200, "application/json");
         head.headers.push(("cache-control", "no-store".to_owned()));
+        head
+    }
+
+    /// Returns the head of a file of this type: a browser keeps it, and runs nothing in it.
+    pub(crate) fn file(&self, content_type: &str) -> Head {
+        let mut head = self.head(200, content_type);
+        let headers = [
+            ("accept-ranges", "bytes"),
+            ("cache-control", "private, max-age=86400"),
+            ("content-security-policy", "sandbox; default-src 'none'"),
+            ("cross-origin-resource-policy", "cross-origin"),
+            ("x-content-type-options", "nosniff"),
+        ];
+        let headers = headers.map(|(name, value)| (name, value.to_owned()));
+        head.headers.extend(headers);
         head
     }
 

@@ -26,6 +26,8 @@ pub enum Endpoint {
     Responses,
     /// `/v1/responses/{id}…`
     Response(String, Action),
+    /// `GET /v1/files/{id}…`
+    File(String, Part),
     /// `GET /v1/models`
     Models,
     /// `GET /v1/models/{id}`
@@ -45,6 +47,15 @@ pub enum Action {
     Cancel,
     /// `GET …/input_items`
     InputItems,
+}
+
+/// The part of a file that a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The description.
+    Object,
+    /// `…/content`: the bytes.
+    Content,
 }
 
 /// A resource of the admin API.
@@ -97,6 +108,8 @@ impl Route {
             Self::Api(Endpoint::Response(_, Action::InputItems)) => {
                 "/v1/responses/{id}/input_items"
             }
+            Self::Api(Endpoint::File(_, Part::Object)) => "/v1/files/{id}",
+            Self::Api(Endpoint::File(_, Part::Content)) => "/v1/files/{id}/content",
             Self::Api(Endpoint::Models) => "/v1/models",
             Self::Api(Endpoint::Model(_)) => "/v1/models/{id}",
             Self::Api(Endpoint::Key) => "/v1/key",
@@ -127,7 +140,8 @@ impl Endpoint {
             Self::ChatCompletions => Some(Scope::Chat),
             Self::Responses | Self::Response(..) => Some(Scope::Responses),
             Self::Models | Self::Model(_) => Some(Scope::Models),
-            Self::Key => None,
+            // The key of a file had a scope for the answer.
+            Self::Key | Self::File(..) => None,
             Self::Admin(_) => Some(Scope::Admin),
         }
     }
@@ -158,6 +172,8 @@ impl Route {
             ["v1", "responses", id] => (response(id, Action::Itself), GET_DELETE),
             ["v1", "responses", id, "cancel"] => (response(id, Action::Cancel), POST),
             ["v1", "responses", id, "input_items"] => (response(id, Action::InputItems), GET),
+            ["v1", "files", id] => (file(id, Part::Object), GET),
+            ["v1", "files", id, "content"] => (file(id, Part::Content), GET),
             ["v1", "models"] => (Self::Api(Endpoint::Models), GET),
             // An id may contain a slash, plain or as %2F.
             ["v1", "models", id @ ..] => (Self::Api(Endpoint::Model(decode(&id.join("/")))), GET),
@@ -187,6 +203,10 @@ impl Route {
 
 fn response(id: &str, action: Action) -> Route {
     Route::Api(Endpoint::Response(id.to_owned(), action))
+}
+
+fn file(id: &str, part: Part) -> Route {
+    Route::Api(Endpoint::File(id.to_owned(), part))
 }
 
 fn admin(resource: Resource) -> Route {
@@ -294,6 +314,24 @@ mod tests {
             assert_eq!(route.path(), format!("/v1/responses/{{id}}{rest}"));
             assert_eq!(route.api(), Api::Responses);
         }
+    }
+
+    #[test]
+    fn a_file_has_an_object_and_bytes() {
+        for (rest, part) in [("", Part::Object), ("/content", Part::Content)] {
+            let path = format!("/v1/files/file-1{rest}");
+            for method in ["GET", "HEAD"] {
+                assert_eq!(Route::of(method, &path), Ok(file("file-1", part)));
+            }
+            let allow = "GET, HEAD";
+            for method in ["POST", "DELETE"] {
+                let refused = Err(Failure::MethodNotAllowed { allow });
+                assert_eq!(Route::of(method, &path), refused);
+            }
+            let route = file("file-1", part);
+            assert_eq!(route.path(), format!("/v1/files/{{id}}{rest}"));
+        }
+        assert_eq!(Route::of("POST", "/v1/files"), Err(Failure::UnknownUrl));
     }
 
     #[test]

@@ -8,10 +8,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use clawfront_core::access::proof::KeysSecret;
 use clawfront_core::config::{Config, Gateway};
 use clawfront_core::exchange::{Exchange, Outcome, Output, Progress};
 use clawfront_core::failure::Failure;
 use clawfront_core::failure::diagnosis::Diagnosis;
+use clawfront_core::file::Links;
 use clawfront_core::gateway::peek::{AGENT, CHAT};
 use clawfront_core::http::head::{Head, ResponseMeta};
 use clawfront_core::hub::{self, ExchangeId, Hub, Orders};
@@ -434,13 +436,16 @@ fn exchange_by(
         request_id: REQUEST_ID.to_owned(),
         ..ResponseMeta::default()
     };
-    Exchange::new(
-        accepted.turn,
-        Writer::Chat(writer),
-        meta,
-        client.streams,
-        START_MS,
-    )
+    let links = Links {
+        secret: KeysSecret::parse("0123456789abcdef0123456789abcdef".to_owned()).unwrap(),
+        origin: "https://clawfront.example".to_owned(),
+        key: client.id.clone(),
+        run: accepted.turn.run.as_str().to_owned(),
+    };
+    let answer = Writer::Chat(writer);
+    let mut exchange = Exchange::new(accepted.turn, answer, meta, client.streams, START_MS);
+    exchange.link_files(links);
+    exchange
 }
 
 pub(crate) fn exchange(delivery: Delivery) -> Alone {

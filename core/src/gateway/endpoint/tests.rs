@@ -14,6 +14,7 @@ fn turn() -> Turn {
         may_exist: false,
         wants_thoughts: false,
         wants_progress: false,
+        wants_files: false,
         message: "Hi \"there\"".to_owned(),
         earlier: None,
         origin: None,

@@ -53,7 +53,7 @@ object!(
 pub(crate) struct Payload<'a> {
     pub text: Option<Cow<'a, str>>,
     pub is_error: bool,
-    /// Files on the gateway's host. They are counted, and their paths are not read.
+    /// Files on the gateway's host, by their paths, or elsewhere. Their text is not read at once.
     pub media_urls: Option<&'a RawValue>,
     pub media_url: Option<&'a RawValue>,
 }

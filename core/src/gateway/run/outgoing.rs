@@ -6,15 +6,20 @@
 //!
 //! Source: OpenClaw 2026.9.6, recorded (`latest-message_tool`).
 
+use crate::agent::AgentId;
 use crate::gateway::answer::SEPARATOR;
 use crate::gateway::media::{Directives, without_directives};
-use crate::turn::{Progress, RunEvent, ToolEnd};
+use crate::session::SessionKey;
+use crate::turn::{File, Progress, RunEvent, ToolEnd};
 
 /// The gateway's tool that sends a message of the agent.
 const MESSAGE_TOOL: &str = "message";
 
 /// The words of the gateway's own endpoints for an empty answer.
 const NO_RESPONSE: &str = "No response from OpenClaw.";
+
+/// Most files of an answer that the client gets links to.
+pub(crate) const MAX_FILES: usize = 16;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Outgoing {
@@ -25,8 +30,8 @@ pub(super) struct Outgoing {
     held: Vec<String>,
     /// A call of it is in progress.
     is_sending: bool,
-    /// Files that the agent produced.
-    files: usize,
+    /// Files that the agent sends, each once.
+    files: Vec<String>,
     /// A run ended, so the text of the next one is a new paragraph.
     begins_run: bool,
 }
@@ -72,7 +77,7 @@ impl Outgoing {
     pub(super) fn finish_run(
         &mut self,
         messages: &[&str],
-        files: usize,
+        files: Vec<String>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) {
         let rest = self.directives.finish();
@@ -96,27 +101,45 @@ impl Outgoing {
         for message in messages {
             self.paragraph(message, show);
         }
-        self.files = self.files.saturating_add(files);
+        for file in files {
+            if !self.files.contains(&file) {
+                self.files.push(file);
+            }
+        }
         self.begins_run = true;
     }
 
-    /// Shows our own text if the agent emitted none.
-    pub(super) fn finish(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
-        if self.has_text {
-            return;
-        }
-        match self.files {
-            0 => self.paragraph(NO_RESPONSE, show),
-            1 => self.paragraph(
-                "The agent produced 1 file, which this API cannot deliver.",
-                show,
-            ),
-            files => {
-                let notice =
-                    format!("The agent produced {files} files, which this API cannot deliver.");
-                self.paragraph(&notice, show);
+    /// Shows the files, if there is a `link` for them. Otherwise shows our own text if the agent
+    /// emitted none.
+    pub(super) fn finish<S: FnMut(RunEvent<'_>)>(
+        &mut self,
+        link: Option<(&AgentId, &SessionKey)>,
+        show: &mut S,
+    ) {
+        let files = std::mem::take(&mut self.files);
+        if let Some((agent, session)) = link {
+            for source in files.iter().take(MAX_FILES) {
+                if self.has_text {
+                    show(RunEvent::Text(SEPARATOR));
+                }
+                self.has_text = true;
+                show(RunEvent::File(File {
+                    source,
+                    agent,
+                    session,
+                }));
             }
         }
+        let linked = if link.is_some() { MAX_FILES } else { 0 };
+        let notice = match files.len().saturating_sub(linked) {
+            0 if self.has_text => return,
+            0 => NO_RESPONSE.to_owned(),
+            _ if self.has_text && linked == 0 => return,
+            1 => "The agent produced 1 file, which this API cannot deliver.".to_owned(),
+            _ if linked > 0 => format!("The agent produced {} files.", files.len()),
+            files => format!("The agent produced {files} files, which this API cannot deliver."),
+        };
+        self.paragraph(&notice, show);
     }
 
     fn write(&mut self, text: &str, show: &mut impl FnMut(RunEvent<'_>)) {
@@ -159,7 +182,7 @@ mod tests {
         };
         let mut outgoing = Outgoing::default();
         outgoing.push("Look:", &mut show);
-        outgoing.finish_run(&["Sent.\nMEDIA:/srv/host.png"], 1, &mut show);
+        outgoing.finish_run(&["Sent.\nMEDIA:/srv/host.png"], Vec::new(), &mut show);
         assert_eq!(shown, "Look:\n\nSent.");
     }
 }

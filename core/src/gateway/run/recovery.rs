@@ -182,8 +182,8 @@ impl Run {
             Recorded::Answered { text, .. } if text.trim() == SILENCE => Err(self.failed()),
             Recorded::Answered { text, summary } => {
                 self.outgoing.push(&text, show);
-                self.outgoing.finish_run(&[], 0, show);
-                self.outgoing.finish(show);
+                self.outgoing.finish_run(&[], Vec::new(), show);
+                self.show_files(show);
                 self.end(Ok(summary), show);
                 Ok(())
             }

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::failure::{Failure, ProviderFailure};
 use crate::gateway::answer::Update;
-use crate::gateway::frame::{AgentMeta, AgentResult, Payload, RunError, RunResult, TokenUsage};
+use crate::gateway::frame::{AgentMeta, AgentResult, RunError, RunResult, TokenUsage};
+use crate::gateway::link::Protocol;
 use crate::gateway::media::without_directives;
 use crate::parse;
 use crate::turn::{Finish, RunEvent, RunSummary, Usage};
@@ -105,9 +105,19 @@ impl Run {
         }
         self.outgoing.finish_run(&messages, files(result), show);
         if !self.is_yielded(result) {
-            self.outgoing.finish(show);
+            self.show_files(show);
         }
         Ok(())
+    }
+
+    /// Shows the files of the answer, or our own text if there is no other.
+    pub(super) fn show_files(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
+        let target = self.target.as_ref();
+        // Protocol 3 has no way to fetch one.
+        let target =
+            target.filter(|target| self.turn.wants_files && target.protocol == Protocol::V4);
+        let link = target.map(|target| (&target.agent, &target.session));
+        self.outgoing.finish(link, show);
     }
 
     /// Does the same after a connection was lost. Text that was not received must be proven
@@ -160,22 +170,17 @@ fn split<'a>(result: &'a RunResult<'_>) -> (Vec<&'a str>, Vec<&'a str>) {
     })
 }
 
-/// Counts the files that the agent produced for the client.
-fn files(result: &RunResult<'_>) -> usize {
-    let count = |payload: &Payload<'_>| {
-        let several = payload
-            .media_urls
-            .and_then(|urls| parse::from_str::<Vec<IgnoredAny>>(urls.get()).ok());
-        several.map_or_else(
-            || usize::from(payload.media_url.is_some_and(|url| url.get() != "null")),
-            |urls| urls.len(),
-        )
-    };
-    result
-        .payloads
-        .iter()
-        .map(count)
-        .fold(0, usize::saturating_add)
+/// Returns the files that the agent sends the client, as paths of the gateway's host or URLs.
+fn files(result: &RunResult<'_>) -> Vec<String> {
+    let mut files = Vec::new();
+    for payload in &result.payloads {
+        let several = payload.media_urls.map_or("null", RawValue::get);
+        let several: Option<Vec<String>> = parse::from_str(several).ok().flatten();
+        let one = payload.media_url.map_or("null", RawValue::get);
+        let one: Option<String> = parse::from_str(one).ok().flatten();
+        files.extend(several.unwrap_or_else(|| one.into_iter().collect()));
+    }
+    files
 }
 
 fn agent_meta(meta: Option<&RawValue>) -> AgentMeta {

@@ -38,7 +38,7 @@ const fn row(code: &'static str, status: u16, kind: &'static str, message: &'sta
 /// Stands in a message for the value that the failure carries.
 const VALUE: &str = "{}";
 
-const BEFORE_RUN: [Row; 35] = [
+const BEFORE_RUN: [Row; 36] = [
     row(
         "invalid_api_key",
         401,
@@ -106,7 +106,8 @@ const BEFORE_RUN: [Row; 35] = [
         404,
         REQUEST,
         "Unknown path. There are POST /v1/chat/completions, POST /v1/responses, \
-         GET /v1/responses/{id}, GET /v1/models, GET /v1/models/{id} and GET /v1/key.",
+         GET /v1/responses/{id}, GET /v1/files/{id}, GET /v1/models, GET /v1/models/{id} and \
+         GET /v1/key.",
     ),
     row(
         "method_not_allowed",
@@ -150,6 +151,12 @@ const BEFORE_RUN: [Row; 35] = [
         404,
         REQUEST,
         "The hub has no run with this id.",
+    ),
+    row(
+        "file_not_found",
+        404,
+        REQUEST,
+        "This API key has no file with this id, or the gateway no longer has it.",
     ),
     row(
         "response_not_found",

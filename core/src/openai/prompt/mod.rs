@@ -16,7 +16,8 @@ use self::content::{Contents, IMAGE};
 use super::blank::{is_blank, trim};
 use super::message::{Field, Message};
 use crate::failure::Failure;
-use crate::turn::{Attachment, ShownTurn};
+use crate::file::without_links;
+use crate::turn::{Attachment, FILES_ONLY, ShownTurn};
 
 const IMAGES_ONLY: &str = "User sent image(s) with no text.";
 
@@ -97,6 +98,14 @@ pub(crate) fn fold(
             IMAGES_ONLY.clone_into(&mut text);
         }
         if role == Role::Assistant {
+            // The gateway's session does not have them.
+            if let Some(rest) = without_links(&text) {
+                text = if rest.is_empty() {
+                    FILES_ONLY.to_owned()
+                } else {
+                    rest
+                };
+            }
             for call in calls(field, index, message, &mut contents)? {
                 if !text.is_empty() {
                     text.push('\n');
