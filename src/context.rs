@@ -5,7 +5,8 @@ use clawfront_core::http::head::{Head, ID_HEADER, REQUEST_ID_HEADER, ResponseMet
 use clawfront_core::log::{self, LogLine};
 use clawfront_core::openai::error::refuse;
 use clawfront_core::turn::RunId;
-use worker::Request;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::Request;
 
 use crate::runtime::clock::now_ms;
 use crate::runtime::entropy::entropy;
@@ -22,7 +23,7 @@ pub(crate) struct RequestContext {
 /// The reason why a request ends before its run.
 pub(crate) enum Rejection {
     Failure(Failure),
-    Runtime(worker::Error),
+    Runtime(JsValue),
 }
 
 impl From<Failure> for Rejection {
@@ -31,15 +32,15 @@ impl From<Failure> for Rejection {
     }
 }
 
-impl From<worker::Error> for Rejection {
-    fn from(error: worker::Error) -> Self {
+impl From<JsValue> for Rejection {
+    fn from(error: JsValue) -> Self {
         Self::Runtime(error)
     }
 }
 
 impl RequestContext {
     /// Begins the context of a request that has just arrived from a client.
-    pub(crate) fn begin(request: &Request) -> worker::Result<Self> {
+    pub(crate) fn begin(request: &Request) -> Result<Self, JsValue> {
         Self::of(
             request,
             RunId::from_entropy(&entropy()?).as_str().to_owned(),
@@ -47,12 +48,12 @@ impl RequestContext {
     }
 
     /// Begins the context of a request that has just arrived from the edge.
-    pub(crate) fn handed_on(request: &Request) -> worker::Result<Self> {
+    pub(crate) fn handed_on(request: &Request) -> Result<Self, JsValue> {
         let id = request.headers().get(ID_HEADER)?;
         Self::of(request, id.unwrap_or_default())
     }
 
-    fn of(request: &Request, id: String) -> worker::Result<Self> {
+    fn of(request: &Request, id: String) -> Result<Self, JsValue> {
         let request_id =
             request_id(request.headers().get(REQUEST_ID_HEADER)?).unwrap_or_else(|| id.clone());
         Ok(Self {
@@ -60,7 +61,7 @@ impl RequestContext {
             line: LogLine {
                 time_ms: now_ms(),
                 request_id: request_id.clone(),
-                method: Some(log::method(request.method().as_ref())),
+                method: Some(log::method(&request.method())),
                 ..LogLine::default()
             },
             meta: ResponseMeta {
@@ -71,7 +72,7 @@ impl RequestContext {
     }
 
     /// Makes and logs the response to a request that needs no run.
-    pub(crate) fn answer(&mut self, head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
+    pub(crate) fn answer(&mut self, head: Head, body: &[u8]) -> Result<web_sys::Response, JsValue> {
         self.line.status = head.status;
         self.line.end = "ok";
         self.log();
@@ -83,7 +84,7 @@ impl RequestContext {
         &mut self,
         mut head: Head,
         body: &web_sys::ReadableStream,
-    ) -> worker::Result<web_sys::Response> {
+    ) -> Result<web_sys::Response, JsValue> {
         self.line.status = head.status;
         self.line.end = "ok";
         self.log();
@@ -92,7 +93,7 @@ impl RequestContext {
     }
 
     /// Makes a response with a complete body.
-    pub(crate) fn whole(&self, mut head: Head, body: &[u8]) -> worker::Result<web_sys::Response> {
+    pub(crate) fn whole(&self, mut head: Head, body: &[u8]) -> Result<web_sys::Response, JsValue> {
         self.time(&mut head);
         response::whole(&head, body)
     }
@@ -102,11 +103,11 @@ impl RequestContext {
         &mut self,
         rejection: Rejection,
         may_log: &dyn Fn(&mut LogLine) -> bool,
-    ) -> worker::Result<web_sys::Response> {
+    ) -> Result<web_sys::Response, JsValue> {
         let failure = match rejection {
             Rejection::Failure(failure) => failure,
             Rejection::Runtime(error) => {
-                self.line.cause = Some(error.to_string());
+                self.line.cause = Some(text_of(&error));
                 Failure::InternalError
             }
         };
@@ -126,6 +127,14 @@ impl RequestContext {
 
     fn log(&mut self) {
         self.line.duration_ms = now_ms().saturating_sub(self.line.time_ms);
-        worker::console_log!("{}", self.line.to_json());
+        web_sys::console::log_1(&self.line.to_json().into());
+    }
+}
+
+/// Returns the text of an error that the runtime has thrown.
+fn text_of(error: &JsValue) -> String {
+    match error.dyn_ref::<js_sys::Error>() {
+        Some(error) => error.to_string().into(),
+        None => error.as_string().unwrap_or_default(),
     }
 }

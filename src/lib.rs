@@ -9,12 +9,18 @@ mod hub;
 mod runtime;
 mod strangers;
 
-use worker::{Context, Env, Request, event};
+use std::convert::Infallible;
+
+use worker::{Context, Env, event};
 
 pub use crate::hub::Hub;
 
 /// Serves one request.
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _: Context) -> worker::Result<web_sys::Response> {
-    edge::serve(request, env).await
+async fn fetch(
+    request: web_sys::Request,
+    env: Env,
+    _: Context,
+) -> Result<web_sys::Response, Infallible> {
+    Ok(edge::serve(request, env).await)
 }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use clawfront_core::access::bearer::{self, Bearer};
 use clawfront_core::access::key;
 use clawfront_core::config::Config;
-use worker::Request;
+use wasm_bindgen::JsValue;
+use web_sys::Request;
 
 use crate::context::{Rejection, RequestContext};
 use crate::runtime::clock::now_ms;
@@ -48,13 +49,13 @@ pub(crate) fn admit<'c>(
 }
 
 /// Reads the headers that may carry a key.
-pub(crate) fn key_headers(request: &Request) -> worker::Result<bearer::Headers> {
+pub(crate) fn key_headers(request: &Request) -> Result<bearer::Headers, JsValue> {
     let headers = request.headers();
     bearer::Headers::read(|name| headers.get(name))
 }
 
 /// Returns the client's address.
-pub(crate) fn address_of(request: &Request) -> worker::Result<Option<IpAddr>> {
+pub(crate) fn address_of(request: &Request) -> Result<Option<IpAddr>, JsValue> {
     let address = request.headers().get(ADDRESS_HEADER)?;
     Ok(address.and_then(|address| address.parse().ok()))
 }

@@ -12,8 +12,8 @@ use clawfront_core::openai::{Delivery, lost_body};
 use js_sys::{Promise, Reflect, Uint8Array, encode_uri_component};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
+use worker::Env;
 use worker::js_sys::futures::JsFuture;
-use worker::{Env, Request};
 
 use crate::context::{Rejection, RequestContext};
 use crate::runtime::clock::now_ms;
@@ -52,22 +52,22 @@ pub(crate) fn seen_readiness() -> &'static str {
 /// Sends the request of `bearer` to the hub, and returns the response. The body is not read, and
 /// the request is never sent twice: it may have started a run.
 pub(crate) async fn forward(
-    request: &Request,
+    request: &web_sys::Request,
     env: &Env,
     config: &Config,
     bearer: &Bearer<'_>,
     context: &RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
     let method = request.method();
-    let is_read_only = method != worker::Method::Post && method != worker::Method::Delete;
-    let request = named(request, bearer, context).map_err(worker::Error::from)?;
-    let namespace = Reflect::get(env, &HUB.into()).map_err(worker::Error::from)?;
+    let is_read_only = method != "POST" && method != "DELETE";
+    let request = named(request, bearer, context)?;
+    let namespace = Reflect::get(env, &HUB.into())?;
     let response = match ask(&namespace, config.location, &request) {
         Ok(response) => JsFuture::from(response).await,
         Err(error) => Err(error),
     };
     let response: web_sys::Response = match response {
-        Ok(response) => response.dyn_into().map_err(worker::Error::from)?,
+        Ok(response) => response.dyn_into()?,
         Err(error) => return Err(lost(&error, is_read_only).into()),
     };
     let header = |name| response.headers().get(name).ok().flatten();
@@ -93,16 +93,16 @@ pub(crate) async fn forward(
     // A copy: a slice would be a view of memory that holds something else by the time it is sent.
     let end = Uint8Array::from(end.as_slice());
     let handed = hand_on(&response, own, &end, &context.meta.request_id);
-    Ok(handed.map_err(worker::Error::from)?)
+    Ok(handed?)
 }
 
 /// Returns the request with the names that the hub knows its client and itself by.
 fn named(
-    request: &Request,
+    request: &web_sys::Request,
     bearer: &Bearer<'_>,
     context: &RequestContext,
 ) -> Result<web_sys::Request, JsValue> {
-    let headers = web_sys::Headers::new_with_headers(&request.inner().headers())?;
+    let headers = web_sys::Headers::new_with_headers(&request.headers())?;
     // The key; and the hub has no upgrade to offer.
     for name in ["authorization", "x-api-key", "api-key", "upgrade"] {
         headers.delete(name)?;
@@ -114,7 +114,7 @@ fn named(
     headers.set(REQUEST_ID_HEADER, &context.meta.request_id)?;
     let init = web_sys::RequestInit::new();
     init.set_headers(&headers);
-    web_sys::Request::new_with_request_and_init(request.inner(), &init)
+    web_sys::Request::new_with_request_and_init(request, &init)
 }
 
 /// Returns the failure for an error of the hub. An overloaded hub has not received the request.

@@ -6,7 +6,10 @@ use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::Head;
 use clawfront_core::http::route::{Endpoint, Part, Route};
-use worker::{Env, Request};
+use clawfront_core::http::url;
+use wasm_bindgen::JsValue;
+use web_sys::Request;
+use worker::Env;
 
 use crate::context::{Rejection, RequestContext};
 use crate::edge::admit::{address_of, admit, key_headers};
@@ -17,8 +20,19 @@ use crate::runtime::panics;
 use crate::runtime::{bindings, response};
 use crate::strangers;
 
-/// Serves one request: every rejection becomes its response here.
-pub(crate) async fn serve(request: Request, env: Env) -> worker::Result<web_sys::Response> {
+/// Serves one request: every error becomes its response here.
+pub(crate) async fn serve(request: Request, env: Env) -> web_sys::Response {
+    match answer(request, env).await {
+        Ok(response) => response,
+        Err(error) => {
+            web_sys::console::error_1(&error);
+            response::broken()
+        }
+    }
+}
+
+/// Answers a request: every rejection becomes its response here.
+async fn answer(request: Request, env: Env) -> Result<web_sys::Response, JsValue> {
     let mut context = RequestContext::begin(&request)?;
     let mut is_admitted = false;
     let rejection = match respond(request, &env, &mut context, &mut is_admitted).await {
@@ -43,7 +57,7 @@ async fn respond(
     is_admitted: &mut bool,
 ) -> Result<web_sys::Response, Rejection> {
     #[cfg(feature = "panics")]
-    panics::look(panics::AT_PATH, request.path().as_bytes());
+    panics::look(panics::AT_PATH, url::path(&request.url()).as_bytes());
 
     // 1. Origin: a page may read a refusal too, if any key may be used on it.
     let config = bindings::config(env);
@@ -53,7 +67,7 @@ async fn respond(
 
     // 2. Route. Public pages need no settings and no key. They are not logged, because probes
     //   request them every minute.
-    let route = Route::of(request.method().as_ref(), &request.path());
+    let route = Route::of(&request.method(), url::path(&request.url()));
     context.line.route = route.as_ref().ok().map(Route::path);
     context.meta.api = route.as_ref().map(Route::api).unwrap_or_default();
     let endpoint = match route {
@@ -108,7 +122,7 @@ fn is_link(
     endpoint: Option<&Endpoint>,
     request: &Request,
     config: &Config,
-) -> worker::Result<bool> {
+) -> Result<bool, JsValue> {
     let (Some(Endpoint::File(id, Part::Content)), Some(secret)) = (endpoint, &config.keys_secret)
     else {
         return Ok(false);
@@ -129,7 +143,7 @@ fn note_caller(
     request: &Request,
     config: &Config,
     context: &mut RequestContext,
-) -> worker::Result<()> {
+) -> Result<(), JsValue> {
     context.line.address = address_of(request)?.map(|address| config.log_key.of_address(address));
     let origin = request.headers().get("origin")?;
     context.meta.origin = origin
@@ -139,8 +153,8 @@ fn note_caller(
     Ok(())
 }
 
-fn is_preflight(request: &Request) -> worker::Result<bool> {
-    Ok(request.method() == worker::Method::Options
+fn is_preflight(request: &Request) -> Result<bool, JsValue> {
+    Ok(request.method() == "OPTIONS"
         && request.headers().has("origin")?
         && request.headers().has("access-control-request-method")?)
 }

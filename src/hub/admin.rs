@@ -10,9 +10,10 @@ use clawfront_core::admin::{self, Call, Change, Desk, MAX_BODY_BYTES, Reply};
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::route::Resource;
+use clawfront_core::http::url;
 use clawfront_core::hub::Input;
 use wasm_bindgen::JsValue;
-use worker::Request;
+use web_sys::Request;
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::body;
@@ -48,8 +49,8 @@ pub(crate) async fn answer(
         common,
         context,
     };
-    let url = request.inner().url();
-    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let url = request.url();
+    let query = url::query(&url).unwrap_or_default();
     let reply = match resource {
         Resource::Audit => Reply::list(&common.store.records()),
         Resource::Runs => Reply::list(&common.link(config).runs()),
@@ -59,7 +60,7 @@ pub(crate) async fn answer(
             let report = Report::of(query, is_openai, now_ms())?;
             Reply::of(report.write(&common.usage_rows(report.days())))
         }
-        _ => office.change(&Call::of(request.method().as_ref(), resource, &body))?,
+        _ => office.change(&Call::of(&request.method(), resource, &body))?,
     };
     let mut head = context.meta.json();
     head.status = reply.status;

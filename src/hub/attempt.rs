@@ -4,7 +4,8 @@ use clawfront_core::access::grant::Grant;
 use clawfront_core::failure::Failure;
 use clawfront_core::openai::{Accepted, Entropy};
 use clawfront_core::repeat::{Fingerprint, Receiver};
-use worker::Request;
+use wasm_bindgen::JsValue;
+use web_sys::Request;
 
 use crate::context::Rejection;
 use crate::hub::books::Shared;
@@ -15,7 +16,7 @@ use crate::runtime::entropy::entropy;
 const ATTEMPT_HEADER: &str = "x-stainless-retry-count";
 
 /// Returns the number of earlier attempts of a request.
-pub(crate) fn number_of(request: &Request) -> worker::Result<u32> {
+pub(crate) fn number_of(request: &Request) -> Result<u32, JsValue> {
     let count = request.headers().get(ATTEMPT_HEADER)?;
     Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
 }

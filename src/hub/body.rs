@@ -9,9 +9,9 @@ use clawfront_core::http::upload::{Room, Upload};
 use futures_util::future::{Either, select};
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{ReadableStream, ReadableStreamByobReader};
+use web_sys::{ReadableStream, ReadableStreamByobReader, Request};
+use worker::Delay;
 use worker::js_sys::futures::JsFuture;
-use worker::{Delay, Request};
 
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
@@ -31,7 +31,7 @@ pub(crate) async fn read(
     limit_bytes: usize,
 ) -> Result<Vec<u8>, Failure> {
     // A request without a body has no stream.
-    let Some(stream) = request.inner().body() else {
+    let Some(stream) = request.body() else {
         return Ok(Vec::new());
     };
     let coding = request.headers().get(coding::HEADER).ok().flatten();

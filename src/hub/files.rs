@@ -14,9 +14,8 @@ use clawfront_core::http::route::Part;
 use js_sys::Promise;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::ReadableStream;
+use web_sys::{ReadableStream, Request};
 use worker::js_sys::futures::JsFuture;
-use worker::{Method, Request};
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::common::Common;
@@ -95,10 +94,10 @@ pub(crate) async fn answer(
     context: &mut RequestContext,
 ) -> Result<web_sys::Response, Rejection> {
     let row = find(id, config, client, common)?;
-    let is_whole = part == Part::Content && request.method() != Method::Head;
+    let is_whole = part == Part::Content && request.method() != "HEAD";
     let asked = request_file(request, &row, is_whole, config)?;
     // The promise is never rejected.
-    let response = JsFuture::from(asked).await.map_err(worker::Error::from)?;
+    let response = JsFuture::from(asked).await?;
     let response: Fetched = response.unchecked_into();
     match part {
         Part::Object => describe(id, &row, &response, context),

@@ -16,9 +16,8 @@ use clawfront_core::gateway::endpoint::{Event, Request};
 use clawfront_core::hub::{ExchangeId, Hub, Input, Orders};
 use clawfront_core::repeat::Receiver;
 use js_sys::Function;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsValue;
 use web_sys::{CloseEvent, EventTarget};
-use worker::WebSocket;
 use worker::js_sys::futures::{JsFuture, spawn_local};
 
 use crate::hub::relay::{Relay, WriteError};
@@ -28,7 +27,7 @@ use crate::runtime::frames::Frames;
 use crate::runtime::listener::{Deferred, Listener};
 use crate::runtime::panic_guard::{self, PanicGuard};
 use crate::runtime::signer::Signer;
-use crate::runtime::socket::Socket;
+use crate::runtime::socket::{Socket, WebSocket};
 use crate::runtime::timer::{Callback, Flush, Timer};
 use crate::runtime::upgrade;
 
@@ -324,9 +323,9 @@ impl Link {
     }
 
     fn attach(&self, socket: WebSocket) {
-        let target: &EventTarget = socket.as_ref().unchecked_ref();
+        let target: &EventTarget = &socket;
         let guard = &self.0.panic_guard;
-        panic_guard::set_link(Some(socket.as_ref()));
+        panic_guard::set_link(Some(&socket));
         let (link, frames) = (self.clone(), Rc::clone(&self.0.frames));
         let filter = |handler: &Function| self.0.frames.filter(handler);
         let message = Listener::filtered(

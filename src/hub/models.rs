@@ -7,6 +7,7 @@ use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
 use clawfront_core::openai::loggable;
 use clawfront_core::openai::models::{self, Names, SOURCE_HEADER};
+use wasm_bindgen::JsValue;
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::agents;
@@ -19,7 +20,7 @@ pub(crate) async fn list(
     client: &Grant,
     common: &Common,
     context: &mut RequestContext,
-) -> worker::Result<web_sys::Response> {
+) -> Result<web_sys::Response, JsValue> {
     let known = agents::known(config, common).await;
     note(context, known.failure.as_ref());
     let mut body = Vec::new();

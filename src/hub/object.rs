@@ -1,8 +1,10 @@
 //! The Durable Object.
 
 use clawfront_core::hub::Input;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
-use worker::{DurableObject, Env, Request, Response, State, durable_object};
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::Env;
 
 use crate::hub::adopt::adopt;
 use crate::hub::common::Common;
@@ -11,32 +13,33 @@ use crate::hub::store::{Store, Waiting};
 use crate::runtime::bindings;
 use crate::runtime::panic_guard::{PanicGuard, watch};
 
-/// One for each deployment. Only the edge calls it.
-#[durable_object(alarm)]
+/// One for each deployment. Only the edge calls it. It is exported without the macro of `worker`,
+/// whose requests, responses and errors are code for every product of the platform.
+#[wasm_bindgen]
 pub struct Hub {
     env: Env,
     common: Common,
     _probe: Closure<dyn FnMut()>,
 }
 
-impl DurableObject for Hub {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen(wasm_bindgen_futures = worker::wasm_bindgen_futures)]
+impl Hub {
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: &JsValue, env: Env) -> Self {
         let probe = Closure::new(|| {});
-        watch(state.as_raw(), probe.as_ref());
+        watch(state, probe.as_ref());
         Self {
             env,
-            common: Common::new(Store::new(state.as_raw(), &Waiting::new())),
+            common: Common::new(Store::new(state, &Waiting::new())),
             _probe: probe,
         }
     }
 
-    async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        serve(request, &self.env, &self.common)
-            .await
-            .map(Into::into)
+    pub async fn fetch(&self, request: web_sys::Request) -> Result<web_sys::Response, JsValue> {
+        serve(request, &self.env, &self.common).await
     }
 
-    async fn alarm(&self) -> worker::Result<Response> {
+    pub fn alarm(&self) {
         let _panic_guard = PanicGuard::new("");
         let config = bindings::config(&self.env);
         match &config {
@@ -49,6 +52,5 @@ impl DurableObject for Hub {
         if let Ok(config) = &config {
             self.common.link(config).handle(Input::Tick);
         }
-        Response::empty()
     }
 }

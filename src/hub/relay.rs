@@ -113,9 +113,9 @@ impl Relay {
     /// never read.
     pub(crate) fn response(
         &self,
-    ) -> impl Future<Output = worker::Result<web_sys::Response>> + 'static {
+    ) -> impl Future<Output = Result<web_sys::Response, JsValue>> + 'static {
         let response = JsFuture::from(self.0.response.promise.clone());
-        async move { Ok(response.await?.dyn_into()?) }
+        async move { response.await?.dyn_into() }
     }
 
     /// Calls `hang_up` if the client hangs up. The runtime signals it only with the compatibility
@@ -238,7 +238,7 @@ impl Relay {
         let Inner { line, config, .. } = &mut *inner;
         line.exchanged(exchange, &config.log_key);
         line.duration_ms = now_ms().saturating_sub(line.time_ms);
-        worker::console_log!("{}", line.to_json());
+        web_sys::console::log_1(&line.to_json().into());
         drop(inner);
         // Outside the borrow: among them may be the closure that called.
         drop(ended);
@@ -272,7 +272,7 @@ impl Inner {
             // The run was accepted: from here on the log line has content.
             let mut line = self.line.begun(exchange, &self.config.log_key);
             line.duration_ms = now_ms.saturating_sub(line.time_ms);
-            worker::console_log!("{}", line.to_json());
+            web_sys::console::log_1(&line.to_json().into());
         }
     }
 

@@ -7,14 +7,16 @@ use clawfront_core::access::grant::Grant;
 use clawfront_core::config::Config;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::route::Action;
+use clawfront_core::http::url;
 use clawfront_core::hub::Input;
 use clawfront_core::openai::Writer;
 use clawfront_core::openai::responses::{
     Events, Keeping, Stored, deleted, expired_event, input_items, unstored_events,
 };
 use futures_util::future::select;
+use web_sys::Request;
+use worker::Delay;
 use worker::js_sys::futures::JsFuture;
-use worker::{Delay, Method, Request};
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::common::Common;
@@ -55,15 +57,15 @@ pub(crate) async fn answer(
 ) -> Result<web_sys::Response, Rejection> {
     let found = Found::find(id, config, client, common, context);
     let mut found = found.ok_or(Failure::ResponseNotFound)?;
-    let url = request.inner().url();
-    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let url = request.url();
+    let query = url::query(&url).unwrap_or_default();
     match action {
         Action::InputItems => {
             let page = input_items(&found.text(INPUT), query)?;
             found.reply(&page)
         }
         Action::Cancel => found.cancel().await,
-        Action::Itself if request.method() == Method::Delete => {
+        Action::Itself if request.method() == "DELETE" => {
             if found.stored()?.is_going() {
                 return Err(Failure::invalid(
                     "response_id",
@@ -76,7 +78,7 @@ pub(crate) async fn answer(
         }
         Action::Itself => match found.stored()?.events_wanted(query)? {
             // The runtime sends no head before the body of such a response has ended.
-            Some(_) if request.method() == Method::Head => {
+            Some(_) if request.method() == "HEAD" => {
                 let head = found.context.meta.stream();
                 Ok(found.context.answer(head, &[])?)
             }

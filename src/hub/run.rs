@@ -18,7 +18,8 @@ use clawfront_core::openai::{
 };
 use clawfront_core::repeat::{ExchangeEnd, Fingerprint, Receiver};
 use clawfront_core::turn::Turn;
-use worker::Request;
+use wasm_bindgen::JsValue;
+use web_sys::Request;
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::attempt::{self, Attempt};
@@ -28,6 +29,7 @@ use crate::hub::relay::{Keep, Relay};
 use crate::hub::responses as stored;
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
+use crate::runtime::headers::entries;
 
 /// Milliseconds in a second.
 const SECOND_MS: u64 = 1000;
@@ -61,12 +63,12 @@ pub(crate) async fn answer(
     let header = |name: &str| headers.get(name).ok().flatten();
 
     // 3. Repetition: an SDK may send the request again on its own.
-    let fingerprint = Fingerprint::of(&client.conversations, headers.entries(), &body);
+    let fingerprint = Fingerprint::of(&client.conversations, entries(&headers), &body);
     let attempt = Attempt::recall(attempt, fingerprint, client, common)?;
     let asked = Asked {
         body: &body,
         header: &header,
-        caller: Fingerprint::of_caller(&client.conversations, headers.entries()),
+        caller: Fingerprint::of_caller(&client.conversations, entries(&headers)),
         is_repeated: attempt.is_repeated(),
     };
     let accepted = accept(&asked, config, client, attempt.entropy(), context);
@@ -96,7 +98,7 @@ pub(crate) async fn answer(
         Some(failure)
     } else if ends_ms.is_some_and(is_past) {
         Some(Failure::ApiKeyExpired)
-    } else if request.inner().signal().aborted() {
+    } else if request.signal().aborted() {
         Some(Failure::ClientClosedRequest)
     } else {
         None
@@ -197,7 +199,7 @@ async fn run(
     start: Start<'_>,
     common: &Common,
     context: &RequestContext,
-) -> worker::Result<web_sys::Response> {
+) -> Result<web_sys::Response, JsValue> {
     let Start {
         config,
         client,
@@ -229,7 +231,7 @@ async fn run(
     let response = relay.response();
     let hub = connection.clone();
     let hang_up = move |id| hub.handle(Input::HungUp(id));
-    relay.watch(&request.inner().signal(), hang_up);
+    relay.watch(&request.signal(), hang_up);
     connection.begin(exchange, receiver, relay);
     response.await
 }
@@ -241,7 +243,7 @@ fn links(
     turn: &mut Turn,
     config: &Config,
     client: &Grant,
-) -> worker::Result<Option<Links>> {
+) -> Result<Option<Links>, JsValue> {
     let secret = config.keys_secret.as_ref();
     let Some(secret) = secret.filter(|_| turn.wants_files) else {
         turn.wants_files = false;
@@ -250,7 +252,7 @@ fn links(
     let forwarded = request.headers().get("x-forwarded-proto")?;
     Ok(Some(Links {
         secret: secret.clone(),
-        origin: origin(&request.inner().url(), forwarded.as_deref()),
+        origin: origin(&request.url(), forwarded.as_deref()),
         key: client.id.clone(),
         run: turn.run.as_str().to_owned(),
     }))

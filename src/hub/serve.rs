@@ -11,8 +11,11 @@ use clawfront_core::config::Config;
 use clawfront_core::failure::{Denial, Failure};
 use clawfront_core::http::head::{Detail, KEY_HEADER, READINESS_HEADER};
 use clawfront_core::http::route::{Endpoint, Route};
+use clawfront_core::http::url;
 use clawfront_core::openai::models::Names;
-use worker::{Env, Request};
+use wasm_bindgen::JsValue;
+use web_sys::Request;
+use worker::Env;
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::adopt::adopt;
@@ -28,7 +31,7 @@ pub(crate) async fn serve(
     request: Request,
     env: &Env,
     common: &Common,
-) -> worker::Result<web_sys::Response> {
+) -> Result<web_sys::Response, JsValue> {
     // Until there is a response, the edge waits for this future.
     let _panic_guard = PanicGuard::new("");
     let mut context = RequestContext::handed_on(&request)?;
@@ -49,7 +52,7 @@ async fn respond(
         Failure::Misconfigured
     })?;
     adopt(&config, common);
-    let route = Route::of(request.method().as_ref(), &request.path())?;
+    let route = Route::of(&request.method(), url::path(&request.url()))?;
     context.line.route = Some(route.path());
     context.meta.api = route.api();
     let client = &client_of(&request, &route, &config, common, context)?;
@@ -71,10 +74,7 @@ async fn respond(
             files::answer(&request, &id, part, &config, client, common, context).await
         }
         Endpoint::Models => {
-            // `Request::url` parses the whole address, and its tables for host names are as large
-            // as half the Worker.
-            let url = request.inner().url();
-            let names = Names::of(url.split_once('?').map(|(_, query)| query), client);
+            let names = Names::of(url::query(&request.url()), client);
             Ok(models::list(names, &config, client, common, context).await?)
         }
         Endpoint::Model(id) => models::one(&id, &config, client, common, context).await,

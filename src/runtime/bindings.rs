@@ -4,8 +4,9 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use clawfront_core::config::{BOUND, Config, GATEWAY, HUB, HUB_UNBOUND};
-use js_sys::Reflect;
-use worker::{Env, Fetcher};
+use js_sys::{Object, Reflect};
+use wasm_bindgen::JsValue;
+use worker::Env;
 
 /// The settings, or a list of all errors in them, by name.
 type Settings = Result<Rc<Config>, String>;
@@ -16,31 +17,37 @@ thread_local! {
     static SETTINGS: OnceCell<Settings> = const { OnceCell::new() };
 
     /// Source, invalidation and staleness are those of the settings.
-    static NETWORK: OnceCell<Option<Fetcher>> = const { OnceCell::new() };
+    static NETWORK: OnceCell<Option<JsValue>> = const { OnceCell::new() };
 }
 
 /// Returns the binding that leads to the gateway instead of the internet, if there is one.
-pub(crate) fn network() -> Option<Fetcher> {
+pub(crate) fn network() -> Option<JsValue> {
     NETWORK.with(|network| network.get().cloned().flatten())
 }
 
 /// Returns the object whose `fetch` leads to the gateway.
-pub(crate) fn network_or_internet() -> wasm_bindgen::JsValue {
-    network().map_or_else(|| js_sys::global().into(), Into::into)
+pub(crate) fn network_or_internet() -> JsValue {
+    network().unwrap_or_else(|| js_sys::global().into())
 }
 
 pub(crate) fn config(env: &Env) -> Settings {
     SETTINGS.with(|settings| settings.get_or_init(|| parse(env)).clone())
 }
 
+/// Returns the binding of this name if it leads to a service: another class is another binding.
+fn service(env: &Env, name: &str) -> Option<JsValue> {
+    let binding = Reflect::get(env, &name.into()).ok()?;
+    let class = Object::try_from(&binding)?.constructor().name();
+    (class == "Fetcher").then_some(binding)
+}
+
 fn parse(env: &Env) -> Settings {
-    let network =
-        NETWORK.with(|network| network.get_or_init(|| env.service(GATEWAY).ok()).is_some());
+    let network = NETWORK.with(|network| network.get_or_init(|| service(env, GATEWAY)).is_some());
     Config::parse(|name| {
         if name == GATEWAY && network {
             return Some(BOUND.to_owned());
         }
-        env.var(name).ok().map(|value| value.to_string())
+        Reflect::get(env, &name.into()).ok()?.as_string()
     })
     .map(Rc::new)
     .map_err(|problems| {

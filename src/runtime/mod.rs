@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub(crate) mod endpoint;
 pub(crate) mod entropy;
 pub(crate) mod frames;
+pub(crate) mod headers;
 pub(crate) mod inflate;
 pub(crate) mod listener;
 pub(crate) mod panic_guard;

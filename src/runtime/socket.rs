@@ -1,8 +1,19 @@
 //! The gateway's socket, which is open until its value is dropped.
 
-use worker::WebSocket;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::runtime::listener::Listener;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The runtime's WebSocket. It has no events until it is accepted.
+    #[wasm_bindgen(extends = web_sys::WebSocket)]
+    pub(crate) type WebSocket;
+
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn accept(this: &WebSocket) -> Result<(), JsValue>;
+}
 
 /// Sent when we close the gateway's socket: a normal closure (RFC 6455 section 7.4.1).
 const NORMAL_CLOSURE: u16 = 1000;
@@ -29,6 +40,6 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.listeners.clear();
         // This has no effect on a socket that is already closed.
-        let _ = self.socket.close(Some(NORMAL_CLOSURE), None::<&str>);
+        let _ = self.socket.close_with_code(NORMAL_CLOSURE);
     }
 }

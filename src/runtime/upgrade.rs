@@ -12,10 +12,10 @@ use clawfront_core::gateway::upgrade::refused;
 use js_sys::Promise;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use worker::WebSocket;
 use worker::js_sys::futures::JsFuture;
 
 use crate::runtime::bindings;
+use crate::runtime::socket::WebSocket;
 
 #[wasm_bindgen(module = "/src/runtime/upgrade.js")]
 extern "C" {
@@ -32,7 +32,7 @@ extern "C" {
     pub(crate) type Opened;
 
     #[wasm_bindgen(method, getter)]
-    fn socket(this: &Opened) -> Option<web_sys::WebSocket>;
+    fn socket(this: &Opened) -> Option<WebSocket>;
 
     #[wasm_bindgen(method, getter)]
     pub(crate) fn error(this: &Opened) -> Option<String>;
@@ -88,7 +88,7 @@ pub(crate) async fn open(gateway: &Gateway, limit: Duration) -> Result<WebSocket
         .map_err(|_| Failure::InternalError)?
         .unchecked_into();
     if let Some(socket) = opened.socket() {
-        return Ok(socket.into());
+        return Ok(socket);
     }
     match opened.error() {
         None => Err(refused(&UpgradeResponse {

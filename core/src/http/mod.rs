@@ -1,7 +1,9 @@
-//! HTTP without OpenAI's shapes: paths, heads, content codings, request bodies and event streams.
+//! HTTP without OpenAI's shapes: addresses, paths, heads, content codings, request bodies and event
+//! streams.
 
 pub mod coding;
 pub mod head;
 pub mod route;
 pub mod sse;
 pub mod upload;
+pub mod url;

@@ -40,12 +40,6 @@ pub(crate) enum WriteError {
     Unkept,
 }
 
-impl From<worker::Error> for WriteError {
-    fn from(_: worker::Error) -> Self {
-        Self::Refused
-    }
-}
-
 impl From<JsValue> for WriteError {
     fn from(_: JsValue) -> Self {
         Self::Refused
