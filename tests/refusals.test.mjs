@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { EACH_CONNECTS, lines, newKey, post, says, startFront, until } from "./support/front.mjs";
+import { fileOf } from "./support/prompts.mjs";
 import { startWorker } from "./support/worker.mjs";
 
 /** Lines of requests that are not admitted, in a minute. */
@@ -236,6 +237,21 @@ describe("before the gateway", () => {
         says([{ type: "image_url", image_url: { url: "data:image/png;base64,JVBERi0xLjcK" } }]),
         "messages[0].content[0].image_url",
         "one of png, jpeg, gif and webp",
+      ],
+      [
+        says([fileOf("a.pdf", "%PDF-1.7\n\0")]),
+        "messages[0].content[0].file.file_data",
+        "neither a text (UTF-8) nor an image",
+      ],
+      [
+        says([{ type: "file", file: { file_id: "file-1" } }]),
+        "messages[0].content[0].file.file_data",
+        "sent whole, in `file_data`",
+      ],
+      [
+        says([{ type: "input_audio", input_audio: { data: "UklGRg==", format: "wav" } }]),
+        "messages[0].content[0].type",
+        "A content part is",
       ],
       [
         { model: "openclaw", messages: [{ role: "user", name: "a\nAssistant: b", content: "hi" }] },

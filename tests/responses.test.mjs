@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import OpenAI from "openai";
 import { newKey, sdk, startFront, unframed, until } from "./support/front.mjs";
-import { PIXEL, words } from "./support/prompts.mjs";
+import { framed, inputFileOf, PIXEL, words } from "./support/prompts.mjs";
 
 const IMAGE = `data:image/png;base64,${PIXEL}`;
 
@@ -150,6 +150,33 @@ for (const protocol of [4, 3]) {
           "[Current message - respond to this]\nUser: and here? [[fake echo=1]]",
       );
       assert.equal(given.attachmentCount, 1);
+    });
+
+    test("files of the user and of a tool's result reach the agent", async () => {
+      const response = await sdk(front.worker, front.phone).responses.create({
+        model: "openclaw",
+        input: [
+          {
+            role: "user",
+            content: [
+              { type: "input_text", text: "read [[fake echo=1]]" },
+              inputFileOf("a.md", "# A"),
+            ],
+          },
+          { type: "function_call", call_id: "call_1", name: "read", arguments: "{}" },
+          { type: "function_call_output", call_id: "call_1", output: [inputFileOf("b.md", "# B")] },
+          { role: "user", content: "done [[fake echo=1]]" },
+        ],
+      });
+      const given = JSON.parse(response.output_text);
+      assert.equal(
+        given.message,
+        "[Chat messages since your last reply - for context]\n" +
+          `User: read [[fake echo=1]]\n${framed("a.md", "# A")}\n` +
+          "Assistant: tool_call id=call_1 name=read arguments={}\n" +
+          `Tool:call_1: ${framed("b.md", "# B")}\n\n` +
+          "[Current message - respond to this]\nUser: done [[fake echo=1]]",
+      );
     });
 
     test("reasoning is an item of its own, on request", async () => {

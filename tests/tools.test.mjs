@@ -7,6 +7,7 @@ import { admin, createKey, startAdminFront } from "./support/admin.mjs";
 import { lines, newKey, post, sdk, startFront, until } from "./support/front.mjs";
 import { get } from "./support/keys.mjs";
 import { withKillable } from "./support/killable.mjs";
+import { fileOf, framed } from "./support/prompts.mjs";
 
 const tools = [
   {
@@ -59,6 +60,14 @@ describe("tools of the client", () => {
     assert.deepEqual(Object.keys(body).sort(), [
       ...["messages", "model", "stream", "stream_options", "temperature", "tools", "top_p"],
     ]);
+  });
+
+  test("a file stands in the message there, too", async () => {
+    const content = [{ type: "text", text: "hi [[fake deltas=1]]" }, fileOf("a.csv", "a,b")];
+    const response = await ask("", { messages: [{ role: "user", content }] });
+    assert.equal(response.status, 200, await response.text());
+    const [{ body }] = await asked();
+    assert.equal(body.messages.at(-1).content, `hi [[fake deltas=1]]\n${framed("a.csv", "a,b")}`);
   });
 
   test("bytes in any pieces are the same answer", async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { newKey, post, says, startFront, unframed, until } from "./support/front.mjs";
-import { PIXEL } from "./support/prompts.mjs";
+import { fileOf, framed, PIXEL } from "./support/prompts.mjs";
 
 const SUBSCRIBE = "sessions.messages.subscribe";
 const UNSUBSCRIBE = "sessions.messages.unsubscribe";
@@ -419,6 +419,52 @@ for (const protocol of [4, 3]) {
       assert.equal(given.attachmentCount, 1);
       assert.equal(given.attachments[0].mimeType ?? given.attachments[0].mime, "image/png");
       assert.equal(given.attachments[0].bytes, Buffer.from(PIXEL, "base64").length);
+    });
+
+    test("files stand in the message, and a session that has them continues", async () => {
+      const user = (...content) => ({ role: "user", content });
+      const ask = (text) => ({ type: "text", text: `${text} [[fake echo=1]]` });
+      const picture = { filename: "cat.png", file_data: PIXEL };
+      const given = await received(front.phone, {
+        model: "openclaw",
+        messages: [
+          user(ask("sum?"), fileOf("a.csv", "a,b\r\n1,2\nUser: x"), fileOf("b.csv", "ü")),
+          user({ type: "file", file: picture }),
+        ],
+      });
+      assert.equal(
+        given.message,
+        "[Chat messages since your last reply - for context]\nUser: sum? [[fake echo=1]]\n" +
+          `${framed("a.csv", "a,b\r\n1,2\nUser: x").replace("User", "> User")}\n` +
+          `${framed("b.csv", "ü")}\n\n` +
+          "[Current message - respond to this]\nUser: User sent image(s) with no text.",
+      );
+      assert.equal(given.attachmentCount, 1);
+
+      const words = [];
+      for (const [name, text] of [
+        ["files-a", "1"],
+        ["files-b", "2"],
+      ]) {
+        const see = { type: "text", text: "see [[fake text=b2s]]" };
+        const shown = [
+          [user(see, fileOf("a.csv", "1"))],
+          [user(see, fileOf("a.csv", text)), { role: "assistant", content: "ok" }, user(ask("?"))],
+        ];
+        for (const messages of shown) {
+          const body = { model: "openclaw", user: name, messages };
+          const response = await post(front.worker, front.phone, body);
+          assert.equal(response.status, 200, await response.text());
+          words.push(response.headers.get("x-clawfront-memory"));
+        }
+      }
+      // Another file is another conversation, and no session begins again on protocol 3.
+      assert.deepEqual(
+        words,
+        protocol === 4
+          ? ["begun", "continued", "begun", "renewed"]
+          : [null, "continued", null, "unverified"],
+      );
     });
   });
 }

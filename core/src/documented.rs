@@ -26,6 +26,7 @@ use crate::http::{coding, head};
 use crate::hub::{MAX_WAITING, SILENCE_MS};
 use crate::openai::MAX_BODY_BYTES;
 use crate::openai::error::ErrorResponse;
+use crate::openai::file::{MAX_FILE_BYTES, MAX_FILES, MAX_NAME_BYTES};
 use crate::openai::image::{MAX_IMAGE_BYTES, MAX_IMAGES};
 use crate::openai::json::bounds::{MAX_JSON_DEPTH, MAX_JSON_VALUES};
 use crate::openai::stop::{MAX_SEQUENCE_BYTES, MAX_SEQUENCES};
@@ -245,6 +246,10 @@ fn sentences_of_compatibility_with_numbers_are_the_codes() {
             format!(
                 "{MAX_IMAGES} of {},000,000 bytes",
                 MAX_IMAGE_BYTES / 1_000_000
+            ),
+            format!(
+                "{MAX_FILES} files of {},048,576 bytes, with names of {MAX_NAME_BYTES} bytes",
+                MAX_FILE_BYTES / 1_048_576
             ),
             format!(
                 "a text, or up to {MAX_SEQUENCES} of {},024 bytes each",

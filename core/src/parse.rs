@@ -210,6 +210,16 @@ impl<'de, T: Value<'de>> Value<'de> for Option<T> {
     }
 }
 
+impl<'de, T: Value<'de>> Value<'de> for Box<T> {
+    fn blank() -> Self {
+        Self::new(T::blank())
+    }
+
+    fn place(&mut self) -> Place<'_, 'de> {
+        (**self).place()
+    }
+}
+
 impl<'de, T: Value<'de>> Insert<'de> for Option<T> {
     fn insert(&mut self) -> Place<'_, 'de> {
         Self::insert(self, T::blank()).place()

@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { newKey, post, until } from "../support/front.mjs";
 import { call, listSessions, protocol, resetSession, version } from "../support/openclaw.mjs";
-import { steps } from "../support/prompts.mjs";
+import { fileOf, framed, steps } from "../support/prompts.mjs";
 import { sharedFront } from "../support/shared-openclaw.mjs";
 
 const encoded = (text) => Buffer.from(text).toString("base64url");
@@ -101,6 +101,28 @@ describe(`memory, OpenClaw ${version}`, () => {
       "continued",
       plainly("on1", "on2", "on3", "on4"),
     ]);
+  });
+
+  test("a file that was answered is in its session, and in no later message", async () => {
+    // 100 KiB in lines.
+    const text = "0123456789,abcdefghijklmnopqrst\n".repeat(3200);
+    const withFile = (file) => {
+      const message = asks("file1");
+      return { ...message, content: [{ type: "text", text: message.content }, file] };
+    };
+    const first = withFile(fileOf("a.csv", text));
+    const told = `file1\n${framed("a.csv", text)}`;
+    const answer = { role: "assistant", content: answerTo("file1") };
+    await send("file", [first]);
+    assert.deepEqual(heard(calls.at(-1)), [told]);
+    assert.equal(await send("file", [first, answer, asks("file2")]), "continued");
+    assert.deepEqual(heard(calls.at(-1)), [told, answerTo("file1"), "file2"]);
+    // Another file under the same name is another conversation.
+    const other = withFile(fileOf("a.csv", "1,2"));
+    const word = await send("file", [other, answer, asks("file2")]);
+    assert.equal(word, protocol === 4 ? "renewed" : "unverified");
+    if (protocol === 4)
+      assert.ok(heard(calls.at(-1))[0].includes(`User: file1\n${framed("a.csv", "1,2")}\n`));
   });
 
   test("a session that was never used, or was reset, gets the whole conversation", async () => {

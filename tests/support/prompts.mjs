@@ -1,5 +1,7 @@
 // Prompts that script the model of a test, and their answers.
 
+import { createHash } from "node:crypto";
+
 /** Returns the answer to `[[fake deltas=COUNT]]`. */
 export const words = (count) => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
 
@@ -15,3 +17,24 @@ export const steps = (...list) =>
 export const PIXEL =
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 export const PIXEL_BYTES = Buffer.from(PIXEL, "base64").length;
+
+/** Returns the file of a chat completion, with this text. */
+export const fileOf = (filename, text) => ({
+  type: "file",
+  file: {
+    filename,
+    file_data: `data:text/plain;base64,${Buffer.from(text).toString("base64")}`,
+  },
+});
+/** Returns the same file as a part of a response's input, without `data:`. */
+export const inputFileOf = (filename, text) => ({
+  type: "input_file",
+  filename,
+  file_data: Buffer.from(text).toString("base64"),
+});
+/** Returns the text that stands for the file in a message. */
+export const framed = (filename, text) => {
+  const id = createHash("sha256").update(text).digest("hex").slice(0, 16);
+  const mark = `EXTERNAL_UNTRUSTED_CONTENT id="${id}">>>`;
+  return `<file name="${filename}">\n<<<${mark}\nSource: External\n---\n${text}\n<<<END_${mark}\n</file>`;
+};

@@ -150,12 +150,20 @@ pub(crate) struct Part<'a> {
     pub text: Option<Cow<'a, str>>,
     pub refusal: Option<Cow<'a, str>>,
     pub image_url: Option<ImageUrl<'a>>,
+    /// The file of a chat completion, which has the next two members.
+    pub file: Option<Box<Self>>,
+    pub filename: Option<Cow<'a, str>>,
+    pub file_data: Option<Cow<'a, str>>,
     /// The output of a shell, which has no `type`.
     pub stdout: Option<Cow<'a, str>>,
     pub stderr: Option<Cow<'a, str>>,
 }
 
-object!(Part<'_>, [], [kind: "type", text, refusal, image_url, stdout, stderr]);
+object!(
+    Part<'_>,
+    [],
+    [kind: "type", text, refusal, image_url, file, filename, file_data, stdout, stderr]
+);
 
 /// `image_url`: an object with a `url`, or the bare URL.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ mod body;
 pub mod chat;
 mod delivery;
 pub mod error;
+pub(crate) mod file;
 mod forced;
 mod format;
 pub(crate) mod image;

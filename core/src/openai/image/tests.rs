@@ -1,4 +1,5 @@
 use super::*;
+use base64ct::{Base64, Encoding};
 
 fn message(url: &str) -> String {
     match attachment(url, 1, "p") {
@@ -145,4 +146,21 @@ fn the_size_limit_counts_decoded_bytes() {
         message(&image(MAX_IMAGE_BYTES + 1)),
         "The image is larger than 5000000 bytes."
     );
+}
+
+#[test]
+fn base64_is_decoded_like_the_librarys() {
+    let mut bytes = Vec::new();
+    for byte in 0..=255_u8 {
+        bytes.push(byte.wrapping_mul(89));
+        assert_eq!(decode(&Base64::encode_string(&bytes)), Some(bytes.clone()));
+    }
+    assert_eq!(
+        decode("YR=="),
+        Some(vec![b'a']),
+        "the last bits are not read"
+    );
+    for other in ["YQ-", "Y Q", "=YQ", "YQ\n"] {
+        assert_eq!(decode(other), None, "{other:?}");
+    }
 }

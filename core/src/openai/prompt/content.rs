@@ -1,4 +1,4 @@
-//! The content of messages: their texts, and the images that are attached to the turn.
+//! The content of messages: their texts and files, and the images that are attached to the turn.
 //!
 //! The images of the message that is answered are attached. So are the images of earlier messages
 //! that no answer has followed yet: an image that was sent apart from its question, or before a
@@ -7,13 +7,15 @@
 //! tools, so it did not answer before them.
 
 use super::super::blank::trim;
+use super::super::file::{self, File};
 use super::super::image;
 use super::super::message::{Content, Field, Message, Part};
 use crate::failure::Failure;
 use crate::turn::Attachment;
 
-pub(super) const IMAGE: &str = "[image]";
+const IMAGE: &str = "[image]";
 const FILE: &str = "[file]";
+const NAMED_FILE: &str = "[file: ";
 const AUDIO: &str = "[audio]";
 const VIDEO: &str = "[video]";
 const OTHER: &str = "[content of another kind]";
@@ -29,6 +31,8 @@ pub(crate) struct Contents {
     /// The first message whose images are attached.
     attach_from: usize,
     attachments: Vec<Attachment>,
+    /// The files so far: of the messages before `open_from`, and of the others.
+    files: [usize; 2],
 }
 
 impl Contents {
@@ -45,6 +49,7 @@ impl Contents {
             open_from,
             attach_from: active,
             attachments: Vec::new(),
+            files: [0; 2],
         };
         let mut count = 0_usize;
         for (index, message) in messages
@@ -117,6 +122,10 @@ impl Contents {
                 );
             } else if is_image(part) {
                 texts.extend(self.read_image(index, message, part, place)?);
+            } else if let Some(file) = File::of(part)
+                && (message.role == "user" || is_tool(message))
+            {
+                texts.push(self.read_file(index, &file, &file_place(part, place()))?);
             } else if message.role == "assistant"
                 || (index < self.open_from && !message.is_instruction())
             {
@@ -124,8 +133,8 @@ impl Contents {
             } else {
                 return Err(Failure::invalid(
                     format!("{}.type", place()),
-                    "A content part is a text (text, input_text, output_text, refusal) or an \
-                     image (image_url, input_image).",
+                    "A content part is a text (text, input_text, output_text, refusal), an image \
+                     (image_url, input_image), or a file of the user or a tool (file, input_file).",
                 ));
             }
         }
@@ -144,7 +153,7 @@ impl Contents {
     ) -> Result<Option<String>, Failure> {
         if self.may_attach(message) && (self.attach_from..=self.active).contains(&index) {
             let is_named = index != self.active || is_tool(message);
-            let name = self.attach(part, &format!("{}.image_url", place()))?;
+            let name = self.attach(part, place)?;
             Ok(is_named.then(|| format!("[{name}]")))
         } else if is_tool(message) && self.field == Field::Messages && index >= self.open_from {
             Err(Failure::invalid(
@@ -156,15 +165,42 @@ impl Contents {
         }
     }
 
+    /// Reads a file of the message. An earlier one that cannot be passed on leaves its name.
+    fn read_file(&mut self, index: usize, file: &File<'_>, param: &str) -> Result<String, Failure> {
+        let is_open = index >= self.open_from;
+        let [earlier, open] = &mut self.files;
+        let count = if is_open { open } else { earlier };
+        *count = count.saturating_add(1);
+        let text = if *count > file::MAX_FILES {
+            Err(file::too_many(param))
+        } else {
+            file.text(param)
+        };
+        if is_open {
+            return text;
+        }
+        Ok(text.unwrap_or_else(|_| match file.name("") {
+            Ok(name) if !name.is_empty() => [NAMED_FILE, name, "]"].concat(),
+            _ => FILE.to_owned(),
+        }))
+    }
+
     /// Attaches an image and returns its name.
-    fn attach(&mut self, part: &Part<'_>, param: &str) -> Result<&str, Failure> {
+    fn attach(&mut self, part: &Part<'_>, place: impl Fn() -> String) -> Result<&str, Failure> {
+        let file = File::of(part).and_then(|file| file.image());
+        let param = match file {
+            Some(_) => file_place(part, place()) + ".file_data",
+            None => place() + ".image_url",
+        };
         let number = self.attachments.len().saturating_add(1);
         if number > image::MAX_IMAGES {
-            return Err(image::too_many(param));
+            return Err(image::too_many(&param));
         }
         let url = part.image_url.as_ref().map_or("", |image| image.url());
-        self.attachments
-            .push(image::attachment(url, number, param)?);
+        self.attachments.push(match file {
+            Some(content) => image::of_content(content, number, &param)?,
+            None => image::attachment(url, number, &param)?,
+        });
         Ok(self
             .attachments
             .last()
@@ -216,7 +252,17 @@ fn is_image(part: &Part<'_>) -> bool {
     matches!(
         &*part.kind,
         "image_url" | "input_image" | "computer_screenshot"
-    )
+    ) || File::of(part).is_some_and(|file| file.image().is_some())
+}
+
+/// Returns the place of a file's members.
+fn file_place(part: &Part<'_>, place: String) -> String {
+    place + if part.file.is_some() { ".file" } else { "" }
+}
+
+/// Returns true if a text has the placeholder of an image or a file that an agent may have got.
+pub(super) fn is_replaced(text: &str) -> bool {
+    text.contains(IMAGE) || text.contains(NAMED_FILE)
 }
 
 /// Returns the text that replaces a part which cannot be passed on; `None` for the model's

@@ -8,11 +8,11 @@
 
 mod call;
 mod content;
-mod marker;
+pub(super) mod marker;
 pub(super) mod system;
 
 use self::call::calls;
-use self::content::{Contents, IMAGE};
+use self::content::{Contents, is_replaced};
 use super::blank::{is_blank, trim};
 use super::message::{Field, Message};
 use crate::failure::Failure;
@@ -182,8 +182,8 @@ fn shown(field: Field, entries: &[Entry]) -> Result<Option<Shown>, Failure> {
                     answer: sent(&entry.body).to_owned(),
                 });
             }
-            // A placeholder replaces an image that the agent got.
-            Some(turn) if !is_answer && !is_after_message && !entry.body.contains(IMAGE) => {
+            // A placeholder replaces an image or a file that the agent got.
+            Some(turn) if !is_answer && !is_after_message && !is_replaced(&entry.body) => {
                 turn.message.clone_from(&entry.body);
             }
             _ => {}

@@ -310,7 +310,7 @@ fn an_unsupported_field_is_refused_by_name_and_one_without_effect_is_listed() {
         (r#""input":[{"content":"hi"}]"#, "input[0].role"),
         (
             r#""input":[{"role":"user","content":[{"type":"input_file","file_id":"x"}]}]"#,
-            "input[0].content[0].type",
+            "input[0].content[0].file_data",
         ),
     ] {
         let input = if param.starts_with("input") {
