@@ -62,7 +62,7 @@ describe("the document", () => {
     const declared = [];
     for (const { operation } of operations) {
       for (const [status, response] of Object.entries(operation.responses)) {
-        const [, restriction] = resolve(response).content?.["application/json"].schema.allOf ?? [];
+        const [, restriction] = resolve(response).content?.["application/json"]?.schema.allOf ?? [];
         if (!restriction) continue;
         const { type, code } = restriction.properties.error.properties;
         for (const one of code.enum)
