@@ -23,6 +23,7 @@ export const NAMES = [
   "LINK_IDLE",
   "GATEWAY_RUNS",
   "STORE_DAYS",
+  "PUBLIC_URL",
   "KEYS_SECRET",
   "MODEL_ALIASES",
   "CLIENT_KEYS",

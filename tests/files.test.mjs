@@ -205,11 +205,11 @@ describe("links to files", () => {
   });
 
   test("a file that the gateway has no more, or that leads elsewhere", async () => {
-    const text = await ask(phone, `deltas=1 ${names("/gone.txt", "/moved.png")}`);
-    const [missing, moved] = linksIn(text);
+    const text = await ask(phone, `deltas=1 ${names("/gone.txt", "/moved.png", "/login.png")}`);
+    const [missing, moved, login] = linksIn(text);
     assert.deepEqual(await refusal(await open(missing)), gone);
-    const [status, code] = await refusal(await open(moved));
-    assert.deepEqual([status, code], [502, "gateway_refused"]);
+    for (const url of [moved, login])
+      assert.deepEqual(await refusal(await open(url)), [502, "gateway_refused"], url);
   });
 
   test("without links: a key with files=off, a format, and a forced call", async () => {
@@ -265,6 +265,20 @@ test("a link outlives a kill of the hub", async () => {
     const other = await front.kill(front.worker);
     const { pathname } = new URL(url);
     assert.equal((await fetch(`${other.url}${pathname}`)).status, 200);
+  } finally {
+    await front.stop();
+  }
+});
+
+test("a link has the host that the operator sets", async () => {
+  const PUBLIC_URL = "https://claw.example.com/";
+  const front = await startAdminFront({ entries: [phone.entry], vars: { PUBLIC_URL } });
+  try {
+    const answer = await sdk(front.worker, phone).chat.completions.create(
+      says(`deltas=1 ${names("/a.png")}`),
+    );
+    const [url] = linksIn(answer.choices[0].message.content);
+    assert.ok(url.startsWith(`${PUBLIC_URL}v1/files/file-`), url);
   } finally {
     await front.stop();
   }

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use std::fmt;
 
 use crate::access::admit::Grants;
+use crate::access::origin::Origin;
 use crate::access::places::MAX_PLACES;
 use crate::access::proof::KeysSecret;
 use crate::gateway::credential::{Auth, Credential};
@@ -42,12 +43,13 @@ pub const LOCATION_HINT: &str = "LOCATION_HINT";
 pub const LINK_IDLE: &str = "LINK_IDLE";
 pub const GATEWAY_RUNS: &str = "GATEWAY_RUNS";
 pub const STORE_DAYS: &str = "STORE_DAYS";
+pub const PUBLIC_URL: &str = "PUBLIC_URL";
 pub const CLIENT_KEYS: &str = "CLIENT_KEYS";
 pub const KEYS_SECRET: &str = "KEYS_SECRET";
 pub const MODEL_ALIASES: &str = "MODEL_ALIASES";
 
 /// The settings that are text, besides the client keys.
-pub const TEXTS: [&str; 18] = [
+pub const TEXTS: [&str; 19] = [
     GATEWAY_URL,
     GATEWAY_TOKEN,
     GATEWAY_PASSWORD,
@@ -64,6 +66,7 @@ pub const TEXTS: [&str; 18] = [
     LINK_IDLE,
     GATEWAY_RUNS,
     STORE_DAYS,
+    PUBLIC_URL,
     KEYS_SECRET,
     MODEL_ALIASES,
 ];
@@ -111,6 +114,8 @@ pub struct Config {
     pub gateway_runs: Option<usize>,
     /// Time for which a stored response is kept after its end.
     pub store_ms: u64,
+    /// The scheme and the host in the links of answers, if they are not those of each request.
+    pub public_url: Option<String>,
     pub clients: Grants,
     /// Recognises the keys that the hub has made. Without it there are none.
     pub keys_secret: Option<KeysSecret>,
@@ -166,6 +171,7 @@ impl Config {
         let link_idle_s = take(link_idle_s(&get), &mut problems).unwrap_or_default();
         let gateway_runs = take(gateway_runs(&get), &mut problems).flatten();
         let store_days = take(store_days(&get), &mut problems).unwrap_or_default();
+        let public_url = take(public_url(&get), &mut problems).flatten();
         let keys_secret = take(keys_secret(&get), &mut problems).flatten();
         let endpoint = take(endpoint(&get), &mut problems).flatten();
 
@@ -182,6 +188,7 @@ impl Config {
                 link_idle_ms: link_idle_s.saturating_mul(1000),
                 gateway_runs,
                 store_ms: store_days.saturating_mul(DAY_MS),
+                public_url,
                 clients,
                 keys_secret,
                 aliases,
@@ -339,6 +346,24 @@ fn store_days(get: &impl Fn(&str) -> Option<String>) -> Result<u64, Problem> {
     let days = value.parse().ok();
     days.filter(|days| (1..=MAX_STORE_DAYS).contains(days))
         .ok_or_else(|| problem(STORE_DAYS, "takes a number of days, from 1 to 365"))
+}
+
+/// Returns the scheme and the host at which browsers reach the Worker.
+fn public_url(get: &impl Fn(&str) -> Option<String>) -> Result<Option<String>, Problem> {
+    let Some(value) = get(PUBLIC_URL) else {
+        return Ok(None);
+    };
+    let origin = value.trim_end_matches('/');
+    let is_web = origin.starts_with("https://") || origin.starts_with("http://");
+    let origin = is_web.then(|| Origin::parse(origin)).flatten();
+    origin
+        .map(|origin| Some(origin.as_str().to_owned()))
+        .ok_or_else(|| {
+            problem(
+                PUBLIC_URL,
+                "takes https://HOST or http://HOST, without a path",
+            )
+        })
 }
 
 /// Returns the identity under which the gateway's HTTP endpoint is asked.

@@ -83,6 +83,9 @@ pub(crate) async fn get(
         }
     };
     insert(&mut response, header::CONTENT_TYPE, content_type);
+    if !source.contains("login") {
+        insert(&mut response, header::CONTENT_DISPOSITION, "attachment");
+    }
     if method == Method::HEAD {
         insert(&mut response, header::CONTENT_LENGTH, &length.to_string());
     }

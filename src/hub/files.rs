@@ -45,6 +45,10 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn status(this: &Fetched) -> u16;
 
+    /// The response has the name of a file, as all of the route have.
+    #[wasm_bindgen(method, getter, js_name = isFile)]
+    fn is_file(this: &Fetched) -> bool;
+
     #[wasm_bindgen(method, getter)]
     fn location(this: &Fetched) -> String;
 
@@ -190,7 +194,7 @@ fn check(response: &Fetched) -> Result<(), Failure> {
         });
     }
     match response.status() {
-        200 | 206 | 416 => Ok(()),
+        200 | 206 | 416 if response.is_file() => Ok(()),
         404 => Err(Failure::FileNotFound),
         status => Err(refused(&UpgradeResponse {
             status,

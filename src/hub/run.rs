@@ -252,7 +252,10 @@ fn links(
     let forwarded = request.headers().get("x-forwarded-proto")?;
     Ok(Some(Links {
         secret: secret.clone(),
-        origin: origin(&request.url(), forwarded.as_deref()),
+        origin: config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| origin(&request.url(), forwarded.as_deref())),
         key: client.id.clone(),
         run: turn.run.as_str().to_owned(),
     }))

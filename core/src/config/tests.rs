@@ -386,3 +386,34 @@ fn stored_responses_are_kept_for_as_long_as_the_operator_says() {
         );
     }
 }
+
+#[test]
+fn the_address_of_links_has_no_path() {
+    let keys = keys();
+    let bindings = [
+        ("GATEWAY_URL", "wss://gw.example.com"),
+        ("GATEWAY_TOKEN", "shared"),
+        ("CLIENT_KEYS", keys.as_str()),
+    ];
+    let with = |url| parse(&[&bindings[..], &[("PUBLIC_URL", url)]].concat());
+    assert_eq!(parse(&bindings).unwrap().public_url, None);
+    for (url, expected) in [
+        ("https://claw.example.com", "https://claw.example.com"),
+        ("http://192.168.1.5:8787/", "http://192.168.1.5:8787"),
+    ] {
+        assert_eq!(with(url).unwrap().public_url.as_deref(), Some(expected));
+    }
+    for url in [
+        "claw.example.com",
+        "ftp://claw.example.com",
+        "https://claw.example.com/v1",
+        "https://a b",
+        "javascript://x",
+    ] {
+        assert_eq!(
+            with(url).unwrap_err(),
+            ["PUBLIC_URL: takes https://HOST or http://HOST, without a path"],
+            "{url}"
+        );
+    }
+}

@@ -29,6 +29,9 @@ pub fn headers(own: &Headers, credential: &Credential, range: Option<String>) ->
     headers.extend([
         "authorization".to_owned(),
         ["Bearer ", secret.expose()].concat(),
+        // The length and the ranges are those of the file.
+        "accept-encoding".to_owned(),
+        "identity".to_owned(),
     ]);
     if let Some(range) = range {
         headers.extend(["range".to_owned(), range]);
