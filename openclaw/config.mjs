@@ -139,6 +139,8 @@ function model(id, reasoning) {
     id,
     name: id,
     reasoning,
+    // Unknown providers do not get the level of thinking.
+    ...(reasoning && { compat: { supportsReasoningEffort: true } }),
     input: ["text", "image"],
     cost: { input: 1, output: 2, cacheRead: 0, cacheWrite: 0 },
     contextWindow: 200_000,

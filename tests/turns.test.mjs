@@ -421,6 +421,36 @@ for (const protocol of [4, 3]) {
       assert.equal(given.attachments[0].bytes, Buffer.from(PIXEL, "base64").length);
     });
 
+    test("an effort is the model's level of thinking, if it has one", async () => {
+      await front.sim.reset();
+      const ask = (model, fields) => ({ ...echo, model, ...fields });
+      for (const [body, level, ignored] of [
+        [ask("openclaw/beta", { reasoning_effort: "high" }), "high", null],
+        [ask("openclaw/beta", { reasoning_effort: "xhigh" }), null, "reasoning_effort"],
+        [ask("openclaw/beta", { reasoning_effort: "none" }), "off", null],
+        [ask("openclaw/main", { reasoning_effort: "high" }), null, "reasoning_effort"],
+        [
+          ask("beta", { reasoning: { effort: "low", summary: "auto" } }),
+          "low",
+          "reasoning.summary",
+        ],
+      ]) {
+        const response = await post(front.worker, front.phone, body);
+        assert.equal(response.status, 200, await response.clone().text());
+        const { thinking } = JSON.parse((await response.json()).choices[0].message.content);
+        const field = body.reasoning ? "reasoning" : "reasoning_effort";
+        const header = response.headers.get("x-clawfront-ignored");
+        // A gateway of protocol 3 lists no levels.
+        assert.deepEqual(
+          [thinking ?? null, header],
+          protocol === 4 ? [level, ignored] : [null, field],
+        );
+      }
+      const { frames } = await front.sim.journal();
+      const asked = frames.filter(({ method }) => method === "agents.list");
+      assert.equal(asked.length, 1, "the list is cached");
+    });
+
     test("files stand in the message, and a session that has them continues", async () => {
       const user = (...content) => ({ role: "user", content });
       const ask = (text) => ({ type: "text", text: `${text} [[fake echo=1]]` });

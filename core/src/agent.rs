@@ -68,6 +68,8 @@ pub struct AboutAgent {
     pub name: Option<String>,
     /// The tokens that the agent's model takes, its own prompt included.
     pub context_tokens: Option<u64>,
+    /// The levels of thinking that the agent's model has.
+    pub thinking: Vec<String>,
 }
 
 impl AgentList {

@@ -42,6 +42,8 @@ pub struct Turn {
     pub extra_system_prompt: Option<String>,
     /// The client's trace (W3C Trace Context).
     pub traceparent: Option<String>,
+    /// The level of the model's thinking, which the gateway's list has for the agent.
+    pub thinking: Option<String>,
     pub attachments: Vec<Attachment>,
     /// The client's own tools, if the agent can call them: then the gateway's HTTP endpoint runs
     /// the turn, because its WebSocket has no place for them.

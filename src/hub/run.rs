@@ -22,6 +22,7 @@ use wasm_bindgen::JsValue;
 use web_sys::Request;
 
 use crate::context::{Rejection, RequestContext};
+use crate::hub::agents;
 use crate::hub::attempt::{self, Attempt};
 use crate::hub::body;
 use crate::hub::common::Common;
@@ -72,7 +73,7 @@ pub(crate) async fn answer(
         is_repeated: attempt.is_repeated(),
     };
     let accepted = accept(&asked, config, client, attempt.entropy(), context);
-    let (accepted, writer, keep) = accepted.inspect_err(|failure| {
+    let (mut accepted, writer, keep) = accepted.inspect_err(|failure| {
         if *failure == Failure::ModelNotFound {
             context.line.asked = Some(asked_model(&body, &header));
         }
@@ -88,6 +89,11 @@ pub(crate) async fn answer(
     }
     drop(body);
     context.line.is_ui_task = accepted.is_ui_task;
+
+    if accepted.effort.is_some() {
+        let known = agents::known(config, common).await;
+        accepted.set_thinking(known.list.as_deref());
+    }
 
     // 4. The run, until its response begins.
     let begun = slot.begin_run(client, accepted.turn.run.as_str(), &receiver);

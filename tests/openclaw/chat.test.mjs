@@ -40,10 +40,15 @@ async function readFor(response, limitMs) {
 describe(`OpenClaw ${version}`, () => {
   const key = newKey("phone", "main,beta", "--default", "main");
   const boss = newKey("boss", "*");
+  /** The calls that the model has received. */
+  const calls = [];
   let front, gateway, provider, tunnel, worker, device, token;
 
   before(async () => {
-    front = await sharedFront({ entries: [key.entry, boss.entry] });
+    front = await sharedFront({
+      entries: [key.entry, boss.entry],
+      onCall: (_, call) => calls.push(call),
+    });
     ({ gateway, provider, tunnel, worker, device, token } = front);
   });
   after(() => front?.stop());
@@ -218,6 +223,47 @@ describe(`OpenClaw ${version}`, () => {
     ];
     const completion = await sdk(worker, key).chat.completions.create(says(content));
     assert.match(completion.choices[0].message.content, /"images":1/);
+  });
+
+  test("an effort reaches a model that has it, and no other", async () => {
+    const client = sdk(worker, key);
+    const asked = async (request) => {
+      const { data, response } = await request.withResponse();
+      assert.equal(data.output_text ?? data.choices[0].message.content, words(2));
+      return [calls.at(-1).reasoning_effort, response.headers.get("x-clawfront-ignored")];
+    };
+    const chat = (model, effort, user) =>
+      asked(
+        client.chat.completions.create({
+          ...says("hi [[fake deltas=2]]", { model, user }),
+          reasoning_effort: effort,
+        }),
+      );
+    // The gateway lists the levels of a model on protocol 4 only.
+    const [sent, plain] =
+      protocol === 4
+        ? [(level) => [level, null], [undefined, "reasoning_effort"]]
+        : [() => [undefined, "reasoning_effort"], [undefined, "reasoning_effort"]];
+    // The gateway would fail these runs.
+    const [usual, ignoredLevel] = await chat("openclaw/beta", "xhigh");
+    assert.equal(ignoredLevel, "reasoning_effort");
+    // The gateway keeps the level in the session.
+    const high = await chat("openclaw/beta", "high", "effort");
+    const kept = await chat("openclaw/beta", undefined, "effort");
+    assert.deepEqual(
+      [high, kept[0]],
+      protocol === 4 ? [sent("high"), "high"] : [[usual, "reasoning_effort"], usual],
+    );
+    assert.notEqual(usual, "high");
+    assert.deepEqual(await chat("openclaw/main", "high"), plain);
+    assert.equal((await chat("openclaw/main", "none"))[1], sent("none")[1]);
+    const [, ignored] = await asked(
+      client.responses.create({
+        ...{ model: "openclaw/beta", input: "hi [[fake deltas=2]]" },
+        reasoning: { effort: "low", summary: "auto" },
+      }),
+    );
+    assert.equal(ignored, protocol === 4 ? "reasoning.summary" : "reasoning");
   });
 
   test("a file reaches the model, as a part of either endpoint", async () => {

@@ -119,7 +119,8 @@ describe(`memory, OpenClaw ${version}`, () => {
     assert.deepEqual(heard(calls.at(-1)), [told, answerTo("file1"), "file2"]);
     // Another file under the same name is another conversation.
     const other = withFile(fileOf("a.csv", "1,2"));
-    const word = await send("file", [other, answer, asks("file2")]);
+    const shown = [other, answer, ...turn("file2"), asks("file3")];
+    const word = await send("file", shown);
     assert.equal(word, protocol === 4 ? "renewed" : "unverified");
     if (protocol === 4)
       assert.ok(heard(calls.at(-1))[0].includes(`User: file1\n${framed("a.csv", "1,2")}\n`));

@@ -11,10 +11,10 @@ import { startOpenClaw, startTunnel, withWorker } from "./openclaw.mjs";
 
 /** The gateway, or the start of it, which fails for every file alike. */
 let starting;
-/** Takes the messages that the model receives, for the file that runs now. */
+/** Takes the messages that the model receives, and the call, for the file that runs now. */
 let onCall = () => {};
 
-const gateway = () => (starting ??= startOpenClaw({ onCall: (messages) => onCall(messages) }));
+const gateway = () => (starting ??= startOpenClaw({ onCall: (...args) => onCall(...args) }));
 
 // Of the process, not of a file: after the last test of all.
 after(async () => (await starting?.catch(() => {}))?.stop());

@@ -48,6 +48,7 @@ impl Exchange {
             origin: None,
             extra_system_prompt: None,
             traceparent: None,
+            thinking: None,
             attachments: Vec::new(),
             tools: None,
         };

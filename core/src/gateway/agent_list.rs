@@ -94,6 +94,7 @@ fn read_all(payload: Option<&RawValue>) -> Option<(AgentList, Vec<Option<String>
         id: id.clone(),
         name: agent.name.and_then(name),
         context_tokens: None,
+        thinking: agent.thinking_levels.map(levels).unwrap_or_default(),
     };
     let model = |agent: &ListedAgent<'_>| {
         let model: AgentModel<'_> = parse::from_str(agent.model?.get()).ok()?;
@@ -108,6 +109,15 @@ fn read_all(payload: Option<&RawValue>) -> Option<(AgentList, Vec<Option<String>
         agents: valid.iter().map(|(id, _)| id.clone()).collect(),
     };
     Some((known, valid.iter().map(|(_, agent)| model(agent)).collect()))
+}
+
+fn levels(json: &RawValue) -> Vec<String> {
+    // The objects have an id, like those of agents.
+    let levels: Vec<ListedAgent<'_>> = parse::from_str(json.get()).unwrap_or_default();
+    levels
+        .into_iter()
+        .map(|level| level.id.into_owned())
+        .collect()
 }
 
 fn name(json: &RawValue) -> Option<String> {
@@ -151,6 +161,22 @@ mod tests {
             id: AgentId::parse(id).unwrap(),
             name: name.map(str::to_owned),
             context_tokens,
+            thinking: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_agent_has_the_levels_of_thinking_by_their_ids() {
+        for (levels, expected) in [
+            (
+                r#"[{"id":"off","label":"off"},{"id":"low","label":"on"}]"#,
+                &["off", "low"][..],
+            ),
+            (r#"["off"]"#, &[]),
+            ("null", &[]),
+        ] {
+            let text = format!(r#"{{"agents":[{{"id":"main","thinkingLevels":{levels}}}]}}"#);
+            assert_eq!(read_text(&text).unwrap().about[0].thinking, expected);
         }
     }
 

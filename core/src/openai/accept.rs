@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::delivery::Delivery;
+use super::effort::Effort;
 use super::forced::ForcedCall;
 use super::message::{Field, Message};
 use super::models::{Aliases, DEFAULT, MAX_MODEL_BYTES, agent_of};
@@ -14,7 +15,7 @@ use super::ui_task::is_ui_task;
 use crate::access::grant::Grant;
 use crate::access::key;
 use crate::access::policy::TaskPolicy;
-use crate::agent::AgentId;
+use crate::agent::{AgentId, AgentList};
 use crate::failure::Failure;
 use crate::session::{Session, SessionError};
 use crate::turn::{AgentChoice, Branch, ClientTools, Earlier, Otherwise, RunId, ShownTurn, Turn};
@@ -40,6 +41,8 @@ pub struct Accepted {
     pub model: String,
     /// Parameters that were sent and that the agent API cannot take, in alphabetical order.
     pub ignored: Vec<&'static str>,
+    /// The effort that the client asks for, if the run can have one.
+    pub effort: Option<Effort>,
     /// The sequences that end the answer's text.
     pub stop: Stop,
     /// The function call that the answer becomes.
@@ -52,6 +55,15 @@ pub struct Accepted {
     pub(super) nonce: Option<[u8; 16]>,
     /// The nonce of the session that the turn gets if it branches off.
     pub(super) branch_nonce: [u8; 16],
+}
+
+impl Accepted {
+    /// Sets the level of the model's thinking by the gateway's list, if the client asks for one.
+    pub fn set_thinking(&mut self, known: Option<&AgentList>) {
+        if let (Some(effort), Some(known)) = (&self.effort, known) {
+            effort.apply(&mut self.turn, &mut self.ignored, known);
+        }
+    }
 }
 
 /// The fields of a body that make a turn, for either endpoint.
@@ -75,6 +87,7 @@ pub(crate) struct TurnRequest<'a> {
     pub format: Option<String>,
     pub delivery: Delivery,
     pub ignored: Vec<&'static str>,
+    pub effort: Option<Effort>,
     /// The client's tools that the agent can call.
     pub tools: Option<ClientTools>,
 }
@@ -141,6 +154,8 @@ pub(crate) fn accept_turn(
         session: continues.then(|| Session::fresh(&client.id, &to.branch_nonce)),
     };
     Ok(Accepted {
+        // The model of a session that a client named by its whole key may not be its agent's.
+        effort: asked.effort.filter(|_| to.session.agent().is_none()),
         turn: Turn {
             origin: asked
                 .previous_run
@@ -157,6 +172,7 @@ pub(crate) fn accept_turn(
             earlier,
             extra_system_prompt: instructions.into_system_prompt(),
             traceparent: traceparent(request),
+            thinking: None,
             attachments: prompt.attachments,
             tools: asked.tools,
         },

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use serde_json::value::RawValue;
 
+use super::effort::{Effort, REASONING, REASONING_EFFORT, is_effort};
 use super::forced::ForcedCall;
 use super::format::{Format, Options};
 use super::json::path;
@@ -98,8 +99,8 @@ const NOTICED: [&str; 34] = [
     "parallel_tool_calls",
     "prediction",
     "presence_penalty",
-    "reasoning",
-    "reasoning_effort",
+    REASONING,
+    REASONING_EFFORT,
     "repetition_penalty",
     FORMAT_STRICT,
     "seed",
@@ -117,13 +118,16 @@ const NOTICED: [&str; 34] = [
     "web_search_options",
 ];
 
-/// The fields of [`NOTICED`] that the gateway's HTTP endpoint takes. Their values are numbers.
-const PARAMETERS: [&str; 8] = [
+/// The fields of [`NOTICED`] that have a value for the gateway. Its HTTP endpoint takes those with
+/// numbers, and no effort.
+const PARAMETERS: [&str; 10] = [
     "frequency_penalty",
     "max_completion_tokens",
     "max_output_tokens",
     "max_tokens",
     "presence_penalty",
+    REASONING,
+    REASONING_EFFORT,
     "seed",
     "temperature",
     "top_p",
@@ -243,6 +247,14 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
+    /// Returns the effort that the model should make, unless the agent can call the client's tools.
+    pub(super) fn effort(&self) -> Option<Effort> {
+        let efforts = self.parameters.iter().filter(|(name, _)| is_effort(name));
+        efforts
+            .rev()
+            .find_map(|(name, value)| Effort::read(name, value))
+    }
+
     /// Returns the parameters that were sent without effect, in alphabetical order.
     pub(super) fn ignored(&self) -> Vec<&'static str> {
         self.noticed()
@@ -264,6 +276,7 @@ impl<'a> Body<'a> {
         let Some(tools) = self.tools.filter(|_| policy == ToolPolicy::Run) else {
             return Ok(None);
         };
+        self.parameters.retain(|(name, _)| !is_effort(name));
         let offer = Offer {
             tools,
             choice: self.tool_choice,

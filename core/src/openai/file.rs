@@ -98,8 +98,7 @@ impl<'p> File<'p> {
     fn read(&self) -> Result<String, &'static str> {
         if self.0.file_data.is_none() {
             return Err(
-                "A file is sent whole, in `file_data`: nothing is stored here, and nothing is \
-                 fetched on a client's behalf.",
+                "A file is sent whole, in `file_data`; nothing is fetched on a client's behalf.",
             );
         }
         let content = self.content().and_then(image::base64);
@@ -110,8 +109,8 @@ impl<'p> File<'p> {
         let bytes = image::decode(&content).unwrap_or_default();
         let text = String::from_utf8(bytes).ok().filter(|text| is_text(text));
         text.ok_or(
-            "The file is neither a text (UTF-8) nor an image (png, jpeg, gif, webp), and the \
-             gateway's agent API takes nothing else. Fix: send the text of the document.",
+            "The file is neither a text (UTF-8) nor an image (png, jpeg, gif, webp): the gateway's \
+             agent API takes no others. Fix: send its text.",
         )
     }
 }

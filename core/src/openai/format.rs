@@ -32,6 +32,9 @@ pub(super) struct Options<'a> {
     /// A member of `text`.
     pub format: Option<&'a RawValue>,
     pub verbosity: Option<&'a RawValue>,
+    /// Members of `reasoning`.
+    pub effort: Option<&'a RawValue>,
+    pub summary: Option<&'a RawValue>,
     /// A member of `tool_choice`.
     pub mode: Option<Cow<'a, str>>,
     /// A member of a chat completion's `tool_choice`: an object with `mode`. A response has it in
@@ -57,6 +60,8 @@ object!(
         strict,
         format,
         verbosity,
+        effort,
+        summary,
         mode,
         allowed_tools,
         tools,

@@ -5,6 +5,7 @@ mod blank;
 mod body;
 pub mod chat;
 mod delivery;
+mod effort;
 pub mod error;
 pub(crate) mod file;
 mod forced;

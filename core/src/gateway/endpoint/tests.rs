@@ -20,6 +20,7 @@ fn turn() -> Turn {
         origin: None,
         extra_system_prompt: None,
         traceparent: None,
+        thinking: None,
         attachments: Vec::new(),
         tools: Some(ClientTools {
             members: r#","tools":[]"#.to_owned(),

@@ -27,9 +27,12 @@ pub(crate) struct ListedAgent<'a> {
     pub name: Option<&'a RawValue>,
     /// Protocol 4 only: an object with `primary`, which is the model as `provider/id`.
     pub model: Option<&'a RawValue>,
+    /// Protocol 4 only: a list of objects with `id`. The labels, which `thinkingOptions` has, may
+    /// be other words.
+    pub thinking_levels: Option<&'a RawValue>,
 }
 
-object!(ListedAgent<'_>, [id], [name, model]);
+object!(ListedAgent<'_>, [id], [name, model, thinking_levels: "thinkingLevels"]);
 
 #[derive(Debug, Default)]
 pub(crate) struct AgentModel<'a> {

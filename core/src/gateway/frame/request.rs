@@ -129,6 +129,8 @@ pub(crate) struct AgentParams<'a> {
     pub idempotency_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub attachments: &'a [AttachmentParams<'a>],
 }

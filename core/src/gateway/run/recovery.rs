@@ -218,6 +218,7 @@ impl Run {
             session_id: None,
             idempotency_key: self.name.id(),
             extra_system_prompt: None,
+            thinking: None,
             attachments: &[],
         };
         let claim = io.request("agent", &params)?;

@@ -177,6 +177,11 @@ impl Run {
                 .then(|| self.turn.run.as_str()),
             idempotency_key: self.turn.run.as_str(),
             extra_system_prompt: self.turn.extra_system_prompt.as_deref(),
+            thinking: self
+                .turn
+                .thinking
+                .as_deref()
+                .filter(|_| protocol == Protocol::V4),
             attachments: &attachments,
         };
         let traceparent = self

@@ -59,6 +59,7 @@ pub fn accept(
             Delivery::Whole
         },
         ignored: body.ignored(),
+        effort: body.effort(),
         tools,
     };
     let accepted = accept_turn(request, asked, client, aliases, entropy)?;

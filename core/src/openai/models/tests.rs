@@ -271,6 +271,7 @@ fn a_model_has_the_name_and_the_context_length_of_its_agent_under_every_name() {
             id: agent("main"),
             name: Some("Main".to_owned()),
             context_tokens: Some(200_000),
+            thinking: Vec::new(),
         }],
         ..known(&["main", "beta"], Some("main"))
     };

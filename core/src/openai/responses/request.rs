@@ -125,6 +125,7 @@ pub fn accept(
         format,
         delivery: delivery(&body),
         ignored,
+        effort: body.effort(),
         tools,
     };
     let accepted = accept_turn(request, asked, client, aliases, entropy)?;

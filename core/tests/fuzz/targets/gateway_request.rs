@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::replay::RUN_ID;
 
 /// Parameters that a request for a run can have; a claim is checked by its exact parameters.
-const RUN_PARAMS: [&str; 7] = [
+const RUN_PARAMS: [&str; 8] = [
     "agentId",
     "attachments",
     "channel",
@@ -13,6 +13,7 @@ const RUN_PARAMS: [&str; 7] = [
     "idempotencyKey",
     "message",
     "sessionKey",
+    "thinking",
 ];
 
 /// Returns the parameters of a claim, which cannot start a run.

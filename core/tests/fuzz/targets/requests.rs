@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use clawfront_core::access::grant::Grant;
-use clawfront_core::agent::AgentId;
+use clawfront_core::agent::{AboutAgent, AgentId, AgentList};
 use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 use clawfront_core::http::head::ResponseMeta;
@@ -22,6 +22,9 @@ use super::frames::{CHALLENGE, HELLO_4};
 use super::gateway_request::check_run_params;
 use super::keys::{one_client, phone};
 use super::sessions::check_session_name;
+
+/// The levels of thinking of the agent's model.
+const LEVELS: [&str; 2] = ["off", "high"];
 
 /// Sends a request of keys of every kind.
 pub(super) fn run(text: &str) {
@@ -73,7 +76,18 @@ pub(super) fn run(text: &str) {
     }
 }
 
-fn check_accepted(accepted: Accepted, client: &Grant) {
+fn check_accepted(mut accepted: Accepted, client: &Grant) {
+    let main = AgentId::parse("main").unwrap();
+    accepted.set_thinking(Some(&AgentList {
+        agents: vec![main.clone()],
+        default_agent: Some(main.clone()),
+        about: vec![AboutAgent {
+            id: main,
+            name: None,
+            context_tokens: None,
+            thinking: LEVELS.map(str::to_owned).to_vec(),
+        }],
+    }));
     let turn = &accepted.turn;
     assert!(accepted.ignored.is_sorted());
     let agent = match &turn.agent {
@@ -128,6 +142,11 @@ fn check_accepted(accepted: Accepted, client: &Grant) {
         message = whole;
     }
     assert_eq!(asked["method"], "agent");
+    let level = &asked["params"]["thinking"];
+    assert!(
+        level.is_null() || LEVELS.iter().any(|known| level == known),
+        "{level}"
+    );
     check_run_params(&asked["params"]);
     assert_eq!(asked["params"]["message"], message);
     assert_eq!(asked["params"]["sessionKey"], key.as_str());
