@@ -181,6 +181,10 @@ describe("before the gateway", () => {
       );
       assert.deepEqual([status, code, headers.get("allow")], [405, "method_not_allowed", "POST"]);
     }
+    const found = await refusal(
+      await fetch(`${front.worker.url}/v1/models`, { method: "PROPFIND" }),
+    );
+    assert.deepEqual([found.status, found.headers.get("allow")], [405, "GET, HEAD"]);
     const slash = await fetch(`${front.worker.url}//v1/chat/completions/`, { method: "POST" });
     assert.equal(slash.status, 401);
     await slash.text();
