@@ -1,21 +1,20 @@
 //! The gateway's agents: fetches the list when the hub's cache requires it.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use clawfront_core::agent_cache::{Known, POLL_MS, Step};
 use clawfront_core::config::Config;
-use worker::Delay;
 
 use crate::hub::common::Common;
 use crate::runtime::clock::now_ms;
+use crate::runtime::timer::Delay;
 
 /// Returns the gateway's agents, and fetches the list if that is due.
 pub(crate) async fn known(config: &Rc<Config>, common: &Common) -> Known {
     loop {
         match common.agents(|cache| cache.next(now_ms())) {
             Step::Use(known) => return known,
-            Step::Poll => Delay::from(Duration::from_millis(POLL_MS)).await,
+            Step::Poll => Delay::of(POLL_MS).await,
             Step::Fetch => return fetch(config, common).await,
         }
     }
@@ -26,7 +25,7 @@ pub(crate) async fn check(config: &Rc<Config>, common: &Common) {
     loop {
         match common.agents(|cache| cache.next_check(now_ms())) {
             Step::Use(()) => return,
-            Step::Poll => Delay::from(Duration::from_millis(POLL_MS)).await,
+            Step::Poll => Delay::of(POLL_MS).await,
             Step::Fetch => {
                 fetch(config, common).await;
                 return;

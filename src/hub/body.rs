@@ -1,21 +1,20 @@
 //! A request's body, counted while it is read.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use clawfront_core::failure::Failure;
 use clawfront_core::http::coding::{self, Coding};
 use clawfront_core::http::upload::{Room, Upload};
 use futures_util::future::{Either, select};
+use js_sys::futures::JsFuture;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ReadableStreamByobReader, Request};
-use worker::Delay;
-use worker::js_sys::futures::JsFuture;
 
 use crate::hub::slot::Slot;
 use crate::runtime::clock::now_ms;
 use crate::runtime::inflate::inflate;
+use crate::runtime::timer::Delay;
 
 /// Limit for the part of a refused body that is read and dropped, as a multiple of the body limit.
 const DRAINED_LIMITS: usize = 4;
@@ -151,9 +150,7 @@ fn piece_of(result: &JsValue) -> Option<Uint8Array> {
 }
 
 fn until(upload: &Upload) -> Delay {
-    Delay::from(Duration::from_millis(
-        upload.deadline_ms().saturating_sub(now_ms()),
-    ))
+    Delay::of(upload.deadline_ms().saturating_sub(now_ms()))
 }
 
 fn to_usize(length: u32) -> usize {

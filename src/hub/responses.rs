@@ -1,7 +1,6 @@
 //! The endpoints of stored responses: `/v1/responses/{id}` and below.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use clawfront_core::access::grant::Grant;
 use clawfront_core::config::Config;
@@ -14,12 +13,12 @@ use clawfront_core::openai::responses::{
     Events, Keeping, Stored, deleted, expired_event, input_items, unstored_events,
 };
 use futures_util::future::select;
+use js_sys::futures::JsFuture;
 use web_sys::Request;
-use worker::Delay;
-use worker::js_sys::futures::JsFuture;
 
 use crate::context::{Rejection, RequestContext};
 use crate::hub::common::Common;
+use crate::runtime::timer::Delay;
 
 /// Time in which the end of a response that is cancelled is awaited, in milliseconds. A run that
 /// cannot be reached takes as long. Source: Azure's contract for `POST …/cancel`.
@@ -183,7 +182,7 @@ impl<'a> Found<'a> {
         {
             let ended = JsFuture::from(relay.ended());
             link.handle(Input::Cancelled(id));
-            select(ended, Delay::from(Duration::from_millis(CANCEL_MS))).await;
+            select(ended, Delay::of(CANCEL_MS)).await;
         }
         self.object()
     }

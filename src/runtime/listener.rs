@@ -60,7 +60,7 @@ impl Drop for Listener {
 /// A promise and the function that resolves it.
 pub(crate) struct Deferred {
     pub(crate) promise: Promise,
-    resolve: Option<Function>,
+    pub(crate) resolve: Option<Function>,
 }
 
 impl Deferred {

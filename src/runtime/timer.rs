@@ -1,10 +1,15 @@
 //! Functions that the runtime calls later.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use js_sys::Function;
-use wasm_bindgen::JsCast;
+use js_sys::futures::JsFuture;
 use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
 
 use crate::runtime::clock::now_ms;
+use crate::runtime::listener::Deferred;
 use crate::runtime::panic_guard::PanicGuard;
 
 /// A function that the runtime calls. A panic in it ends the requests of the hub.
@@ -77,6 +82,44 @@ impl Drop for Flush {
         if let Some(id) = self.id {
             global().clear_timeout_with_handle(id);
         }
+    }
+}
+
+/// A future that is ready after some time. Its timer ends when it is dropped.
+pub(crate) struct Delay {
+    id: Option<i32>,
+    deferred: Deferred,
+    over: JsFuture,
+}
+
+impl Delay {
+    pub(crate) fn of(delay_ms: u64) -> Self {
+        let deferred = Deferred::new();
+        let delay_ms = i32::try_from(delay_ms).unwrap_or(i32::MAX);
+        let resolve = deferred.resolve.as_ref();
+        Self {
+            id: resolve.and_then(|resolve| set_timeout(resolve, delay_ms)),
+            over: JsFuture::from(deferred.promise.clone()),
+            deferred,
+        }
+    }
+}
+
+impl Future for Delay {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.over).poll(context).map(drop)
+    }
+}
+
+impl Drop for Delay {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            global().clear_timeout_with_handle(id);
+        }
+        // The closures that wait for the promise are freed when it is resolved.
+        self.deferred.resolve(&JsValue::UNDEFINED);
     }
 }
 
