@@ -87,6 +87,8 @@ describe("links to files", () => {
     const long = await ask(phone, `deltas=1 ${names(...many)}`);
     assert.equal(linksIn(long).length, 16);
     assert.ok(long.endsWith("\n\nThe agent produced 20 files."), long);
+    const more = await ask(phone, `deltas=1 ${names(...many.slice(0, 17))}`);
+    assert.ok(more.endsWith("\n\nThe agent produced 17 files."), more);
   });
 
   test("a file elsewhere keeps its URL, and is never fetched", async () => {
@@ -204,6 +206,39 @@ describe("links to files", () => {
     assert.deepEqual(await refusal(await open(url)), gone);
   });
 
+  test("a key that may not use the agent any more has not its files", async () => {
+    const guest = await createKey(front, "reader", {
+      agents: ["main", "beta"],
+      default_agent: "main",
+    });
+    const [url] = linksIn(await ask(guest, `deltas=1 ${names("/a.png")}`));
+    const change = (body) => admin(front.worker, front.ops, "POST", "/keys/reader", body);
+    for (const [without, again] of [
+      [
+        { agents: ["beta"], default_agent: "beta" },
+        { agents: ["main"], default_agent: "main" },
+      ],
+      [{ files: false }, { files: true }],
+    ]) {
+      assert.equal((await change(without)).status, 200);
+      assert.deepEqual(await refusal(await open(url)), gone);
+      assert.deepEqual(await refusal(await open(url.replace("/content", ""), as(guest))), gone);
+      assert.equal((await change(again)).status, 200);
+      assert.equal((await open(url)).status, 200);
+    }
+  });
+
+  test("guesses at links of keys that are gone are limited", async () => {
+    const guest = await createKey(front, "leaver");
+    const [url] = linksIn(await ask(guest, `deltas=1 ${names("/a.png")}`));
+    await admin(front.worker, front.ops, "DELETE", "/keys/leaver");
+    const headers = { "cf-connecting-ip": "198.51.100.77" };
+    let last;
+    for (let attempt = 0; attempt < 60 && last?.[0] !== 429; attempt++)
+      last = await refusal(await open(url, { headers }));
+    assert.deepEqual(last, [429, "too_many_failed_attempts"]);
+  });
+
   test("a file that the gateway has no more, or that leads elsewhere", async () => {
     const text = await ask(phone, `deltas=1 ${names("/gone.txt", "/moved.png", "/login.png")}`);
     const [missing, moved, login] = linksIn(text);
@@ -212,7 +247,7 @@ describe("links to files", () => {
       assert.deepEqual(await refusal(await open(url)), [502, "gateway_refused"], url);
   });
 
-  test("without links: a key with files=off, a format, and a forced call", async () => {
+  test("without links: a key with files=off, a format, a forced call, and a stop sequence", async () => {
     assert.equal(await ask(plain, `deltas=1 ${names("/a.png")}`), "w0");
     assert.equal(
       await ask(plain, `deltas=0 ${names("/a.png")}`),
@@ -221,6 +256,7 @@ describe("links to files", () => {
     const format = { response_format: { type: "json_object" } };
     const json = await ask(phone, `text=${encoded('{"a":1}')} ${names("/a.png")}`, format);
     assert.equal(json, '{"a":1}');
+    assert.equal(await ask(phone, `deltas=1 ${names("/a.png")}`, { stop: ["files"] }), "w0");
     const forced = {
       tools: [{ type: "function", function: { name: "f", parameters: { type: "object" } } }],
       tool_choice: { type: "function", function: { name: "f" } },
@@ -265,6 +301,19 @@ test("a link outlives a kill of the hub", async () => {
     const other = await front.kill(front.worker);
     const { pathname } = new URL(url);
     assert.equal((await fetch(`${other.url}${pathname}`)).status, 200);
+  } finally {
+    await front.stop();
+  }
+});
+
+test("without links: a deployment whose proxy takes the header of the token", async () => {
+  const GATEWAY_HEADERS = "authorization: Basic eDp5";
+  const front = await startAdminFront({ entries: [phone.entry], vars: { GATEWAY_HEADERS } });
+  try {
+    const answer = await sdk(front.worker, phone).chat.completions.create(
+      says(`deltas=1 ${names("/a.png")}`),
+    );
+    assert.equal(answer.choices[0].message.content, "w0");
   } finally {
     await front.stop();
   }

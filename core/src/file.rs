@@ -8,8 +8,10 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use crate::access::grant::Grant;
 use crate::access::key::KeyId;
-use crate::access::proof::{FILE_PREFIX, KeysSecret};
+use crate::access::proof::{KeysSecret, is_file_id};
+use crate::agent::AgentId;
 use crate::http::head::{Head, ResponseMeta};
 use crate::turn::File;
 
@@ -133,6 +135,15 @@ impl<'a> Row<'a> {
         })
     }
 
+    /// Returns true if the client may have the file now.
+    pub fn is_of(&self, client: &Grant, now_ms: u64) -> bool {
+        let agent = AgentId::parse(self.agent);
+        self.key == client.id.as_str()
+            && client.files
+            && now_ms < self.until_ms
+            && agent.is_some_and(|agent| client.agents.allows(&agent))
+    }
+
     /// Returns OpenAI's object of a file.
     pub fn object(&self, id: &str, bytes: u32) -> Vec<u8> {
         let name = name(self.source);
@@ -146,7 +157,11 @@ impl<'a> Row<'a> {
     /// Returns the head of a response with the file's bytes. No type in it makes a browser run
     /// something.
     pub fn head(&self, meta: &ResponseMeta, content_type: &str) -> Head {
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let essence = content_type
+            .split([';', ','])
+            .next()
+            .unwrap_or_default()
+            .trim();
         let is_media = ["image/", "audio/", "video/"]
             .iter()
             .any(|kind| essence.starts_with(kind))
@@ -178,6 +193,10 @@ pub fn range(header: &str) -> Option<String> {
 /// Returns a text of an assistant without the lines that are links to our files, if it has any: an
 /// agent that sees them imitates them.
 pub(crate) fn without_links(text: &str) -> Option<String> {
+    // Most texts end here, at the cost of one look at each byte.
+    if !text.contains('[') {
+        return None;
+    }
     let (links, rest): (Vec<&str>, Vec<&str>) = text.split('\n').partition(|line| is_link(line));
     (!links.is_empty()).then(|| rest.join("\n").trim_end().to_owned())
 }
@@ -190,18 +209,16 @@ fn is_link(line: &str) -> bool {
     let url = url.and_then(|(_, url)| url.strip_suffix(")"));
     let url = url.and_then(|url| url.strip_suffix(AFTER_ID));
     let id = url.and_then(|url| url.split_once(BEFORE_ID));
-    id.is_some_and(|(_, id)| id.starts_with(FILE_PREFIX))
+    id.is_some_and(|(_, id)| is_file_id(id))
 }
 
 /// Returns the scheme and the host that a client used, by the URL of its request and the header
 /// `X-Forwarded-Proto`, which a proxy that ends TLS sets.
 pub fn origin(url: &str, forwarded: Option<&str>) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
-    let scheme = if forwarded == Some("https") {
-        "https"
-    } else {
-        scheme
-    };
+    let forwarded = forwarded.and_then(|list| list.split(',').next());
+    let is_https = forwarded.is_some_and(|first| first.trim().eq_ignore_ascii_case("https"));
+    let scheme = if is_https { "https" } else { scheme };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     [scheme, "://", host].concat()
 }
@@ -223,13 +240,19 @@ fn is_image(name: &str) -> bool {
     })
 }
 
+/// Returns true for a mark of direction, a blank of no width, and an end of a line.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
+}
+
 /// Returns the last part of a path or a URL, as it can stand in a link, in JSON and in a page.
 fn name(source: &str) -> String {
-    let path = source.split(['?', '#']).next().unwrap_or_default();
+    let is_end = |c: char| is_elsewhere(source) && matches!(c, '?' | '#');
+    let path = source.split(is_end).next().unwrap_or_default();
     let last = path.rsplit(['/', '\\']).find(|part| !part.is_empty());
     let shown = |c: char| match c {
         '[' | ']' | '(' | ')' | '<' | '>' | '`' | '"' | '&' | '*' | '!' => '_',
-        c if c.is_control() => '_',
+        c if c.is_control() || is_unseen(c) => '_',
         c => c,
     };
     last.unwrap_or("file")

@@ -45,7 +45,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn status(this: &Fetched) -> u16;
 
-    /// The response has the name of a file, as all of the route have.
+    /// The response has the name and the length of a file.
     #[wasm_bindgen(method, getter, js_name = isFile)]
     fn is_file(this: &Fetched) -> bool;
 
@@ -115,9 +115,10 @@ fn find(id: &str, config: &Config, client: &Grant, common: &Common) -> Result<St
     let secret = config.keys_secret.as_ref();
     let is_id = secret.is_some_and(|secret| secret.made_file(id));
     let row = is_id.then(|| common.store.file(id)).flatten();
-    let row = row.filter(|row| Row::read(row).is_some_and(|row| row.key == client.id.as_str()));
+    let now_ms = now_ms();
+    let row = row.filter(|row| Row::read(row).is_some_and(|row| row.is_of(client, now_ms)));
     let row = row.ok_or(Failure::FileNotFound)?;
-    common.counts(|counts| counts.file(&client.id, now_ms()))?;
+    common.counts(|counts| counts.file(&client.id, now_ms))?;
     Ok(row)
 }
 
@@ -194,7 +195,8 @@ fn check(response: &Fetched) -> Result<(), Failure> {
         });
     }
     match response.status() {
-        200 | 206 | 416 if response.is_file() => Ok(()),
+        200 | 206 if response.is_file() => Ok(()),
+        416 => Ok(()),
         404 => Err(Failure::FileNotFound),
         status => Err(refused(&UpgradeResponse {
             status,

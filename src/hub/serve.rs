@@ -128,7 +128,10 @@ fn client_of(
                 Route::Api(Endpoint::File(id, _)) => files::holder(id, address, config, common),
                 _ => None,
             };
-            let client = client.ok_or(Failure::FileNotFound)?;
+            let client = client.ok_or_else(|| {
+                let none = Failure::FileNotFound;
+                strangers::with(|throttle| throttle.failed_attempt(address, none, now_ms()))
+            })?;
             context.line.key = Some(client.id.to_string());
             context.meta.origin = client.check_origin(origin.as_deref())?;
             Ok(client)

@@ -22,8 +22,8 @@ export async function ask(network, url, query, headers, method) {
     const { status, headers: got, body } = await network.fetch(address, { ...init, headers: own });
     return {
       status,
-      // A proxy's page has no name.
-      isFile: got.has("content-disposition"),
+      // A proxy's page has no name. What has no length may have no end.
+      isFile: got.has("content-disposition") && got.has("content-length"),
       location: got.get("location") ?? "",
       contentType: got.get("content-type") ?? "",
       length: Math.min(Number(got.get("content-length")), MAX_LENGTH),

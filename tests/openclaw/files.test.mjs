@@ -88,6 +88,8 @@ describe(`files of OpenClaw ${version}`, () => {
     for (const [user, text] of [
       ["with", `Here.\n\nMEDIA:${path}`],
       ["alone", `MEDIA:${path}`],
+      ["elsewhere", "Here.\n\nMEDIA:https://files.example/a.png"],
+      ["many", Array.from({ length: 17 }, (_, index) => `MEDIA:./${index}.png`).join("\n")],
     ]) {
       const first = { role: "user", content: steps({ text }) };
       const { content } = await answer("", { user, messages: [first] });

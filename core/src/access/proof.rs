@@ -24,7 +24,7 @@ const PROOF_BYTES: usize = 5;
 const PROOF_CHARS: usize = 8;
 
 /// Begins the id of a file, as at OpenAI.
-pub(crate) const FILE_PREFIX: &str = "file-";
+const FILE_PREFIX: &str = "file-";
 
 /// Bytes of the HMAC in the id of a file that stand for its key, and for the file.
 const FILE_KEY_BYTES: usize = 5;
@@ -90,7 +90,7 @@ impl KeysSecret {
 
     /// Returns true if the id of a file was made with this secret.
     pub fn made_file(&self, id: &str) -> bool {
-        id.len() == FILE_ID_CHARS && id.starts_with(FILE_PREFIX) && self.made(id)
+        is_file_id(id) && self.made(id)
     }
 
     fn proof(&self, text: &str) -> Zeroizing<String> {
@@ -98,6 +98,13 @@ impl KeysSecret {
         let bytes = mac.get(..PROOF_BYTES).unwrap_or_default();
         Zeroizing::new(Base32Unpadded::encode_string(bytes))
     }
+}
+
+/// Returns true if the text has the form of a file's id.
+pub(crate) fn is_file_id(id: &str) -> bool {
+    let is_digit = |b: u8| matches!(b, b'a'..=b'z' | b'2'..=b'7');
+    let digits = id.strip_prefix(FILE_PREFIX);
+    id.len() == FILE_ID_CHARS && digits.is_some_and(|digits| digits.bytes().all(is_digit))
 }
 
 #[cfg(test)]

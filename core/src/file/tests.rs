@@ -109,6 +109,8 @@ fn a_name_cannot_end_its_link() {
         ),
         ("/a/<img src=x>\n.gif", "![_img src=x__.gif]("),
         ("C:\\files\\a\"b.webp", "![a_b.webp]("),
+        ("/own#er/r #3.png", "![r #3.png]("),
+        ("/a/inv\u{202E}gnp.exe", "[inv_gnp.exe]("),
         ("/", "[file]("),
         ("", "[file]("),
     ] {
@@ -162,6 +164,7 @@ fn only_media_is_shown_in_place() {
         ("application/pdf", "application/pdf", "attachment"),
         ("text/plain; charset=utf-8", "text/plain", "attachment"),
         ("text/html", "application/octet-stream", "attachment"),
+        ("image/png, text/html", "image/png", "inline"),
         ("image/svg+xml", "application/octet-stream", "attachment"),
         (
             "application/xhtml+xml",
@@ -218,6 +221,11 @@ fn links_are_taken_out_of_a_conversation() {
         (link.clone(), Some("")),
         (format!("{link}\nThe rest."), Some("The rest.")),
         (format!("See {link}"), None),
+        (
+            "[x](z/v1/files/file-zzz hidden words /content)".to_owned(),
+            None,
+        ),
+        (link.replace("file-", "fila-"), None),
         ("![a](https://other.example/a.png)".to_owned(), None),
         (
             "[a](https://x.example/v1/files/other/content)".to_owned(),
@@ -235,6 +243,16 @@ fn the_origin_is_the_clients() {
         ("https://a.example/v1/x?y", None, "https://a.example"),
         ("http://127.0.0.1:8787/v1", None, "http://127.0.0.1:8787"),
         ("http://a.example/v1", Some("https"), "https://a.example"),
+        (
+            "http://a.example/v1",
+            Some("HTTPS, http"),
+            "https://a.example",
+        ),
+        (
+            "http://a.example/v1",
+            Some("http, https"),
+            "http://a.example",
+        ),
         ("https://a.example/v1", Some("http"), "https://a.example"),
         ("http://a.example", Some("gopher"), "http://a.example"),
     ] {

@@ -17,7 +17,7 @@ use crate::gateway::link::{Link, RequestId};
 use crate::gateway::stored::as_streamed;
 use crate::parse;
 use crate::session::SessionKey;
-use crate::turn::{FILES_ONLY, Finish, RunId, RunSummary, ShownTurn, Usage};
+use crate::turn::{Finish, RunId, RunSummary, ShownTurn, Usage};
 
 /// Rows that are requested: ten turns, or fewer with tools.
 const ROWS: u32 = 20;
@@ -472,10 +472,31 @@ fn read_text(content: &RawValue) -> serde_json::Result<String> {
 /// a tool was used. A short text proves nothing then, because "Yes." ends many answers. In doubt
 /// the answers differ: a part that is sent twice costs tokens and a part that is missing is lost.
 fn is_same(shown: &str, held: &str) -> bool {
+    is_text_same(shown, held) || without_files(shown).is_some_and(|rest| is_text_same(rest, held))
+}
+
+/// Begins our own text about files.
+pub(crate) const NOTICE: &str = "The agent produced ";
+
+/// Returns the text before the lines at its end that stand for files, if there are any: the row has
+/// directives there.
+fn without_files(shown: &str) -> Option<&str> {
+    let mut rest = shown.trim_end();
+    while let Some(line) = rest.rsplit('\n').next() {
+        let is_link = line.trim_start_matches('!').starts_with('[') && line.ends_with([')', ']']);
+        if !is_link && !line.starts_with(NOTICE) {
+            break;
+        }
+        rest = rest.strip_suffix(line)?.trim_end();
+    }
+    (rest.len() < shown.trim_end().len()).then_some(rest)
+}
+
+fn is_text_same(shown: &str, held: &str) -> bool {
     let masked = is_masked(held);
     let [shown, held] = [shown, &as_streamed(held)].map(Compact::of);
     if held.letters.is_empty() {
-        return shown.letters == FILES_ONLY;
+        return shown.letters.is_empty();
     }
     shown.letters == held.letters
         || shown.has_part(&held)

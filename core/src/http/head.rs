@@ -217,7 +217,7 @@ impl ResponseMeta {
         let mut head = self.head(200, content_type);
         let headers = [
             ("accept-ranges", "bytes"),
-            ("cache-control", "private, max-age=86400"),
+            ("cache-control", "private, max-age=60"),
             ("content-security-policy", "sandbox; default-src 'none'"),
             ("cross-origin-resource-policy", "cross-origin"),
             ("x-content-type-options", "nosniff"),

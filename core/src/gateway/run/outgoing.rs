@@ -9,6 +9,7 @@
 use crate::agent::AgentId;
 use crate::gateway::answer::SEPARATOR;
 use crate::gateway::media::{Directives, without_directives};
+use crate::gateway::memory::NOTICE;
 use crate::session::SessionKey;
 use crate::turn::{File, Progress, RunEvent, ToolEnd};
 
@@ -135,9 +136,9 @@ impl Outgoing {
             0 if self.has_text => return,
             0 => NO_RESPONSE.to_owned(),
             _ if self.has_text && linked == 0 => return,
-            1 => "The agent produced 1 file, which this API cannot deliver.".to_owned(),
-            _ if linked > 0 => format!("The agent produced {} files.", files.len()),
-            files => format!("The agent produced {files} files, which this API cannot deliver."),
+            _ if linked > 0 => format!("{NOTICE}{} files.", files.len()),
+            1 => [NOTICE, "1 file, which this API cannot deliver."].concat(),
+            files => format!("{NOTICE}{files} files, which this API cannot deliver."),
         };
         self.paragraph(&notice, show);
     }

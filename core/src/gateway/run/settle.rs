@@ -170,6 +170,9 @@ fn split<'a>(result: &'a RunResult<'_>) -> (Vec<&'a str>, Vec<&'a str>) {
     })
 }
 
+/// Longest path or URL of a file, in bytes: no file system has a longer one.
+const MAX_PATH_BYTES: usize = 4096;
+
 /// Returns the files that the agent sends the client, as paths of the gateway's host or URLs.
 fn files(result: &RunResult<'_>) -> Vec<String> {
     let mut files = Vec::new();
@@ -180,6 +183,7 @@ fn files(result: &RunResult<'_>) -> Vec<String> {
         let one: Option<String> = parse::from_str(one).ok().flatten();
         files.extend(several.unwrap_or_else(|| one.into_iter().collect()));
     }
+    files.retain(|file| (1..=MAX_PATH_BYTES).contains(&file.len()));
     files
 }
 

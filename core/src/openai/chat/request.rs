@@ -62,7 +62,9 @@ pub fn accept(
         effort: body.effort(),
         tools,
     };
-    let accepted = accept_turn(request, asked, client, aliases, entropy)?;
+    let mut accepted = accept_turn(request, asked, client, aliases, entropy)?;
+    // A sequence could cut a link.
+    accepted.turn.wants_files &= stop == Stop::default();
     Ok(Accepted {
         stop,
         call,
