@@ -39,10 +39,11 @@ const GROUPS = [
       ["conversations", "Headers that name a conversation", "list", LIST],
       ["tasks", "Calls of a chat UI itself", "word", ["aside", "inline"]],
       ["system", "Instructions of the client", "word", ["allow", "user", "refuse"]],
-      ["tools", "Tools of the client", "word", ["ignore", "refuse"]],
+      ["tools", "Tools of the client", "word", ["ignore", "refuse", "run"]],
       ["on_disconnect", "When the client leaves", "word", ["abort", "finish"]],
       ["keep_alive_s", "Seconds until a status is sent", "number"],
       ["heartbeat", "Comments in silent streams", "switch"],
+      ["files", "Links to files", "switch"],
       ["reasoning", "Thoughts of the model", "switch"],
       ["progress", "Comments about tools", "switch"],
       ["aliases", "Every name of an agent as a model", "switch"],
@@ -51,12 +52,12 @@ const GROUPS = [
 ];
 const FIELDS = GROUPS.flatMap(([, fields]) => fields);
 
-/** Returns the key that a new form shows. */
 export const initialFields = () => ({
   agents: [],
   scopes: ["chat", "models", "responses"],
   ...{ sessions: "own", tasks: "aside", system: "allow", tools: "ignore", on_disconnect: "abort" },
-  ...{ keep_alive_s: 30, heartbeat: true, reasoning: false, progress: false, aliases: false },
+  ...{ keep_alive_s: 30, heartbeat: true, files: true },
+  ...{ reasoning: false, progress: false, aliases: false },
 });
 
 /** Returns a field's value as its control has it. */

@@ -246,7 +246,7 @@ mod tests {
         let expected = [
             r#"{"agents":["main"],"aliases":false,"concurrent_runs":null,"conversations":[],"default_agent":"main","entry":"phone "#,
             HASH,
-            r#" agents=main rpm=30 tokens_month=50000 expires=2027-06-30 label=\"Anna's phone\"","expires":"2027-06-30T00:00:00Z","heartbeat":true,"#,
+            r#" agents=main rpm=30 tokens_month=50000 expires=2027-06-30 label=\"Anna's phone\"","expires":"2027-06-30T00:00:00Z","files":true,"heartbeat":true,"#,
             r#""id":"phone","keep_alive_s":30,"label":"Anna's phone","networks":[],"not_before":null,"on_disconnect":"abort","origins":[],"progress":false,"reasoning":false,"requests_per_minute":30,"#,
             r#""rotating":false,"runs_per_day":null,"scopes":["chat","models","responses"],"sessions":"own","state":"good","system":"allow","tasks":"aside","tokens_per_day":null,"tokens_per_month":50000,"tools":"ignore"}"#,
         ];
@@ -262,7 +262,7 @@ mod tests {
                  main\ndefault agent       main\nsessions            own\nscopes              \
                  chat, models, responses\nconcurrent runs     2\nheartbeat           off\nkeep \
                  alive (s)      30\non disconnect       abort\ntasks               \
-                 aside\ntools               ignore\nsystem              allow\nreasoning           \
+                 aside\ntools               ignore\nsystem              allow\nfiles               on\nreasoning           \
                  off\nprogress            off\naliases             off\nentry               \
                  phone {HASH} agents=main runs=2 heartbeat=off\n"
             )
