@@ -29,6 +29,9 @@ const MARKS: [&str; 3] = [
     "end_external_untrusted_content",
 ];
 
+/// The beginning of a PDF. Source: ISO 32000, 7.5.2.
+const PDF: &str = "%PDF-";
+
 /// A file of a message.
 pub(super) struct File<'p>(&'p Part<'p>);
 
@@ -124,7 +127,8 @@ pub(super) fn too_many(param: &str) -> Failure {
 fn is_text(text: &str) -> bool {
     let is_shown =
         |byte: u8| !byte.is_ascii_control() || matches!(byte, b'\t' | b'\n' | 0xC | b'\r');
-    !text.is_empty() && text.bytes().all(is_shown)
+    // A document of letters alone is no text that a model can read.
+    !text.is_empty() && !text.starts_with(PDF) && text.bytes().all(is_shown)
 }
 
 /// Returns a text in which nothing looks like a mark of a frame. Source: `escapeFileBlockContent`,

@@ -92,6 +92,8 @@ fn the_bytes_decide_what_a_file_is() {
     }
     for bytes in [
         &b"%PDF-1.7\n%\xE2\xE3\xCF\xD3"[..],
+        // A PDF may have letters alone.
+        b"%PDF-1.4\n1 0 obj\nendobj\n%%EOF",
         b"a\0b",
         b"a\x1Bb",
         b"a\x7Fb",
