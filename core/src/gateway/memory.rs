@@ -15,6 +15,7 @@ use crate::gateway::frame::{
 };
 use crate::gateway::link::{Link, RequestId};
 use crate::gateway::stored::as_streamed;
+use crate::gateway::user_question;
 use crate::parse;
 use crate::session::SessionKey;
 use crate::turn::{Finish, RunId, RunSummary, ShownTurn, Usage};
@@ -70,8 +71,13 @@ pub(crate) fn is_empty(payload: Option<&RawValue>) -> bool {
 /// The record of an earlier run in a session's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Recorded {
-    /// It ended. `text` is the whole answer, as the gateway would have streamed it.
-    Answered { text: String, summary: RunSummary },
+    /// It ended. `text` is the whole answer, as the gateway would have streamed it. `question`: it
+    /// ended with a question to the user.
+    Answered {
+        text: String,
+        question: Option<String>,
+        summary: RunSummary,
+    },
     /// It failed.
     Failed,
     /// It was stopped.
@@ -183,11 +189,13 @@ fn read_turn<'a>(rows: impl Iterator<Item = &'a SessionRow<'a>>) -> Recorded {
     let mut has_mask = false;
     let mut usage = Usage::default();
     let mut end = Recorded::Unfinished;
+    let mut question = None;
     for row in rows {
         // A row that cannot be read may be a part of the answer.
         if row.role.is_empty() {
             return Recorded::Unreadable;
         }
+        question = None;
         if row.role != "assistant" {
             continue;
         }
@@ -213,14 +221,28 @@ fn read_turn<'a>(rows: impl Iterator<Item = &'a SessionRow<'a>>) -> Recorded {
         let finish = match row.stop_reason.as_deref() {
             Some("stop") => Finish::Stop,
             Some("length") => Finish::Length,
-            _ => continue,
+            _ => {
+                question = row.content.and_then(user_question::read);
+                continue;
+            }
         };
         if has_mask {
             return Recorded::Unreadable;
         }
         return Recorded::Answered {
             text: texts.join(SEPARATOR),
+            question: None,
             summary: RunSummary { finish, usage },
+        };
+    }
+    if question.is_some() && !has_mask {
+        return Recorded::Answered {
+            text: texts.join(SEPARATOR),
+            question,
+            summary: RunSummary {
+                finish: Finish::Stop,
+                usage,
+            },
         };
     }
     end
@@ -327,8 +349,10 @@ pub(crate) fn compare(
             _ => {}
         }
         is_empty = false;
-        let ends =
-            cut_of(&row).is_some() || matches!(row.stop_reason.as_deref(), Some("stop" | "length"));
+        let question = question_of(&row).filter(|_| turn.texts.is_empty());
+        let ends = question.is_some()
+            || cut_of(&row).is_some()
+            || matches!(row.stop_reason.as_deref(), Some("stop" | "length"));
         is_over |= ends;
         if turns.is_empty() && turn.open_at_ms.is_none() {
             let at_ms = row.timestamp.and_then(|at| at.get().parse().ok());
@@ -340,6 +364,7 @@ pub(crate) fn compare(
             turns.push(std::mem::take(&mut turn));
             continue;
         }
+        turn.texts.extend(question);
         if let Some(text) = answer_of(&row) {
             let is_announced = meta.is_some_and(|meta| meta.run_id.starts_with(ANNOUNCE));
             turn.announced = turn
@@ -446,6 +471,13 @@ fn answer_of(row: &SessionRow<'_>) -> Option<String> {
         return None;
     }
     text_of(row)
+}
+
+/// Returns the question to the user that a row ends with.
+fn question_of(row: &SessionRow<'_>) -> Option<String> {
+    row.content
+        .filter(|_| row.role == "assistant" && cut_of(row).is_none())
+        .and_then(user_question::read)
 }
 
 fn text_of(row: &SessionRow<'_>) -> Option<String> {

@@ -22,3 +22,4 @@ pub mod refusal;
 pub(crate) mod run;
 mod stored;
 pub mod upgrade;
+mod user_question;

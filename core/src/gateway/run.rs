@@ -67,6 +67,7 @@ mod silence;
 mod start;
 mod state;
 mod subscription;
+mod user_question;
 
 use crate::agent::AgentId;
 use crate::failure::Failure;
@@ -131,6 +132,10 @@ impl Run {
             Incoming::Response { id, result } if self.subscription == Some(id) => {
                 self.receive_subscription(result)
             }
+            Incoming::Response { id, result } if self.question_request() == Some(id) => {
+                self.receive_question(&result, io, show);
+                Ok(())
+            }
             Incoming::Response { id, result } => match self.state {
                 State::Claiming { claim } if claim == id => self.receive_claim(result, io, show),
                 State::Waiting { wait } if wait == id => self.receive_wait(result, io),
@@ -171,7 +176,7 @@ impl Run {
             } => Some(*history),
             _ => None,
         };
-        [asked, self.subscription, self.own].contains(&Some(id))
+        [asked, self.subscription, self.own, self.question_request()].contains(&Some(id))
     }
 
     /// Returns true if the run reads the events of this run.

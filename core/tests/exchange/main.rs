@@ -58,3 +58,5 @@ mod stop;
 mod texts;
 #[cfg(test)]
 mod transcripts;
+#[cfg(test)]
+mod user_question;

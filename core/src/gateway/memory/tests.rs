@@ -148,7 +148,11 @@ fn user(run: &RunId) -> String {
 fn answered(text: &str, finish: Finish, usage: Usage) -> Recorded {
     let summary = RunSummary { finish, usage };
     let text = text.to_owned();
-    Recorded::Answered { text, summary }
+    Recorded::Answered {
+        text,
+        question: None,
+        summary,
+    }
 }
 
 const CALL: &str = r#"{"role":"assistant","content":[{"type":"text","text":"Let me look."},{"type":"toolCall","name":"exec"}],"stopReason":"toolUse","usage":{"input":1,"output":2,"cacheRead":3,"cacheWrite":4}}"#;
@@ -192,6 +196,49 @@ fn a_run_is_found_by_its_message_and_its_answer_ends_with_its_turn() {
         found(&[&ours, &long]),
         Ok(Some(answered("Done.", Finish::Length, one)))
     );
+}
+
+const ASKED: &str = r#"{"role":"assistant","content":[{"type":"text","text":"I must know."},{"type":"toolCall","name":"ask_user","arguments":{"questions":[{"question":"Where to?","options":[{"label":"Here"},{"label":"There"}]}]}}],"stopReason":"toolUse","usage":{"input":1,"output":2}}"#;
+const QUESTION: &str = "Where to?\n\n1. Here\n2. There";
+
+#[test]
+fn a_run_that_ends_with_a_question_to_its_user_is_answered_by_it() {
+    let ours = user(&RunId::named(&[1; 16], &[2; 16]));
+    let usage = Usage {
+        prompt: 9,
+        cached: 3,
+        cache_written: 4,
+        completion: 4,
+    };
+    let expected = Recorded::Answered {
+        text: "Let me look.\n\nI must know.".to_owned(),
+        question: Some(QUESTION.to_owned()),
+        summary: RunSummary {
+            finish: Finish::Stop,
+            usage,
+        },
+    };
+    assert_eq!(found(&[&ours, CALL, RESULT, ASKED]), Ok(Some(expected)));
+    // It was answered, or refused.
+    for later in [RESULT, CALL] {
+        assert_eq!(
+            found(&[&ours, ASKED, later]),
+            Ok(Some(Recorded::Unfinished))
+        );
+    }
+}
+
+#[test]
+fn a_session_holds_a_question_that_ended_its_turn() {
+    let shown = format!("I must know.\n\n{QUESTION}");
+    for (rows, is_held) in [
+        (format!("[{USER},{ASKED}]"), true),
+        // The gateway's own row for a call without a result.
+        (format!("[{USER},{ASKED},{RESULT}]"), true),
+        (format!("[{USER},{ASKED},{RESULT},{DONE}]"), false),
+    ] {
+        assert_eq!(held(&rows, Some(&shown)), Some(is_held), "{rows}");
+    }
 }
 
 #[test]

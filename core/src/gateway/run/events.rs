@@ -9,15 +9,11 @@ use crate::gateway::link::Protocol;
 use crate::gateway::media::before_directive;
 use crate::gateway::progress;
 use crate::parse;
-use crate::turn::{Progress, RunEvent, Wait};
+use crate::turn::{Progress, RunEvent};
 
 use super::io::Io;
 use super::silence::is_silence;
 use super::state::{Run, State};
-
-/// The gateway's tool that asks its user a question, and waits for the answer for a quarter of an
-/// hour or longer. Source: OpenClaw 2026.9.6, recorded.
-const QUESTION_TOOL: &str = "ask_user";
 
 /// Most bytes of thoughts that are shown of one request, all its runs together: a whole answer is
 /// kept in memory until its end.
@@ -63,7 +59,7 @@ impl Run {
                 Ok(())
             }
             "lifecycle" => self.receive_lifecycle(event, io, show),
-            stream => self.receive_progress(stream, event.data, show),
+            stream => self.receive_progress(stream, event.data, io.now_ms, show),
         }
     }
 
@@ -122,6 +118,7 @@ impl Run {
         &mut self,
         stream: &str,
         data: Json<'_>,
+        now_ms: u64,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
         let Some(target) = &self.target else {
@@ -145,13 +142,10 @@ impl Run {
                 self.outgoing.push(fresh, show);
             }
             self.outgoing.note(&progress, show);
+            self.note_question(&progress, now_ms);
         }
-        let asks = matches!(&progress, Progress::ToolStarted { name } if name == QUESTION_TOOL);
         if self.turn.wants_progress || progress.is_always_shown() {
             show(RunEvent::Progress(progress));
-        }
-        if asks {
-            show(RunEvent::Progress(Progress::Waiting(Wait::Question)));
         }
         Ok(())
     }

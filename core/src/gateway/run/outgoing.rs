@@ -74,6 +74,16 @@ impl Outgoing {
         self.held.push(String::new());
     }
 
+    /// Shows a question after the text so far.
+    pub(super) fn ask(&mut self, question: &str, show: &mut impl FnMut(RunEvent<'_>)) {
+        let rest = self.directives.finish();
+        self.write(&rest, show);
+        let held = std::mem::take(&mut self.held);
+        for text in held.iter().map(String::as_str).chain([question]) {
+            self.paragraph(text, show);
+        }
+    }
+
     /// Shows the rest of a run's text, with the messages that the agent sent.
     pub(super) fn finish_run(
         &mut self,

@@ -54,6 +54,7 @@ impl Run {
         self.subscription = None;
         self.own = None;
         self.unsubscribed = None;
+        self.postpone_question();
         // No text of a continuation was shown before it is known.
         if self.yielded.is_none() {
             self.text.interrupt(self.emitted);
@@ -83,12 +84,13 @@ impl Run {
 
     /// Returns the time at which [`Run::tick`] is due.
     pub(crate) fn wake_at_ms(&self) -> Option<u64> {
-        match self.state {
+        let due_ms = match self.state {
             State::Pausing { until_ms } => Some(until_ms),
             State::Claiming { .. } | State::Waiting { .. } => Some(self.recovery.answer_by_ms),
             State::Yielded { search } => Some(search.due_ms()),
             _ => None,
-        }
+        };
+        due_ms.into_iter().chain(self.question_due_ms()).min()
     }
 
     /// Does the steps that are due at this time.
@@ -98,6 +100,12 @@ impl Run {
             .is_none_or(|wake_at_ms| io.now_ms < wake_at_ms)
         {
             return Ok(());
+        }
+        if self
+            .question_due_ms()
+            .is_some_and(|due_ms| io.now_ms >= due_ms)
+        {
+            return self.read_question(io);
         }
         if let State::Yielded {
             search: Search::Pause { .. },
@@ -180,8 +188,15 @@ impl Run {
             }
             // On this protocol the gateway fails such a run.
             Recorded::Answered { text, .. } if text.trim() == SILENCE => Err(self.failed()),
-            Recorded::Answered { text, summary } => {
+            Recorded::Answered {
+                text,
+                question,
+                summary,
+            } => {
                 self.outgoing.push(&text, show);
+                if let Some(question) = question {
+                    self.outgoing.ask(&question, show);
+                }
                 self.outgoing.finish_run(&[], Vec::new(), show);
                 self.show_files(show);
                 self.end(Ok(summary), show);
@@ -341,7 +356,13 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        self.recovery.recorded = None;
+        let recorded = self.recovery.recorded.take();
+        if let Some(Recorded::Answered {
+            question: Some(_), ..
+        }) = recorded
+        {
+            self.expect_question(io.now_ms);
+        }
         self.record_going(show);
         if reply.status != ACCEPTED && reply.status != IN_FLIGHT {
             self.finish(reply, io, show)

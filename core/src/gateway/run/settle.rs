@@ -14,7 +14,7 @@ use crate::turn::{Finish, RunEvent, RunSummary, Usage};
 
 use super::io::Io;
 use super::silence::{SILENCE, is_silence};
-use super::state::Run;
+use super::state::{Run, UserQuestion};
 
 impl Run {
     /// Takes the final response of a run. Its `ok` alone does not mean success.
@@ -25,6 +25,12 @@ impl Run {
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
         let meta = &reply.result.meta;
+        if let Some(UserQuestion::Shown(used)) = self.question
+            && (reply.status == "timeout" || meta.aborted)
+        {
+            self.finish_question(used, show);
+            return Ok(());
+        }
         let earlier = self.spent;
         self.spent = earlier.plus(usage(meta.agent_meta));
         let result = match (&*reply.status, meta.stop_reason.as_deref()) {

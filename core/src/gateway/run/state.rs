@@ -60,6 +60,8 @@ pub(crate) struct Run {
     pub(super) unsubscribed: Option<Failure>,
     pub(super) text: AnswerText,
     pub(super) outgoing: Outgoing,
+    /// A question of the agent to its user.
+    pub(super) question: Option<UserQuestion>,
     /// The last text may become silence.
     pub(super) is_silent: bool,
     /// The last text, with its end that may be retracted (protocol 3).
@@ -227,6 +229,17 @@ impl Search {
     }
 }
 
+/// A question of the agent to its user, without an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum UserQuestion {
+    /// The rows are requested at this time.
+    Due(u64),
+    /// The rows were requested.
+    Read(RequestId),
+    /// It was shown, and the gateway asked to stop the run, which has used these tokens.
+    Shown(Usage),
+}
+
 /// The state of a run on another connection than the one that started it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Recovery {
@@ -274,6 +287,7 @@ impl Run {
             unsubscribed: None,
             text: AnswerText::default(),
             outgoing: Outgoing::default(),
+            question: None,
             is_silent: false,
             held: None,
             thought: String::new(),
