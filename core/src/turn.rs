@@ -318,6 +318,8 @@ pub enum Wait {
     Question,
     /// Sub-agents are running.
     SubAgents,
+    /// An image, a video or music is being made.
+    Media,
 }
 
 impl Progress<'_> {
@@ -357,6 +359,7 @@ impl fmt::Display for Progress<'_> {
                 f.write_str("waiting for an answer to the agent's question")
             }
             Self::Waiting(Wait::SubAgents) => f.write_str("waiting for sub-agents"),
+            Self::Waiting(Wait::Media) => f.write_str("waiting for generated media"),
         }
     }
 }

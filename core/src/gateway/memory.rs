@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::failure::Failure;
 use crate::gateway::answer::SEPARATOR;
 use crate::gateway::frame::{
-    ANNOUNCE, Payload, Provenance, SessionParams, SessionRow, SessionRows, TokenUsage,
+    ANNOUNCE, Payload, Provenance, SessionParams, SessionRow, SessionRows, TokenUsage, is_media_run,
 };
 use crate::gateway::link::{Link, RequestId};
 use crate::gateway::stored::as_streamed;
@@ -312,10 +312,13 @@ struct HeldTurn {
 impl HeldTurn {
     /// Returns true if the client shows the answer.
     fn is_answered_by(&self, shown: &str) -> bool {
-        let unannounced = self.texts.get(self.announced..).unwrap_or_default();
-        [&*self.texts, unannounced].iter().any(|texts| {
-            texts.first().is_some_and(|last| is_same(shown, last)) || is_turn(shown, texts)
-        })
+        self.is_whole(shown)
+            || is_answer(shown, self.texts.get(self.announced..).unwrap_or_default())
+    }
+
+    /// Returns true if the client shows the answer with what came after the run's end.
+    fn is_whole(&self, shown: &str) -> bool {
+        is_answer(shown, &self.texts)
     }
 }
 
@@ -366,7 +369,9 @@ pub(crate) fn compare(
         }
         turn.texts.extend(question);
         if let Some(text) = answer_of(&row) {
-            let is_announced = meta.is_some_and(|meta| meta.run_id.starts_with(ANNOUNCE));
+            let is_announced = meta.is_some_and(|meta| {
+                meta.run_id.starts_with(ANNOUNCE) || is_media_run(&meta.run_id)
+            });
             turn.announced = turn
                 .announced
                 .saturating_add((is_announced && turn.announced == turn.texts.len()).into());
@@ -388,7 +393,7 @@ pub(crate) fn compare(
         }
         (None, _) => Held::Same,
         (Some(last), Some(turn)) if turn.is_answered_by(&last.answer) => {
-            is_ahead |= turn.announced > 0;
+            is_ahead |= turn.announced > 0 && !turn.is_whole(&last.answer);
             match answered == Some(0) && is_alike(shown, held) {
                 true if is_ahead => Held::Ahead,
                 true => Held::Same,
@@ -534,6 +539,11 @@ fn is_text_same(shown: &str, held: &str) -> bool {
         || shown.has_part(&held)
         || held.has_part(&shown)
         || (masked && is_masked_version(&shown, &held.letters))
+}
+
+/// Returns true if the client's answer has these texts, or the last of them, which is the first.
+fn is_answer(shown: &str, texts: &[String]) -> bool {
+    texts.first().is_some_and(|last| is_same(shown, last)) || is_turn(shown, texts)
 }
 
 /// Returns true if the client shows all texts of a turn; `texts` begins with the last one.

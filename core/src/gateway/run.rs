@@ -44,7 +44,7 @@
 //! session (`recall`).
 //!
 //! A run whose agent waits for sub-agents ends without an answer, and continues in another run:
-//! `continuation`.
+//! `continuation`. Media that an agent makes in the background comes in further runs, too: `media`.
 //!
 //! The data is in `state`. The steps up to `Running` are in `start`, those from `Detached` on in
 //! `recovery`. Only the response to `agent` ends a run. `lifecycle:error` does not, because the
@@ -60,6 +60,7 @@ mod continuation;
 mod endpoint;
 mod events;
 pub(crate) mod io;
+mod media;
 mod outgoing;
 mod recovery;
 mod settle;
@@ -141,6 +142,12 @@ impl Run {
                 State::Waiting { wait } if wait == id => self.receive_wait(result, io),
                 State::Yielded {
                     search: Search::Asked { history, .. },
+                } if history == id && self.awaits_media() => {
+                    self.receive_tasks(result, io, show);
+                    Ok(())
+                }
+                State::Yielded {
+                    search: Search::Asked { history, .. },
                 } if history == id => self.receive_history(result, io),
                 _ => self.receive_response(id, result, io, show),
             },
@@ -181,7 +188,9 @@ impl Run {
 
     /// Returns true if the run reads the events of this run.
     pub(crate) fn reads(&self, run_id: &str) -> bool {
-        self.name.is(run_id) || (self.yielded.is_some() && run_id.starts_with(ANNOUNCE))
+        self.name.is(run_id)
+            || (self.yielded.is_some() && run_id.starts_with(ANNOUNCE))
+            || self.is_media_id(run_id)
     }
 
     /// Returns the session whose events the run has subscribed to.
@@ -292,6 +301,8 @@ impl Run {
     /// Returns the beginning of the run ids whose events are read, closing quote included.
     pub(crate) fn event_filter(&self) -> &str {
         match self.yielded {
+            // Runs of several tools may follow.
+            _ if self.media.is_some() => "",
             Some(_) => ANNOUNCE,
             None => self.name.filter(),
         }

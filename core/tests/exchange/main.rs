@@ -29,6 +29,8 @@ mod kept;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod media;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod policy;

@@ -10,6 +10,14 @@ pub(crate) struct HistoryParams<'a> {
     pub limit: u32,
 }
 
+/// `params` of `tasks.list`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TasksParams<'a> {
+    pub session_key: &'a str,
+    pub status: &'a [&'a str],
+}
+
 /// `params` of `models.list`. A gateway with several agents refuses a request that names none of
 /// them.
 #[derive(Debug, Serialize)]

@@ -9,6 +9,16 @@ use crate::parse::object;
 /// The beginning of the id of every run in which an agent goes on after its sub-agents.
 pub(crate) const ANNOUNCE: &str = "announce:";
 
+/// The end of the name of a tool that makes media, with which the id of the run that shows it
+/// begins.
+pub(crate) const MAKER: &str = "_generate";
+
+/// Returns true if the id is of a run that shows media.
+pub(crate) fn is_media_run(id: &str) -> bool {
+    id.split_once(':')
+        .is_some_and(|(tool, _)| tool.ends_with(MAKER))
+}
+
 /// Payload of the response to `chat.history`.
 #[derive(Debug, Default)]
 pub(crate) struct History<'a> {
@@ -46,6 +56,22 @@ pub(crate) struct SessionInfo {
 }
 
 object!(SessionInfo, [], [has_active_subagent_run: "hasActiveSubagentRun"]);
+
+/// Payload of the response to `tasks.list` (protocol 4).
+#[derive(Debug, Default)]
+pub(crate) struct TaskList<'a> {
+    pub tasks: Vec<Task<'a>>,
+}
+
+object!(TaskList<'_>, [tasks], []);
+
+#[derive(Debug, Default)]
+pub(crate) struct Task<'a> {
+    pub kind: Cow<'a, str>,
+    pub session_key: Cow<'a, str>,
+}
+
+object!(Task<'_>, [], [kind, session_key: "sessionKey"]);
 
 /// Payload of the response to `sessions.get`. Each row is read separately, because an invalid one
 /// must not discard the others.

@@ -419,4 +419,12 @@ fn a_session_may_be_ahead_of_what_its_client_got() {
         let rows = serde_json::from_str(&format!("[{}]", rows.join(","))).unwrap();
         assert_eq!(compared(&rows, &[shown("q1", "a1")]), expected, "{rows}");
     }
+    // The client got what came later, too: an answer waits for its media.
+    for run in ["announce:v1:x", "image_generate:7:ok:agent-loop"] {
+        let later = announced.replace("announce:v1:x", run);
+        let rows = serde_json::from_str(&format!("[{user},{answer},{later}]")).unwrap();
+        let got = shown("q1", "a1\n\nThe child is done.");
+        assert_eq!(compared(&rows, &[got]), Held::Same, "{rows}");
+        assert_eq!(compared(&rows, &[shown("q1", "a1")]), Held::Ahead, "{rows}");
+    }
 }

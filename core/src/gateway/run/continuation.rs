@@ -33,7 +33,7 @@ use crate::parse;
 use crate::turn::{Progress, RunEvent, Usage, Wait};
 
 use super::io::Io;
-use super::recovery::{ANSWER_MS, WAIT_MS};
+use super::recovery::WAIT_MS;
 use super::state::{ACCEPTED, IN_FLIGHT, Run, RunName, Search, State, Yielded, read_result};
 
 const SETTLED: &str = "announce:requester-settle:";
@@ -78,15 +78,21 @@ impl Run {
     ) -> Result<(), Failure> {
         let spawns = result.accepted_session_spawns.map_or("[]", RawValue::get);
         let spawns: Vec<Spawn<'_>> = parse::from_str(spawns).unwrap_or_default();
+        let children = spawns.into_iter().map(|spawn| spawn.run_id.into_owned());
+        self.begin_wait(children.collect(), earlier, io.now_ms);
+        show(RunEvent::Progress(Progress::Waiting(Wait::SubAgents)));
+        self.search(io)
+    }
+
+    /// Begins to wait for another run, of these `children` if they are known.
+    pub(super) fn begin_wait(&mut self, children: Vec<String>, earlier: Usage, now_ms: u64) {
         self.yielded = Some(Yielded {
             by: self.name.id().to_owned(),
             earlier,
-            children: spawns
-                .into_iter()
-                .map(|spawn| spawn.run_id.into_owned())
-                .collect(),
-            active_ms: io.now_ms,
+            children,
+            active_ms: now_ms,
         });
+        self.look_after(now_ms);
         self.text = AnswerText::default();
         self.thought.clear();
         self.is_silent = false;
@@ -95,8 +101,6 @@ impl Run {
         self.attempts = Attempts::Unknown;
         self.provider_failure = None;
         self.own = None;
-        show(RunEvent::Progress(Progress::Waiting(Wait::SubAgents)));
-        self.search(io)
     }
 
     /// Returns true if the event is the first one of the continuation.
@@ -107,6 +111,7 @@ impl Run {
         self.yielded.is_some()
             && !matches!(self.state, State::Detached | State::Ended)
             && match target.protocol {
+                Protocol::V4 if self.awaits_media() => self.is_media_run(event),
                 Protocol::V4 => self.is_continuation_id(&event.run_id),
                 // Not all of its events name the session, but the first does.
                 Protocol::V3 => {
@@ -142,12 +147,21 @@ impl Run {
         event: &AgentEvent<'_>,
         io: &mut Io<'_>,
     ) -> Result<(), Failure> {
-        self.name = RunName::of(&event.run_id);
+        self.follow_run(&event.run_id, event.stream == "lifecycle", io)
+    }
+
+    /// Continues with the run of this id. If not all of it is received, its whole text is awaited.
+    pub(super) fn follow_run(
+        &mut self,
+        id: &str,
+        is_whole: bool,
+        io: &mut Io<'_>,
+    ) -> Result<(), Failure> {
+        self.name = RunName::of(id);
         self.yielded = None;
         self.look_after(io.now_ms);
         self.text = AnswerText::default();
-        if event.stream != "lifecycle" {
-            // Its beginning was lost.
+        if !is_whole {
             self.text.interrupt(Emitted::Part);
         }
         self.wait(WAIT_MS, io)
@@ -156,6 +170,9 @@ impl Run {
     /// Requests the history to find the continuation, because its events may have been lost with a
     /// connection.
     pub(super) fn search(&mut self, io: &mut Io<'_>) -> Result<(), Failure> {
+        if self.awaits_media() {
+            return self.request_tasks(io);
+        }
         let Some(target) = &self.target else {
             return Err(Failure::GatewayProtocolError(
                 "a run yielded that was not asked for",
@@ -167,10 +184,7 @@ impl Run {
         };
         let history = io.request("chat.history", &params)?;
         self.state = State::Yielded {
-            search: Search::Asked {
-                history,
-                answer_by_ms: io.now_ms.saturating_add(ANSWER_MS),
-            },
+            search: Search::asked(history, io.now_ms),
         };
         Ok(())
     }

@@ -27,6 +27,7 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
+        self.note_media_run(event);
         if self.is_continuation(event) {
             self.follow(event, io)?;
         }
@@ -143,6 +144,7 @@ impl Run {
             }
             self.outgoing.note(&progress, show);
             self.note_question(&progress, now_ms);
+            self.note_media(&progress);
         }
         if self.turn.wants_progress || progress.is_always_shown() {
             show(RunEvent::Progress(progress));

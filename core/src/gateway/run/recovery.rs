@@ -15,8 +15,8 @@ use crate::turn::RunEvent;
 use super::io::Io;
 use super::silence::SILENCE;
 use super::state::{
-    ACCEPTED, FIRST_PAUSE_MS, IN_FLIGHT, Knowledge, Recovery, Run, Search, State, Target,
-    read_result,
+    ACCEPTED, ANSWER_MS, FIRST_PAUSE_MS, IN_FLIGHT, Knowledge, Recovery, Run, Search, State,
+    Target, read_result,
 };
 use super::subscription::subscribe;
 
@@ -39,10 +39,6 @@ const ASK_AGAIN_MS: u64 = 240_000;
 /// Time from the end of a run until its final response must be remembered, in milliseconds: 10 to
 /// 100 ms were measured.
 const SETTLE_MS: u64 = 15_000;
-
-/// Time limit for the answer to a question, in milliseconds, beyond the time that the gateway may
-/// take.
-pub(super) const ANSWER_MS: u64 = 30_000;
 
 /// Longest pause between two questions about the same run.
 const MAX_PAUSE_MS: u64 = 1_000;
@@ -276,6 +272,9 @@ impl Run {
         match result {
             Ok(payload) => self.receive_claimed(&read_result(payload)?, io, show),
             // The final response of a run that failed.
+            Err(Rejection {
+                payload: Some(_), ..
+            }) if self.awaits_media() => self.await_media(None, self.spent, io, show),
             Err(Rejection {
                 payload: Some(_), ..
             }) => {

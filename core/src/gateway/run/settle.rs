@@ -56,6 +56,10 @@ impl Run {
                 ));
             }
         };
+        if self.expects_media() && (result.is_ok() || self.awaits_media()) {
+            let finish = result.ok().map(|summary| summary.finish);
+            return self.await_media(finish, earlier, io, show);
+        }
         self.end(result, show);
         Ok(())
     }
@@ -110,7 +114,7 @@ impl Run {
             self.outgoing.push(fresh, show);
         }
         self.outgoing.finish_run(&messages, files(result), show);
-        if !self.is_yielded(result) {
+        if !self.is_yielded(result) && !self.expects_media() {
             self.show_files(show);
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::gateway::memory::Recorded;
 use crate::gateway::prefix::strip_prefix;
 use crate::parse;
 use crate::session::SessionKey;
-use crate::turn::{RunEvent, RunSummary, SessionUse, Turn, Usage};
+use crate::turn::{Finish, RunEvent, RunSummary, SessionUse, Turn, Usage};
 
 use super::outgoing::Outgoing;
 
@@ -26,6 +26,10 @@ pub(super) const NO_STATUS: u16 = 1005;
 
 /// The pause between the first two questions about the same run, in milliseconds.
 pub(super) const FIRST_PAUSE_MS: u64 = 25;
+
+/// Time limit for the answer to a question, in milliseconds, beyond the time that the gateway may
+/// take.
+pub(super) const ANSWER_MS: u64 = 30_000;
 
 /// One run.
 #[derive(Debug, Clone)]
@@ -60,6 +64,8 @@ pub(crate) struct Run {
     pub(super) unsubscribed: Option<Failure>,
     pub(super) text: AnswerText,
     pub(super) outgoing: Outgoing,
+    /// A tool has started to make media in the background.
+    pub(super) media: Option<Media>,
     /// A question of the agent to its user.
     pub(super) question: Option<UserQuestion>,
     /// The last text may become silence.
@@ -221,12 +227,31 @@ pub(super) enum Search {
 }
 
 impl Search {
+    /// Begins to wait for the answer to a request.
+    pub(super) fn asked(history: RequestId, now_ms: u64) -> Self {
+        Self::Asked {
+            history,
+            answer_by_ms: now_ms.saturating_add(ANSWER_MS),
+        }
+    }
+
     pub(super) fn due_ms(self) -> u64 {
         match self {
             Self::Asked { answer_by_ms, .. } => answer_by_ms,
             Self::Pause { until_ms } => until_ms,
         }
     }
+}
+
+/// Media that is made in the background.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Media {
+    /// The time at which it is no longer waited for.
+    pub(super) until_ms: u64,
+    /// The end of the answer, once that ended.
+    pub(super) finish: Option<Finish>,
+    /// A run that shows media and began before that end.
+    pub(super) seen: Option<String>,
 }
 
 /// A question of the agent to its user, without an answer.
@@ -287,6 +312,7 @@ impl Run {
             unsubscribed: None,
             text: AnswerText::default(),
             outgoing: Outgoing::default(),
+            media: None,
             question: None,
             is_silent: false,
             held: None,
