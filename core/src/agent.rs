@@ -68,8 +68,17 @@ pub struct AboutAgent {
     pub name: Option<String>,
     /// The tokens that the agent's model takes, its own prompt included.
     pub context_tokens: Option<u64>,
-    /// The levels of thinking that the agent's model has.
+    /// The parts of a message that the agent's model reads.
+    pub input: Option<Input>,
+    /// The levels of thinking that the agent's model has, the lowest first.
     pub thinking: Vec<String>,
+}
+
+/// The parts of a message that a model reads, without those that no client can send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    Text,
+    TextAndImages,
 }
 
 impl AgentList {

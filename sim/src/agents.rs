@@ -141,7 +141,8 @@ pub(crate) fn list(options: &Options) -> Value {
 }
 
 /// Returns the answer of `models.list`, which is the same for every agent.
-pub(crate) fn models(options: &Options) -> Value {
+pub(crate) fn models(options: &Options, params: &Value) -> Value {
+    let has_details = params.get("includeDetails") == Some(&json!(true));
     let mut ids: Vec<_> = options
         .agents
         .iter()
@@ -150,7 +151,13 @@ pub(crate) fn models(options: &Options) -> Value {
     ids.dedup();
     let models: Vec<Value> = ids
         .into_iter()
-        .map(|id| json!({ "id": id, "name": id, "provider": PROVIDER, "contextWindow": 200_000, "available": true }))
+        .map(|id| {
+            let mut model = json!({ "id": id, "name": id, "provider": PROVIDER, "contextWindow": 200_000, "available": true });
+            if let Some(model) = model.as_object_mut().filter(|_| has_details) {
+                model.insert("input".to_owned(), json!(["text", "image"]));
+            }
+            model
+        })
         .collect();
     json!({ "models": models })
 }

@@ -79,7 +79,7 @@ fn dispatch(
             Ok(())
         }
         ("models.list", Protocol::V4) => {
-            responder.answer(&Reply::ok(&agents::models(&gateway.options)));
+            responder.answer(&Reply::ok(&agents::models(&gateway.options, &params)));
             Ok(())
         }
         ("health", _) => {

@@ -64,16 +64,28 @@ for (const protocol of [4, 3]) {
       assert.equal(headers.get("x-clawfront-models"), "gateway");
     });
 
-    test("a model has its agent's name and, if the gateway sends it, its model's context length", async () => {
+    test("a model has its agent's name and, if the gateway sends them, its model's details", async () => {
       const { data } = await (await get(front.worker, phone, "/v1/models")).json();
-      const context = protocol === 4 ? 200_000 : undefined;
-      assert.deepEqual(
-        data.map(({ name, context_length }) => [name, context_length]),
-        [
-          ["Beta", context],
-          ["Main", context],
-        ],
-      );
+      const all = { object: "model", created: 0, owned_by: "openclaw" };
+      const details = protocol === 4 && {
+        context_length: 200_000,
+        architecture: { input_modalities: ["text", "image"], output_modalities: ["text"] },
+      };
+      // The first agent's model cannot think.
+      const reasoning = protocol === 4 && {
+        reasoning: { supported_efforts: ["high", "medium", "low", "minimal", "none"] },
+      };
+      assert.deepEqual(data, [
+        { id: "openclaw", ...all, root: "openclaw/beta", name: "Beta", ...details, ...reasoning },
+        { id: "openclaw/main", ...all, name: "Main", ...details },
+      ]);
+      const { supported_efforts: efforts = [] } = data[0].reasoning ?? {};
+      for (const reasoning_effort of efforts) {
+        const { completions } = sdk(front.worker, phone).chat;
+        const asked = completions.create(says("hi [[fake deltas=1]]", { reasoning_effort }));
+        const { headers } = (await asked.withResponse()).response;
+        assert.equal(headers.get("x-clawfront-ignored"), null, reasoning_effort);
+      }
     });
 
     test("every listed name reaches the agent it is listed for", async () => {

@@ -32,9 +32,22 @@ describe(`keys, OpenClaw ${version}`, () => {
     assert.deepEqual(await ids(anna), ["openclaw", "openclaw/beta"]);
     assert.deepEqual(await ids(bert), ["openclaw"]);
     const [model] = (await sdk(front.worker, bert).models.list()).data;
+    const { name, context_length, architecture, reasoning } = model;
     assert.deepEqual(
-      [model.name, model.context_length],
-      ["Beta", protocol === 4 ? 200_000 : undefined],
+      { name, context_length, architecture, reasoning },
+      protocol === 4
+        ? {
+            name: "Beta",
+            context_length: 200_000,
+            architecture: { input_modalities: ["text", "image"], output_modalities: ["text"] },
+            reasoning: { supported_efforts: ["high", "medium", "low", "minimal", "none"] },
+          }
+        : {
+            name: "Beta",
+            context_length: undefined,
+            architecture: undefined,
+            reasoning: undefined,
+          },
     );
     assert.deepEqual(await ids(anna, { aliases: true }), [
       "openclaw",

@@ -1,12 +1,15 @@
-//! Requests a gateway's agents, and on protocol 4 the context length of their models.
+//! Requests a gateway's agents, and on protocol 4 the context length and the input of their models.
 //!
 //! Source: OpenClaw 2026.9.6, measured: `agents.list` has each agent's `model.primary`,
-//! `models.list` each model's `contextWindow`. On 2026.3.13 `agents.list` does not name which model
-//! an agent has.
+//! `models.list` each model's `contextWindow`, and with `includeDetails` its `input`. The published
+//! schema (2026.9.1) does not have that parameter. On 2026.3.13 `agents.list` does not name which
+//! model an agent has.
+
+use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::agent::{AboutAgent, AgentId, AgentList};
+use crate::agent::{AboutAgent, AgentId, AgentList, Input};
 use crate::failure::Failure;
 use crate::gateway::frame::{
     AgentModel, AgentsList, ListedAgent, ListedModel, ModelsList, ModelsParams, NoParams,
@@ -18,6 +21,15 @@ use crate::parse;
 /// Longest name of an agent that is passed on, in bytes, because a name is a label in a list.
 const MAX_NAME_BYTES: usize = 128;
 
+/// Highest context length that is passed on, in tokens, because no model has a higher one.
+const MAX_CONTEXT_TOKENS: u64 = 1_000_000_000;
+
+/// Longest level of thinking that is read, in bytes: the gateway's longest word has eight.
+const MAX_LEVEL_BYTES: usize = 16;
+
+/// Most levels of thinking that are read: the gateway has nine.
+const MAX_LEVELS: usize = 16;
+
 /// A request for the list, on a link that is ready.
 #[derive(Debug, Clone)]
 pub(crate) struct ListRequest {
@@ -25,6 +37,8 @@ pub(crate) struct ListRequest {
     awaited: RequestId,
     /// The agents and the names of their models, while the models are requested.
     known: Option<(AgentList, Vec<Option<String>>)>,
+    /// The request for the models asks for details.
+    include_details: Option<bool>,
 }
 
 impl ListRequest {
@@ -32,6 +46,7 @@ impl ListRequest {
         Ok(Self {
             awaited: link.request("agents.list", &NoParams {}, outbox)?,
             known: None,
+            include_details: Some(true),
         })
     }
 
@@ -49,16 +64,33 @@ impl ListRequest {
         outbox: &mut Vec<String>,
     ) -> Result<Option<AgentList>, Failure> {
         if let Some((mut known, models)) = self.known.take() {
-            // The agents are known even without it.
-            if let Ok(payload) = result {
-                add_context(&mut known, &models, payload);
-            }
-            return Ok(Some(known));
+            return match result {
+                Ok(payload) => {
+                    add_models(&mut known, &models, payload);
+                    Ok(Some(known))
+                }
+                // An older gateway does not have the parameter.
+                Err(_) if self.include_details.take().is_some() => {
+                    self.request_models(known, models, link, outbox)
+                }
+                // The agents are known even without it.
+                Err(_) => Ok(Some(known)),
+            };
         }
         let payload = result.map_err(|rejection| refusal::failure(&rejection.error))?;
         let (known, models) = read_all(payload).ok_or(Failure::GatewayProtocolError(
             "the response to agents.list cannot be read",
         ))?;
+        self.request_models(known, models, link, outbox)
+    }
+
+    fn request_models(
+        &mut self,
+        known: AgentList,
+        models: Vec<Option<String>>,
+        link: &mut Link,
+        outbox: &mut Vec<String>,
+    ) -> Result<Option<AgentList>, Failure> {
         let Some(agent) = known
             .agents
             .first()
@@ -69,6 +101,7 @@ impl ListRequest {
         // One question for all agents: a model is the same for each of them.
         let params = ModelsParams {
             agent_id: agent.as_str(),
+            include_details: self.include_details,
         };
         self.awaited = link.request("models.list", &params, outbox)?;
         self.known = Some((known, models));
@@ -94,11 +127,12 @@ fn read_all(payload: Option<&RawValue>) -> Option<(AgentList, Vec<Option<String>
         id: id.clone(),
         name: agent.name.and_then(name),
         context_tokens: None,
+        input: None,
         thinking: agent.thinking_levels.map(levels).unwrap_or_default(),
     };
     let model = |agent: &ListedAgent<'_>| {
         let model: AgentModel<'_> = parse::from_str(agent.model?.get()).ok()?;
-        model.primary.map(std::borrow::Cow::into_owned)
+        model.primary.map(Cow::into_owned)
     };
     let known = AgentList {
         default_agent: list
@@ -117,6 +151,10 @@ fn levels(json: &RawValue) -> Vec<String> {
     levels
         .into_iter()
         .map(|level| level.id.into_owned())
+        .filter(|level| {
+            level.len() <= MAX_LEVEL_BYTES && level.bytes().all(|byte| byte.is_ascii_lowercase())
+        })
+        .take(MAX_LEVELS)
         .collect()
 }
 
@@ -127,9 +165,9 @@ fn name(json: &RawValue) -> Option<String> {
     })
 }
 
-/// Adds the context lengths in the payload of a response to `models.list`. `models` are those of
-/// [`AgentList::about`].
-fn add_context(known: &mut AgentList, models: &[Option<String>], payload: Option<&RawValue>) {
+/// Adds the context lengths and the inputs in the payload of a response to `models.list`. `models`
+/// are those of [`AgentList::about`].
+fn add_models(known: &mut AgentList, models: &[Option<String>], payload: Option<&RawValue>) {
     let list = payload.and_then(|payload| parse::from_str::<ModelsList<'_>>(payload.get()).ok());
     let listed: Vec<ListedModel<'_>> = list
         .into_iter()
@@ -141,10 +179,24 @@ fn add_context(known: &mut AgentList, models: &[Option<String>], payload: Option
             let parts = model.as_deref().and_then(|model| model.split_once('/'));
             parts == Some((&*listed.provider, &*listed.id))
         };
-        about.context_tokens = listed
-            .iter()
-            .find(is_it)
-            .map(|listed| listed.context_window);
+        if let Some(listed) = listed.iter().find(is_it) {
+            let tokens = listed.context_window;
+            about.context_tokens = tokens
+                .and_then(|json| parse::from_str(json.get()).ok())
+                .filter(|tokens| (1..=MAX_CONTEXT_TOKENS).contains(tokens));
+            about.input = listed.input.and_then(input);
+        }
+    }
+}
+
+/// Reads the words for what a model reads. Clients can send no others than these two.
+fn input(json: &RawValue) -> Option<Input> {
+    let words: Vec<Cow<'_, str>> = parse::from_str(json.get()).ok()?;
+    let has = |word| words.iter().any(|other| other == word);
+    match (has("text"), has("image")) {
+        (false, _) => None,
+        (true, false) => Some(Input::Text),
+        (true, true) => Some(Input::TextAndImages),
     }
 }
 
@@ -161,6 +213,7 @@ mod tests {
             id: AgentId::parse(id).unwrap(),
             name: name.map(str::to_owned),
             context_tokens,
+            input: None,
             thinking: Vec::new(),
         }
     }
@@ -171,6 +224,10 @@ mod tests {
             (
                 r#"[{"id":"off","label":"off"},{"id":"low","label":"on"}]"#,
                 &["off", "low"][..],
+            ),
+            (
+                r#"[{"id":"l\u0001w"},{"id":"low "},{"id":"aaaaaaaaaaaaaaaaa"},{"id":"max"}]"#,
+                &["max"],
             ),
             (r#"["off"]"#, &[]),
             ("null", &[]),
@@ -192,7 +249,7 @@ mod tests {
             r#"{"models":[{"id":"fake-1","provider":"other","contextWindow":1},{"id":"fake-1","provider":"fake","contextWindow":200000},
                 {"id":"x","provider":"other","contextWindow":"?"},{"id":"b/c","provider":"a","contextWindow":5}]}"#,
         );
-        add_context(&mut known, &models, Some(&answer));
+        add_models(&mut known, &models, Some(&answer));
         let expected = vec![
             about("main", Some("Main"), Some(200_000)),
             about("beta", None, Some(5)),
@@ -200,8 +257,41 @@ mod tests {
             about("delta", None, None),
         ];
         assert_eq!(known.about, expected);
-        add_context(&mut known, &models, Some(&raw("7")));
-        assert_eq!(known.about[0], about("main", Some("Main"), None));
+        add_models(&mut known, &models, Some(&raw("7")));
+        assert_eq!(known.about, expected);
+    }
+
+    #[test]
+    fn a_value_of_a_model_that_cannot_be_one_is_left_out() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let list = raw(r#"{"agents":[{"id":"main","model":{"primary":"fake/fake-1"}}]}"#);
+        for (fields, context_tokens, input) in [
+            (
+                r#""contextWindow":9,"input":["image","text"]"#,
+                Some(9),
+                Some(Input::TextAndImages),
+            ),
+            (
+                r#""contextWindow":1000000001,"input":["text","audio"]"#,
+                None,
+                Some(Input::Text),
+            ),
+            (r#""contextWindow":0,"input":["image"]"#, None, None),
+            (r#""contextWindow":"9","input":"text""#, None, None),
+            (r#""contextWindow":9.5,"input":["text",7]"#, None, None),
+            (r#""contextWindow":-9,"input":{}"#, None, None),
+            (r#""contextWindow":null,"input":null"#, None, None),
+        ] {
+            let (mut known, models) = read_all(Some(&list)).unwrap();
+            let answer = format!(r#"{{"models":[{{"id":"fake-1","provider":"fake",{fields}}}]}}"#);
+            add_models(&mut known, &models, Some(&raw(&answer)));
+            let about = &known.about[0];
+            assert_eq!(
+                (about.context_tokens, about.input),
+                (context_tokens, input),
+                "{fields}"
+            );
+        }
     }
 
     #[test]

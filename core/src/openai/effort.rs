@@ -16,8 +16,14 @@ pub(super) const REASONING_EFFORT: &str = "reasoning_effort";
 /// Takes the place of `reasoning` among the parameters without effect.
 const SUMMARY: &str = "reasoning.summary";
 
-/// The gateway's level for OpenAI's `none`. The others have the same names.
+/// The gateway's level for OpenAI's [`NONE`]. The others have the same names.
 const OFF: &str = "off";
+pub(super) const NONE: &str = "none";
+
+/// Returns the effort that selects a level.
+pub(super) fn effort_of(level: &str) -> String {
+    if level == OFF { NONE } else { level }.to_owned()
+}
 
 /// Returns true for one of both fields.
 pub(super) fn is_effort(field: &str) -> bool {
@@ -42,7 +48,7 @@ impl Effort {
             options.effort = Some(value);
         }
         let mut level: String = parse::from_str(options.effort?.get()).ok()?;
-        if level == "none" {
+        if level == NONE {
             OFF.clone_into(&mut level);
         }
         Some(Self {
@@ -114,6 +120,7 @@ mod tests {
                 id: main,
                 name: None,
                 context_tokens: None,
+                input: None,
                 thinking: levels.iter().copied().map(str::to_owned).collect(),
             }],
         };

@@ -8,10 +8,11 @@
 
 use serde::Serialize;
 
+use super::effort::{NONE, effort_of};
 use super::json::write::write_json;
 use crate::access::grant::Grant;
 use crate::access::key;
-use crate::agent::{AgentId, AgentList, Agents};
+use crate::agent::{AgentId, AgentList, Agents, Input};
 use crate::failure::Failure;
 
 /// Names the source of a list of models: see [`Source`].
@@ -25,6 +26,9 @@ const MAX_ALIAS_BYTES: usize = 64;
 
 /// The default agent's name.
 pub(super) const DEFAULT: &str = "openclaw";
+
+/// A modality.
+const TEXT: &str = "text";
 
 /// Prefixes of an agent's id in its names.
 const PREFIXES: [&str; 3] = ["openclaw/", "openclaw:", "agent:"];
@@ -138,10 +142,35 @@ pub struct Model {
     /// The agent's display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// The number of tokens. Source of the field: `OpenRouter`'s API. Servers use several names for
-    /// it, and most clients read this one.
+    /// The number of tokens. Source of this field and of the next ones: `OpenRouter`'s API. Servers
+    /// use several names for them, and most clients read these.
     #[serde(skip_serializing_if = "Option::is_none")]
     context_length: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    architecture: Option<Architecture>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Reasoning>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Architecture {
+    input_modalities: &'static [&'static str],
+    output_modalities: &'static [&'static str],
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Reasoning {
+    /// The values of `reasoning_effort` that have an effect, the highest first.
+    supported_efforts: Vec<String>,
+}
+
+impl Reasoning {
+    /// Returns the efforts of a model with these levels of thinking, if it can think.
+    fn of(levels: &[String]) -> Option<Self> {
+        let supported_efforts: Vec<_> = levels.iter().rev().map(|level| effort_of(level)).collect();
+        let is_choice = supported_efforts.iter().any(|effort| effort != NONE);
+        is_choice.then_some(Self { supported_efforts })
+    }
 }
 
 impl Model {
@@ -158,6 +187,8 @@ impl Model {
             }),
             name: None,
             context_length: None,
+            architecture: None,
+            reasoning: None,
         }
     }
 
@@ -166,6 +197,14 @@ impl Model {
         if let Some(about) = agent.and_then(|agent| known?.about(agent)) {
             self.name.clone_from(&about.name);
             self.context_length = about.context_tokens;
+            self.architecture = about.input.map(|input| Architecture {
+                input_modalities: match input {
+                    Input::Text => &[TEXT],
+                    Input::TextAndImages => &[TEXT, "image"],
+                },
+                output_modalities: &[TEXT],
+            });
+            self.reasoning = Reasoning::of(&about.thinking);
         }
         self
     }

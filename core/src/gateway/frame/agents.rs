@@ -54,7 +54,9 @@ object!(ModelsList<'_>, [models], []);
 pub(crate) struct ListedModel<'a> {
     pub provider: Cow<'a, str>,
     pub id: Cow<'a, str>,
-    pub context_window: u64,
+    pub context_window: Option<&'a RawValue>,
+    /// A list of words: `text`, `image` and others. Only with the request's `includeDetails`.
+    pub input: Option<&'a RawValue>,
 }
 
-object!(ListedModel<'_>, [provider, id, context_window: "contextWindow"], []);
+object!(ListedModel<'_>, [provider, id], [context_window: "contextWindow", input]);

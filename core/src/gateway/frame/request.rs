@@ -24,6 +24,9 @@ pub(crate) struct TasksParams<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ModelsParams<'a> {
     pub agent_id: &'a str,
+    /// The models have their `input`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_details: Option<bool>,
 }
 
 /// The text of an outgoing request, in the parts around its parameters: these have many types, and

@@ -1,5 +1,5 @@
 use super::*;
-use crate::agent::AboutAgent;
+use crate::agent::{AboutAgent, Input};
 use crate::openai::testing;
 
 fn client(fields: &str) -> Grant {
@@ -265,13 +265,14 @@ fn every_listed_name_is_found_and_means_what_it_is_listed_for() {
 }
 
 #[test]
-fn a_model_has_the_name_and_the_context_length_of_its_agent_under_every_name() {
+fn a_model_has_the_details_of_its_agent_under_every_name() {
     let there = AgentList {
         about: vec![AboutAgent {
             id: agent("main"),
             name: Some("Main".to_owned()),
             context_tokens: Some(200_000),
-            thinking: Vec::new(),
+            input: Some(Input::TextAndImages),
+            thinking: ["off", "low", "adaptive"].map(str::to_owned).to_vec(),
         }],
         ..known(&["main", "beta"], Some("main"))
     };
@@ -310,8 +311,16 @@ fn a_model_has_the_name_and_the_context_length_of_its_agent_under_every_name() {
     );
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        r#"{"id":"main","object":"model","created":0,"owned_by":"openclaw","root":"openclaw/main","name":"Main","context_length":200000}"#
+        r#"{"id":"main","object":"model","created":0,"owned_by":"openclaw","root":"openclaw/main","name":"Main","context_length":200000,"architecture":{"input_modalities":["text","image"],"output_modalities":["text"]},"reasoning":{"supported_efforts":["adaptive","low","none"]}}"#
     );
+}
+
+#[test]
+fn a_model_that_cannot_think_has_no_efforts() {
+    for levels in [&[][..], &["off"]] {
+        let levels: Vec<_> = levels.iter().copied().map(str::to_owned).collect();
+        assert_eq!(Reasoning::of(&levels), None);
+    }
 }
 
 #[test]

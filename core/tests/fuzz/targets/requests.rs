@@ -85,6 +85,7 @@ fn check_accepted(mut accepted: Accepted, client: &Grant) {
             id: main,
             name: None,
             context_tokens: None,
+            input: None,
             thinking: LEVELS.map(str::to_owned).to_vec(),
         }],
     }));
