@@ -15,7 +15,7 @@ use crate::parse;
 const MAX_CODE_BYTES: usize = 64;
 
 /// Longest wait that is passed on, in seconds: the gateway's own lockout lasts 300.
-const MAX_RETRY_AFTER_S: u128 = 600;
+const MAX_RETRY_AFTER_S: u64 = 600;
 
 /// Returns the failure that a refusal means for a request that has started no run.
 pub(crate) fn failure(error: &ErrorShape<'_>) -> Failure {
@@ -56,7 +56,9 @@ fn retry_after_s(error: &ErrorShape<'_>) -> u32 {
         .retry_after_ms
         .and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok());
     wait.map_or(RETRY_AFTER_S, |wait| {
-        let seconds = wait.as_millis().div_ceil(1000).clamp(1, MAX_RETRY_AFTER_S);
+        let begun_s = u64::from(wait.subsec_millis() > 0);
+        let seconds = wait.as_secs().saturating_add(begun_s);
+        let seconds = seconds.clamp(1, MAX_RETRY_AFTER_S);
         u32::try_from(seconds).unwrap_or(RETRY_AFTER_S)
     })
 }
