@@ -282,19 +282,22 @@ impl Link {
             traceparent,
         };
         let mut frame = request.begin();
-        let frame = serde_json::to_writer(&mut frame, params)
-            .ok()
-            .and_then(|()| request.end(frame));
-        self.put(frame, outbox)
+        let written = serde_json::to_writer(&mut frame, params);
+        self.put(&request, frame, written, outbox)
     }
 
+    /// Completes a frame. It is not inlined, because it does not depend on the parameters' type.
+    #[inline(never)]
     fn put(
         &mut self,
-        frame: Option<String>,
+        request: &Request<'_>,
+        frame: Vec<u8>,
+        written: serde_json::Result<()>,
         outbox: &mut Vec<String>,
     ) -> Result<RequestId, Failure> {
         let id = RequestId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
+        let frame = written.ok().and_then(|()| request.end(frame));
         let frame = frame.ok_or(Failure::Bug("a request could not be written"))?;
         if frame.len() > MAX_FRAME_BYTES {
             // The gateway would close the connection.
