@@ -17,7 +17,7 @@ pub(crate) fn scope_of(method: &str, protocol: Protocol) -> Option<&'static str>
         ("health", Protocol::V3) => None,
         ("agent" | "agent.wait" | "chat.abort", _)
         | (
-            "sessions.abort" | "sessions.create" | "sessions.fork" | "sessions.patch",
+            "sessions.abort" | "sessions.create" | "sessions.fork" | "sessions.patch" | "tts.speak",
             Protocol::V4,
         ) => Some(OPERATOR_WRITE),
         ("agents.list" | "models.list" | "sessions.get", _)

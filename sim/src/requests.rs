@@ -6,6 +6,7 @@ mod abort;
 mod agent;
 mod copy;
 mod session;
+mod speech;
 
 use std::sync::Arc;
 
@@ -92,6 +93,7 @@ fn dispatch(
         ("sessions.messages.subscribe", Protocol::V4) => {
             session::subscribe(gateway, client, &params, responder)
         }
+        ("tts.speak", Protocol::V4) => speech::speak(&params, responder),
         ("sessions.get", _) => session::sessions_get(gateway, &params, responder),
         ("sessions.fork", Protocol::V4) => copy::fork(gateway, &params, responder),
         ("sessions.create", Protocol::V4) => copy::create(gateway, &params, responder),

@@ -86,6 +86,8 @@ test("an abort: every frame is in the schema", async () => {
 test("the other methods: every frame is in the schema", async () => {
   const client = await connect([]);
   await client.call("agents.list", {});
+  await client.call("tts.speak", { text: "Hello." });
+  await client.call("tts.speak", { text: "[[speech no-provider]]" });
   await client.call("health", {});
   await client.call("agent.wait", { runId: "nope", timeoutMs: 0 });
   assert.equal(

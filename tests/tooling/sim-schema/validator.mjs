@@ -17,6 +17,7 @@ const METHODS = {
   "sessions.abort": { params: "SessionsAbortParams", result: null },
   "sessions.delete": { params: "SessionsDeleteParams", result: "SessionsDeleteResult" },
   "sessions.get": { params: null, result: null }, // not in the schema: the gateway takes any parameters
+  "tts.speak": { params: "TtsSpeakParams", result: "TtsSpeakResult" },
   "sessions.messages.subscribe": { params: "SessionsMessagesSubscribeParams", result: null },
 };
 
