@@ -23,12 +23,14 @@ use crate::gateway::answer::MAX_ANSWER_BYTES;
 use crate::gateway::link::MAX_FRAME_BYTES;
 use crate::http::upload::{BYTES_PER_SECOND, STALL_MS, START_MS};
 use crate::http::{coding, head};
+use crate::hub::speech::{MAX_AUDIO_BYTES, MAX_SPEECHES, SPEECH_MS};
 use crate::hub::{MAX_WAITING, SILENCE_MS};
 use crate::openai::MAX_BODY_BYTES;
 use crate::openai::error::ErrorResponse;
 use crate::openai::file::{MAX_FILE_BYTES, MAX_FILES, MAX_NAME_BYTES};
 use crate::openai::image::{MAX_IMAGE_BYTES, MAX_IMAGES};
 use crate::openai::json::bounds::{MAX_JSON_DEPTH, MAX_JSON_VALUES};
+use crate::openai::speech::MAX_INPUT_UNITS;
 use crate::openai::stop::{MAX_SEQUENCE_BYTES, MAX_SEQUENCES};
 use crate::repeat::SENT_MS;
 
@@ -256,6 +258,10 @@ fn sentences_of_compatibility_with_numbers_are_the_codes() {
                 MAX_SEQUENCE_BYTES / 1000
             ),
             format!("decoded bytes, at most {} MiB", mib(MAX_BODY_BYTES)),
+            format!("the text, 1 to {MAX_INPUT_UNITS} characters"),
+            format!("or FLAC of at most {} MiB", mib(MAX_AUDIO_BYTES)),
+            format!("no audio after {} s", s(SPEECH_MS)),
+            format!("{MAX_SPEECHES} requests are under way at a time"),
         ],
     );
 }
@@ -310,7 +316,7 @@ fn every_list_of_endpoints_has_every_endpoint() {
         // A link has this path.
         .filter(|(_, path)| *path != "files/{id}/content")
         .collect();
-    assert_eq!(endpoints.len(), 7);
+    assert_eq!(endpoints.len(), 8);
     let message = ErrorResponse::of(&Failure::UnknownUrl).body.message;
     for (method, path) in endpoints {
         let endpoint = format!("{method} /v1/{path}");

@@ -24,6 +24,8 @@ mod connection;
 mod overview;
 mod question;
 mod queue;
+pub(crate) mod speech;
+mod speeches;
 
 use std::rc::Rc;
 
@@ -40,6 +42,9 @@ use crate::gateway::peek::{AGENT, CHAT};
 use crate::gateway::prefix::is_same;
 use crate::gateway::run::io;
 use crate::repeat::Receiver;
+
+use speech::Speech;
+pub use speech::{Audio, POLL_MS, SpeechId};
 
 /// Time between two frames of any kind: a gateway sends a tick every 30 s, so two are missing.
 pub(crate) const SILENCE_MS: u64 = 75_000;
@@ -69,6 +74,7 @@ pub struct Hub {
     /// The question for the gateway's agents, while there is one.
     question: Option<Question>,
     answer: Option<Result<AgentList, Failure>>,
+    speeches: Vec<Speech>,
     orders: Orders,
     /// Other events are read than before.
     has_other_filters: bool,
@@ -164,6 +170,7 @@ impl Hub {
             last_id: 0,
             question: None,
             answer: None,
+            speeches: Vec::new(),
             orders: Orders::default(),
             has_other_filters: false,
         }
@@ -347,6 +354,7 @@ impl Hub {
                 };
                 self.announce_waiting(now_ms);
                 self.send_question(now_ms);
+                self.send_speeches();
                 self.release(now_ms);
             }
             Incoming::Response { id, result } => {
@@ -369,6 +377,8 @@ impl Hub {
                     let frames = &mut self.orders.frames;
                     let answer = request.receive(result, &mut self.link, frames);
                     self.answer(answer.transpose(), now_ms);
+                } else {
+                    self.receive_speech(id, result, now_ms);
                 }
             }
             Incoming::Agent(event) => {
@@ -409,6 +419,9 @@ impl Hub {
         let response = link::response_id(text);
         if event.is_none() && response.is_none() {
             return self.fail(&failure, now_ms);
+        }
+        if response.is_some() {
+            self.fail_speeches(response, &failure);
         }
         for index in 0..self.entries.len() {
             let is_for = |entry: &Entry| match (event, response) {

@@ -13,7 +13,7 @@ use clawfront_core::config::Config;
 use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 use clawfront_core::gateway::endpoint::{Event, Request};
-use clawfront_core::hub::{ExchangeId, Hub, Input, Orders};
+use clawfront_core::hub::{Audio, ExchangeId, Hub, Input, Orders, POLL_MS};
 use clawfront_core::repeat::Receiver;
 use js_sys::Function;
 use wasm_bindgen::JsValue;
@@ -28,7 +28,7 @@ use crate::runtime::listener::{Deferred, Listener};
 use crate::runtime::panic_guard::{self, PanicGuard};
 use crate::runtime::signer::Signer;
 use crate::runtime::socket::{Socket, WebSocket};
-use crate::runtime::timer::{Callback, Flush, Timer};
+use crate::runtime::timer::{Callback, Delay, Flush, Timer};
 use crate::runtime::upgrade;
 
 /// Close code of a socket that failed without a close frame (RFC 6455 section 7.4.1).
@@ -159,6 +159,20 @@ impl Link {
         self.settle(now_ms);
         let _ = JsFuture::from(promise).await;
         self.0.answer.take().unwrap_or(Err(Failure::InternalError))
+    }
+
+    /// Returns the gateway's speech of a text.
+    pub(crate) async fn speak(&self, key: &KeyId, text: String) -> Result<Audio, Failure> {
+        let begun_ms = now_ms();
+        let id = self.0.hub.borrow_mut().speak(key, text, begun_ms)?;
+        self.settle(begun_ms);
+        loop {
+            Delay::of(POLL_MS).await;
+            let end = self.0.hub.borrow_mut().take_spoken(id, now_ms());
+            if let Some(end) = end {
+                return end;
+            }
+        }
     }
 
     /// Gives an event to the hub, and carries out what follows.

@@ -17,6 +17,7 @@ mod responses;
 mod run;
 mod serve;
 mod slot;
+mod speech;
 mod store;
 
 pub use object::Hub;

@@ -1,4 +1,5 @@
-//! The endpoints that run an agent: `POST /v1/chat/completions` and `POST /v1/responses`.
+//! The endpoints that run an agent: `POST /v1/chat/completions` and `POST /v1/responses`. Speech
+//! begins in the same way, and is no run.
 
 use std::rc::Rc;
 
@@ -8,7 +9,7 @@ use clawfront_core::exchange::Exchange;
 use clawfront_core::failure::Failure;
 use clawfront_core::file::{Links, origin};
 use clawfront_core::http::head::ResponseMeta;
-use clawfront_core::http::route::Api;
+use clawfront_core::http::route::{Api, Endpoint};
 use clawfront_core::hub::Input;
 use clawfront_core::log::LogLine;
 use clawfront_core::openai::chat::{self, ChatWriter};
@@ -29,6 +30,7 @@ use crate::hub::common::Common;
 use crate::hub::relay::{Keep, Relay};
 use crate::hub::responses as stored;
 use crate::hub::slot::Slot;
+use crate::hub::speech;
 use crate::runtime::clock::now_ms;
 use crate::runtime::headers::entries;
 
@@ -37,6 +39,7 @@ const SECOND_MS: u64 = 1000;
 
 /// Answers a request with a run.
 pub(crate) async fn answer(
+    endpoint: &Endpoint,
     request: Request,
     common: &Common,
     config: &Rc<Config>,
@@ -60,6 +63,9 @@ pub(crate) async fn answer(
         .inspect_err(refused)?;
     #[cfg(feature = "panics")]
     crate::runtime::panics::look(crate::runtime::panics::AT_BODY, &body);
+    if matches!(endpoint, Endpoint::Speech) {
+        return speech::answer(&body, common, config, client, context).await;
+    }
     let headers = request.headers();
     let header = |name: &str| headers.get(name).ok().flatten();
 

@@ -64,8 +64,8 @@ async fn respond(
         client.require(scope)?;
     }
     match endpoint {
-        Endpoint::ChatCompletions | Endpoint::Responses => {
-            run::answer(request, common, &config, client, context).await
+        Endpoint::ChatCompletions | Endpoint::Responses | Endpoint::Speech => {
+            run::answer(&endpoint, request, common, &config, client, context).await
         }
         Endpoint::Response(id, action) => {
             responses::answer(&request, &id, action, &config, client, common, context).await

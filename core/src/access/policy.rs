@@ -13,7 +13,7 @@ pub enum SessionPolicy {
 /// The endpoints that a key may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// `POST /v1/chat/completions`
+    /// `POST /v1/chat/completions` and `POST /v1/audio/speech`
     Chat,
     /// `GET /v1/models`
     Models,

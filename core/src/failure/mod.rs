@@ -135,6 +135,8 @@ pub enum Failure {
         close_code: u16,
         diagnosis: Diagnosis,
     },
+    /// It made no speech of a text, for this reason.
+    SpeechFailed(&'static str),
     /// The connection ended during the run, and the run could not be found again.
     GatewayConnectionLost {
         close_code: u16,
@@ -209,6 +211,7 @@ impl Failure {
             Self::GatewayProtocolError(_) => "gateway_protocol_error",
             Self::TimedOut(deadline) => deadline.code(),
             Self::GatewayClosed { .. } => "gateway_closed",
+            Self::SpeechFailed(_) => "speech_failed",
             Self::GatewayConnectionLost { .. } => "gateway_connection_lost",
             Self::Provider(failure) => failure.code(),
             Self::RunAborted => "run_aborted",
@@ -264,6 +267,7 @@ impl Failure {
                 | Self::InsufficientQuota(_)
                 | Self::IdempotencyKeyReused
                 | Self::RunInProgress
+                | Self::SpeechFailed(_)
         )
     }
 

@@ -20,6 +20,7 @@ pub(crate) mod prefix;
 mod progress;
 pub mod refusal;
 pub(crate) mod run;
+pub(crate) mod speech;
 mod stored;
 pub mod upgrade;
 mod user_question;

@@ -47,7 +47,7 @@ pub(crate) const ABOUT_JSON: &str = concat!(
     r#"{"object":"service","name":"clawfront","version":""#,
     env!("CARGO_PKG_VERSION"),
     r#"","description":"OpenAI API in front of an OpenClaw gateway","#,
-    r#""endpoints":["POST /v1/chat/completions","POST /v1/responses","GET /v1/responses/{id}","GET /v1/files/{id}","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz","GET /readyz"],"#,
+    r#""endpoints":["POST /v1/chat/completions","POST /v1/responses","GET /v1/responses/{id}","POST /v1/audio/speech","GET /v1/files/{id}","GET /v1/models","GET /v1/models/{id}","GET /v1/key","GET /healthz","GET /readyz"],"#,
     r#""authentication":"Authorization: Bearer claw_..."}"#,
 );
 const ABOUT_TEXT: &str = concat!(
@@ -207,7 +207,12 @@ impl ResponseMeta {
 
     /// Returns the head of one JSON object.
     pub fn json(&self) -> Head {
-        let mut head = self.head(200, "application/json");
+        self.whole("application/json")
+    }
+
+    /// Returns the head of a body of this type that is complete, and that nobody may store.
+    pub fn whole(&self, content_type: &str) -> Head {
+        let mut head = self.head(200, content_type);
         head.headers.push(("cache-control", "no-store".to_owned()));
         head
     }

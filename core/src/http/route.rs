@@ -28,6 +28,8 @@ pub enum Endpoint {
     Response(String, Action),
     /// `GET /v1/files/{id}…`
     File(String, Part),
+    /// `POST /v1/audio/speech`
+    Speech,
     /// `GET /v1/models`
     Models,
     /// `GET /v1/models/{id}`
@@ -110,6 +112,7 @@ impl Route {
             }
             Self::Api(Endpoint::File(_, Part::Object)) => "/v1/files/{id}",
             Self::Api(Endpoint::File(_, Part::Content)) => "/v1/files/{id}/content",
+            Self::Api(Endpoint::Speech) => "/v1/audio/speech",
             Self::Api(Endpoint::Models) => "/v1/models",
             Self::Api(Endpoint::Model(_)) => "/v1/models/{id}",
             Self::Api(Endpoint::Key) => "/v1/key",
@@ -137,7 +140,7 @@ impl Endpoint {
     /// Returns the scope that a key needs, if any.
     pub fn scope(&self) -> Option<Scope> {
         match self {
-            Self::ChatCompletions => Some(Scope::Chat),
+            Self::ChatCompletions | Self::Speech => Some(Scope::Chat),
             Self::Responses | Self::Response(..) => Some(Scope::Responses),
             Self::Models | Self::Model(_) => Some(Scope::Models),
             // The key of a file had a scope for the answer.
@@ -174,6 +177,7 @@ impl Route {
             ["v1", "responses", id, "input_items"] => (response(id, Action::InputItems), GET),
             ["v1", "files", id] => (file(id, Part::Object), GET),
             ["v1", "files", id, "content"] => (file(id, Part::Content), GET),
+            ["v1", "audio", "speech"] => (Self::Api(Endpoint::Speech), POST),
             ["v1", "models"] => (Self::Api(Endpoint::Models), GET),
             // An id may contain a slash, plain or as %2F.
             ["v1", "models", id @ ..] => (Self::Api(Endpoint::Model(decode(&id.join("/")))), GET),
@@ -283,6 +287,10 @@ mod tests {
             "/v1/chat/completions/x",
             "/V1/chat/completions",
             "/v1/completions",
+            "/v1/audio/transcriptions",
+            "/v1/embeddings",
+            "/v1/images/generations",
+            "/v1/moderations",
             "/v1/responses/resp_1/x",
             "/v1/responses/compact",
             "/v1/responses/input_tokens",
@@ -386,7 +394,7 @@ mod tests {
         ] {
             assert_eq!(Route::of("GET", path).unwrap().path(), path);
         }
-        for path in ["/v1/chat/completions", "/v1/responses"] {
+        for path in ["/v1/chat/completions", "/v1/responses", "/v1/audio/speech"] {
             assert_eq!(Route::of("POST", path).unwrap().path(), path);
         }
         assert_eq!(

@@ -51,6 +51,7 @@ impl Hub {
         self.give_all(now_ms, input);
         self.link.reset();
         self.answer(Some(Err(failure.clone())), now_ms);
+        self.fail_speeches(None, failure);
     }
 
     pub(super) fn disconnect(&mut self) {
@@ -96,7 +97,7 @@ impl Hub {
     }
 
     pub(super) fn is_unused(&self) -> bool {
-        self.entries.is_empty() && self.question.is_none()
+        self.entries.is_empty() && self.question.is_none() && !self.is_speaking()
     }
 
     /// Counts the time from which on nothing uses the connection.

@@ -20,6 +20,7 @@ mod naming;
 mod prompt;
 mod request;
 pub mod responses;
+pub mod speech;
 pub(crate) mod stop;
 #[cfg(test)]
 mod testing;

@@ -53,6 +53,8 @@ mod shared;
 #[cfg(test)]
 mod signature;
 #[cfg(test)]
+mod speech;
+#[cfg(test)]
 mod states;
 #[cfg(test)]
 mod stop;

@@ -38,7 +38,7 @@ const fn row(code: &'static str, status: u16, kind: &'static str, message: &'sta
 /// Stands in a message for the value that the failure carries.
 const VALUE: &str = "{}";
 
-const BEFORE_RUN: [Row; 36] = [
+const BEFORE_RUN: [Row; 37] = [
     row(
         "invalid_api_key",
         401,
@@ -106,8 +106,8 @@ const BEFORE_RUN: [Row; 36] = [
         404,
         REQUEST,
         "Unknown path. There are POST /v1/chat/completions, POST /v1/responses, \
-         GET /v1/responses/{id}, GET /v1/files/{id}, GET /v1/models, GET /v1/models/{id} and \
-         GET /v1/key.",
+         GET /v1/responses/{id}, POST /v1/audio/speech, GET /v1/files/{id}, GET /v1/models, \
+         GET /v1/models/{id} and GET /v1/key.",
     ),
     row(
         "method_not_allowed",
@@ -256,6 +256,12 @@ const BEFORE_RUN: [Row; 36] = [
         API,
         "The gateway closed the connection; nothing was started.",
     ),
+    row(
+        "speech_failed",
+        502,
+        API,
+        "The gateway did not speak the text: {}.",
+    ),
 ];
 
 /// Code and message of the failures of a run.
@@ -373,7 +379,9 @@ pub(super) fn entry(failure: &Failure) -> Entry {
 /// Returns the value that stands in the message of a failure.
 fn value(failure: &Failure) -> Option<Cow<'static, str>> {
     Some(match failure {
-        Failure::MissingScope(word) | Failure::MethodNotAllowed { allow: word } => (*word).into(),
+        Failure::MissingScope(word)
+        | Failure::MethodNotAllowed { allow: word }
+        | Failure::SpeechFailed(word) => (*word).into(),
         Failure::RateLimitExceeded(allowance) => allowance.limit.to_string().into(),
         Failure::InsufficientQuota(spent) => format!(
             "{} of its {} {}; the next begins at {}",
