@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use super::blank::trim;
 use super::image;
 use super::json::text::Json;
 use crate::failure::Failure;
@@ -41,7 +42,7 @@ pub fn read(body: &[u8]) -> Result<Asked, Failure> {
     let text = sent(INPUT).and_then(|input| parse::from_str(input.get()).ok());
     let text = text
         .filter(|text: &String| {
-            !text.trim().is_empty() && text.encode_utf16().count() <= MAX_INPUT_UNITS
+            !trim(text).is_empty() && text.encode_utf16().count() <= MAX_INPUT_UNITS
         })
         .ok_or_else(|| Failure::invalid(INPUT, "The input is a text of 1 to 4096 characters."))?;
     if sent(STREAM_FORMAT).is_some_and(|format| format.get() != r#""audio""#) {
@@ -99,7 +100,7 @@ mod tests {
             r#""input":null"#,
             r#""input":7"#,
             r#""input":["a"]"#,
-            r#""input":" \n""#,
+            r#""input":" \n\ufeff""#,
         ] {
             assert_eq!(refused(&format!("{{{input}}}")).as_deref(), Some(INPUT));
         }
