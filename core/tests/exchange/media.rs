@@ -21,7 +21,11 @@ struct Making {
 
 impl Making {
     fn new(delivery: Delivery) -> Self {
-        let scenario = Scenario::new(delivery).accepted();
+        Self::of(Scenario::new(delivery))
+    }
+
+    fn of(scenario: Scenario) -> Self {
+        let scenario = scenario.accepted();
         let agent: Value = serde_json::from_str(&scenario.shown.frames[2]).unwrap();
         let text = |field: &str| agent["params"][field].as_str().unwrap().to_owned();
         let (run, session) = (text("idempotencyKey"), text("sessionKey"));
@@ -160,6 +164,14 @@ fn an_answer_that_makes_nothing_more_ends_at_once() {
     other.event(None, "item", &failed);
     making.text(None, "No.");
     assert!(!making.has_ended());
+}
+
+#[test]
+fn an_answer_without_links_does_not_wait() {
+    let mut making = Making::of(Scenario::of_key(Delivery::Whole, "agents=main files=off"));
+    making.text(None, "Making it.");
+    making.end_run("3", "Making it.", &json!(null));
+    assert_eq!(making.whole().0, "Making it.");
 }
 
 #[test]

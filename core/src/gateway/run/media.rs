@@ -34,11 +34,13 @@ const MEDIA_MS: u64 = 600_000;
 const PAUSE_MS: u64 = 5_000;
 
 impl Run {
-    /// Notes that a task may have begun.
+    /// Notes that a task may have begun, if its file can be shown: an answer of another format, such as
+    /// JSON, takes no further text.
     pub(super) fn note_media(&mut self, progress: &Progress<'_>) {
         if let Progress::ToolEnded { name, end } = progress
             && name.ends_with(MAKER)
             && *end == ToolEnd::Completed
+            && self.turn.wants_files
             && self.media.is_none()
         {
             self.media = Some(Media::default());
