@@ -2,6 +2,7 @@
 // and deploy, so it is quick when nothing has changed.
 
 import { readFileSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { basename, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { wasmEnvironment } from "./cargo.mjs";
@@ -11,7 +12,7 @@ import { shortenImports } from "./import-names.mjs";
 import { nameByLikeness } from "./layout.mjs";
 import { BUILD, CACHE, ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
-import { setUp, TOOLS_INPUTS, workerBuildPath } from "./setup.mjs";
+import { setUp, TOOLS_INPUTS, WASM_TARGET, workerBuildPath } from "./setup.mjs";
 import { ensure, hashOf } from "./stamps.mjs";
 import { Failure, skipped, step } from "./steps.mjs";
 
@@ -26,7 +27,7 @@ export async function buildPanickingWorker(env) {
   await build(
     "Build of a Worker that panics on demand",
     PANICKING,
-    { options: ["--", "--features", "panics"] },
+    { options: ["--features", "panics"] },
     env,
   );
   return PANICKING;
@@ -51,7 +52,9 @@ export async function buildIdiomaticWorker(env) {
 }
 
 async function build(name, folder, { options = [], shrink }, env) {
-  const args = ["--release", "--no-opt", "--out-dir", relative(ROOT, folder), ...options];
+  const out = relative(ROOT, folder);
+  const flags = `target.${WASM_TARGET}.rustflags=${JSON.stringify(withoutPaths(env))}`;
+  const args = ["--release", "--no-opt", "--out-dir", out, "--", "--config", flags, ...options];
   const isNew = await ensure({
     // One lock for both Workers, because cargo writes their output to one file.
     name: "worker",
@@ -75,6 +78,14 @@ async function build(name, folder, { options = [], shrink }, env) {
   });
   if (!isNew) skipped(name);
 }
+
+/**
+ * Returns the flags with which the Worker has no path of this machine: the message of a panic names
+ * a source file. Without them each machine builds other bytes.
+ */
+const withoutPaths = ({ CARGO_HOME = join(homedir(), ".cargo") }) => [
+  `--remap-path-prefix=${join(CARGO_HOME, "registry/src")}=`,
+];
 
 /** Variables that change cargo's release profile, and so the Worker. */
 const profileVariables = () =>

@@ -246,7 +246,7 @@ export async function allOrFirstFailure(promises) {
   }
 }
 
-const WASM_TARGET = "wasm32-unknown-unknown";
+export const WASM_TARGET = "wasm32-unknown-unknown";
 
 const CARGO_FUZZ = {
   crate: "cargo-fuzz",
