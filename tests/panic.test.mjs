@@ -94,6 +94,13 @@ for (const protocol of [4, 3]) {
         async () => (await front.sim.journal()).open_connections === 0,
         AT_ONCE_MS,
       );
+      // The simulator notes the end of a run after its request.
+      await until(
+        "the runs' ends are noted",
+        async () =>
+          protocol === 3 || (await runs()).filter(({ ended }) => ended === "running").length <= 1,
+        AT_ONCE_MS,
+      );
       const ended = (await runs()).map(({ ended }) => ended);
       assert.equal(ended.length, started);
       // On protocol 3 nothing stops a run, and a key may want its runs to go on.

@@ -487,6 +487,11 @@ impl Exchange {
     }
 
     /// Returns true if the run reads the events of the run with this id.
+    /// Goes on without an answer that is too large. Returns false if the run needs it.
+    pub(crate) fn pass_over(&mut self, id: RequestId) -> bool {
+        self.run.pass_over(id)
+    }
+
     pub(crate) fn reads(&self, run_id: &str) -> bool {
         self.run.reads(run_id)
     }
@@ -572,7 +577,7 @@ impl Exchange {
                 }
                 Err(failure) => self.fail(failure, out),
             },
-            Some(Err(failure)) => self.fail(failure, out),
+            Some(Err(failure)) => self.fail_run(failure, out),
         }
     }
 
@@ -581,7 +586,23 @@ impl Exchange {
         if self.loss.is_none() {
             self.run.abort(link, &mut out.frames);
         }
-        self.fail(failure, out);
+        self.fail_run(failure, out);
+    }
+
+    /// Ends the exchange because its run failed. An answer that is complete and waits for its media
+    /// is not lost with them.
+    fn fail_run(&mut self, failure: Failure, out: &mut Output) {
+        let is_answer_wrong = matches!(failure, Failure::AnswerRetracted | Failure::ClientTooSlow);
+        if is_answer_wrong || !self.run.awaits_media() {
+            return self.fail(failure, out);
+        }
+        let mut shown = Shown::new(false, self.last_write_ms);
+        let reply = &mut self.reply;
+        let Output { head, body, .. } = out;
+        self.run
+            .finish_media(&mut |event| reply.show(event, &mut shown, head, body));
+        out.files.append(&mut shown.files);
+        self.settle(shown.ended, self.last_write_ms, out);
     }
 
     fn fail(&mut self, failure: Failure, out: &mut Output) {

@@ -423,9 +423,15 @@ impl Hub {
         if response.is_some() {
             self.fail_speeches(response, &failure);
         }
+        for entry in &mut self.entries {
+            if response.is_some_and(|id| entry.exchange.pass_over(id)) {
+                return;
+            }
+        }
         for index in 0..self.entries.len() {
             let is_for = |entry: &Entry| match (event, response) {
-                (Some(rest), _) => rest.starts_with(&entry.filter),
+                // Without a filter it may be of any run.
+                (Some(rest), _) => !entry.filter.is_empty() && rest.starts_with(&entry.filter),
                 (None, id) => id.is_some_and(|id| entry.exchange.awaits(id)),
             };
             if self.entries.get(index).is_some_and(is_for) {

@@ -135,7 +135,7 @@ impl Exchange {
         if self.leave_by_ms.is_some() {
             self.leave(link, out);
         } else {
-            self.fail(self.run.lost(cause), out);
+            self.fail_run(self.run.lost(cause), out);
         }
     }
 

@@ -27,6 +27,9 @@ const ROWS: u32 = 20;
 /// is two rows.
 const RUN_ROWS: u32 = 200;
 
+/// Rows that are requested for a question, its run's message among them.
+const QUESTION_ROWS: u32 = 60;
+
 /// The part of the id of a user's row after the run's.
 const USER_ROW: &str = ":user";
 
@@ -41,6 +44,8 @@ pub(crate) enum Look {
     Conversation,
     /// Was the run requested before?
     Run,
+    /// Does the run end with a question to its user?
+    Question,
 }
 
 /// Requests the last rows of a session. Both protocols have the method, and return whole texts;
@@ -56,6 +61,7 @@ pub(crate) fn request(
         limit: match look {
             Look::Conversation => ROWS,
             Look::Run => RUN_ROWS,
+            Look::Question => QUESTION_ROWS,
         },
     };
     link.request("sessions.get", &params, outbox)
@@ -307,6 +313,8 @@ struct HeldTurn {
     announced: usize,
     /// The time of its last row, unless it has ended.
     open_at_ms: Option<u64>,
+    /// A row of the agent was read, so that an earlier one is not the turn's last.
+    is_later: bool,
 }
 
 impl HeldTurn {
@@ -352,7 +360,8 @@ pub(crate) fn compare(
             _ => {}
         }
         is_empty = false;
-        let question = question_of(&row).filter(|_| turn.texts.is_empty());
+        let question = question_of(&row).filter(|_| !turn.is_later);
+        turn.is_later |= row.role == "assistant";
         let ends = question.is_some()
             || cut_of(&row).is_some()
             || matches!(row.stop_reason.as_deref(), Some("stop" | "length"));
@@ -543,7 +552,9 @@ fn is_text_same(shown: &str, held: &str) -> bool {
 
 /// Returns true if the client's answer has these texts, or the last of them, which is the first.
 fn is_answer(shown: &str, texts: &[String]) -> bool {
-    texts.first().is_some_and(|last| is_same(shown, last)) || is_turn(shown, texts)
+    texts.first().is_some_and(|last| is_same(shown, last))
+        || is_turn(shown, texts)
+        || without_files(shown).is_some_and(|rest| is_turn(rest, texts))
 }
 
 /// Returns true if the client shows all texts of a turn; `texts` begins with the last one.

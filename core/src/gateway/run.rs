@@ -134,8 +134,7 @@ impl Run {
                 self.receive_subscription(result)
             }
             Incoming::Response { id, result } if self.question_request() == Some(id) => {
-                self.receive_question(&result, io, show);
-                Ok(())
+                self.receive_question(&result, io, show)
             }
             Incoming::Response { id, result } => match self.state {
                 State::Claiming { claim } if claim == id => self.receive_claim(result, io, show),

@@ -102,7 +102,10 @@ impl Making {
 
     /// Claims the run that shows the media, which has this text and this file.
     fn show_media(&mut self, text: &str) {
-        self.answer("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
+        // A run that was noted before is claimed at once.
+        if self.scenario.last_method() == "agent.wait" {
+            self.answer("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
+        }
         let id = self.asked("agent");
         self.end_run(&id, text, &json!(["/srv/red.png"]));
     }
@@ -254,4 +257,153 @@ fn media_is_awaited_on_the_next_connection() {
     making.show_media("Here it is.");
     making.list_tasks(&[]);
     assert_eq!(making.whole(), (SHOWN.to_owned(), 24));
+}
+
+const SECOND: &str = "image_generate:8:ok:agent-loop";
+
+impl Making {
+    fn has_asked_about(&self, run: &str) -> bool {
+        self.scenario
+            .shown
+            .frames
+            .iter()
+            .any(|frame| frame.contains(run))
+    }
+
+    fn refuse(&mut self, method: &str, code: &str) {
+        let id = self.asked(method);
+        let frame = json!({ "type": "res", "id": id, "ok": false, "error": { "code": code, "message": "no" } });
+        self.scenario.frame(&frame.to_string());
+    }
+}
+
+#[test]
+fn a_list_of_tasks_that_never_comes_leaves_the_answer() {
+    let mut making = Making::answered(Delivery::Whole);
+    assert_eq!(making.scenario.last_method(), "tasks.list");
+    making.scenario.at_ms(30_000).tick();
+    assert_eq!(making.whole().0, "Making it.");
+}
+
+#[test]
+fn a_gateway_that_is_gone_leaves_the_answer_that_was_complete() {
+    let mut making = Making::answered(Delivery::Whole);
+    making
+        .scenario
+        .at_ms(100)
+        .give(Input::Closed { code: 1012 });
+    making.scenario.out_of_reach();
+    assert_eq!(making.whole().0, "Making it.");
+}
+
+#[test]
+fn a_gateway_that_restarts_during_the_medias_run_leaves_the_answer() {
+    let mut making = Making::answered(Delivery::Whole);
+    let session = making.session.clone();
+    making.list_tasks(&[&session]);
+    making.begin(LATER);
+    making
+        .scenario
+        .at_ms(100)
+        .give(Input::Closed { code: 1012 });
+    making.scenario.next_attempt();
+    making.scenario = making.scenario.requested();
+    making.refuse("agent", "INVALID_REQUEST");
+    if making.scenario.last_method() == "agent.wait" {
+        making.answer("agent.wait", &json!({ "status": "timeout" }));
+        making.refuse("agent", "INVALID_REQUEST");
+    }
+    if making.scenario.last_method() == "tasks.list" {
+        making.list_tasks(&[]);
+    }
+    assert_eq!(making.whole().0, "Making it.");
+}
+
+#[test]
+fn media_that_the_gateway_has_forgotten_is_not_awaited_for_two_days() {
+    // The sub-agents of the answer took longer than the gateway remembers the media's run.
+    let mut making = Making::new(Delivery::Whole);
+    making.text(None, "Making it.");
+    making.begin(LATER);
+    making.scenario.at_ms(400_000);
+    making.end_run("3", "Making it.", &json!(null));
+    // The gateway answers each wait after its 20 s.
+    let (mut waits, mut now_ms) = (0, 400_000);
+    while !making.has_ended() && waits < 60 {
+        match making.scenario.last_method().as_str() {
+            "agent.wait" => {
+                waits += 1;
+                now_ms += 20_000;
+                making.scenario.at_ms(now_ms);
+                making.answer("agent.wait", &json!({ "status": "timeout" }));
+            }
+            "agent" => making.refuse("agent", "INVALID_REQUEST"),
+            "tasks.list" => making.list_tasks(&[]),
+            other => panic!("{other}"),
+        }
+        now_ms += 1_000;
+        making.scenario.at_ms(now_ms).tick();
+    }
+    assert!(waits < 60, "still waiting");
+    assert_eq!(making.whole().0, "Making it.");
+}
+
+#[test]
+fn both_of_two_media_that_came_before_the_end_are_shown() {
+    let mut making = Making::new(Delivery::Whole);
+    making.text(None, "Making it.");
+    making.begin(LATER);
+    making.begin(SECOND);
+    making.end_run("3", "Making it.", &json!(null));
+    making.show_media("Here it is.");
+    making.show_media("And the other.");
+    making.list_tasks(&[]);
+    assert!(making.has_asked_about(LATER), "the first one");
+    assert!(making.has_asked_about(SECOND), "the second one");
+}
+
+#[test]
+fn media_that_comes_while_another_is_claimed_is_shown() {
+    let mut making = Making::answered(Delivery::Whole);
+    let session = making.session.clone();
+    making.list_tasks(&[&session]);
+    making.begin(LATER);
+    making.answer("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
+    // The session is free for the next one before our claim is answered.
+    making.begin(SECOND);
+    making.event(Some(SECOND), "lifecycle", &json!({ "phase": "end" }));
+    let id = making.asked("agent");
+    making.end_run(&id, "Here it is.", &json!(["/srv/red.png"]));
+    if making.scenario.last_method() == "tasks.list" {
+        making.list_tasks(&[]);
+    }
+    assert!(making.has_asked_about(SECOND));
+}
+
+#[test]
+fn media_does_not_break_an_answer_in_a_format() {
+    let body = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_object"}}"#;
+    let scenario = Scenario::of_request(body, &[]).accepted();
+    let agent: Value = serde_json::from_str(&scenario.shown.frames[2]).unwrap();
+    let text = |field: &str| agent["params"][field].as_str().unwrap().to_owned();
+    let (run, session) = (text("idempotencyKey"), text("sessionKey"));
+    let mut making = Making {
+        scenario,
+        run,
+        session,
+    };
+    let started =
+        json!({ "name": "image_generate", "kind": "tool", "phase": "end", "status": "completed" });
+    making.event(None, "item", &started);
+    making.text(None, r#"{"a":1}"#);
+    making.end_run("3", r#"{"a":1}"#, &json!(null));
+    if !making.has_ended() {
+        let session = making.session.clone();
+        making.list_tasks(&[&session]);
+        making.begin(LATER);
+        making.text(Some(LATER), "Here it is.");
+        making.show_media("Here it is.");
+        making.list_tasks(&[]);
+    }
+    assert_eq!(making.whole().0, r#"{"a":1}"#);
 }

@@ -428,3 +428,44 @@ fn a_session_may_be_ahead_of_what_its_client_got() {
         assert_eq!(compared(&rows, &[shown("q1", "a1")]), Held::Ahead, "{rows}");
     }
 }
+
+#[test]
+fn a_turn_that_goes_on_after_its_question_is_open() {
+    let call = r#"{"role":"assistant","content":[{"type":"toolCall","name":"exec","arguments":{"command":"ls"}}],"stopReason":"toolUse","timestamp":5}"#;
+    for rows in [
+        format!("[{USER},{call}]"),
+        format!("[{USER},{ASKED},{RESULT},{call}]"),
+    ] {
+        let payload = RawValue::from_string(format!(r#"{{"messages":{rows}}}"#)).unwrap();
+        let content = compare(Some(&payload), &[shown("q0", "a0")], "new").unwrap();
+        assert_eq!(content.open_at_ms, Some(5), "{rows}");
+    }
+}
+
+#[test]
+fn a_session_with_short_texts_and_a_file_is_the_clients() {
+    let says = |text: &str, run: &str| {
+        serde_json::json!({
+            "role": "assistant", "content": text, "stopReason": "stop",
+            "__openclaw": { "runId": run },
+        })
+    };
+    let user = serde_json::json!({ "role": "user", "content": "q1" });
+    let wake = serde_json::json!({
+        "role": "user", "content": "done", "provenance": { "kind": "inter_session" },
+    });
+    let rows = serde_json::json!([
+        user,
+        says("Making it.", "r"),
+        wake,
+        says(
+            "Here it is.\nMEDIA:/srv/red.png",
+            "image_generate:7:ok:agent-loop"
+        ),
+    ]);
+    let got = shown(
+        "q1",
+        "Making it.\n\nHere it is.\n\n![red.png](https://front.test/f/1)",
+    );
+    assert_eq!(compared(&rows, &[got]), Held::Same);
+}

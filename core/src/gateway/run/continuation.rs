@@ -157,14 +157,18 @@ impl Run {
         is_whole: bool,
         io: &mut Io<'_>,
     ) -> Result<(), Failure> {
+        self.begin_following(id, is_whole, io.now_ms);
+        self.wait(WAIT_MS, io)
+    }
+
+    pub(super) fn begin_following(&mut self, id: &str, is_whole: bool, now_ms: u64) {
         self.name = RunName::of(id);
         self.yielded = None;
-        self.look_after(io.now_ms);
+        self.look_after(now_ms);
         self.text = AnswerText::default();
         if !is_whole {
             self.text.interrupt(Emitted::Part);
         }
-        self.wait(WAIT_MS, io)
     }
 
     /// Requests the history to find the continuation, because its events may have been lost with a

@@ -27,7 +27,9 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        self.note_media_run(event);
+        if self.media.is_some() {
+            self.note_media_run(event);
+        }
         if self.is_continuation(event) {
             self.follow(event, io)?;
         }

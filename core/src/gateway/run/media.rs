@@ -22,7 +22,7 @@ use crate::parse;
 use crate::turn::{Finish, Progress, RunEvent, RunSummary, ToolEnd, Usage, Wait};
 
 use super::io::Io;
-use super::state::{Media, Run, Search, State};
+use super::state::{Knowledge, Media, Run, Search, State};
 
 /// The end of the kind of a task that makes media.
 const TASK: &str = "_generation";
@@ -34,8 +34,8 @@ const MEDIA_MS: u64 = 600_000;
 const PAUSE_MS: u64 = 5_000;
 
 impl Run {
-    /// Notes that a task may have begun, if its file can be shown: an answer of another format, such as
-    /// JSON, takes no further text.
+    /// Notes that a task may have begun, if its file can be shown: an answer of another format, as
+    /// JSON is, takes no further text.
     pub(super) fn note_media(&mut self, progress: &Progress<'_>) {
         if let Progress::ToolEnded { name, end } = progress
             && name.ends_with(MAKER)
@@ -53,17 +53,20 @@ impl Run {
     }
 
     /// Returns true if the answer ended, and media may follow.
-    pub(super) fn awaits_media(&self) -> bool {
+    pub(crate) fn awaits_media(&self) -> bool {
         let media = self.media.as_ref();
         media.is_some_and(|media| media.finish.is_some())
     }
 
-    /// Notes a run that shows media and begins before the final response of the answer.
+    /// Notes a run that shows media and begins while another run is read.
     pub(super) fn note_media_run(&mut self, event: &AgentEvent<'_>) {
-        if self.is_media_run(event)
-            && let Some(media) = self.media.as_mut().filter(|media| media.finish.is_none())
+        if self.yielded.is_none()
+            && !self.name.is(&event.run_id)
+            && self.is_media_run(event)
+            && let Some(media) = &mut self.media
+            && !media.seen.iter().any(|seen| *seen == event.run_id)
         {
-            media.seen = Some(event.run_id.clone().into_owned());
+            media.seen.push(event.run_id.clone().into_owned());
         }
     }
 
@@ -98,10 +101,15 @@ impl Run {
             media.finish = finish;
             show(RunEvent::Progress(Progress::Waiting(Wait::Media)));
         }
-        let seen = media.seen.take();
+        let seen = (!media.seen.is_empty()).then(|| media.seen.remove(0));
         self.begin_wait(Vec::new(), earlier, io.now_ms);
         match seen {
-            Some(id) => self.follow_run(&id, false, io),
+            Some(id) => {
+                self.begin_following(&id, false, io.now_ms);
+                // The gateway may have forgotten it.
+                self.recovery.knowledge = Knowledge::Nothing;
+                self.claim(io)
+            }
             None => self.request_tasks(io),
         }
     }
@@ -150,13 +158,14 @@ impl Run {
     }
 
     /// Ends the answer, with the files of all its runs.
-    fn finish_media(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
+    pub(crate) fn finish_media(&mut self, show: &mut impl FnMut(RunEvent<'_>)) {
         let finish = self.media.take().and_then(|media| media.finish);
         self.show_files(show);
         let summary = RunSummary {
             finish: finish.unwrap_or(Finish::Stop),
             usage: self.spent,
         };
-        self.end(Ok(summary), show);
+        self.state = State::Ended;
+        show(RunEvent::Ended(Ok(summary)));
     }
 }

@@ -82,6 +82,7 @@ impl Outgoing {
         for text in held.iter().map(String::as_str).chain([question]) {
             self.paragraph(text, show);
         }
+        self.begins_run = true;
     }
 
     /// Shows the rest of a run's text, with the messages that the agent sent.

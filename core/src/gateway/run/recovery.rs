@@ -16,7 +16,7 @@ use super::io::Io;
 use super::silence::SILENCE;
 use super::state::{
     ACCEPTED, ANSWER_MS, FIRST_PAUSE_MS, IN_FLIGHT, Knowledge, Recovery, Run, Search, State,
-    Target, read_result,
+    Target, UserQuestion, read_result,
 };
 use super::subscription::subscribe;
 
@@ -171,7 +171,7 @@ impl Run {
     }
 
     /// Shows the session's record of a run.
-    fn show_recorded(
+    pub(super) fn show_recorded(
         &mut self,
         recorded: Recorded,
         show: &mut impl FnMut(RunEvent<'_>),
@@ -355,17 +355,21 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
+        self.record_going(show);
+        if reply.status != ACCEPTED && reply.status != IN_FLIGHT {
+            return self.finish(reply, io, show);
+        }
         let recorded = self.recovery.recorded.take();
-        if let Some(Recorded::Answered {
+        if let Some(UserQuestion::Shown(_)) = self.question {
+            // The request to stop the run was lost.
+            self.write_abort(io.link, io.outbox);
+        } else if let Some(Recorded::Answered {
             question: Some(_), ..
         }) = recorded
         {
             self.expect_question(io.now_ms);
         }
-        self.record_going(show);
-        if reply.status != ACCEPTED && reply.status != IN_FLIGHT {
-            self.finish(reply, io, show)
-        } else if self.recovery.knowledge != Knowledge::Ended {
+        if self.recovery.knowledge != Knowledge::Ended {
             self.wait(WAIT_MS, io)
         } else if self.is_overdue(io.now_ms) {
             Err(Failure::AnswerLost)

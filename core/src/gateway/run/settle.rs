@@ -9,6 +9,7 @@ use crate::gateway::answer::Update;
 use crate::gateway::frame::{AgentMeta, AgentResult, RunError, RunResult, TokenUsage};
 use crate::gateway::link::Protocol;
 use crate::gateway::media::without_directives;
+use crate::gateway::memory::Recorded;
 use crate::parse;
 use crate::turn::{Finish, RunEvent, RunSummary, Usage};
 
@@ -25,12 +26,21 @@ impl Run {
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
         let meta = &reply.result.meta;
-        if let Some(UserQuestion::Shown(used)) = self.question
-            && (reply.status == "timeout" || meta.aborted)
-        {
-            self.finish_question(used, show);
-            return Ok(());
+        if reply.status == "timeout" || meta.aborted {
+            if let Some(UserQuestion::Shown(used)) = self.question {
+                self.finish_question(used, show);
+                return Ok(());
+            }
+            // An earlier request showed the question, and had the run stopped.
+            let recorded = self.recovery.recorded.take();
+            if let Some(Recorded::Answered {
+                question: Some(_), ..
+            }) = recorded
+            {
+                return recorded.map_or(Ok(()), |recorded| self.show_recorded(recorded, show));
+            }
         }
+        self.question = None;
         let earlier = self.spent;
         self.spent = earlier.plus(usage(meta.agent_meta));
         let result = match (&*reply.status, meta.stop_reason.as_deref()) {

@@ -250,8 +250,8 @@ pub(super) struct Media {
     pub(super) until_ms: u64,
     /// The end of the answer, once that ended.
     pub(super) finish: Option<Finish>,
-    /// A run that shows media and began before that end.
-    pub(super) seen: Option<String>,
+    /// Runs that show media, began while another run was read, and are still to be read.
+    pub(super) seen: Vec<String>,
 }
 
 /// A question of the agent to its user, without an answer.

@@ -67,11 +67,18 @@ impl Run {
         }
     }
 
+    /// Goes on without rows that cannot be read. Returns true if these rows were awaited.
+    pub(crate) fn pass_over(&mut self, id: RequestId) -> bool {
+        let is_it = matches!(self.question, Some(UserQuestion::Read(rows)) if rows == id);
+        self.question = self.question.filter(|_| !is_it);
+        is_it
+    }
+
     /// Requests the session's rows.
     pub(super) fn read_question(&mut self, io: &mut Io<'_>) -> Result<(), Failure> {
         self.question = None;
         if let Some(target) = &self.target {
-            let rows = memory::request(&target.session, Look::Run, io.link, io.outbox)?;
+            let rows = memory::request(&target.session, Look::Question, io.link, io.outbox)?;
             self.question = Some(UserQuestion::Read(rows));
         }
         Ok(())
@@ -84,24 +91,28 @@ impl Run {
         result: &Result<Option<&RawValue>, Rejection<'_>>,
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
-    ) {
+    ) -> Result<(), Failure> {
         self.question = None;
         let recorded = match result {
             Ok(payload) => memory::recorded(*payload, &self.turn.run),
             Err(_) => Ok(None),
         };
         if let Ok(Some(Recorded::Answered {
+            text,
             question: Some(question),
             summary,
-            ..
         })) = recorded
         {
+            // The text before the question may have been missed.
+            let fresh = self.text.update_whole(&text)?;
+            self.outgoing.push(fresh, show);
             self.outgoing.ask(&question, show);
             self.question = Some(UserQuestion::Shown(summary.usage));
             self.write_abort(io.link, io.outbox);
         } else {
             show(RunEvent::Progress(Progress::Waiting(Wait::Question)));
         }
+        Ok(())
     }
 
     /// Ends a run that was stopped at its question.
