@@ -161,6 +161,7 @@ impl Run {
         self.wait(WAIT_MS, io)
     }
 
+    /// Takes the run of this id for the one that is going.
     pub(super) fn begin_following(&mut self, id: &str, is_whole: bool, now_ms: u64) {
         self.name = RunName::of(id);
         self.yielded = None;

@@ -7,7 +7,7 @@
 //!                     └─ the tool ended ┴──▶ the run goes on
 //! ```
 //!
-//! No event carries the question's choices, but the session's rows do.
+//! The events that we receive have no choices of the question, but the session's rows do.
 
 use serde_json::value::RawValue;
 
