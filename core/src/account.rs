@@ -20,6 +20,8 @@ pub struct Account {
     /// No other request had the run before this one.
     is_first: bool,
     end: Cell<Option<RunEnd>>,
+    /// The run's row says that it may be going.
+    is_written: Cell<bool>,
     /// The agent of the exchange that has ended.
     agent: OnceCell<String>,
 }
@@ -50,6 +52,7 @@ impl Account {
             request: Rc::clone(receiver.request()),
             is_first: receiver.is_alone(),
             end: Cell::default(),
+            is_written: Cell::default(),
             agent: OnceCell::new(),
         }
     }
@@ -63,6 +66,7 @@ impl Account {
     pub fn row(&self, exchange: &Exchange) -> Option<String> {
         let kept = exchange.kept()?;
         self.note_start(exchange);
+        self.is_written.set(true);
         Some(self.request.row(kept))
     }
 
@@ -87,11 +91,12 @@ impl Account {
     pub fn leave(&self, usage: &mut Usage, now_ms: u64) -> Change {
         let request = &self.request;
         let requests = usage.requests(&self.run);
-        let is_last = requests == 1 && !request.is_counted();
+        let is_last = requests == 1;
+        let is_open = is_last && !request.is_counted();
         let is_own = |end: &RunEnd| end.outcome == Counter::OtherFailures && requests > 1;
         let mut end = self.end.get().filter(|end| !is_own(end));
         let agent = self.agent.get().map_or("", String::as_str);
-        if is_last && !self.is_first && request.was_asked() {
+        if is_open && !self.is_first && request.was_asked() {
             // A retry failed before it had the run, and the first request has left: nobody knows
             // how the run ends.
             end = end.or(Some(RunEnd::of(Counter::OtherFailures)));
@@ -107,7 +112,9 @@ impl Account {
         usage.leave(&self.run);
         match end {
             Some(_) => Change::Write(request.row(Kept::default())),
-            None if is_last => Change::Delete,
+            None if is_open => Change::Delete,
+            // A retry failed, of a run that had ended before it.
+            None if is_last && self.is_written.get() => Change::Write(request.row(Kept::default())),
             None => Change::None,
         }
     }

@@ -244,6 +244,10 @@ impl AnswerText {
         }
         self.unread = false;
         let from = self.sent.len();
+        if rest_after(whole, &self.sent).is_some() {
+            // Their text was emitted, and missed: the answer repeats it.
+            self.asides.clear();
+        }
         let known = self.without_asides();
         let len = if let Some(fresh) = rest_after(whole, &known) {
             // After an aside it is another item.
@@ -359,9 +363,13 @@ impl AnswerText {
         if !self.is_of_one_attempt(messages, attempts) {
             return Err(Failure::AnswerLost);
         }
+        self.complete_with(&messages.join(SEPARATOR))
+    }
+
+    /// Takes the whole answer of a run that ended, with its asides.
+    pub(crate) fn complete_with(&mut self, whole: &str) -> Result<&str, Failure> {
         let from = self.sent.len();
-        let whole = messages.join(SEPARATOR);
-        match rest_after(&whole, &self.sent) {
+        match rest_after(whole, &self.sent) {
             Some(fresh) => self.sent.push_str(fresh),
             None if self.sent.trim_end() == whole.trim_end() => {}
             None => return Err(Failure::AnswerLost),

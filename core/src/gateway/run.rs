@@ -46,6 +46,9 @@
 //! A run whose agent waits for sub-agents ends without an answer, and continues in another run:
 //! `continuation`. Media that an agent makes in the background comes in further runs, too: `media`.
 //!
+//! A run that is joined after its end, or whose connection was lost, may have text that only the
+//! rows of its session have: `reread`.
+//!
 //! The data is in `state`. The steps up to `Running` are in `start`, those from `Detached` on in
 //! `recovery`. Only the response to `agent` ends a run. `lifecycle:error` does not, because the
 //! gateway may try again, and `chat:final` does not either. On protocol 3 that response has `ok`
@@ -63,6 +66,7 @@ pub(crate) mod io;
 mod media;
 mod outgoing;
 mod recovery;
+mod reread;
 mod settle;
 mod silence;
 mod start;
@@ -136,18 +140,22 @@ impl Run {
             Incoming::Response { id, result } if self.question_request() == Some(id) => {
                 self.receive_question(&result, io, show)
             }
-            Incoming::Response { id, result } => match self.state {
-                State::Claiming { claim } if claim == id => self.receive_claim(result, io, show),
-                State::Waiting { wait } if wait == id => self.receive_wait(result, io),
+            Incoming::Response { id, result } => match &self.state {
+                State::Rereading { rows, ending } if *rows == id => {
+                    let ending = (**ending).clone();
+                    self.receive_reread(result, ending, io, show)
+                }
+                State::Claiming { claim } if *claim == id => self.receive_claim(result, io, show),
+                State::Waiting { wait } if *wait == id => self.receive_wait(result, io),
                 State::Yielded {
                     search: Search::Asked { history, .. },
-                } if history == id && self.awaits_media() => {
+                } if *history == id && self.awaits_media() => {
                     self.receive_tasks(result, io, show);
                     Ok(())
                 }
                 State::Yielded {
                     search: Search::Asked { history, .. },
-                } if history == id => self.receive_history(result, io),
+                } if *history == id => self.receive_history(result, io),
                 _ => self.receive_response(id, result, io, show),
             },
             Incoming::Agent(event) => self.receive_event(event, io, show),
@@ -172,7 +180,7 @@ impl Run {
     pub(crate) fn awaits(&self, id: RequestId) -> bool {
         let asked = match &self.state {
             State::Choosing { list, .. } | State::Explaining { list, .. } => Some(*list),
-            State::Looking { rows, .. } => Some(*rows),
+            State::Looking { rows, .. } | State::Rereading { rows, .. } => Some(*rows),
             State::Branching { asked, .. } => Some(*asked),
             State::Starting { agent } | State::Running { agent } => Some(*agent),
             State::Claiming { claim } => Some(*claim),

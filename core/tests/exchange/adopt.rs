@@ -325,6 +325,24 @@ fn a_run_whose_request_was_refused_leaves_no_row() {
 }
 
 #[test]
+fn a_retry_that_is_refused_after_its_run_has_ended_leaves_no_run_that_is_going() {
+    let mut shared = reset(FIELDS[0]);
+    shared.shake_hands();
+    shared.respond("agent", &ended("whole"));
+    assert_eq!(counts(&shared), ["runs", "answers"]);
+    // The gateway has forgotten the run, and takes no other one.
+    shared.attempt(1, 1, FIELDS[0]).unwrap();
+    shared.respond("sessions.get", &json!({ "messages": [] }));
+    let id = shared.take("agent")["id"].clone();
+    let error = json!({ "code": "UNAVAILABLE" });
+    let response = json!({ "type": "res", "id": id, "ok": false, "error": error });
+    shared.frame(&response.to_string());
+    assert!(shared.clients.iter().all(|client| client.has_ended));
+    assert!(!shared.storage.runs[&"01".repeat(16)].starts_with("0\t"));
+    assert_eq!(counts(&shared), ["runs", "answers"]);
+}
+
+#[test]
 fn a_run_that_goes_on_without_its_client_is_followed_to_its_end() {
     let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
     for (fields, goes_on) in [

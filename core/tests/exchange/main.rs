@@ -13,6 +13,8 @@ mod again;
 #[cfg(test)]
 mod background;
 #[cfg(test)]
+mod books;
+#[cfg(test)]
 mod branch;
 #[cfg(test)]
 mod clock;
@@ -24,6 +26,8 @@ mod endpoint;
 mod histories;
 #[cfg(test)]
 mod hub;
+#[cfg(test)]
+mod interleaved;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
@@ -41,9 +45,13 @@ mod queue;
 #[cfg(test)]
 mod reconnection;
 #[cfg(test)]
+mod recorded_resets;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod reread;
 #[cfg(test)]
 mod resets;
 #[cfg(test)]

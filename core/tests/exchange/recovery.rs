@@ -133,6 +133,8 @@ impl Gateway {
                 self.waits = id.as_str().map(str::to_owned);
                 None
             }
+            // The session has begun again.
+            "sessions.get" => ok(json!({ "messages": [] })),
             "chat.abort" => None,
             other => panic!("{other}"),
         }

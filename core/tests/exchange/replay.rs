@@ -3,9 +3,11 @@
 //! A recording has the ids that its own client chose: the frames of the run that is replayed get
 //! ours instead.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use clawfront_core::access::proof::KeysSecret;
@@ -352,6 +354,15 @@ pub(crate) fn config(fields: &str) -> Config {
     .unwrap()
 }
 
+/// Returns the configuration with these fields. It is made once, because keys take long to derive.
+fn config_of(fields: &str) -> Rc<Config> {
+    thread_local!(static CONFIGS: RefCell<BTreeMap<String, Rc<Config>>> = RefCell::default());
+    CONFIGS.with_borrow_mut(|configs| {
+        let known = configs.entry(fields.to_owned());
+        Rc::clone(known.or_insert_with(|| Rc::new(config(fields))))
+    })
+}
+
 /// Returns an exchange for the user message `hi`, by a key with these fields.
 pub(crate) fn exchange_of(delivery: Delivery, fields: &str) -> Alone {
     let hi = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
@@ -401,7 +412,7 @@ fn exchange_by(
         let found = headers.iter().find(|(header, _)| *header == name);
         found.map(|(_, value)| (*value).to_owned())
     };
-    let config = config(fields);
+    let config = config_of(fields);
     let client = config
         .clients
         .admit(

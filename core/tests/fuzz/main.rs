@@ -11,6 +11,12 @@
 
 // An integration test is all test; with the attribute clippy knows it.
 #[cfg(test)]
+#[path = "../exchange/books.rs"]
+mod books;
+#[cfg(test)]
+#[path = "../exchange/kept.rs"]
+mod kept;
+#[cfg(test)]
 mod mutate;
 #[cfg(test)]
 #[expect(
@@ -20,7 +26,18 @@ mod mutate;
 #[path = "../exchange/replay.rs"]
 mod replay;
 #[cfg(test)]
+#[expect(dead_code, reason = "of a scenario only its frames are needed")]
+#[path = "../exchange/scenario.rs"]
+mod scenario;
+#[cfg(test)]
 mod seeds;
+#[cfg(test)]
+#[expect(
+    dead_code,
+    reason = "of the tests of hubs only what drives one is needed"
+)]
+#[path = "../exchange/shared.rs"]
+mod shared;
 #[cfg(test)]
 mod targets;
 
@@ -34,9 +51,10 @@ mod tests {
     use crate::{seeds, targets};
 
     /// Mutations of each target: their number takes some seconds in a debug build.
-    const CASES: [(&str, u64); 5] = [
+    const CASES: [(&str, u64); 6] = [
         ("frames", 600),
         ("exchange", 1200),
+        ("histories", 1000),
         ("requests", 4000),
         ("keys", 4000),
         ("sessions", 6000),
@@ -52,6 +70,11 @@ mod tests {
     #[test]
     fn no_sequence_of_inputs_breaks_an_exchange() {
         hold("exchange");
+    }
+
+    #[test]
+    fn no_history_starts_a_run_twice_or_loses_its_count() {
+        hold("histories");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
     let seeds = match target {
         "frames" => frames(),
         "exchange" => scripts(),
+        "histories" => HISTORIES.map(str::to_owned).to_vec(),
         "requests" => REQUESTS.map(str::to_owned).to_vec(),
         "keys" => KEYS.map(str::to_owned).to_vec(),
         _ => SESSIONS.map(str::to_owned).to_vec(),
@@ -25,11 +26,39 @@ pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
 pub(crate) fn words(target: &str) -> &'static [&'static str] {
     match target {
         "frames" | "exchange" => &FRAME_WORDS,
+        "histories" => &HISTORY_WORDS,
         "requests" => &REQUEST_WORDS,
         "keys" => &KEY_WORDS,
         _ => &SESSION_WORDS,
     }
 }
+
+/// A run that is answered; one that is reset at each of its steps; a client that leaves; two that
+/// share a run; a gateway that is restarted.
+const HISTORIES: [&str; 5] = [
+    "ask 0\nconnect\nanswer 3\nfinish 0\n",
+    "ask 1\nreset\nconnect\nanswer 1\nreset\nconnect\nfinish 1\nanswer 4\nreset\nask 1\nanswer 4\n",
+    "ask 2\nconnect\nanswer 3\nleave 0\nreset\npass 35000\nconnect\nanswer 2\nreset\n",
+    "ask 3\nask 3\nconnect\nanswer 2\nclose\npass 50\nconnect\nleave 1\nanswer 6\nfinish 3\n",
+    "ask 0\nask 1\nconnect\nanswer 6\nrestart\nreset\nconnect\nanswer 8\nask 0\npass 250000\nask 1\n",
+];
+
+const HISTORY_WORDS: [&str; 14] = [
+    "\nask 0\n",
+    "\nask 1\n",
+    "\nask 3\n",
+    "\nleave 0\n",
+    "\nleave 1\n",
+    "\nreset\n",
+    "\nconnect\n",
+    "\nclose\n",
+    "\nanswer 1\n",
+    "\nanswer 5\n",
+    "\nfinish 0\n",
+    "\nrestart\n",
+    "\npass 35000\n",
+    "\npass 250000\n",
+];
 
 /// Options of scripts, one after the other.
 const OPTIONS: [&str; 8] = ["", "u", "w", "*", "x", "wf", "uqx", "w*x"];

@@ -46,6 +46,10 @@ const MAX_PAUSE_MS: u64 = 1_000;
 impl Run {
     /// Records that the connection was lost, and the reason. Its earlier frames no longer matter.
     pub(crate) fn detach(&mut self, lost: Failure) {
+        if let State::Rereading { ending, .. } = &self.state {
+            // It is claimed again, and then counted.
+            self.spent = ending.earlier;
+        }
         self.state = State::Detached;
         self.subscription = None;
         self.own = None;
@@ -82,7 +86,9 @@ impl Run {
     pub(crate) fn wake_at_ms(&self) -> Option<u64> {
         let due_ms = match self.state {
             State::Pausing { until_ms } => Some(until_ms),
-            State::Claiming { .. } | State::Waiting { .. } => Some(self.recovery.answer_by_ms),
+            State::Claiming { .. } | State::Waiting { .. } | State::Rereading { .. } => {
+                Some(self.recovery.answer_by_ms)
+            }
             State::Yielded { search } => Some(search.due_ms()),
             _ => None,
         };
@@ -380,7 +386,7 @@ impl Run {
     }
 
     /// Returns true if the gateway should remember the final response by now.
-    fn is_overdue(&self, now_ms: u64) -> bool {
+    pub(super) fn is_overdue(&self, now_ms: u64) -> bool {
         now_ms >= self.recovery.since_ms.saturating_add(SETTLE_MS)
     }
 

@@ -51,14 +51,19 @@ impl Run {
                 self.settle(&reply.result, show)?;
                 return self.await_continuation(&reply.result, earlier, io, show);
             }
-            ("ok", stop_reason) => self.settle(&reply.result, show).map(|()| RunSummary {
-                finish: if stop_reason == Some("length") {
+            ("ok", stop_reason) => {
+                let finish = if stop_reason == Some("length") {
                     Finish::Length
                 } else {
                     Finish::Stop
-                },
-                usage: self.spent,
-            }),
+                };
+                match self.settle(&reply.result, show) {
+                    Err(Failure::AnswerLost) if self.can_reread() => {
+                        return self.reread(&reply.result, finish, earlier, io);
+                    }
+                    settled => settled.map(|()| finish),
+                }
+            }
             ("timeout", _) => Err(Failure::RunAborted),
             _ => {
                 return Err(Failure::GatewayProtocolError(
@@ -66,10 +71,22 @@ impl Run {
                 ));
             }
         };
+        self.end_with(result, earlier, io, show)
+    }
+
+    /// Ends the run, unless media may follow. `earlier` are the tokens of the runs before it.
+    pub(super) fn end_with(
+        &mut self,
+        result: Result<Finish, Failure>,
+        earlier: Usage,
+        io: &mut Io<'_>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
         if self.expects_media() && (result.is_ok() || self.awaits_media()) {
-            let finish = result.ok().map(|summary| summary.finish);
-            return self.await_media(finish, earlier, io, show);
+            return self.await_media(result.ok(), earlier, io, show);
         }
+        let usage = self.spent;
+        let result = result.map(|finish| RunSummary { finish, usage });
         self.end(result, show);
         Ok(())
     }
@@ -123,11 +140,25 @@ impl Run {
             let fresh = self.text.check_whole(&answer, self.attempts)?;
             self.outgoing.push(fresh, show);
         }
-        self.outgoing.finish_run(&messages, files(result), show);
-        if !self.is_yielded(result) && !self.expects_media() {
-            self.show_files(show);
+        if self.is_yielded(result) {
+            self.outgoing.finish_run(&messages, files(result), show);
+        } else {
+            self.conclude(&messages, files(result), show);
         }
         Ok(())
+    }
+
+    /// Shows what the answer has beside its text.
+    pub(super) fn conclude(
+        &mut self,
+        messages: &[&str],
+        files: Vec<String>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) {
+        self.outgoing.finish_run(messages, files, show);
+        if !self.expects_media() {
+            self.show_files(show);
+        }
     }
 
     /// Shows the files of the answer, or our own text if there is no other.
@@ -179,7 +210,7 @@ impl Run {
 
 /// Splits the texts of a final response into the messages that a tool sent and the answer. Protocol
 /// 4 repeats the last message of the answer, protocol 3 all of them.
-fn split<'a>(result: &'a RunResult<'_>) -> (Vec<&'a str>, Vec<&'a str>) {
+pub(super) fn split<'a>(result: &'a RunResult<'_>) -> (Vec<&'a str>, Vec<&'a str>) {
     let sent = result.messaging_tool_sent_texts.map_or("[]", RawValue::get);
     let mut sent: Vec<Cow<'_, str>> = parse::from_str(sent).unwrap_or_default();
     let texts = result.payloads.iter().filter(|payload| !payload.is_error);
@@ -194,7 +225,7 @@ fn split<'a>(result: &'a RunResult<'_>) -> (Vec<&'a str>, Vec<&'a str>) {
 const MAX_PATH_BYTES: usize = 4096;
 
 /// Returns the files that the agent sends the client, as paths of the gateway's host or URLs.
-fn files(result: &RunResult<'_>) -> Vec<String> {
+pub(super) fn files(result: &RunResult<'_>) -> Vec<String> {
     let mut files = Vec::new();
     for payload in &result.payloads {
         let several = payload.media_urls.map_or("null", RawValue::get);

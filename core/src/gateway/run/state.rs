@@ -152,6 +152,10 @@ pub(super) enum State {
     Pausing {
         until_ms: u64,
     },
+    Rereading {
+        rows: RequestId,
+        ending: Box<Ending>,
+    },
     Yielded {
         search: Search,
     },
@@ -171,6 +175,17 @@ pub(super) enum Step {
     Fork,
     /// For a copy of that one under our key.
     Copy { of: String },
+}
+
+/// The end of a run whose answer is read.
+#[derive(Debug, Clone)]
+pub(super) struct Ending {
+    pub(super) finish: Finish,
+    /// Tokens of the runs before it.
+    pub(super) earlier: Usage,
+    /// The texts that a tool sent.
+    pub(super) messages: Vec<String>,
+    pub(super) files: Vec<String>,
 }
 
 /// A run's id, and the beginning of its events' ids.
@@ -335,8 +350,8 @@ impl Run {
         }
     }
 
-    /// Returns true if the gateway is known on this connection to have the run, and has not sent
-    /// its end.
+    /// Returns true if the gateway is known on this connection to have the run, and its end was not
+    /// read.
     pub(crate) fn is_going(&self) -> bool {
         matches!(
             self.state,
@@ -344,6 +359,7 @@ impl Run {
                 | State::Claiming { .. }
                 | State::Waiting { .. }
                 | State::Pausing { .. }
+                | State::Rereading { .. }
                 | State::Yielded { .. }
                 | State::AtEndpoint
         )

@@ -5,13 +5,21 @@
 
 pub(crate) mod frames;
 mod gateway_request;
+mod histories;
 mod keys;
 mod requests;
 mod script;
 mod sessions;
 mod stream_ends;
 
-pub(crate) const TARGETS: [&str; 5] = ["frames", "exchange", "requests", "keys", "sessions"];
+pub(crate) const TARGETS: [&str; 6] = [
+    "frames",
+    "exchange",
+    "histories",
+    "requests",
+    "keys",
+    "sessions",
+];
 
 /// Stands for text that must never be repeated: a prompt, a key, a value of an entry.
 pub(crate) const SECRET: &str = "SECRETSECRET";
@@ -21,6 +29,7 @@ pub(crate) fn run(target: &str, data: &[u8]) {
     match target {
         "frames" => frames::run(&text),
         "exchange" => script::run(&text),
+        "histories" => histories::run(&text),
         "requests" => requests::run(&text),
         "keys" => keys::run(&text),
         "sessions" => sessions::run(&text),

@@ -226,7 +226,7 @@ impl Scripted {
                     .unwrap()
                     .contains(":edge:phone:")
             ),
-            "sessions.messages.subscribe" => {
+            "sessions.messages.subscribe" | "sessions.get" => {
                 assert!(params["key"].as_str().unwrap().contains(":edge:phone:"));
             }
             _ => panic!("a request that nobody knows: {frame}"),
