@@ -33,7 +33,8 @@ const MEMORY_MS: u64 = 240_000;
 /// `MAX_RETRY_DELAY` in openai-python 3.54, `maxRetryDelay` in openai-node 7.57.
 pub(crate) const SENT_MS: u64 = 20_000;
 
-/// Requests of one key that are remembered; the oldest are forgotten first.
+/// Requests of one key that are remembered; the oldest are forgotten first, and none that is going:
+/// their number has limits of its own.
 const MAX_REQUESTS_OF_KEY: usize = 128;
 
 /// Requests that are remembered.
@@ -389,8 +390,11 @@ impl Requests {
         }
     }
 
+    /// Forgets the oldest of these requests that is not going.
     fn drop_first(&mut self, is_it: impl Fn(&Rc<Request>) -> bool) {
-        if let Some(index) = self.0.iter().position(is_it) {
+        let is_over = |request: &Rc<Request>| request.receivers.count.get() == 0;
+        let mut all = self.0.iter();
+        if let Some(index) = all.position(|request| is_over(request) && is_it(request)) {
             self.0.remove(index);
         }
     }

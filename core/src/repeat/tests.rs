@@ -172,12 +172,36 @@ fn a_key_comes_with_one_body_only_until_it_turns_out_that_nothing_was_started() 
 #[test]
 fn one_keys_flood_drives_out_nobody_elses_memory() {
     let mut requests = Requests::default();
-    let mut live = vec![requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0)];
+    let left = |requests: &mut Requests, key: &str, body: &str| {
+        let receiver = requests.remember(&key_id(key), fingerprint(body), 0, FIRST, 0);
+        receiver.end(ExchangeEnd::Left, 0);
+    };
+    left(&mut requests, "phone", "a");
     for n in 0..2 * MAX_REQUESTS {
-        live.push(requests.remember(&key_id("bot"), fingerprint(&n.to_string()), 0, FIRST, 0));
+        left(&mut requests, "bot", &n.to_string());
     }
     assert_eq!(requests.0.len(), 1 + MAX_REQUESTS_OF_KEY);
     assert_eq!(recalled(&mut requests, "a", 1, 1), Some(FIRST.run));
+}
+
+#[test]
+fn no_flood_drives_out_a_request_that_is_going() {
+    let mut requests = Requests::default();
+    let going = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
+    let mut flood = |key: &str| {
+        for n in 0..2 * MAX_REQUESTS {
+            let body = fingerprint(&n.to_string());
+            let receiver = requests.remember(&key_id(key), body, 0, SECOND, 0);
+            receiver.end(ExchangeEnd::Left, 0);
+        }
+    };
+    flood("phone");
+    for n in 0..MAX_REQUESTS / MAX_REQUESTS_OF_KEY {
+        flood(&format!("bot-{n}"));
+    }
+    assert_eq!(requests.0.len(), MAX_REQUESTS);
+    assert_eq!(recalled(&mut requests, "a", 1, 1), Some(FIRST.run));
+    drop(going);
 }
 
 #[test]
