@@ -52,7 +52,8 @@ impl Common {
 
     /// Returns the connection. The settings are the same as long as the object lives.
     pub(crate) fn link(&self, config: &Rc<Config>) -> &Link {
-        self.link.get_or_init(|| Link::new(Rc::clone(config)))
+        let make = || Link::new(Rc::clone(config), Rc::clone(&self.books));
+        self.link.get_or_init(make)
     }
 }
 

@@ -20,6 +20,7 @@ use wasm_bindgen::JsValue;
 use web_sys::{CloseEvent, EventTarget};
 use worker::js_sys::futures::{JsFuture, spawn_local};
 
+use crate::hub::books::Shared;
 use crate::hub::relay::{Relay, WriteError};
 use crate::runtime::clock::now_ms;
 use crate::runtime::endpoint::Asked;
@@ -50,6 +51,7 @@ pub(crate) struct Link(Rc<Inner>);
 
 struct Inner {
     config: Rc<Config>,
+    books: Shared,
     hub: RefCell<Hub>,
     relays: RefCell<Vec<Relay>>,
     socket: RefCell<Option<Socket>>,
@@ -73,10 +75,11 @@ struct Inner {
 }
 
 impl Link {
-    pub(crate) fn new(config: Rc<Config>) -> Self {
+    pub(crate) fn new(config: Rc<Config>, books: Shared) -> Self {
         Self(Rc::new(Inner {
             hub: RefCell::new(Hub::new(config.link_idle_ms).with_max_runs(config.gateway_runs)),
             config,
+            books,
             relays: RefCell::default(),
             socket: RefCell::default(),
             connection: Cell::default(),
@@ -276,8 +279,7 @@ impl Link {
     fn carry_out(&self, orders: &Orders) {
         if let Some(Socket { socket, .. }) = &*self.0.socket.borrow() {
             for frame in &orders.frames {
-                // If it cannot be sent, the socket's close event follows.
-                let _ = socket.send_with_str(frame);
+                self.0.books.store.send(socket, frame);
             }
         }
         if orders.disconnect || orders.connect {

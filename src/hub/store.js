@@ -144,12 +144,36 @@ export class Store {
     return this.storage.kv.delete("panic");
   }
 
-  /** Keeps the row of a run. */
+  /** Keeps the row of a run. What is sent to the gateway after that waits until it is stored. */
   keepRun(run, row) {
     const timeMs = untilMs(row);
     this.untils.set(run, timeMs);
     this.put(RUN + run, row);
     this.wakeLater(alarmMs(timeMs));
+    if (timeMs < Number.POSITIVE_INFINITY) return;
+    const earlier = this.stored;
+    this.wait(this.storage.sync().then(() => earlier));
+  }
+
+  /** Sends a frame to the gateway, after the rows that it waits for, and after earlier frames. */
+  send(socket, frame) {
+    // If it cannot be sent, the socket's close event follows.
+    const send = () => {
+      try {
+        socket.send(frame);
+      } catch {}
+    };
+    if (this.stored) this.wait(this.stored.then(send));
+    else send();
+  }
+
+  /** Has frames wait for this. If it fails, none of them is sent: the object is reset. */
+  wait(stored) {
+    this.stored = stored;
+    const done = () => {
+      if (this.stored === stored) this.stored = undefined;
+    };
+    stored.then(done, () => {});
   }
 
   /** Deletes the row of a run, if there is one. */

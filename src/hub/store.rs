@@ -6,6 +6,8 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::ReadableStream;
 
+use crate::runtime::socket::WebSocket;
+
 #[wasm_bindgen(module = "/src/hub/events.js")]
 extern "C" {
     /// The readers that wait for events of stored responses.
@@ -50,6 +52,10 @@ extern "C" {
     /// Keeps the row of a run.
     #[wasm_bindgen(method, js_name = keepRun)]
     pub(crate) fn keep_run(this: &Store, run: &str, row: &str);
+
+    /// Sends a frame to the gateway, once the rows of runs that were kept before are stored.
+    #[wasm_bindgen(method)]
+    pub(crate) fn send(this: &Store, socket: &WebSocket, frame: &str);
 
     /// Deletes the row of a run, if there is one.
     #[wasm_bindgen(method, js_name = forgetRun)]
