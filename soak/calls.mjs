@@ -256,9 +256,29 @@ export const DISTURBANCES = [
   { fault: "startup", ends: ["gateway_unavailable"] },
   { fault: "close-before-challenge", ends: [] },
   { fault: "protocol-mismatch", ends: ["gateway_refused"] },
-  { fault: "no-write-scope", ends: ["gateway_refused"] },
+  // On protocol 3 the connection is made, and the gateway refuses its requests: a run that is looked
+  // for there is lost.
+  {
+    fault: "no-write-scope",
+    ends: ["gateway_refused"],
+    endsOnV3: ["gateway_connection_lost"],
+  },
   { ends: [] },
-].map(({ fault, ends }) => ({ ...CUT, fault, endsWithoutRun: [...CUT.endsWithoutRun, ...ends] }));
+].map(({ ends, ...disturbance }) => ({
+  ...CUT,
+  ...disturbance,
+  endsWithoutRun: [...CUT.endsWithoutRun, ...ends],
+}));
+
+/**
+ * The ways in which the hub is lost. Its socket is, too. An SDK does not try again where a run has
+ * started, as it is instructed.
+ */
+export const LOSSES = ["evicted", "killed"].map((fault) => ({
+  ...CUT,
+  fault,
+  endsOf: { ...CUT.endsOf, "repeated by an SDK": ["hub_lost"] },
+}));
 
 /** Of this number of calls the first SILENT_CALLS may be left in silence. */
 const SILENT_CALLS = 500;

@@ -1,46 +1,50 @@
-// Makes one call of a soak and returns how it ended, without a word of the request or the answer.
+// Makes one call of a soak and returns how it ended, without a word of the request or the answer. A
+// client whose answer was lost with the hub asks again, as SDKs do, and its end is the last one.
 
 /**
- * @returns `{ end, wrong, isApart, id }`: `end` is `answer`, `left`, an error's code, or a fault
+ * @returns `{ end, wrong, isApart, isAgain, id }`: `end` is `answer`, `left`, an error's code, or a fault
  * that must never occur, in words; `wrong` is a mistake in a call whose end is allowed; `isApart`
  * is set on a second attempt that was received after the first one had ended, so that it may have
- * been another request. `id` identifies the call in the Worker's log.
+ * been another request; `isAgain` is set if its client asked again. `id` identifies the call in the
+ * Worker's log.
  */
-export async function make(call, { url, keys }) {
+export async function make(call, { front, keys }) {
   const { client } = call;
   if (client === "twice")
     return worse(
-      await Promise.all([ask(call, url, keys, keyed(call)), ask(call, url, keys, keyed(call))]),
+      await Promise.all([ask(call, front, keys, keyed(call)), ask(call, front, keys, keyed(call))]),
     );
   if (client === "again")
     return worse([
-      await ask(call, url, keys, keyed(call)),
-      await ask(call, url, keys, keyed(call)),
+      await ask(call, front, keys, keyed(call)),
+      await ask(call, front, keys, keyed(call)),
     ]);
   if (client === "retries") {
     // Sent once the first one's response has begun: it is still under way, and known to the Worker.
     let began;
     const hasBegun = new Promise((resolve) => (began = resolve));
     let isOver = false;
-    const first = ask(call, url, keys, attempt(0), began).finally(() => {
+    // If it is lost with the hub, the second is the one that asks again.
+    const first = askOnce(call, front.url, keys, attempt(0), began).finally(() => {
       began();
       isOver = true;
     });
     // A run that has started is not tried again, as SDKs are instructed.
     if ((await hasBegun)?.headers.get("x-should-retry") === "false") return first;
     let isApart = false;
-    const second = ask(call, url, keys, attempt(1), () => (isApart = isOver));
-    return { ...worse(await Promise.all([first, second])), isApart };
+    const second = ask(call, front, keys, attempt(1), () => (isApart = isOver));
+    const seen = await Promise.all([first, second]);
+    return { ...worse(seen.filter((one) => one === seen[1] || !isLost(one))), isApart };
   }
   if (client === "reuses") {
-    const first = await ask(call, url, keys, keyed(call));
-    const second = await ask({ ...call, directive: "deltas=3" }, url, keys, keyed(call));
+    const first = await ask(call, front, keys, keyed(call));
+    const second = await ask({ ...call, directive: "deltas=3" }, front, keys, keyed(call));
     // After a first one that started nothing, the key is free.
     if (first.end === "answer" && second.end !== "idempotency_key_reused")
       return { end: second.end, wrong: "the key's second use was not refused" };
     return first;
   }
-  return ask(call, url, keys, {});
+  return ask(call, front, keys, {});
 }
 
 /** No call here has reason to take longer; one that does hangs. */
@@ -48,11 +52,34 @@ const LIMIT_MS = 100_000;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const keyed = ({ number }) => ({ "idempotency-key": `call-${number}` });
-const attempt = (count) => ({ "x-stainless-retry-count": String(count) });
+const ATTEMPT = "x-stainless-retry-count";
+const attempt = (count) => ({ [ATTEMPT]: String(count) });
 const worse = (seen) =>
   seen.find(({ wrong }) => wrong) ?? seen.find(({ end }) => end !== "answer") ?? seen[0];
 
-async function ask(call, url, keys, headers, began) {
+/** How a client sees that the hub is gone. */
+const LOST = [
+  "hub_lost",
+  "hub_unavailable",
+  "a stream that stops within an event",
+  "a stream without an end",
+];
+const isLost = ({ end }) => LOST.includes(end) || end.startsWith("connection: ");
+
+/** Asks, and asks again while the answer is lost with the hub. */
+async function ask(call, front, keys, headers, began) {
+  const first = Number(headers[ATTEMPT] ?? 0);
+  for (let count = first; ; count += 1) {
+    const before = front.losses;
+    const named = count > 0 ? { ...headers, ...attempt(count) } : headers;
+    const seen = await askOnce(call, front.url, keys, named, began);
+    const isExplained = before % 2 === 1 || front.losses > before;
+    if (!isLost(seen) || !isExplained) return { ...seen, isAgain: count > first };
+    await front.isBack;
+  }
+}
+
+async function askOnce(call, url, keys, headers, began) {
   const { leaves, slow } = call.client;
   const controller = new AbortController();
   let why = "hung";

@@ -57,9 +57,9 @@ async function main() {
     );
 }
 
-function report({ protocol, calls, started, ends, late, rest, peakMib, growth }) {
+function report({ protocol, calls, started, ends, losses, late, rest, peakMib, growth }) {
   say(
-    `protocol ${protocol}: ${calls} calls, ${started} runs; memory at rest ${rest.join(" ")} MiB, at most ${peakMib} MiB under load`,
+    `protocol ${protocol}: ${calls} calls, ${started} runs, the hub lost ${losses} times; memory at rest ${rest.join(" ")} MiB, at most ${peakMib} MiB under load`,
   );
   if (growth)
     say(`  median of the middle third ${growth.middle} MiB, of the last ${growth.late} MiB`);

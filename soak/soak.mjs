@@ -4,9 +4,9 @@
 import { execFileSync } from "node:child_process";
 import { newDevice, newKey, until } from "../tests/support/front.mjs";
 import { startSim } from "../tests/support/sim.mjs";
-import { startWorker } from "../tests/support/worker.mjs";
-import { CUT, call, DISTURBANCES, KEYS, randomness } from "./calls.mjs";
+import { CUT, call, DISTURBANCES, KEYS, LOSSES, randomness } from "./calls.mjs";
 import { make } from "./client.mjs";
+import { startFront } from "./front.mjs";
 
 /**
  * Between two rounds everything is at rest: the sockets, the runs and the memory are looked at
@@ -21,6 +21,8 @@ const CLOSED_MS = 2_000;
 const CLOSED_AFTER_SILENCE_MS = 18_000;
 /** How often something happens to all calls that are under way, in calls. */
 const DISTURBED_EVERY_CALLS = 40;
+/** The share of these in which the hub is lost, in the rounds of the warm-up. */
+const LOST_SHARE = 0.6;
 /** For how long a disturbance may explain an end, in milliseconds. */
 const DISTURBED_MS = 3_000;
 /** For how long the loss of a connection may explain an end, in milliseconds. */
@@ -66,18 +68,17 @@ export async function soak({
   const keys = Object.fromEntries(
     Object.entries(KEYS).map(([id, options]) => [id, newKey(id, "main", ...options)]),
   );
-  const worker = await startWorker({
-    vars: {
-      GATEWAY_URL: sim.url,
-      GATEWAY_TOKEN: sim.token,
-      DEVICE_KEY: newDevice().device_key,
-      CLIENT_KEYS: Object.values(keys)
-        .map(({ entry }) => entry)
-        .join("\n"),
-      // Calls at the same time share a connection, and none is left after the last one.
-      LINK_IDLE: "0",
-    },
-  });
+  const vars = {
+    GATEWAY_URL: sim.url,
+    GATEWAY_TOKEN: sim.token,
+    DEVICE_KEY: newDevice().device_key,
+    CLIENT_KEYS: Object.values(keys)
+      .map(({ entry }) => entry)
+      .join("\n"),
+    // Calls at the same time share a connection, and none is left after the last one.
+    LINK_IDLE: "0",
+  };
+  const front = await startFront(vars, keys.plain.key);
   const secrets = Object.fromEntries(Object.entries(keys).map(([id, { key }]) => [id, key]));
   secrets.stranger = newKey("stranger", "main").key;
 
@@ -87,35 +88,41 @@ export async function soak({
     calls: 0,
     started: 0,
     ends: {},
+    losses: 0,
     late: 0,
     rest: [],
     peakMib: 0,
     problems: [],
   };
   const sampler = setInterval(async () => {
-    seen.peakMib = Math.max(seen.peakMib, memoryMib(worker.pid));
+    if (front.losses % 2 === 0) seen.peakMib = Math.max(seen.peakMib, memoryMib(front.pid));
     const askedMs = performance.now();
     // The last one is cut off with the Worker.
-    await fetch(`${worker.url}/healthz`).then(
+    await fetch(`${front.url}/healthz`).then(
       (response) => response.text(),
       () => {},
     );
     if (performance.now() - askedMs > BUSY_MS) seen.isBusy = true;
   }, SAMPLE_MS);
   try {
+    // Another process has other memory, and so has a runtime whose object was aborted, so the hub is
+    // lost during the warm-up alone.
+    const warmUpCalls = Math.max(Math.floor(Math.ceil(runs / ROUND_CALLS) / 3), 1) * ROUND_CALLS;
     for (let begin = 0; begin < runs; begin += ROUND_CALLS) {
       const numbers = Array.from(
         { length: Math.min(ROUND_CALLS, runs - begin) },
         (_, index) => begin + index,
       );
       const calls = numbers.map((number) => call(number, { seed, protocol, silence }));
-      await round(calls, { sim, worker, url: worker.url, keys: secrets, concurrency, seed, seen });
-      seen.rest.push(memoryMib(worker.pid));
+      // Without its client, the run of one that leaves in silence goes on for half a minute.
+      const losesHub = begin < warmUpCalls && !calls.some(({ silent }) => silent);
+      await round(calls, { sim, front, losesHub, keys: secrets, concurrency, seed, seen });
+      seen.rest.push(memoryMib(front.pid));
       onRound(seen);
     }
   } finally {
     clearInterval(sampler);
-    await worker.stop();
+    await front.stop();
     await sim.stop();
   }
   seen.growth = growth(seen.rest);
@@ -130,12 +137,20 @@ export async function soak({
   return seen;
 }
 
-async function round(calls, { sim, worker, url, keys, concurrency, seed, seen }) {
+async function round(calls, { sim, front, losesHub, keys, concurrency, seed, seen }) {
   const random = randomness(seed ^ calls[0].number);
   const disturbances = [];
   const outcomes = [];
   const waiting = [...calls];
+  const loseHub = async () => {
+    const loss = { ...random.one(LOSSES), atMs: performance.now(), untilMs: Infinity };
+    disturbances.push(loss);
+    await front.lose(loss.fault);
+    loss.untilMs = performance.now() + DISTURBED_MS;
+    seen.losses += 1;
+  };
   const disturb = async () => {
+    if (losesHub && random.chance(LOST_SHARE)) return loseHub();
     const disturbance = { ...random.one(DISTURBANCES), atMs: performance.now(), untilMs: Infinity };
     const { fault } = disturbance;
     disturbances.push(disturbance);
@@ -147,7 +162,7 @@ async function round(calls, { sim, worker, url, keys, concurrency, seed, seen })
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       if (next.number % DISTURBED_EVERY_CALLS === DISTURBED_EVERY_CALLS - 1) await disturb();
       const beganMs = performance.now();
-      const outcome = await make(next, { url, keys });
+      const outcome = await make(next, { front, keys });
       outcomes.push({ call: next, ...outcome, beganMs, endedMs: performance.now() });
     }
   };
@@ -172,15 +187,15 @@ async function round(calls, { sim, worker, url, keys, concurrency, seed, seen })
     judge(outcome, {
       disturbances,
       runs: runsOf.get(outcome.call.number) ?? [],
-      log: worker.log,
+      log: front.log,
       seen,
     });
   seen.calls += outcomes.length;
   seen.started += runs.length;
-  const died = worker.log.filter((line) => /Rust panic|RuntimeError|"cause":"panic"/.test(line));
+  const died = front.log.filter((line) => /Rust panic|RuntimeError|"cause":"panic"/.test(line));
   if (died.length > 0) seen.problems.push(`the Worker panicked: ${died[0]}`);
   // Only the last round's lines are looked at, and nothing is kept of the others.
-  worker.log.length = 0;
+  front.forgetLog();
   await sim.reset();
   seen.isBusy = false;
 }
@@ -196,7 +211,7 @@ const lossOf = ({ at_ms: closedMs }) => {
 
 /** Checks that the call has an allowed end, and an allowed number of runs. */
 function judge(
-  { call, end, wrong, isApart, id, beganMs, endedMs },
+  { call, end, wrong, isApart, isAgain, id, beganMs, endedMs },
   { disturbances, runs, log, seen },
 ) {
   seen.ends[end] = (seen.ends[end] ?? 0) + 1;
@@ -204,15 +219,19 @@ function judge(
   // It happens to every call on the connection. After a connection was lost, the Worker asks about
   // its run and does not start it again: the gateway may not have received it. On protocol 3 a text
   // that began again before a loss looks like its beginning.
-  const couldBeWithoutRun = runs.length === 0 || TWO_REQUESTS.includes(call.client);
+  const couldBeWithoutRun = runs.length === 0 || isAgain || TWO_REQUESTS.includes(call.client);
   const cause = met.find(
-    ({ endsWithoutRun, endsOf }) =>
-      (couldBeWithoutRun && endsWithoutRun.includes(end)) || endsOf[call.kind]?.includes(end),
+    ({ endsWithoutRun, endsOf, endsOnV3 = [] }) =>
+      (couldBeWithoutRun && endsWithoutRun.includes(end)) ||
+      (seen.protocol === 3 && endsOnV3.includes(end)) ||
+      endsOf[call.kind]?.includes(end),
   );
   // No deadline holds on a machine without free CPU time.
   const isLate = !cause && LATE_ENDS.includes(end) && seen.isBusy;
-  const isExplained = call.ends.includes(end) || cause || isLate;
-  if (!call.ends.includes(end) && isLate) seen.late += 1;
+  // Another request is not lost on its way.
+  const isAskedAgain = isAgain && call.kind === "request lost" && end === "answer";
+  const isExplained = call.ends.includes(end) || cause || isLate || isAskedAgain;
+  if (!call.ends.includes(end) && !isAskedAgain && isLate) seen.late += 1;
   const problem = (what) => {
     const form = `${call.kind}, key ${call.key}, ${call.stream ? "stream" : "whole"}, ${runs.map(({ ended }) => ended).join(" ") || "no run"}`;
     const { cause, hint } = JSON.parse(log.findLast((line) => id && line.includes(id)) ?? "{}");
@@ -224,7 +243,8 @@ function judge(
   if (wrong) problem(`${end}: ${wrong}`);
   if (!isExplained) problem(`ended as '${end}', which it may not`);
   const [least, most] = [call.runs].flat().length === 2 ? call.runs : [call.runs, call.runs];
-  if (runs.length > (isApart ? 2 : most)) problem(`${runs.length} runs for one call`);
+  const mayBegin = isApart ? 2 : isAskedAgain ? 1 : most;
+  if (runs.length > mayBegin) problem(`${runs.length} runs for one call`);
   if (end === "answer" && runs.length < Math.max(least, 1)) problem("an answer without a run");
   // A call that has ended for its client has ended, except where nothing stops a run after its
   // client left.

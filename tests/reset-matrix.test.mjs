@@ -3,12 +3,10 @@
 // error. Each run counts once, and no row of it stays.
 
 import assert from "node:assert/strict";
-import { copyFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { before, describe, test } from "node:test";
 import { buildPanickingWorker } from "../scripts/build.mjs";
-import { BUILD } from "../scripts/paths.mjs";
 import { environment } from "../scripts/setup.mjs";
+import { EVICT, makeEvictable } from "./support/evictable.mjs";
 import { temporaryFolder } from "./support/folder.mjs";
 import {
   beginnings,
@@ -53,33 +51,6 @@ const ALARM_MS = 31_000;
 /** For longer than this nothing about a run is remembered, and no run is without its client. */
 const AGE_MS = 300_000;
 
-/** Makes a Worker whose object can be aborted as the platform does it: from outside. */
-function makeEvictable() {
-  const build = temporaryFolder("evictable");
-  for (const name of ["index.js", "index_bg.wasm"])
-    copyFileSync(join(BUILD, name), join(build, name));
-  writeFileSync(
-    join(build, "evictable.js"),
-    `import { Hub as Inner } from "./index.js";
-export { default } from "./index.js";
-export class Hub {
-  constructor(state, env) {
-    this.state = state;
-    this.inner = new Inner(state, env);
-  }
-  fetch(request) {
-    if (request.headers.has("x-evict")) this.state.abort("evicted");
-    return this.inner.fetch(request);
-  }
-  alarm(info) {
-    return this.inner.alarm(info);
-  }
-}
-`,
-  );
-  return { build, modules: ["evictable.js", "index.js", "index_bg.wasm"] };
-}
-
 /** Only Linux limits the files of a process that runs. */
 const FULL = {
   end: "hub_lost",
@@ -112,9 +83,9 @@ const CAUSES = {
   },
   "an eviction": {
     end: "hub_lost",
-    workerOptions: makeEvictable,
+    workerOptions: () => makeEvictable(temporaryFolder("evictable")),
     lose: async ({ worker, phone }) => {
-      const response = await get(worker, phone, "/v1/key", { "x-evict": "1" });
+      const response = await get(worker, phone, "/v1/key", { [EVICT]: "1" });
       assert.equal(response.status, 503);
     },
   },
