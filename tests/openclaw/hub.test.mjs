@@ -1,5 +1,6 @@
 // Tests a real OpenClaw gateway whose hub is killed in the middle of runs and started again over
 // the same storage: nothing runs twice, each run counts once, and none goes on without its client.
+// Also many runs at a time, which share the hub's connection.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -7,7 +8,7 @@ import { temporaryFolder } from "../support/folder.mjs";
 import { eventsOf, newKey, post, says, textOf, until } from "../support/front.mjs";
 import { get } from "../support/keys.mjs";
 import { protocol, version } from "../support/openclaw.mjs";
-import { words } from "../support/prompts.mjs";
+import { steps, words } from "../support/prompts.mjs";
 import { sharedFront } from "../support/shared-openclaw.mjs";
 import { letPass, rowsOf } from "../support/storage.mjs";
 
@@ -29,6 +30,15 @@ const CALLS = [
   { id: "whole", stream: false, first: keyed(2), again: { ...keyed(2), ...attempt(1) } },
   { id: "unnamed", stream: true, first: attempt(0), again: attempt(1) },
 ].map((call) => ({ ...newKey(call.id, "main"), ...call }));
+
+/** A client whose agent uses a tool. */
+const worker = newKey("worker", "main");
+
+/** Runs at a time. */
+const CROWD = 50;
+
+/** The client of them all. */
+const crowd = newKey("crowd", "main", "--runs", String(CROWD));
 
 /** The client that does not. */
 const left = { ...newKey("left", "main"), stream: true, first: {} };
@@ -55,7 +65,10 @@ describe(`a hub that is killed, OpenClaw ${version}`, () => {
   const status = async (call) => (await get(front.worker, call, "/v1/key")).json();
 
   before(async () => {
-    front = await sharedFront({ entries: [...CALLS, left].map(({ entry }) => entry), storage });
+    front = await sharedFront({
+      entries: [...CALLS, left, worker, crowd].map(({ entry }) => entry),
+      storage,
+    });
     calls = front.provider.requests.length;
   });
   after(() => front?.stop());
@@ -131,5 +144,51 @@ describe(`a hub that is killed, OpenClaw ${version}`, () => {
       protocol === 4 ? { runs: 2, answers: 1, stopped: 1 } : { runs: 2, answers: 2, stopped: 0 },
     );
     assert.equal(front.provider.requests.length, long + 1);
+  });
+
+  test("while the agent works: a retry after the end gets the text before the tool, too", async () => {
+    const before = front.provider.requests.length;
+    const tools = [{ name: "exec", args: { command: "true" } }];
+    const prompt = steps({ text: "Let me look.", tools }, { text: "It is sunny.", delay: 50 });
+    const request = says(prompt, { stream: true });
+    const first = post(front.worker, worker, request, { headers: attempt(0) })
+      .then((response) => response.text())
+      .catch(() => "cut");
+    await until("the model has the tool's result", () => {
+      const calls = front.provider.requests.slice(before);
+      return calls.length === 2 && calls[1].deltas > 0;
+    });
+    await front.killWorker();
+    assert.doesNotMatch(await first, /"finish_reason":"/);
+    await until("the run is over", () => front.provider.requests[before + 1].finished);
+    await front.startWorker();
+    const again = await post(front.worker, worker, request, { headers: attempt(1) });
+    if (protocol === 4)
+      assert.deepEqual(await read(again), { text: "Let me look.\n\nIt is sunny.", end: "stop" });
+    // Protocol 3 does not say which of several texts are of a failed attempt.
+    else assert.match(await again.text(), /answer_lost/);
+    assert.equal(front.provider.requests.length - before, 2);
+  });
+
+  test(`${CROWD} runs at a time: each client gets its own answer, whole, and each run counts once`, async () => {
+    const before = front.provider.requests.length;
+    const answers = await Promise.all(
+      Array.from({ length: CROWD }, async (_, index) => {
+        const [own, isStreamed] = [index + 1, index % 2 === 0];
+        const prompt = `crowd [[fake deltas=${own} delay=5]]`;
+        return read(await post(front.worker, crowd, says(prompt, { stream: isStreamed })));
+      }),
+    );
+    assert.deepEqual(
+      answers,
+      Array.from({ length: CROWD }, (_, index) => ({ text: words(index + 1), end: "stop" })),
+    );
+    assert.equal(front.provider.requests.length - before, CROWD);
+    const { usage_today, concurrent_runs } = await status(crowd);
+    const { runs, answers: answered, output_tokens } = usage_today;
+    assert.deepEqual(
+      { runs, answered, output_tokens, running: concurrent_runs.running },
+      { runs: CROWD, answered: CROWD, output_tokens: (CROWD * (CROWD + 1)) / 2, running: 0 },
+    );
   });
 });
