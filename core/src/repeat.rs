@@ -33,8 +33,8 @@ const MEMORY_MS: u64 = 240_000;
 /// `MAX_RETRY_DELAY` in openai-python 3.54, `maxRetryDelay` in openai-node 7.57.
 pub(crate) const SENT_MS: u64 = 20_000;
 
-/// Requests of one key that are remembered; the oldest are forgotten first, and none that is going:
-/// their number has limits of its own.
+/// Requests of one key that are remembered. Those whose time is over first make room, so first the
+/// ones whose end was sent, and none that is going: their number has limits of its own.
 const MAX_REQUESTS_OF_KEY: usize = 128;
 
 /// Requests that are remembered.
@@ -380,7 +380,7 @@ impl Requests {
         receiver
     }
 
-    /// Forgets the oldest request if this key has one too many, or all keys have.
+    /// Forgets a request if this key has one too many, or all keys have.
     fn limit(&mut self, key_id: &KeyId) {
         let is_of_key = |request: &Rc<Request>| request.key_id == *key_id;
         if self.0.iter().filter(|other| is_of_key(other)).count() > MAX_REQUESTS_OF_KEY {
@@ -390,11 +390,13 @@ impl Requests {
         }
     }
 
-    /// Forgets the oldest of these requests that is not going.
+    /// Forgets the one of these requests that would be forgotten first, unless all are going.
     fn drop_first(&mut self, is_it: impl Fn(&Rc<Request>) -> bool) {
         let is_over = |request: &Rc<Request>| request.receivers.count.get() == 0;
-        let mut all = self.0.iter();
-        if let Some(index) = all.position(|request| is_over(request) && is_it(request)) {
+        let all = self.0.iter().enumerate();
+        let over = all.filter(|(_, request)| is_over(request) && is_it(request));
+        let first = over.min_by_key(|(_, request)| request.until_ms());
+        if let Some(index) = first.map(|(index, _)| index) {
             self.0.remove(index);
         }
     }

@@ -185,6 +185,21 @@ fn one_keys_flood_drives_out_nobody_elses_memory() {
 }
 
 #[test]
+fn a_flood_of_answers_drives_out_no_request_whose_end_was_not_sent() {
+    let mut requests = Requests::default();
+    let mut end = |body: &str, end| {
+        let receiver = requests.remember(&key_id("phone"), fingerprint(body), 0, FIRST, 0);
+        receiver.end(end, 0);
+    };
+    end("a", ExchangeEnd::Unsent);
+    for n in 0..2 * MAX_REQUESTS_OF_KEY {
+        end(&n.to_string(), ExchangeEnd::Sent);
+    }
+    assert_eq!(requests.0.len(), MAX_REQUESTS_OF_KEY);
+    assert_eq!(recalled(&mut requests, "a", 1, 1), Some(FIRST.run));
+}
+
+#[test]
 fn no_flood_drives_out_a_request_that_is_going() {
     let mut requests = Requests::default();
     let going = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
