@@ -256,8 +256,8 @@ export const DISTURBANCES = [
   { fault: "startup", ends: ["gateway_unavailable"] },
   { fault: "close-before-challenge", ends: [] },
   { fault: "protocol-mismatch", ends: ["gateway_refused"] },
-  // On protocol 3 the connection is made, and the gateway refuses its requests: a run that is looked
-  // for there is lost.
+  // On protocol 3 the connection is made, and the gateway refuses its requests: a run that is
+  // looked for there is lost.
   {
     fault: "no-write-scope",
     ends: ["gateway_refused"],

@@ -15,10 +15,11 @@ import { startFront } from "./front.mjs";
 const ROUND_CALLS = 500;
 /**
  * By when a call is over at the gateway, too. A client that leaves in silence is noticed at the
- * next heartbeat, after 15 s.
+ * next heartbeat, after 15 s. A hub that was lost may look for a run for 10 s whose request was
+ * lost, too.
  */
 const CLOSED_MS = 2_000;
-const CLOSED_AFTER_SILENCE_MS = 18_000;
+const CLOSED_LATE_MS = 18_000;
 /** How often something happens to all calls that are under way, in calls. */
 const DISTURBED_EVERY_CALLS = 40;
 /** The share of these in which the hub is lost, in the rounds of the warm-up. */
@@ -105,8 +106,8 @@ export async function soak({
     if (performance.now() - askedMs > BUSY_MS) seen.isBusy = true;
   }, SAMPLE_MS);
   try {
-    // Another process has other memory, and so has a runtime whose object was aborted, so the hub is
-    // lost during the warm-up alone.
+    // Another process has other memory, and so has a runtime whose object was aborted, so the hub
+    // is lost during the warm-up alone.
     const warmUpCalls = Math.max(Math.floor(Math.ceil(runs / ROUND_CALLS) / 3), 1) * ROUND_CALLS;
     for (let begin = 0; begin < runs; begin += ROUND_CALLS) {
       const numbers = Array.from(
@@ -169,7 +170,8 @@ async function round(calls, { sim, front, losesHub, keys, concurrency, seed, see
   await Promise.all(Array.from({ length: concurrency }, work));
   await sim.fault(null);
 
-  const limitMs = calls.some(({ silent }) => silent) ? CLOSED_AFTER_SILENCE_MS : CLOSED_MS;
+  const isLate = losesHub || calls.some(({ silent }) => silent);
+  const limitMs = isLate ? CLOSED_LATE_MS : CLOSED_MS;
   const open = async () => (await sim.journal()).open_connections;
   await until("all sockets are closed", async () => (await open()) === 0, limitMs).catch(
     async () => {
@@ -247,8 +249,9 @@ function judge(
   if (runs.length > mayBegin) problem(`${runs.length} runs for one call`);
   if (end === "answer" && runs.length < Math.max(least, 1)) problem("an answer without a run");
   // A call that has ended for its client has ended, except where nothing stops a run after its
-  // client left.
-  const mayGoOn = end === "left" && (seen.protocol === 3 || call.key === "finisher");
+  // client left, or was told that the run is lost.
+  const isUnstoppable = seen.protocol === 3 && ["left", "gateway_connection_lost"].includes(end);
+  const mayGoOn = isUnstoppable || (end === "left" && call.key === "finisher");
   if (!mayGoOn && runs.some(({ ended }) => ended === "running"))
     problem("a run that goes on after its call");
 }
