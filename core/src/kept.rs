@@ -74,8 +74,8 @@ impl Facts {
 }
 
 impl<'a> Kept<'a> {
-    /// Reads the run's id, a tab, and its row. A later version of the hub adds fields at the end, so
-    /// that a run is found again after an upgrade, and after a roll back. Any other row is none.
+    /// Reads the run's id, a tab, and its row. A later version of the hub adds fields at the end,
+    /// so that a run is found again after an upgrade, and after a roll back. Any other row is none.
     pub fn read(line: &'a str) -> Option<Self> {
         let mut fields = line.split('\t');
         let mut numbers = [0; 9];

@@ -18,10 +18,11 @@ const MAX_RUNS: usize = 4;
 /// A recording, with the number of its run.
 type Name = (&'static str, usize);
 
-/// What a client got: the status, the body, and if that has ended.
+/// A client's response: the status, the body, and if that has ended.
 type Seen = (u16, String, bool);
 
-/// The recordings of each protocol whose run ends on its first connection, and what its client gets.
+/// The recordings of each protocol whose run ends on its first connection, and what its client
+/// gets.
 static ALONE: LazyLock<[Vec<(Name, Seen)>; 2]> = LazyLock::new(|| {
     ["march", "latest"].map(|version| {
         let runs = RUNS.iter().map(|(name, nth, _)| (*name, *nth));

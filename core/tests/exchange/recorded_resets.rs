@@ -19,7 +19,7 @@ const NUMBER: usize = 0xAA;
 /// Most steps of the time after the last reset.
 const MAX_STEPS: usize = 2_000;
 
-/// What the gateway knows about the run when the next hub asks.
+/// The state of the run when the next hub asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// It has ended as it was recorded.
@@ -50,7 +50,7 @@ struct Run {
     end: End,
 }
 
-/// What a gateway knows of the run.
+/// The part of the run that a gateway knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Knows {
     Nothing,

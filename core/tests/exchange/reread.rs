@@ -119,7 +119,7 @@ fn rows_of_another_run_or_none_are_no_answer() {
             scenario.shown.body
         );
     }
-    // What the client has is no beginning of it.
+    // The client has something else than its beginning.
     let mut scenario = lost_after("Something else.");
     answer(&mut scenario, true, &whole());
     assert!(scenario.shown.body.contains("answer_lost"));

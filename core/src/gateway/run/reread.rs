@@ -8,8 +8,9 @@
 //! ```
 //!
 //! The final response of protocol 4 repeats the last message of an answer only. An agent that used
-//! tools wrote text before it. A request that joins the run after its end did not receive that text,
-//! nor did one whose connection was lost meanwhile. The rows have all of it, and name the run.
+//! tools wrote text before it. A request that joins the run after its end did not receive that
+//! text, nor did one whose connection was lost meanwhile. The rows have all of it, and name the
+//! run.
 //!
 //! Source: OpenClaw 2026.9.6, measured.
 
