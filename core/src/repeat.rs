@@ -35,10 +35,10 @@ pub(crate) const SENT_MS: u64 = 20_000;
 
 /// Requests of one key that are remembered. Those whose time is over first make room, so first the
 /// ones whose end was sent, and none that is going: their number has limits of its own.
-const MAX_REQUESTS_OF_KEY: usize = 128;
+const MAX_REQUESTS_OF_KEY: usize = 256;
 
 /// Requests that are remembered.
-const MAX_REQUESTS: usize = 1024;
+const MAX_REQUESTS: usize = 2048;
 
 /// Headers that make two requests with the same body different: they choose an agent, or give the
 /// client's address.

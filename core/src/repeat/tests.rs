@@ -177,7 +177,7 @@ fn one_keys_flood_drives_out_nobody_elses_memory() {
         receiver.end(ExchangeEnd::Left, 0);
     };
     left(&mut requests, "phone", "a");
-    for n in 0..2 * MAX_REQUESTS {
+    for n in 0..MAX_REQUESTS {
         left(&mut requests, "bot", &n.to_string());
     }
     assert_eq!(requests.0.len(), 1 + MAX_REQUESTS_OF_KEY);
@@ -204,7 +204,7 @@ fn no_flood_drives_out_a_request_that_is_going() {
     let mut requests = Requests::default();
     let going = requests.remember(&key_id("phone"), fingerprint("a"), 0, FIRST, 0);
     let mut flood = |key: &str| {
-        for n in 0..2 * MAX_REQUESTS {
+        for n in 0..=MAX_REQUESTS_OF_KEY {
             let body = fingerprint(&n.to_string());
             let receiver = requests.remember(&key_id(key), body, 0, SECOND, 0);
             receiver.end(ExchangeEnd::Left, 0);
@@ -375,7 +375,7 @@ fn one_keys_flood_drives_out_nobody_elses_memory_across_a_reset() {
         assert!(next.restore(&Kept::read(&line).unwrap()).is_some());
     };
     restore("phone", "a", 1);
-    for n in 0..2 * MAX_REQUESTS {
+    for n in 0..MAX_REQUESTS {
         restore("bot", &n.to_string(), 2);
     }
     assert_eq!(next.0.len(), 1 + MAX_REQUESTS_OF_KEY);
