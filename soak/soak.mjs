@@ -249,7 +249,7 @@ function judge(
   if (runs.length > mayBegin) problem(`${runs.length} runs for one call`);
   if (end === "answer" && runs.length < Math.max(least, 1)) problem("an answer without a run");
   // A call that has ended for its client has ended, except where nothing stops a run after its
-  // client left, or was told that the run is lost.
+  // client left, or got the error that the run is lost.
   const isUnstoppable = seen.protocol === 3 && ["left", "gateway_connection_lost"].includes(end);
   const mayGoOn = isUnstoppable || (end === "left" && call.key === "finisher");
   if (!mayGoOn && runs.some(({ ended }) => ended === "running"))
