@@ -20,8 +20,6 @@ pub struct Account {
     /// No other request had the run before this one.
     is_first: bool,
     end: Cell<Option<RunEnd>>,
-    /// The run's row says that it may be going.
-    is_written: Cell<bool>,
     /// The agent of the exchange that has ended.
     agent: OnceCell<String>,
 }
@@ -52,7 +50,6 @@ impl Account {
             request: Rc::clone(receiver.request()),
             is_first: receiver.is_alone(),
             end: Cell::default(),
-            is_written: Cell::default(),
             agent: OnceCell::new(),
         }
     }
@@ -66,7 +63,6 @@ impl Account {
     pub fn row(&self, exchange: &Exchange) -> Option<String> {
         let kept = exchange.kept()?;
         self.note_start(exchange);
-        self.is_written.set(true);
         Some(self.request.row(kept))
     }
 
@@ -114,7 +110,9 @@ impl Account {
             Some(_) => Change::Write(request.row(Kept::default())),
             None if is_open => Change::Delete,
             // A retry failed, of a run that had ended before it.
-            None if is_last && self.is_written.get() => Change::Write(request.row(Kept::default())),
+            None if is_last && request.is_written_as_going() => {
+                Change::Write(request.row(Kept::default()))
+            }
             None => Change::None,
         }
     }

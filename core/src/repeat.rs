@@ -146,6 +146,8 @@ pub struct Request {
     can_recall: bool,
     /// The run is in its key's usage, or was not started for this request.
     is_counted: Cell<bool>,
+    /// The run's row says that it may be going.
+    is_written_as_going: Cell<bool>,
     receivers: Receivers,
 }
 
@@ -427,6 +429,7 @@ impl Request {
             asked_ms: Cell::default(),
             can_recall: false,
             is_counted: Cell::new(false),
+            is_written_as_going: Cell::new(false),
             receivers: Receivers {
                 is_keyed: keyed_run.is_some(),
                 ..Receivers::default()
@@ -450,6 +453,7 @@ impl Request {
             asked_ms: Cell::new(kept.asked_ms),
             can_recall: kept.is_going() && kept.facts.has(Facts::V4),
             is_counted: Cell::new(kept.facts.has(Facts::COUNTED)),
+            is_written_as_going: Cell::new(kept.is_going()),
             ..Self::new(
                 &KeyId::parse(kept.key)?,
                 Fingerprint(fingerprint.try_into().ok()?),
@@ -481,6 +485,7 @@ impl Request {
             first_ms: self.first_ms,
             ..kept
         };
+        self.is_written_as_going.set(!kept.id.is_empty());
         if kept.id.is_empty() {
             kept.until_ms = self.until_ms();
             kept.left_ms = receivers.left_ms.get();
@@ -504,6 +509,11 @@ impl Request {
 
     pub fn is_counted(&self) -> bool {
         self.is_counted.get()
+    }
+
+    /// Returns true if the run's row says that the run may be going.
+    pub fn is_written_as_going(&self) -> bool {
+        self.is_written_as_going.get()
     }
 
     /// Records that the run must not be counted again.

@@ -206,14 +206,20 @@ impl AnswerText {
         self.fresh(from)
     }
 
-    /// Returns the text that was sent, without asides.
-    fn without_asides(&self) -> Cow<'_, str> {
-        let Some(first) = self.asides.first() else {
+    /// Returns true if nothing was sent after the last aside.
+    fn ends_with_aside(&self) -> bool {
+        let last = self.asides.last();
+        last.is_some_and(|aside| aside.end == self.sent.len())
+    }
+
+    /// Returns the text that was sent, without the first asides.
+    fn without_asides(&self, count: usize) -> Cow<'_, str> {
+        let Some(first) = self.asides.first().filter(|_| count > 0) else {
             return Cow::Borrowed(&self.sent);
         };
         let mut text = String::with_capacity(self.sent.len());
         let mut end = 0;
-        for aside in &self.asides {
+        for aside in self.asides.iter().take(count) {
             text.push_str(self.sent.get(end..aside.start).unwrap_or_default());
             end = aside.end;
         }
@@ -244,11 +250,17 @@ impl AnswerText {
         }
         self.unread = false;
         let from = self.sent.len();
-        if rest_after(whole, &self.sent).is_some() {
-            // Their text was emitted, and missed: the answer repeats it.
-            self.asides.clear();
+        // The text of the last ones may have been emitted, and missed: then the answer repeats it.
+        // A text that goes on within a word is another one.
+        let is_end = |rest: &str| rest.is_empty() || rest.starts_with(char::is_whitespace);
+        let repeats = |count: &usize| {
+            let rest = rest_after(whole, &self.without_asides(*count));
+            rest.is_some_and(|rest| !self.ends_with_aside() || is_end(rest))
+        };
+        if let Some(count) = (0..self.asides.len()).find(repeats) {
+            self.asides.truncate(count);
         }
-        let known = self.without_asides();
+        let known = self.without_asides(self.asides.len());
         let len = if let Some(fresh) = rest_after(whole, &known) {
             // After an aside it is another item.
             let is_first = known.is_empty() && from > 0 && !fresh.is_empty();

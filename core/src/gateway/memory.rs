@@ -215,7 +215,7 @@ fn read_turn<'a>(rows: impl Iterator<Item = &'a SessionRow<'a>>) -> Recorded {
             // Each text is filtered separately, as the gateway reads it: code that one text leaves
             // open does not hide a directive of the next one.
             Some(Ok(text)) => {
-                has_mask |= is_masked(&text);
+                has_mask |= may_be_masked(&text);
                 let text = as_streamed(&text);
                 if !text.trim().is_empty() {
                     texts.push(text);
@@ -235,11 +235,16 @@ fn read_turn<'a>(rows: impl Iterator<Item = &'a SessionRow<'a>>) -> Recorded {
         if has_mask {
             return Recorded::Unreadable;
         }
-        return Recorded::Answered {
+        let answered = Recorded::Answered {
             text: texts.join(SEPARATOR),
             question: None,
             summary: RunSummary { finish, usage },
         };
+        if finish == Finish::Length || !texts.is_empty() {
+            return answered;
+        }
+        // The model answered nothing: the gateway may have asked it again.
+        end = answered;
     }
     if question.is_some() && !has_mask {
         return Recorded::Answered {
@@ -608,6 +613,17 @@ const MIN_PROOF_BYTES: usize = 16;
 /// characters of any text that looks like a secret. Source: OpenClaw 2026.9.6, measured:
 /// `sk-abc…ABCD`.
 const MASK: char = '…';
+
+/// Replaces a secret of less than 18 characters. Source: OpenClaw 2026.9.6, `logging/redact`, read.
+const SHORT_MASK: &str = "***";
+
+/// Replaces the lines of a private key.
+const KEY_MASK: &str = "\n…redacted…\n";
+
+/// Returns true if the text may not be the model's own: no answer is taken from it.
+fn may_be_masked(text: &str) -> bool {
+    text.contains(SHORT_MASK) || text.contains(KEY_MASK) || is_masked(text)
+}
 
 /// Returns true if a part of the text may be masked. A model may write such a text itself.
 fn is_masked(text: &str) -> bool {

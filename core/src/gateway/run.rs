@@ -263,6 +263,9 @@ impl Run {
     /// Returns the tokens of the runs before the one that is going. A run that waits for its
     /// continuation is still the one that is going: the next hub gets its end once more.
     pub(crate) fn earlier_usage(&self) -> Usage {
+        if let Some(earlier) = self.before_end {
+            return earlier;
+        }
         let yielded = self.yielded.as_ref();
         let yielded = yielded.filter(|yielded| self.name.is(&yielded.by));
         yielded.map_or(self.spent, |yielded| yielded.earlier)

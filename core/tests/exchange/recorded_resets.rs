@@ -426,9 +426,10 @@ fn check(run: &Run, fate: Fate, is_asked: bool, end: &End, place: &str) {
         (_, End::Answer { text, .. }) if !run.is_v4() && text.contains("\n\n") => {
             assert!(*end == run.end || *end == End::Failure, "{place}");
         }
-        // A message that a tool sent has no place in the rows.
+        // The rows have a message that a tool sent, and it looks like an answer.
         (_, expected) if place.contains("message_tool") => {
-            assert_eq!(end.paragraphs(), expected.paragraphs(), "{place}");
+            let is_whole = end.paragraphs() == expected.paragraphs();
+            assert!(*end == End::Failure || is_whole, "{place}");
         }
         (_, expected) => assert_eq!(end, expected, "{place}"),
     }

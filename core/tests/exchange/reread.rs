@@ -2,6 +2,7 @@
 //! have it.
 
 use clawfront_core::access::usage::Counter;
+use clawfront_core::hub;
 use clawfront_core::openai::Delivery;
 use serde_json::{Value, json};
 
@@ -206,4 +207,244 @@ fn a_retry_after_a_reset_gets_the_whole_answer_and_the_run_counts_once() {
     let usage = shared.usage_of(0xAA);
     let counts = [Counter::Runs, Counter::Answers, Counter::OutputTokens];
     assert_eq!(counts.map(|counter| usage.get(counter)), [1, 1, 2]);
+}
+
+#[test]
+fn events_that_were_missed_on_the_runs_own_connection_and_no_rows_are_no_internal_error() {
+    // The run is going on its own connection, events were missed, and the final response arrives.
+    let mut scenario = Scenario::new(STREAM).accepted();
+    for seq in [1, 5] {
+        let mut event = event("Let");
+        event["seq"] = json!(seq);
+        scenario.frame(&event.to_string());
+    }
+    scenario
+        .frame(&json!({ "type": "res", "id": "3", "ok": true, "payload": ended() }).to_string());
+    assert_eq!(scenario.last_method(), "sessions.get");
+    while !scenario.shown.ended {
+        let after_ms = scenario.wake_at_ms().unwrap();
+        scenario.at_ms(after_ms).tick();
+    }
+    assert!(
+        !scenario.shown.body.contains("internal_error"),
+        "{}",
+        scenario.shown.body
+    );
+}
+
+#[test]
+fn rows_that_end_in_a_question_are_no_answer() {
+    let mut scenario = lost_after("");
+    let options = json!([{ "label": "A" }, { "label": "B" }]);
+    let question = json!({ "id": "q", "question": "Which?", "header": "h", "options": options });
+    let call = json!({ "type": "toolCall", "id": "c", "name": "ask_user",
+        "arguments": { "questions": [question] } });
+    let ask = json!({ "role": "assistant", "stopReason": "toolUse",
+        "content": [{ "type": "text", "text": "Let me look." }, call] });
+    answer(&mut scenario, true, &rows(&[ask]));
+    assert!(
+        !scenario.shown.body.contains("stop"),
+        "{}",
+        scenario.shown.body
+    );
+}
+
+#[test]
+fn an_empty_text_is_not_the_end_of_the_rows() {
+    // The first attempt at the model was empty, and ended with `stop`: the gateway tried again.
+    let mut scenario = lost_after("");
+    let empty = json!({ "role": "assistant", "stopReason": "stop", "content": [] });
+    answer(
+        &mut scenario,
+        true,
+        &rows(&[empty, text("It is sunny.", "stop")]),
+    );
+    assert!(
+        scenario.shown.body.contains("It is sunny") || scenario.shown.body.contains("answer_lost"),
+        "{}",
+        scenario.shown.body
+    );
+}
+
+#[test]
+fn silence_after_a_tool_is_not_shown() {
+    let mut scenario = lost_after("");
+    answer(
+        &mut scenario,
+        true,
+        &rows(&[text("Let me look.", "toolUse"), text("NO_REPLY", "stop")]),
+    );
+    assert!(
+        !scenario.shown.body.contains("NO_REPLY"),
+        "{}",
+        scenario.shown.body
+    );
+}
+
+#[test]
+fn a_message_that_a_tool_sent_is_not_taken_for_the_end() {
+    // The gateway writes the message as a row of its own, with `stop`.
+    let mut scenario = Scenario::new(STREAM).accepted();
+    scenario.give(Input::Closed { code: 1006 });
+    scenario.next_attempt();
+    scenario.frame(CHALLENGE);
+    scenario.frame(HELLO);
+    let mut reply = ended();
+    reply["result"]["messagingToolSentTexts"] = json!(["Message."]);
+    reply["result"]["payloads"] = json!([{ "text": "Message." }, { "text": "It is sunny." }]);
+    answer(&mut scenario, true, &reply);
+    if scenario.last_method() == "sessions.get" {
+        answer(
+            &mut scenario,
+            true,
+            &rows(&[
+                text("I send it.", "toolUse"),
+                text("Message.", "stop"),
+                text("It is sunny.", "stop"),
+            ]),
+        );
+    }
+    let (text, rest) = read(&scenario.shown.body);
+    assert!(text.matches("Message.").count() < 2, "{text}");
+    let is_stop = rest
+        .first()
+        .is_some_and(|end| end["choices"][0]["finish_reason"] == "stop");
+    assert!(!is_stop || text.contains("sunny"), "{text}");
+}
+
+#[test]
+fn a_masked_secret_is_not_shown() {
+    for masked in [
+        "PASSWORD=***",
+        "-----BEGIN PRIVATE KEY-----\n…redacted…\n-----END PRIVATE KEY-----",
+    ] {
+        let mut scenario = lost_after("");
+        answer(
+            &mut scenario,
+            true,
+            &rows(&[text(masked, "toolUse"), text("It is sunny.", "stop")]),
+        );
+        assert!(
+            scenario.shown.body.contains("answer_lost"),
+            "{}",
+            scenario.shown.body
+        );
+    }
+}
+
+#[test]
+fn a_hub_that_is_reset_while_the_rows_are_read_counts_the_tokens_once() {
+    let mut shared = Shared::new(IDLE_MS);
+    shared.attempt(0xAA, 0, "agents=main").unwrap();
+    shared.shake_hands();
+    shared.respond("agent", &json!({ "status": "accepted" }));
+    shared.say(0, "Let");
+    shared.give(hub::Input::Closed { code: 1006 });
+    while shared.connects < 2 {
+        let at = shared.hub.wake_at_ms().unwrap();
+        shared.pass_ms(at - shared.now_ms);
+    }
+    shared.shake_hands();
+    shared.respond("agent", &ended());
+    assert!(
+        shared.methods().contains(&"sessions.get"),
+        "{:?}",
+        shared.methods()
+    );
+    shared.reset();
+    shared.shake_hands();
+    shared.respond("agent", &ended());
+    let usage = shared.usage_of(0xAA);
+    let counts = [Counter::Runs, Counter::InputTokens, Counter::OutputTokens];
+    assert_eq!(counts.map(|counter| usage.get(counter)), [1, 7, 2]);
+}
+
+#[test]
+fn a_client_that_leaves_between_two_looks_leaves_the_tokens_counted() {
+    for fields in ["agents=main", "agents=main on_disconnect=finish"] {
+        let mut shared = Shared::new(IDLE_MS);
+        let client = shared.attempt(0xAA, 0, fields).unwrap();
+        shared.shake_hands();
+        shared.respond("agent", &json!({ "status": "accepted" }));
+        shared.say(0, "Let");
+        shared.give(hub::Input::Closed { code: 1006 });
+        while shared.connects < 2 {
+            let at = shared.hub.wake_at_ms().unwrap();
+            shared.pass_ms(at - shared.now_ms);
+        }
+        shared.shake_hands();
+        shared.respond("agent", &ended());
+        shared.respond("sessions.get", &rows(&[text("Let me look.", "toolUse")]));
+        let id = shared.clients[client].id;
+        shared.give(hub::Input::HungUp(id));
+        if fields.len() > 12 {
+            shared.pass_ms(30);
+            // The gateway has forgotten the run meanwhile.
+            let id = shared.take("agent")["id"].clone();
+            shared.frame(&json!({ "type": "res", "id": id, "ok": false, "error": { "code": "INVALID_REQUEST" } }).to_string());
+        }
+        let usage = shared.usage_of(0xAA);
+        let counts = [Counter::Runs, Counter::InputTokens, Counter::OutputTokens];
+        assert_eq!(
+            counts.map(|counter| usage.get(counter)),
+            [1, 7, 2],
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn events_that_were_missed_and_a_busy_gateway_are_no_internal_error() {
+    let mut scenario = Scenario::new(STREAM).accepted();
+    for seq in [1, 5] {
+        let mut event = event("Let");
+        event["seq"] = json!(seq);
+        scenario.frame(&event.to_string());
+    }
+    scenario
+        .frame(&json!({ "type": "res", "id": "3", "ok": true, "payload": ended() }).to_string());
+    answer(
+        &mut scenario,
+        true,
+        &rows(&[text("Let me look.", "toolUse")]),
+    );
+    let after_ms = scenario.wake_at_ms().unwrap();
+    scenario.at_ms(after_ms).tick();
+    assert_eq!(scenario.last_method(), "agent");
+    answer(&mut scenario, false, &json!({ "code": "RATE_LIMITED" }));
+    assert!(
+        !scenario.shown.body.contains("internal_error"),
+        "{}",
+        scenario.shown.body
+    );
+}
+
+#[test]
+fn two_retries_of_a_run_that_has_ended_leave_no_run_that_is_going() {
+    // The run has ended and was counted. Two retries come; the first one writes the row again.
+    let mut shared = Shared::new(IDLE_MS);
+    shared.attempt(0xAA, 0, "agents=main").unwrap();
+    shared.shake_hands();
+    shared.respond("agent", &json!({ "status": "accepted" }));
+    let last = json!({ "status": "ok", "result": { "payloads": [{ "text": "hi" }], "meta": {} } });
+    shared.frame(&json!({ "type": "res", "id": "3", "ok": true, "payload": last }).to_string());
+    assert!(shared.outcome(0).2);
+    let one = shared.attempt(0xAA, 1, "agents=main").unwrap();
+    shared.respond("sessions.get", &whole());
+    let two = shared.attempt(0xAA, 2, "agents=main").unwrap();
+    for client in [one, two] {
+        let id = shared.clients[client].id;
+        shared.give(hub::Input::HungUp(id));
+    }
+    assert!(shared.clients.iter().all(|client| client.account.is_none()));
+    assert_eq!(shared.usage_of(0xAA).get(Counter::Runs), 1);
+    assert!(
+        !shared
+            .storage
+            .runs
+            .values()
+            .any(|row| row.starts_with("0\t")),
+        "{:?}",
+        shared.storage.runs
+    );
 }

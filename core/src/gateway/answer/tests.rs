@@ -242,7 +242,10 @@ fn text_that_comes_only_as_progress_is_sent_once_and_in_its_place() {
         "Let me check.\n\nOnce more.\n\nLet me check.\n\nDone."
     );
     assert!(answer.is_settled() && answer.items() == 4);
-    assert_eq!(answer.without_asides(), "Once more.\n\nDone.");
+    assert_eq!(
+        answer.without_asides(answer.asides.len()),
+        "Once more.\n\nDone."
+    );
 
     // After a loss, the whole answer lacks them.
     answer.interrupt(Emitted::Part);
@@ -377,4 +380,32 @@ fn an_answer_over_the_limit_is_refused() {
             limit_bytes: MAX_ANSWER_BYTES
         })
     );
+}
+
+#[test]
+fn an_aside_before_a_text_that_was_emitted_and_missed_stays_one() {
+    let mut answer = AnswerText::default();
+    let mut sent = String::new();
+    answer.note_aside("c0", "Let me check.");
+    sent.push_str(answer.take_aside().unwrap());
+    answer.begin_call().unwrap();
+    // The text of the next call was emitted, and missed; its progress was not.
+    answer.interrupt(Emitted::Part);
+    answer.note_aside("c1", "Once more.");
+    sent.push_str(answer.take_aside().unwrap());
+    answer.begin_call().unwrap();
+    sent.push_str(answer.update_whole("Once more.\n\nDone.").unwrap());
+    assert_eq!(sent, "Let me check.\n\nOnce more.\n\nDone.");
+}
+
+#[test]
+fn an_aside_with_which_the_next_text_begins_stays_one() {
+    let mut answer = AnswerText::default();
+    let mut sent = String::new();
+    answer.note_aside("c0", "OK");
+    sent.push_str(answer.take_aside().unwrap());
+    answer.begin_call().unwrap();
+    answer.interrupt(Emitted::Part);
+    sent.push_str(answer.update_whole("OKAPI is an animal.").unwrap());
+    assert_eq!(sent, "OK\n\nOKAPI is an animal.");
 }

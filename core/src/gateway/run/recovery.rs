@@ -46,10 +46,6 @@ const MAX_PAUSE_MS: u64 = 1_000;
 impl Run {
     /// Records that the connection was lost, and the reason. Its earlier frames no longer matter.
     pub(crate) fn detach(&mut self, lost: Failure) {
-        if let State::Rereading { ending, .. } = &self.state {
-            // It is claimed again, and then counted.
-            self.spent = ending.earlier;
-        }
         self.state = State::Detached;
         self.subscription = None;
         self.own = None;

@@ -23,7 +23,7 @@ use crate::gateway::memory::{self, Look, Recorded};
 use crate::turn::{Finish, RunEvent, Usage};
 
 use super::io::Io;
-use super::settle::{files, split};
+use super::settle::{files, last_text, split};
 use super::state::{ANSWER_MS, Ending, FIRST_PAUSE_MS, Knowledge, Run, State};
 
 impl Run {
@@ -46,6 +46,11 @@ impl Run {
             return Err(Failure::Bug("an answer was read that was not asked for"));
         };
         let rows = memory::request(&target.session, Look::Run, io.link, io.outbox)?;
+        self.before_end = Some(earlier);
+        if self.recovery.lost.is_none() {
+            // Events were missed on the connection that the run was requested on.
+            self.look_after(io.now_ms);
+        }
         let recovery = &mut self.recovery;
         recovery.answer_by_ms = io.now_ms.saturating_add(ANSWER_MS);
         if recovery.knowledge != Knowledge::Ended {
@@ -53,12 +58,13 @@ impl Run {
             recovery.since_ms = io.now_ms;
             recovery.pause_ms = FIRST_PAUSE_MS;
         }
-        let (messages, _) = split(result);
+        let (messages, answer) = split(result);
         self.state = State::Rereading {
             rows,
             ending: Box::new(Ending {
                 finish,
                 earlier,
+                last: last_text(result, &answer),
                 messages: messages.into_iter().map(str::to_owned).collect(),
                 files: files(result),
             }),
@@ -77,14 +83,20 @@ impl Run {
         let recorded = result.ok();
         let recorded = recorded.and_then(|rows| memory::recorded(rows, &self.turn.run).ok()?);
         let text = match recorded {
-            Some(Recorded::Answered { text, .. }) => text,
-            Some(Recorded::Unfinished) if !self.is_overdue(io.now_ms) => {
+            Some(Recorded::Answered {
+                text,
+                question: None,
+                ..
+            }) if ends_with(&text, &ending.last) => text,
+            // Another end is that of an earlier attempt, or of a text that is not yet there.
+            Some(Recorded::Unfinished | Recorded::Answered { .. })
+                if !self.is_overdue(io.now_ms) =>
+            {
                 // The row with the end is being written.
-                self.spent = ending.earlier;
                 self.pause(io.now_ms);
                 return Ok(());
             }
-            _ => return self.end_with(Err(Failure::AnswerLost), ending.earlier, io, show),
+            _ => return self.end_reread(Err(Failure::AnswerLost), ending.earlier, io, show),
         };
         let result = match self.text.complete_with(&text) {
             Ok(fresh) => {
@@ -95,6 +107,26 @@ impl Run {
             }
             Err(failure) => Err(failure),
         };
-        self.end_with(result, ending.earlier, io, show)
+        self.end_reread(result, ending.earlier, io, show)
     }
+
+    /// Ends the run, whose end is not read again.
+    fn end_reread(
+        &mut self,
+        result: Result<Finish, Failure>,
+        earlier: Usage,
+        io: &mut Io<'_>,
+        show: &mut impl FnMut(RunEvent<'_>),
+    ) -> Result<(), Failure> {
+        self.before_end = None;
+        self.end_with(result, earlier, io, show)
+    }
+}
+
+/// Returns true if the text ends with the last one, white space aside. A text that is not empty
+/// does not end with an empty one: the gateway does not repeat silence.
+fn ends_with(text: &str, last: &str) -> bool {
+    let letters = |text: &str| -> String { text.split_whitespace().collect() };
+    let last = letters(last);
+    !last.is_empty() && letters(text).ends_with(&last)
 }

@@ -41,7 +41,7 @@ impl Run {
             }
         }
         self.question = None;
-        let earlier = self.spent;
+        let earlier = self.before_end.take().unwrap_or(self.spent);
         self.spent = earlier.plus(usage(meta.agent_meta));
         let result = match (&*reply.status, meta.stop_reason.as_deref()) {
             ("ok", _) if meta.aborted => Err(Failure::RunAborted),
@@ -58,7 +58,10 @@ impl Run {
                     Finish::Stop
                 };
                 match self.settle(&reply.result, show) {
-                    Err(Failure::AnswerLost) if self.can_reread() => {
+                    // The rows have what a tool sent, too, and it looks like an answer.
+                    Err(Failure::AnswerLost)
+                        if self.can_reread() && split(&reply.result).0.is_empty() =>
+                    {
                         return self.reread(&reply.result, finish, earlier, io);
                     }
                     settled => settled.map(|()| finish),
@@ -181,8 +184,7 @@ impl Run {
     ) -> Result<(), Failure> {
         let fresh = if self.is_v4() {
             // Protocol 4 repeats the last message only.
-            let last = result.meta.final_assistant_visible_text.as_deref();
-            let last = without_directives(last.or(answer.first().copied()).unwrap_or_default());
+            let last = last_text(result, answer);
             match (self.text.is_settled(), self.recovery.has_whole_text) {
                 (true, true) => return Ok(()),
                 (true, false) if self.text.ends_with(&last) => return Ok(()),
@@ -219,6 +221,12 @@ pub(super) fn split<'a>(result: &'a RunResult<'_>) -> (Vec<&'a str>, Vec<&'a str
         let place = sent.iter().position(|sent| sent.trim() == text.trim());
         place.map(|place| sent.swap_remove(place)).is_some()
     })
+}
+
+/// Returns the last text of the answer (protocol 4).
+pub(super) fn last_text(result: &RunResult<'_>, answer: &[&str]) -> String {
+    let last = result.meta.final_assistant_visible_text.as_deref();
+    without_directives(last.or(answer.first().copied()).unwrap_or_default())
 }
 
 /// Longest path or URL of a file, in bytes: no file system has a longer one.

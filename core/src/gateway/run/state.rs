@@ -56,6 +56,9 @@ pub(crate) struct Run {
     pub(super) yielded: Option<Yielded>,
     /// Tokens of this run and of those that it continues, if their ends are known.
     pub(super) spent: Usage,
+    /// The tokens of the runs before this one, if its end was read, and may be read again: then
+    /// `spent` has its tokens.
+    pub(super) before_end: Option<Usage>,
     /// Known once the agent is.
     pub(super) target: Option<Target>,
     /// The request that subscribed to the session's events (protocol 4).
@@ -183,6 +186,8 @@ pub(super) struct Ending {
     pub(super) finish: Finish,
     /// Tokens of the runs before it.
     pub(super) earlier: Usage,
+    /// Its last text.
+    pub(super) last: String,
     /// The texts that a tool sent.
     pub(super) messages: Vec<String>,
     pub(super) files: Vec<String>,
@@ -315,6 +320,7 @@ impl Run {
             name: RunName::of(turn.run.as_str()),
             yielded: None,
             spent: Usage::default(),
+            before_end: None,
             turn,
             session_use: None,
             fork: None,
