@@ -277,9 +277,9 @@ impl Link {
     }
 
     fn carry_out(&self, orders: &Orders) {
-        if let Some(Socket { socket, .. }) = &*self.0.socket.borrow() {
+        if let Some(Socket { raw, .. }) = &*self.0.socket.borrow() {
             for frame in &orders.frames {
-                self.0.books.store.send(socket, frame);
+                self.0.books.store.send(raw, frame);
             }
         }
         if orders.disconnect || orders.connect {
@@ -288,7 +288,9 @@ impl Link {
             panic_guard::set_link(None);
             // Outside the borrow: among its listeners is the closure that called.
             let socket = self.0.socket.take();
-            drop(socket);
+            if let Some(socket) = socket {
+                self.0.books.store.close(&socket.hand_on());
+            }
         }
         if let Some(text) = &orders.sign {
             let (link, connection) = (self.clone(), self.0.connection.get());
@@ -319,7 +321,7 @@ impl Link {
         } else if let Ok(socket) = opened {
             // Meanwhile the hub gave this connection up.
             let _ = socket.accept();
-            drop(Socket::new(socket));
+            drop(Socket::new(socket, Vec::new()));
         }
     }
 
@@ -369,7 +371,7 @@ impl Link {
         });
         let accepted = socket.accept();
         let listeners = [message, close, error].into_iter().flatten().collect();
-        self.0.socket.replace(Some(Socket { socket, listeners }));
+        self.0.socket.replace(Some(Socket::new(socket, listeners)));
         if accepted.is_err() {
             self.handle(Input::Closed {
                 code: ABNORMAL_CLOSURE,

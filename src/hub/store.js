@@ -65,6 +65,9 @@ const UNCONFIRMED = { allowUnconfirmed: true };
  */
 const ALARM_MS = 30_000;
 
+/** A normal closure (RFC 6455 section 7.4.1). */
+const NORMAL_CLOSURE = 1000;
+
 /** Returns the time until which a row is kept. */
 const untilMs = (row) => Number.parseInt(row, 10) || Number.POSITIVE_INFINITY;
 
@@ -157,14 +160,23 @@ export class Store {
 
   /** Sends a frame to the gateway, after the rows that it waits for, and after earlier frames. */
   send(socket, frame) {
-    // If it cannot be sent, the socket's close event follows.
-    const send = () => {
+    this.inTurn(() => socket.send(frame));
+  }
+
+  /** Closes the gateway's socket, after the frames that wait. */
+  close(socket) {
+    this.inTurn(() => socket.close(NORMAL_CLOSURE));
+  }
+
+  /** Does something with a socket, which may have been closed. */
+  inTurn(act) {
+    const attempt = () => {
       try {
-        socket.send(frame);
+        act();
       } catch {}
     };
-    if (this.stored) this.wait(this.stored.then(send));
-    else send();
+    if (this.stored) this.wait(this.stored.then(attempt));
+    else attempt();
   }
 
   /** Has frames wait for this. If it fails, none of them is sent: the object is reset. */

@@ -57,6 +57,10 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn send(this: &Store, socket: &WebSocket, frame: &str);
 
+    /// Closes the gateway's socket, after the frames that wait.
+    #[wasm_bindgen(method)]
+    pub(crate) fn close(this: &Store, socket: &web_sys::WebSocket);
+
     /// Deletes the row of a run, if there is one.
     #[wasm_bindgen(method, js_name = forgetRun)]
     pub(crate) fn forget_run(this: &Store, run: &str);

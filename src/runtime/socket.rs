@@ -21,25 +21,35 @@ const NORMAL_CLOSURE: u16 = 1000;
 /// A socket and its listeners. It is closed when it is dropped, because the runtime would leave it
 /// open.
 pub(crate) struct Socket {
-    pub(crate) socket: WebSocket,
+    pub(crate) raw: WebSocket,
     /// Dropped before the socket is closed, so that no listener receives our own close.
     pub(crate) listeners: Vec<Listener>,
+    is_handed_on: bool,
 }
 
 impl Socket {
-    /// Wraps a socket without listeners.
-    pub(crate) fn new(socket: WebSocket) -> Self {
+    /// Wraps a socket with these listeners.
+    pub(crate) fn new(raw: WebSocket, listeners: Vec<Listener>) -> Self {
         Self {
-            socket,
-            listeners: Vec::new(),
+            raw,
+            listeners,
+            is_handed_on: false,
         }
+    }
+
+    /// Returns the socket without listeners, for the caller to close.
+    pub(crate) fn hand_on(mut self) -> web_sys::WebSocket {
+        self.is_handed_on = true;
+        self.raw.clone()
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         self.listeners.clear();
-        // This has no effect on a socket that is already closed.
-        let _ = self.socket.close_with_code(NORMAL_CLOSURE);
+        if !self.is_handed_on {
+            // This has no effect on a socket that is already closed.
+            let _ = self.raw.close_with_code(NORMAL_CLOSURE);
+        }
     }
 }
