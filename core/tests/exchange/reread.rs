@@ -332,20 +332,26 @@ fn a_masked_secret_is_not_shown() {
     }
 }
 
-#[test]
-fn a_hub_that_is_reset_while_the_rows_are_read_counts_the_tokens_once() {
+/// A hub whose connection was lost in the middle of run 0xAA, which has ended when it is found.
+fn ended_while_lost(fields: &str) -> Shared {
     let mut shared = Shared::new(IDLE_MS);
-    shared.attempt(0xAA, 0, "agents=main").unwrap();
+    shared.attempt(0xAA, 0, fields).unwrap();
     shared.shake_hands();
     shared.respond("agent", &json!({ "status": "accepted" }));
     shared.say(0, "Let");
     shared.give(hub::Input::Closed { code: 1006 });
     while shared.connects < 2 {
-        let at = shared.hub.wake_at_ms().unwrap();
-        shared.pass_ms(at - shared.now_ms);
+        let at_ms = shared.hub.wake_at_ms().unwrap();
+        shared.pass_ms(at_ms - shared.now_ms);
     }
     shared.shake_hands();
     shared.respond("agent", &ended());
+    shared
+}
+
+#[test]
+fn a_hub_that_is_reset_while_the_rows_are_read_counts_the_tokens_once() {
+    let mut shared = ended_while_lost("agents=main");
     assert!(
         shared.methods().contains(&"sessions.get"),
         "{:?}",
@@ -362,20 +368,9 @@ fn a_hub_that_is_reset_while_the_rows_are_read_counts_the_tokens_once() {
 #[test]
 fn a_client_that_leaves_between_two_looks_leaves_the_tokens_counted() {
     for fields in ["agents=main", "agents=main on_disconnect=finish"] {
-        let mut shared = Shared::new(IDLE_MS);
-        let client = shared.attempt(0xAA, 0, fields).unwrap();
-        shared.shake_hands();
-        shared.respond("agent", &json!({ "status": "accepted" }));
-        shared.say(0, "Let");
-        shared.give(hub::Input::Closed { code: 1006 });
-        while shared.connects < 2 {
-            let at = shared.hub.wake_at_ms().unwrap();
-            shared.pass_ms(at - shared.now_ms);
-        }
-        shared.shake_hands();
-        shared.respond("agent", &ended());
+        let mut shared = ended_while_lost(fields);
         shared.respond("sessions.get", &rows(&[text("Let me look.", "toolUse")]));
-        let id = shared.clients[client].id;
+        let id = shared.clients[0].id;
         shared.give(hub::Input::HungUp(id));
         if fields.len() > 12 {
             shared.pass_ms(30);

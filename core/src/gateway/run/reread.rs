@@ -58,14 +58,13 @@ impl Run {
             recovery.since_ms = io.now_ms;
             recovery.pause_ms = FIRST_PAUSE_MS;
         }
-        let (messages, answer) = split(result);
+        let (_, answer) = split(result);
         self.state = State::Rereading {
             rows,
             ending: Box::new(Ending {
                 finish,
                 earlier,
                 last: last_text(result, &answer),
-                messages: messages.into_iter().map(str::to_owned).collect(),
                 files: files(result),
             }),
         };
@@ -101,8 +100,7 @@ impl Run {
         let result = match self.text.complete_with(&text) {
             Ok(fresh) => {
                 self.outgoing.push(fresh, show);
-                let messages: Vec<&str> = ending.messages.iter().map(String::as_str).collect();
-                self.conclude(&messages, ending.files, show);
+                self.conclude(&[], ending.files, show);
                 Ok(ending.finish)
             }
             Err(failure) => Err(failure),

@@ -188,8 +188,6 @@ pub(super) struct Ending {
     pub(super) earlier: Usage,
     /// Its last text.
     pub(super) last: String,
-    /// The texts that a tool sent.
-    pub(super) messages: Vec<String>,
     pub(super) files: Vec<String>,
 }
 
