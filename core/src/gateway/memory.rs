@@ -201,6 +201,9 @@ fn read_turn<'a>(rows: impl Iterator<Item = &'a SessionRow<'a>>) -> Recorded {
         if row.role.is_empty() {
             return Recorded::Unreadable;
         }
+        if question.is_some() && repeats_at_abort(row) {
+            continue;
+        }
         question = None;
         if row.role != "assistant" {
             continue;
@@ -275,6 +278,12 @@ fn cut_of(row: &SessionRow<'_>) -> Option<Recorded> {
     } else {
         (reason == Some("error")).then_some(Recorded::Failed)
     }
+}
+
+/// Returns true if the gateway wrote the row because it was asked to stop a run: it has the text of
+/// the run up to there, which other rows may have, too. Source: OpenClaw 2026.9.6, measured.
+fn repeats_at_abort(row: &SessionRow<'_>) -> bool {
+    row.role == "assistant" && matches!(cut_of(row), Some(Recorded::Aborted))
 }
 
 /// The content of a session, compared with a conversation.
@@ -366,7 +375,7 @@ pub(crate) fn compare(
         }
         is_empty = false;
         let question = question_of(&row).filter(|_| !turn.is_later);
-        turn.is_later |= row.role == "assistant";
+        turn.is_later |= row.role == "assistant" && !repeats_at_abort(&row);
         let ends = question.is_some()
             || cut_of(&row).is_some()
             || matches!(row.stop_reason.as_deref(), Some("stop" | "length"));

@@ -199,6 +199,8 @@ fn a_run_is_found_by_its_message_and_its_answer_ends_with_its_turn() {
 }
 
 const ASKED: &str = r#"{"role":"assistant","content":[{"type":"text","text":"I must know."},{"type":"toolCall","name":"ask_user","arguments":{"questions":[{"question":"Where to?","options":[{"label":"Here"},{"label":"There"}]}]}}],"stopReason":"toolUse","usage":{"input":1,"output":2}}"#;
+/// A row that the gateway may write when a run is stopped. Measured.
+const STOPPED: &str = r#"{"role":"assistant","content":[{"type":"text","text":"I must know."}],"stopReason":"stop","model":"gateway-injected","openclawAbort":{"aborted":true,"origin":"rpc"},"usage":{"input":0,"output":0}}"#;
 const QUESTION: &str = "Where to?\n\n1. Here\n2. There";
 
 #[test]
@@ -218,7 +220,10 @@ fn a_run_that_ends_with_a_question_to_its_user_is_answered_by_it() {
             usage,
         },
     };
-    assert_eq!(found(&[&ours, CALL, RESULT, ASKED]), Ok(Some(expected)));
+    for rows in [&[CALL, RESULT, ASKED][..], &[CALL, RESULT, ASKED, STOPPED]] {
+        let rows = [&[&*ours], rows].concat();
+        assert_eq!(found(&rows), Ok(Some(expected.clone())), "{rows:?}");
+    }
     // It was answered, or refused.
     for later in [RESULT, CALL] {
         assert_eq!(
@@ -226,6 +231,10 @@ fn a_run_that_ends_with_a_question_to_its_user_is_answered_by_it() {
             Ok(Some(Recorded::Unfinished))
         );
     }
+    assert_eq!(
+        found(&[&ours, ASKED, RESULT, STOPPED]),
+        Ok(Some(Recorded::Aborted))
+    );
 }
 
 #[test]
@@ -235,6 +244,7 @@ fn a_session_holds_a_question_that_ended_its_turn() {
         (format!("[{USER},{ASKED}]"), true),
         // The gateway's own row for a call without a result.
         (format!("[{USER},{ASKED},{RESULT}]"), true),
+        (format!("[{USER},{ASKED},{STOPPED}]"), true),
         (format!("[{USER},{ASKED},{RESULT},{DONE}]"), false),
     ] {
         assert_eq!(held(&rows, Some(&shown)), Some(is_held), "{rows}");
