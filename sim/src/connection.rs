@@ -77,6 +77,9 @@ pub(crate) async fn serve(
 /// The side that ended a connection, and the close code.
 type Gone = (&'static str, Option<u16>);
 
+/// A client that can no longer be written to.
+const CLIENT_GONE: Gone = ("client", None);
+
 /// A connection before its handshake.
 struct Opening<'a> {
     gateway: &'a Arc<Gateway>,
@@ -218,6 +221,9 @@ async fn exchange_frames(
             outgoing = outbox.recv() => match outgoing {
                 Some(Outgoing::Text(text)) => {
                     if let Err(gone) = send(socket, wire, text).await {
+                        if gone == CLIENT_GONE {
+                            take_rest(socket, gateway, client).await;
+                        }
                         return gone;
                     }
                 }
@@ -279,7 +285,7 @@ async fn send(socket: &mut WebSocket, wire: &mut Wire, frame: String) -> Result<
             Put::Drop => return Err(("sim", None)),
         };
         if socket.send(message).await.is_err() {
-            return Err(("client", None));
+            return Err(CLIENT_GONE);
         }
     }
     Ok(())
@@ -308,6 +314,18 @@ async fn next_text(socket: &mut WebSocket) -> Result<String, ReadEnd> {
 /// axum hides the kind of an error; its text is all there is.
 fn is_too_big(error: &axum::Error) -> bool {
     error.to_string().contains("too long")
+}
+
+/// Takes the requests that a client sent before it went: they have arrived.
+async fn take_rest(socket: &mut WebSocket, gateway: &Arc<Gateway>, client: &Client) {
+    let to_end = async {
+        while let Some(Ok(message)) = socket.recv().await {
+            if let Message::Text(text) = message {
+                requests::receive(gateway, client, &text);
+            }
+        }
+    };
+    drop(timeout(CLOSE_GRACE, to_end).await);
 }
 
 /// Reads to the end and drops all frames. A client that never answers a close frame is left.
