@@ -1,6 +1,9 @@
 //! Behaviour of runs that no single recording shows.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::sim::{Sim, Socket, agent, chat_text};
 
@@ -316,6 +319,35 @@ async fn a_run_that_takes_too_long_ends_as_in_each_version() {
             (&json!(status), &json!(true))
         );
     }
+}
+
+#[tokio::test]
+async fn an_abort_arrives_of_a_client_that_is_gone() {
+    const CLIENTS: usize = 5;
+    let sim = Sim::start(4, &[]);
+    for client in 0..CLIENTS {
+        let mut socket = sim.client(&[]).await;
+        let params = agent(&format!("{client} [[fake bulk=1000 delay=5]]"));
+        socket.request("agent", &params).await;
+        socket
+            .until(|frame| frame["payload"]["stream"] == "assistant")
+            .await;
+        // The simulator waits to write until the system resets the connection of a client that has
+        // not read everything.
+        sleep(Duration::from_millis(500)).await;
+        let abort =
+            json!({ "sessionKey": params["sessionKey"], "runId": params["idempotencyKey"] });
+        socket.request("chat.abort", &abort).await;
+    }
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let ended = || {
+        let runs = sim.journal()["runs"].as_array().unwrap().clone();
+        runs.iter().filter(|run| run["ended"] == "aborted").count()
+    };
+    while ended() < CLIENTS && Instant::now() < deadline {
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(ended(), CLIENTS);
 }
 
 fn assistants(frames: &[Value]) -> impl Iterator<Item = &Value> {
