@@ -9,7 +9,6 @@ import { runCommand } from "../scripts/command.mjs";
 import { buildNative } from "../scripts/native.mjs";
 import { CACHE, ROOT } from "../scripts/paths.mjs";
 
-import { setUp } from "../scripts/setup.mjs";
 import { Failure, say } from "../scripts/steps.mjs";
 
 /** Optimised, because otherwise the gateway would dominate the figures. */
@@ -19,10 +18,9 @@ async function main() {
   const { values } = parseArgs({
     options: { only: { type: "string" }, quick: { type: "boolean", default: false } },
   });
-  const env = await setUp();
+  const env = await buildWorker();
   // Programs find wrangler and the right Node here as in `npm test`.
   process.env.PATH = env.PATH;
-  await buildWorker(env);
   await buildIdiomaticWorker(env);
   await buildNative();
   const { sim } = await buildNative({ profile: PROFILE });

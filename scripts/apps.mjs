@@ -7,7 +7,7 @@ import { buildWorker } from "./build.mjs";
 import { runCommand } from "./command.mjs";
 import { buildNative } from "./native.mjs";
 
-import { allOrFirstFailure, setUp } from "./setup.mjs";
+import { allOrFirstFailure } from "./setup.mjs";
 import { Failure, step } from "./steps.mjs";
 
 async function main() {
@@ -15,10 +15,9 @@ async function main() {
     allowPositionals: true,
     options: { scenario: { type: "string" } },
   });
-  const env = await setUp();
+  const env = await buildWorker();
   // The programs run with the right Node.
   process.env.PATH = env.PATH;
-  await buildWorker(env);
   await buildNative();
   // Uses npm packages, which are there only now.
   const { APPS } = await import("../tests/clients/apps/apps.mjs");

@@ -12,12 +12,48 @@ import { shortenImports } from "./import-names.mjs";
 import { nameByLikeness } from "./layout.mjs";
 import { BUILD, CACHE, ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
-import { setUp, TOOLS_INPUTS, WASM_TARGET, workerBuildPath } from "./setup.mjs";
+import {
+  allOrFirstFailure,
+  ensureRust,
+  hasTools,
+  setUp,
+  TOOLS_INPUTS,
+  WASM_TARGET,
+  workerBuildPath,
+} from "./setup.mjs";
 import { ensure, hashOf } from "./stamps.mjs";
 import { Failure, skipped, step } from "./steps.mjs";
 
-/** Builds the Worker in `env`, the environment that `setUp` returned. */
-export const buildWorker = (env) => build("Worker build", BUILD, { shrink }, env);
+/**
+ * Sets up everything, builds the Worker, and returns the environment that programs of this project
+ * run in.
+ */
+export async function buildWorker() {
+  const [env] = await allOrFirstFailure([setUp(), compileAhead()]);
+  await build("Worker build", BUILD, { shrink }, env);
+  return env;
+}
+
+/**
+ * Has cargo compile the Worker while its tools are compiled, with the arguments and the variable
+ * that worker-build will give it: then there is nothing left to compile.
+ */
+async function compileAhead() {
+  if (hasTools()) return;
+  await ensureRust();
+  const args = [
+    "build",
+    "--lib",
+    "--release",
+    "--target",
+    WASM_TARGET,
+    ...cargoOptions(process.env),
+  ];
+  const env = { ...wasmEnvironment(), RUST_BACKTRACE: "0", WASM_BINDGEN_USE_JS_SYS: "1" };
+  await step("Worker, compiled", (onLine) => run("cargo", args, { cwd: ROOT, env, onLine }), {
+    fix: "the compiler's message is above.",
+  });
+}
 
 /**
  * Builds a Worker that panics on demand, for tests, and says where it is. Not as small as the
@@ -53,8 +89,8 @@ export async function buildIdiomaticWorker(env) {
 
 async function build(name, folder, { options = [], shrink }, env) {
   const out = relative(ROOT, folder);
-  const flags = `target.${WASM_TARGET}.rustflags=${JSON.stringify(withoutPaths(env))}`;
-  const args = ["--release", "--no-opt", "--out-dir", out, "--", "--config", flags, ...options];
+  const cargoArgs = [...cargoOptions(env), ...options];
+  const args = ["--release", "--no-opt", "--out-dir", out, "--", ...cargoArgs];
   const isNew = await ensure({
     // One lock for both Workers, because cargo writes their output to one file.
     name: "worker",
@@ -78,6 +114,12 @@ async function build(name, folder, { options = [], shrink }, env) {
   });
   if (!isNew) skipped(name);
 }
+
+/** Returns the options with which cargo builds a Worker. */
+const cargoOptions = (env) => [
+  "--config",
+  `target.${WASM_TARGET}.rustflags=${JSON.stringify(withoutPaths(env))}`,
+];
 
 /**
  * Returns the flags with which the Worker has no path of this machine: the message of a panic names
@@ -181,5 +223,5 @@ const OUTPUTS = ["index.js", "index_bg.wasm"];
 const PANICKING = join(CACHE, "panicking-worker");
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  await runCommand("Build", async () => buildWorker(await setUp()));
+  await runCommand("Build", buildWorker);
 }

@@ -11,7 +11,7 @@ import { commonVersion, DEPENDENCIES, notesOf, PLATFORMS, pack } from "./pack.mj
 import { ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
 import { sbom } from "./sbom.mjs";
-import { ensureRust, setUp } from "./setup.mjs";
+import { ensureRust } from "./setup.mjs";
 import { Failure, say, step } from "./steps.mjs";
 
 const HELP = `npm run package [-- OPTIONS]
@@ -45,8 +45,7 @@ async function main() {
   const native = Object.fromEntries(values.native.map(platformOf));
   await ensureRust();
   if (values["programs-only"]) return process.stdout.write(`${await buildPrograms()}\n`);
-  const env = await setUp();
-  await buildWorker(env);
+  await buildWorker();
   native[HERE] ??= await buildPrograms();
   const { tarballs } = await step("npm packages in dist/", () => pack(DIST, native));
   const sums = tarballs.map((path) => {

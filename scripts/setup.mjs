@@ -136,9 +136,9 @@ export const npmEnvironment = () =>
 export const ensureTools = once(async () => {
   await ensureRust();
   const folder = toolsFolder();
-  if (TOOLS.every((tool) => isExecutable(join(folder, tool)))) return;
+  if (hasTools()) return;
   await exclusively("tools", async () => {
-    if (TOOLS.every((tool) => isExecutable(join(folder, tool)))) return;
+    if (hasTools()) return;
     await step(
       "Tools that build the Worker (a minute or two, once)",
       async (onLine) => {
@@ -166,13 +166,15 @@ export const ensureTools = once(async () => {
 });
 
 const TOOLS = ["worker-build", "wasm-bindgen"];
+export const hasTools = () => TOOLS.every((tool) => isExecutable(join(toolsFolder(), tool)));
 const TOOLS_SOURCE = join(ROOT, "scripts/tools");
 export const toolsFolder = () =>
   join(CACHE, "tools", hashOf(ROOT, ["rust-toolchain.toml", ...TOOLS_INPUTS]).slice(0, HASH_CHARS));
 /** Not all of the folder: who builds there by hand leaves a `target`. */
-export const TOOLS_INPUTS = ["Cargo.toml", "Cargo.lock", "src", "ureq", "binary-install"].map(
-  (name) => `scripts/tools/${name}`,
-);
+export const TOOLS_INPUTS = [
+  ...["Cargo.toml", "Cargo.lock", "src"],
+  ...["ureq", "binary-install", "env_logger", "worker-codegen"],
+].map((name) => `scripts/tools/${name}`);
 const HASH_CHARS = 12;
 
 /** For `npm run fuzz` only. */

@@ -15,7 +15,7 @@ import { ensureRoom, needsOfStart } from "./needs.mjs";
 import { ROOT } from "./paths.mjs";
 import { errorOfListening, holderOf } from "./ports.mjs";
 
-import { allOrFirstFailure, ensureNodePackages, setUp } from "./setup.mjs";
+import { allOrFirstFailure, ensureNodePackages, ensureTools } from "./setup.mjs";
 import { newAdministrator, newClientKey, startSimulated } from "./simulated.mjs";
 import { bold, dim, Failure, reportOnce, say, step } from "./steps.mjs";
 import { removeAtExit, runFolder, runs, startWrangler } from "./wrangler.mjs";
@@ -42,11 +42,9 @@ async function main() {
 
   const own = options.openclaw ? undefined : await ownGateway(options.file);
   const [env, native, openClaw] = await allOrFirstFailure([
-    setUp().then(async (env) => {
-      await buildWorker(env);
-      return env;
-    }),
-    buildNative(),
+    buildWorker(),
+    // Compiled after the tools, it takes the processors that the Worker's last steps leave free.
+    ensureTools().then(() => buildNative()),
     options.openclaw && installOpenClaw(options.openclaw),
   ]);
 

@@ -20,7 +20,7 @@ import { buildNative, NATIVE_PACKAGES } from "./native.mjs";
 import { ensureRoom, needsOfTests } from "./needs.mjs";
 import { CACHE, ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
-import { allOrFirstFailure, ensureNodePackages, ensureRust, findNode, setUp } from "./setup.mjs";
+import { allOrFirstFailure, ensureNodePackages, ensureRust, findNode } from "./setup.mjs";
 import { watchRoom } from "./space.mjs";
 import { dim, Failure, green, say, step } from "./steps.mjs";
 import { runSuites } from "./suites.mjs";
@@ -102,8 +102,7 @@ async function nativeLane({ isNative, isEndToEnd }) {
 
 async function wasmLane({ isNative, isEndToEnd, isPanicking }) {
   await ensureRust();
-  const env = isEndToEnd ? await setUp() : undefined;
-  if (env) await buildWorker(env);
+  const env = isEndToEnd ? await buildWorker() : undefined;
   if (isPanicking) await buildPanickingWorker(env);
   if (isNative) {
     await cargo(

@@ -8,7 +8,7 @@ import { buildWorker } from "../scripts/build.mjs";
 import { runCommand } from "../scripts/command.mjs";
 import { buildNative } from "../scripts/native.mjs";
 
-import { allOrFirstFailure, setUp } from "../scripts/setup.mjs";
+import { allOrFirstFailure } from "../scripts/setup.mjs";
 import { Failure, say, step } from "../scripts/steps.mjs";
 
 const PROTOCOLS = [4, 3];
@@ -17,8 +17,7 @@ const SHOWN_PROBLEMS = 20;
 
 async function main() {
   const { runs, concurrency, seed } = options();
-  const env = await setUp();
-  await buildWorker(env);
+  await buildWorker();
   await buildNative();
   // On protocol 3 each of a hundred clients receives the events of all runs. Without optimisation
   // the gateway would be the bottleneck.
