@@ -7,15 +7,38 @@ import { Asked } from "../src/runtime/endpoint.js";
 
 const STREAM = { headers: { "content-type": "text/event-stream; charset=utf-8" } };
 
-/** Asks over a network with this `fetch`, and returns the request and the events, as they come. */
-function ask(fetch, headers = []) {
+/**
+ * Asks over a network with this `fetch`, after `stored` if it is a promise, and returns the request
+ * and the events, as they come.
+ */
+function ask(fetch, headers = [], stored = undefined) {
   const events = [];
   const asked = new Asked({ fetch }, 10, (event) => events.push(event));
-  asked.send("http://gateway", headers, new Uint8Array(2));
+  asked.send("http://gateway", headers, new Uint8Array(2), stored);
   return { asked, events, before: events.length };
 }
 
 describe("requests at the gateway's endpoint", () => {
+  test("a request waits for its row, and is not sent if that is lost", async () => {
+    for (const isStored of [true, false]) {
+      let end;
+      let requests = 0;
+      const stored = new Promise((...ends) => (end = ends[isStored ? 0 : 1]));
+      const fetch = async () => {
+        requests += 1;
+        return new Response("no", { status: 404 });
+      };
+      const { events } = ask(fetch, [], stored);
+      await setImmediate();
+      assert.deepEqual([requests, events], [0, []]);
+      end(new Error("full"));
+      await setImmediate();
+      assert.equal(requests, isStored ? 1 : 0);
+      const [{ status, error }] = events;
+      assert.deepEqual([status, error], isStored ? [404, undefined] : [undefined, "Error: full"]);
+    }
+  });
+
   test("no event comes while the request is being made", async () => {
     const fail = () => {
       throw new Error("no");

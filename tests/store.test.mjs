@@ -1,9 +1,9 @@
-// Tests the rows of stored responses: `src/hub/store.js` with a storage in memory, because its
-// limits are too large for a Worker in a test.
+// Tests `src/hub/store.js` with a storage in memory: the rows of stored responses, because their
+// limits are too large for a Worker in a test, and what waits for the rows of runs.
 
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { Waiting } from "../src/hub/events.js";
 import { Store } from "../src/hub/store.js";
 
@@ -239,5 +239,59 @@ describe("the rows of stored responses", () => {
     assert.equal(store.lastEvent("phone:resp_1"), undefined);
     store.keepBlock("phone:resp_1", 2, undefined);
     assert.equal(store.text("phone:resp_1", "events"), "");
+  });
+});
+
+describe("what the gateway is sent", () => {
+  const GOING = "0\tphone";
+  const ENDED = `${DAY_MS}\tphone`;
+
+  /** A store whose rows are stored, or lost, when the test says so, and what a socket got. */
+  function waiting() {
+    const syncs = [];
+    const state = storage();
+    const done = async () => {};
+    Object.assign(state, { put: done, sync: () => new Promise((...ends) => syncs.push(ends)) });
+    const sent = [];
+    const socket = { send: (frame) => sent.push(frame), close: () => sent.push("close") };
+    const store = new Store({ storage: state }, new Waiting());
+    return { store, socket, sent, syncs };
+  }
+
+  test("waits for the rows of the runs before it, in its order", async () => {
+    const { store, socket, sent, syncs } = waiting();
+    store.send(socket, "a");
+    store.keepRun("1", GOING);
+    store.send(socket, "b");
+    store.keepRun("2", GOING);
+    store.send(socket, "c");
+    store.close(socket);
+    const { stored } = store;
+    for (const [index, expected] of [
+      [1, ["a"]],
+      [0, ["a", "b", "c", "close"]],
+    ]) {
+      syncs[index][0]();
+      await turn();
+      assert.deepEqual(sent, expected);
+    }
+    await stored;
+    assert.equal(store.stored, undefined);
+    store.keepRun("1", ENDED);
+    store.send(socket, "d");
+    assert.equal(sent.at(-1), "d");
+    assert.equal(syncs.length, 2);
+  });
+
+  test("is not sent if a row before it is lost", async () => {
+    const { store, socket, sent, syncs } = waiting();
+    store.keepRun("1", GOING);
+    store.send(socket, "a");
+    const { stored } = store;
+    syncs[0][1](new Error("full"));
+    await assert.rejects(stored, /full/);
+    store.send(socket, "b");
+    await turn();
+    assert.deepEqual(sent, []);
   });
 });

@@ -263,7 +263,7 @@ impl Link {
         self.0.relays.borrow_mut().retain(|other| !other.is_of(id));
     }
 
-    /// Sends the request of an exchange to the gateway's HTTP endpoint.
+    /// Sends the request of an exchange to the gateway's HTTP endpoint, once its row is stored.
     fn ask(&self, id: ExchangeId, request: &Request, key: Option<&KeyId>) {
         let gateway = &self.0.config.gateway;
         let (Some(identity), Some(key)) = (&gateway.endpoint, key) else {
@@ -271,8 +271,16 @@ impl Link {
         };
         let link = self.clone();
         let take = move |event: Event<'_>| link.handle(Input::Endpoint(id, event));
-        let guard = &self.0.panic_guard;
-        let asked = Asked::send(request, gateway, identity, key.as_str(), guard, take);
+        let (guard, stored) = (&self.0.panic_guard, self.0.books.store.stored());
+        let asked = Asked::send(
+            request,
+            gateway,
+            identity,
+            key.as_str(),
+            &stored,
+            guard,
+            take,
+        );
         self.0.asked.borrow_mut().push((id, asked));
     }
 

@@ -57,6 +57,10 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn send(this: &Store, socket: &WebSocket, frame: &str);
 
+    /// Returns the promise that the rows of runs that were kept before are stored, if they are not.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn stored(this: &Store) -> JsValue;
+
     /// Closes the gateway's socket, after the frames that wait.
     #[wasm_bindgen(method)]
     pub(crate) fn close(this: &Store, socket: &web_sys::WebSocket);

@@ -12,14 +12,18 @@ export class Asked {
     Object.assign(this, { network, maxRefusalBytes, on, controller: new AbortController() });
   }
 
-  /** Sends it. `headers` are names and values in turn; the last value of a name counts. */
-  send(url, headers, body) {
+  /**
+   * Sends it after `before`, a promise or nothing. `headers` are names and values in turn; the last
+   * value of a name counts.
+   */
+  send(url, headers, body, before) {
     const { network, on, controller } = this;
     const { signal } = controller;
     // A copy: `body` is a part of the memory, which changes before it is sent.
     const init = { method: "POST", body: body.slice(), redirect: "manual", signal };
     // Asynchronous, so that no event comes while the caller is at work, also if it throws.
     const ask = async () => {
+      await before;
       const own = new Headers();
       for (let index = 0; index < headers.length; index += 2)
         own.set(headers[index], headers[index + 1]);

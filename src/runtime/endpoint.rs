@@ -21,7 +21,7 @@ extern "C" {
     fn new(network: &JsValue, max_refusal_bytes: usize, on: &Function) -> Source;
 
     #[wasm_bindgen(method)]
-    fn send(this: &Source, url: &str, headers: Vec<String>, body: &[u8]);
+    fn send(this: &Source, url: &str, headers: Vec<String>, body: &[u8], before: &JsValue);
 
     #[wasm_bindgen(method)]
     fn stop(this: &Source);
@@ -34,12 +34,14 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Sends a request of the key with the id `key`, and gives its events to `take`.
+    /// Sends a request of the key with the id `key` after the promise `before`, if it is one, and
+    /// gives its events to `take`.
     pub(crate) fn send(
         request: &Request,
         gateway: &Gateway,
         identity: &Identity,
         key: &str,
+        before: &JsValue,
         guard: &PanicGuard,
         take: impl Fn(Event<'_>) + 'static,
     ) -> Self {
@@ -49,7 +51,7 @@ impl Asked {
         let handler: Closure<dyn FnMut(Opened)> = Closure::new(move |event| give(&event, &take));
         let on = guard.guard(handler.as_ref());
         let source = Source::new(&network, MAX_BODY_BYTES, &on);
-        source.send(&url, headers, &request.body);
+        source.send(&url, headers, &request.body, before);
         Self {
             source,
             _handler: handler,

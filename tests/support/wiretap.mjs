@@ -1,4 +1,4 @@
-// Reads the text frames on their way from the Worker to a gateway.
+// Reads the text frames and the requests on their way from the Worker to a gateway.
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
@@ -25,12 +25,22 @@ function framesOf(bytes) {
   }
 }
 
-/** The end of an upgrade's headers. */
+/** The end of a request's headers. */
 const HEAD_END = "\r\n\r\n";
 
+/** Time in which a gateway takes a request that has arrived. */
+const TAKEN_WITHIN_MS = 200;
+
+/** Returns true if this is a whole request, with its body. */
+function isWhole(request) {
+  const end = request.indexOf(HEAD_END);
+  const length = Number(request.match(/^content-length: *(\d+)/im)?.[1] ?? 0);
+  return end >= 0 && request.length >= end + HEAD_END.length + length;
+}
+
 /**
- * Forwards connections to a gateway on `port`. `see` is called with each frame of the Worker before
- * the gateway gets it.
+ * Forwards connections to a gateway on `port`. `see` is called with each frame of the Worker, and
+ * with each connection's first request, before the gateway has all of it.
  */
 export async function startWiretap(port, see) {
   const sockets = new Set();
@@ -43,20 +53,22 @@ export async function startWiretap(port, see) {
     }
     gateway.pipe(client);
     gateway.on("close", () => client.destroy());
-    let head = "";
+    let request = "";
     let rest = Buffer.alloc(0);
     client.on("data", (bytes) => {
       let frames = [];
-      if (!head.endsWith(HEAD_END)) {
-        // The gateway has to answer it first, so no frame follows in the same piece.
-        head += bytes.toString("latin1");
+      if (!isWhole(request)) {
+        // The gateway has to answer an upgrade first, so no frame follows in the same piece.
+        request += bytes.toString("latin1");
+        if (isWhole(request)) frames.push(request);
       } else {
         [frames, rest] = framesOf(Buffer.concat([rest, bytes]));
       }
       for (const frame of frames) see(frame);
       gateway.write(bytes);
     });
-    client.on("close", () => gateway.end());
+    // A gateway that reads a request together with its end may drop it.
+    client.on("close", () => setTimeout(() => gateway.end(), TAKEN_WITHIN_MS));
   });
   listener.listen(0, "127.0.0.1");
   await once(listener, "listening");
