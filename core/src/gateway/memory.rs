@@ -201,7 +201,9 @@ fn read_turn<'a>(rows: impl Iterator<Item = &'a SessionRow<'a>>) -> Recorded {
         if row.role.is_empty() {
             return Recorded::Unreadable;
         }
-        if question.is_some() && repeats_at_abort(row) {
+        if question.is_some() && is_aborted(row) {
+            // The run was stopped at its question.
+            end = Recorded::Aborted;
             continue;
         }
         question = None;
@@ -280,9 +282,10 @@ fn cut_of(row: &SessionRow<'_>) -> Option<Recorded> {
     }
 }
 
-/// Returns true if the gateway wrote the row because it was asked to stop a run: it has the text of
-/// the run up to there, which other rows may have, too. Source: OpenClaw 2026.9.6, measured.
-fn repeats_at_abort(row: &SessionRow<'_>) -> bool {
+/// Returns true for the agent's row of a run that was stopped. The gateway may write one when it is
+/// asked to stop the run, with the text up to there, which other rows may have, too. Source:
+/// OpenClaw 2026.9.6, measured.
+fn is_aborted(row: &SessionRow<'_>) -> bool {
     row.role == "assistant" && matches!(cut_of(row), Some(Recorded::Aborted))
 }
 
@@ -325,6 +328,8 @@ struct HeldTurn {
     texts: Vec<String>,
     /// The texts among the first ones that came after the run's end.
     announced: usize,
+    /// The first text is a question to the user, which a client that left did not get.
+    has_question: bool,
     /// The time of its last row, unless it has ended.
     open_at_ms: Option<u64>,
     /// A row of the agent was read, so that an earlier one is not the turn's last.
@@ -336,6 +341,7 @@ impl HeldTurn {
     fn is_answered_by(&self, shown: &str) -> bool {
         self.is_whole(shown)
             || is_answer(shown, self.texts.get(self.announced..).unwrap_or_default())
+            || (self.has_question && is_answer(shown, self.texts.get(1..).unwrap_or_default()))
     }
 
     /// Returns true if the client shows the answer with what came after the run's end.
@@ -375,7 +381,7 @@ pub(crate) fn compare(
         }
         is_empty = false;
         let question = question_of(&row).filter(|_| !turn.is_later);
-        turn.is_later |= row.role == "assistant" && !repeats_at_abort(&row);
+        turn.is_later |= row.role == "assistant" && !is_aborted(&row);
         let ends = question.is_some()
             || cut_of(&row).is_some()
             || matches!(row.stop_reason.as_deref(), Some("stop" | "length"));
@@ -390,6 +396,7 @@ pub(crate) fn compare(
             turns.push(std::mem::take(&mut turn));
             continue;
         }
+        turn.has_question |= question.is_some();
         turn.texts.extend(question);
         if let Some(text) = answer_of(&row) {
             let is_announced = meta.is_some_and(|meta| {

@@ -245,10 +245,39 @@ fn a_session_holds_a_question_that_ended_its_turn() {
         // The gateway's own row for a call without a result.
         (format!("[{USER},{ASKED},{RESULT}]"), true),
         (format!("[{USER},{ASKED},{STOPPED}]"), true),
+        (format!("[{USER},{ASKED},{STOPPED},{STOPPED}]"), true),
+        (format!("[{USER},{ASKED},{FAILED}]"), false),
         (format!("[{USER},{ASKED},{RESULT},{DONE}]"), false),
     ] {
         assert_eq!(held(&rows, Some(&shown)), Some(is_held), "{rows}");
     }
+}
+
+#[test]
+fn a_client_that_left_before_the_question_continues_its_session() {
+    let text = "Before I deploy I must know one thing.";
+    let asked = ASKED.replace("I must know.", text);
+    let stopped = STOPPED.replace("I must know.", text);
+    for rows in [
+        format!("[{USER},{asked}]"),
+        format!("[{USER},{asked},{stopped}]"),
+        format!("[{USER},{asked},{RESULT},{stopped}]"),
+    ] {
+        assert_eq!(held(&rows, Some(text)), Some(true), "{rows}");
+        let both = format!("{text}\n\n{QUESTION}");
+        assert_eq!(held(&rows, Some(&both)), Some(true), "{rows}");
+        assert_eq!(held(&rows, Some("Something else.")), Some(false), "{rows}");
+    }
+}
+
+#[test]
+fn a_question_that_may_be_masked_is_a_run_that_was_stopped() {
+    let ours = user(&RunId::named(&[1; 16], &[2; 16]));
+    let asked = ASKED.replace("I must know.", "I ***must*** know.");
+    assert_eq!(
+        found(&[&ours, &asked, STOPPED]),
+        Ok(Some(Recorded::Aborted))
+    );
 }
 
 #[test]
