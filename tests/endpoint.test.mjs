@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import { Asked } from "../src/runtime/endpoint.js";
 
 const STREAM = { headers: { "content-type": "text/event-stream; charset=utf-8" } };
@@ -19,23 +19,30 @@ function ask(fetch, headers = [], stored = undefined) {
 }
 
 describe("requests at the gateway's endpoint", () => {
-  test("a request waits for its row, and is not sent if that is lost", async () => {
-    for (const isStored of [true, false]) {
-      let end;
+  test("a request waits for its row, unless that is lost or the request is stopped", async () => {
+    for (const [stops, stores, expected] of [
+      [false, true, [404]],
+      [false, false, []],
+      [true, true, []],
+    ]) {
+      let ends;
+      const stored = new Promise((...both) => (ends = both));
       let requests = 0;
-      const stored = new Promise((...ends) => (end = ends[isStored ? 0 : 1]));
       const fetch = async () => {
         requests += 1;
         return new Response("no", { status: 404 });
       };
-      const { events } = ask(fetch, [], stored);
+      const { asked, events } = ask(fetch, [], stored);
       await setImmediate();
-      assert.deepEqual([requests, events], [0, []]);
-      end(new Error("full"));
+      assert.equal(requests, 0);
+      if (stops) asked.stop();
+      ends[stores ? 0 : 1](new Error("full"));
       await setImmediate();
-      assert.equal(requests, isStored ? 1 : 0);
-      const [{ status, error }] = events;
-      assert.deepEqual([status, error], isStored ? [404, undefined] : [undefined, "Error: full"]);
+      assert.equal(requests, expected.length);
+      assert.deepEqual(
+        events.map(({ status }) => status),
+        expected,
+      );
     }
   });
 
@@ -96,12 +103,14 @@ describe("requests at the gateway's endpoint", () => {
     const { asked, events } = ask(
       async (_, init) => {
         sent = init;
+        await setImmediate();
         return new Response("x", STREAM);
       },
       ["x-a", "1", "X-A", "2"],
     );
+    await Promise.resolve();
     asked.stop();
-    await setImmediate();
+    await sleep(10);
     assert.deepEqual(events, []);
     assert.equal(sent.headers.get("x-a"), "2");
     assert.ok(sent.signal.aborted);

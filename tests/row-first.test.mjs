@@ -1,11 +1,15 @@
-// Tests that the row of a run is on the disk before the gateway gets the request for the run: the
-// runtime is killed in the moment in which the request leaves it. A retry then joins the run, also
-// without an `Idempotency-Key`, or is refused with the client's tools, and starts no second one.
+// Tests that the gateway gets the request for a run once the row of the run is stored. The request
+// waits for a storage that is held back. The runtime is killed in the moment in which the request
+// leaves it: the row is on the disk, and a retry joins the run, also without an `Idempotency-Key`,
+// or is refused with the client's tools, and starts no second one.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { HOLD, makeEvictable } from "./support/evictable.mjs";
 import { temporaryFolder } from "./support/folder.mjs";
 import { newKey, post, says, startFront, until } from "./support/front.mjs";
+import { get } from "./support/keys.mjs";
 import { rowsOf } from "./support/storage.mjs";
 import { startWiretap } from "./support/wiretap.mjs";
 
@@ -85,7 +89,37 @@ async function killed(way) {
   }
 }
 
-describe("a runtime that is killed as it asks for a run", { concurrency: true }, () => {
-  for (const [name, way] of Object.entries(WAYS))
-    test(`has the run's row on the disk, ${name}`, () => killed(way));
-});
+/** Time in which a request that does not wait has left. */
+const LEFT_WITHIN_MS = 100;
+
+async function held(way) {
+  const { protocol, simArgs, settings, keyOf, fields, runsOf } = { ...ON_A_SOCKET, ...way };
+  const { build, ...workerOptions } = makeEvictable(temporaryFolder("evictable"));
+  const start = { protocol, simArgs, build, workerOptions };
+  const front = await startFront({ ...start, vars: settings, entries: [tools.entry] });
+  const hold = async (value) =>
+    Number(await (await get(front.worker, front.phone, "/v1/key", { [HOLD]: value })).text());
+  const runs = async () => runsOf(await front.sim.journal()).length;
+  try {
+    await (await post(front.worker, front.phone, says("warm [[fake deltas=1]]"))).text();
+    const before = await runs();
+    await hold("begin");
+    const response = post(front.worker, keyOf(front), says(words, { stream: true, ...fields }));
+    await until("the row waits", async () => (await hold("count")) > 0);
+    await sleep(LEFT_WITHIN_MS);
+    assert.equal(await runs(), before);
+    await hold("end");
+    assert.match(await (await response).text(), /w0 w1 w2|"finish_reason":"stop"/);
+    assert.equal(await runs(), before + 1);
+  } finally {
+    await front.stop();
+  }
+}
+
+for (const [title, check] of [
+  ["a request for a run waits for the run's row", held],
+  ["a runtime that is killed as it asks for a run has the run's row on the disk", killed],
+])
+  describe(title, { concurrency: true }, () => {
+    for (const [name, way] of Object.entries(WAYS)) test(name, () => check(way));
+  });

@@ -242,7 +242,7 @@ describe("the rows of stored responses", () => {
   });
 });
 
-describe("what the gateway is sent", () => {
+describe("frames to the gateway", () => {
   const GOING = "0\tphone";
   const ENDED = `${DAY_MS}\tphone`;
 
@@ -258,7 +258,7 @@ describe("what the gateway is sent", () => {
     return { store, socket, sent, syncs };
   }
 
-  test("waits for the rows of the runs before it, in its order", async () => {
+  test("wait for the rows of the runs before them, in their order", async () => {
     const { store, socket, sent, syncs } = waiting();
     store.send(socket, "a");
     store.keepRun("1", GOING);
@@ -283,7 +283,22 @@ describe("what the gateway is sent", () => {
     assert.equal(syncs.length, 2);
   });
 
-  test("is not sent if a row before it is lost", async () => {
+  test("one that was sent does not free a later one", async () => {
+    const { store, socket, sent, syncs } = waiting();
+    store.keepRun("1", GOING);
+    store.send(socket, "a");
+    store.keepRun("2", GOING);
+    store.send(socket, "b");
+    syncs[0][0]();
+    await turn();
+    store.send(socket, "c");
+    assert.deepEqual(sent, ["a"]);
+    syncs[1][0]();
+    await turn();
+    assert.deepEqual(sent, ["a", "b", "c"]);
+  });
+
+  test("are not sent if a row before them is lost", async () => {
     const { store, socket, sent, syncs } = waiting();
     store.keepRun("1", GOING);
     store.send(socket, "a");

@@ -13,8 +13,9 @@ export class Asked {
   }
 
   /**
-   * Sends it after `before`, a promise or nothing. `headers` are names and values in turn; the last
-   * value of a name counts.
+   * Sends it after `before`, a promise or nothing, unless it was stopped. If that fails, the object
+   * is reset, and no event comes. `headers` are names and values in turn; the last value of a name
+   * counts.
    */
   send(url, headers, body, before) {
     const { network, on, controller } = this;
@@ -23,13 +24,16 @@ export class Asked {
     const init = { method: "POST", body: body.slice(), redirect: "manual", signal };
     // Asynchronous, so that no event comes while the caller is at work, also if it throws.
     const ask = async () => {
-      await before;
       const own = new Headers();
       for (let index = 0; index < headers.length; index += 2)
         own.set(headers[index], headers[index + 1]);
       return network.fetch(url, { ...init, headers: own });
     };
-    read(ask, this.maxRefusalBytes, (event) => signal.aborted || on(event));
+    const give = (event) => signal.aborted || on(event);
+    Promise.resolve(before).then(
+      () => signal.aborted || read(ask, this.maxRefusalBytes, give),
+      () => {},
+    );
   }
 
   /** Closes the request: the gateway stops the run. No event follows. */

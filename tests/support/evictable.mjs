@@ -1,4 +1,4 @@
-// A Worker whose object can be aborted as the platform does it: from outside.
+// Workers whose hub is in another class, for what the platform does to an object from outside.
 
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +7,16 @@ import { BUILD } from "../../scripts/paths.mjs";
 /** The header of a request that evicts the hub. */
 export const EVICT = "x-evict";
 
-/** Makes the Worker in this folder; returns options of `startWorker`. */
+/**
+ * The header of a request that has the hub's storage confirm nothing (`begin`), or confirm what
+ * waits and all that follows (`end`). The response to another value is how many confirmations wait.
+ */
+export const HOLD = "x-hold";
+
+/**
+ * Makes the Worker, whose hub can be aborted and held back, in this folder; returns options of
+ * `startWorker`.
+ */
 export function makeEvictable(build) {
   for (const name of ["index.js", "index_bg.wasm"])
     copyFileSync(join(BUILD, name), join(build, name));
@@ -18,10 +27,27 @@ export { default } from "./index.js";
 export class Hub {
   constructor(state, env) {
     this.state = state;
+    const { storage } = state;
+    const sync = storage.sync.bind(storage);
+    const held = (this.held = []);
+    storage.sync = async () => {
+      if (this.isHeld) await new Promise((resolve) => held.push(resolve));
+      return sync();
+    };
     this.inner = new Inner(state, env);
   }
   fetch(request) {
     if (request.headers.has("${EVICT}")) this.state.abort("evicted");
+    const hold = request.headers.get("${HOLD}");
+    if (hold) {
+      if (hold === "begin") this.isHeld = true;
+      const { length } = this.held;
+      if (hold === "end") {
+        this.isHeld = false;
+        for (const resolve of this.held.splice(0)) resolve();
+      }
+      return new Response(String(length));
+    }
     return this.inner.fetch(request);
   }
   alarm(info) {
