@@ -10,6 +10,7 @@ import { dropUnusedClasses } from "./classes.mjs";
 import { runCommand } from "./command.mjs";
 import { shortenImports } from "./import-names.mjs";
 import { nameByLikeness } from "./layout.mjs";
+import { exclusively } from "./locks.mjs";
 import { BUILD, CACHE, ROOT } from "./paths.mjs";
 import { run } from "./processes.mjs";
 import {
@@ -50,9 +51,11 @@ async function compileAhead() {
     ...cargoOptions(process.env),
   ];
   const env = { ...wasmEnvironment(), RUST_BACKTRACE: "0", WASM_BINDGEN_USE_JS_SYS: "1" };
-  await step("Worker, compiled", (onLine) => run("cargo", args, { cwd: ROOT, env, onLine }), {
-    fix: "the compiler's message is above.",
-  });
+  await exclusively(LOCK, () =>
+    step("Compilation of the Worker", (onLine) => run("cargo", args, { cwd: ROOT, env, onLine }), {
+      fix: "the compiler's message is above.",
+    }),
+  );
 }
 
 /**
@@ -92,8 +95,7 @@ async function build(name, folder, { options = [], shrink }, env) {
   const cargoArgs = [...cargoOptions(env), ...options];
   const args = ["--release", "--no-opt", "--out-dir", out, "--", ...cargoArgs];
   const isNew = await ensure({
-    // One lock for both Workers, because cargo writes their output to one file.
-    name: "worker",
+    name: LOCK,
     stamp: join(CACHE, `${basename(folder)}.stamp`),
     inputs: JSON.stringify([hashOf(ROOT, INPUTS), options, profileVariables()]),
     outputs: () => hashOf(folder, OUTPUTS),
@@ -114,6 +116,9 @@ async function build(name, folder, { options = [], shrink }, env) {
   });
   if (!isNew) skipped(name);
 }
+
+/** One for both Workers, because cargo writes their output to one file. */
+const LOCK = "worker";
 
 /** Returns the options with which cargo builds a Worker. */
 const cargoOptions = (env) => [

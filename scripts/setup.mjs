@@ -140,7 +140,7 @@ export const ensureTools = once(async () => {
   await exclusively("tools", async () => {
     if (hasTools()) return;
     await step(
-      "Tools that build the Worker (a minute or two, once)",
+      "Tools that build the Worker (one to three minutes, once)",
       async (onLine) => {
         sweep(join(CACHE, "tools"));
         const partial = `${folder}.partial`;
