@@ -11,7 +11,17 @@ export const KEYS = {
   thinker: ["--reasoning", "on"],
   few: ["--runs", "2"],
   rare: ["--rpm", "60"],
+  tooled: ["--tools", "run"],
 };
+
+/** The tools of a client: such a call goes to the gateway's HTTP endpoint (protocol 4). */
+const TOOLS = [
+  {
+    type: "function",
+    function: { name: "get_weather", parameters: { type: "object", properties: {} } },
+  },
+];
+const withTools = (call) => ({ ...call, key: "tooled", body: { tools: TOOLS } });
 
 /** Small seeded randomness (mulberry32): the same seed gives the same calls. */
 export function randomness(seed) {
@@ -191,6 +201,33 @@ export const KINDS = {
       silent: true,
     }),
   ],
+  "client's tools": [
+    4,
+    ({ random, protocol }) =>
+      protocol === 4
+        ? withTools(
+            random.chance(0.5)
+              ? answered(random.between(2, 20), "delay=10")
+              : answered(3, "call=get_weather", { finish: "tool_calls" }),
+          )
+        : answered(2, ""),
+  ],
+  "client's tools, broken off": [
+    2,
+    ({ random, protocol }) =>
+      protocol === 4
+        ? withTools(failing(6, `drop=${random.between(1, 5)}`, ["gateway_connection_lost"]))
+        : answered(2, ""),
+  ],
+  "client's tools, left": [
+    2,
+    ({ random, protocol }) => ({
+      ...(protocol === 4 ? withTools(answered(60, "delay=15")) : answered(60, "delay=15")),
+      ends: ["left", "answer"],
+      runs: [0, 1],
+      client: { leaves: random.between(0, 500) },
+    }),
+  ],
   "slow reader": [
     3,
     ({ random }) =>
@@ -240,6 +277,9 @@ export const CUT = {
     retracted: ["answer_lost"],
     "retried by the gateway": ["answer_lost"],
     "around a tool": ["answer_lost"],
+    // Nothing leads back to a run at the HTTP endpoint.
+    "client's tools": ["gateway_connection_lost"],
+    "client's tools, left": ["gateway_connection_lost"],
   },
 };
 
@@ -270,6 +310,13 @@ export const DISTURBANCES = [
   endsWithoutRun: [...CUT.endsWithoutRun, ...ends],
 }));
 
+/** A run at the HTTP endpoint cannot be looked for, so a client that asks again is refused. */
+const LOST_WITH_TOOLS = {
+  "client's tools": ["run_in_progress"],
+  "client's tools, broken off": ["run_in_progress"],
+  "client's tools, left": ["run_in_progress"],
+};
+
 /**
  * The ways in which the hub is lost. Its socket is, too. An SDK does not try again where a run has
  * started, as it is instructed.
@@ -277,7 +324,7 @@ export const DISTURBANCES = [
 export const LOSSES = ["evicted", "killed"].map((fault) => ({
   ...CUT,
   fault,
-  endsOf: { ...CUT.endsOf, "repeated by an SDK": ["hub_lost"] },
+  endsOf: { ...CUT.endsOf, "repeated by an SDK": ["hub_lost"], ...LOST_WITH_TOOLS },
 }));
 
 /** Of this number of calls the first SILENT_CALLS may be left in silence. */
