@@ -224,8 +224,14 @@ export const outputText = ({ output }) =>
     .map(({ text }) => text)
     .join("");
 
-/** Selects the delta with this number, from 1 on. */
+/**
+ * Selects the delta with the word of this number, from 1 on: on a busy machine one delta has
+ * several words.
+ */
 export function delta(count) {
   let seen = 0;
-  return ({ type }) => type === "response.output_text.delta" && ++seen === count;
+  return ({ type, data }) => {
+    if (type === "response.output_text.delta") seen += data.delta.trim().split(/\s+/).length;
+    return seen >= count;
+  };
 }
