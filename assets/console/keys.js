@@ -7,7 +7,7 @@ import { qrModules, qrPath } from "./qr.js";
 import { count, dateOf, short, timeOf } from "./text.js";
 import { empty, layOut } from "./view.js";
 
-const COLUMNS = ["Key", "State", "Agents", "Limits", "Today", ""];
+const COLUMNS = ["Key", "State", "Agents", "Limits", "Today", "Last used", ""];
 
 /** Seconds until the old text of a rotated key ends. */
 const OVERLAPS = [
@@ -122,6 +122,7 @@ export function showKeys({ session, ...frame }) {
       key.scopes.includes("admin") ? quiet("administrates") : agentsOf(key),
       limitsOf(key),
       todayOf(key),
+      lastUseOf(key),
       box(
         "actions",
         act("Edit", edit),
@@ -182,6 +183,11 @@ function todayOf({ usage_today: used, concurrent_runs }) {
     failed > 0 && `${failed} failed`,
     concurrent_runs.running > 0 && `${concurrent_runs.running} running`,
   ]);
+}
+
+function lastUseOf({ last_used_at: at, last_used_network: network, last_used_client: client }) {
+  if (at === null) return quiet("not in 92 days");
+  return [el("div", {}, timeOf(at)), network && quiet(network), client && quiet(client)];
 }
 
 const lines = (texts) => texts.filter(Boolean).map((text) => el("div", {}, text));

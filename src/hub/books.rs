@@ -6,6 +6,7 @@ use std::rc::Rc;
 use clawfront_core::access::hub_key::HubKeys;
 use clawfront_core::access::key::KeyId;
 use clawfront_core::access::quota::Counts;
+use clawfront_core::access::usage::LastUse;
 use clawfront_core::agent_cache::AgentCache;
 use clawfront_core::repeat::Requests;
 
@@ -47,6 +48,13 @@ impl Books {
             self.counts(|counts| counts.usage.load(key.clone(), row.as_deref()));
         }
         self.counts(use_counts)
+    }
+
+    /// Records a use of the key.
+    pub(crate) fn note_use(&self, key: &KeyId, last_use: LastUse) {
+        if self.counts_of(key, |counts| counts.usage.note_use(key, last_use)) {
+            self.keep_usage(key);
+        }
     }
 
     /// Has the key's usage kept, so that it outlives the object.

@@ -7,6 +7,7 @@ use clawfront_core::access::grant::Grant;
 use clawfront_core::access::origin;
 use clawfront_core::access::policy::Scope;
 use clawfront_core::access::status;
+use clawfront_core::access::usage::LastUse;
 use clawfront_core::config::Config;
 use clawfront_core::failure::{Denial, Failure};
 use clawfront_core::http::head::{Detail, KEY_HEADER, READINESS_HEADER};
@@ -116,29 +117,23 @@ fn client_of(
     let address = headers.get("cf-connecting-ip")?;
     let address = address.and_then(|address| address.parse().ok());
     context.line.address = address.map(|address| config.log_key.of_address(address));
-    let origin = headers.get("origin")?;
-    match client {
-        Client::Listed(client) => {
-            context.line.key = Some(client.id.to_string());
-            context.meta.origin = client.check_origin(origin.as_deref())?;
-            Ok(*client)
-        }
+    let mut is_own = true;
+    let client = match client {
+        Client::Listed(client) => *client,
         Client::OfLink => {
+            is_own = false;
             let client = match route {
                 Route::Api(Endpoint::File(id, _)) => files::holder(id, address, config, common),
                 _ => None,
             };
-            let client = client.ok_or_else(|| {
+            client.ok_or_else(|| {
                 let none = Failure::FileNotFound;
                 strangers::with(|throttle| throttle.failed_attempt(address, none, now_ms()))
-            })?;
-            context.line.key = Some(client.id.to_string());
-            context.meta.origin = client.check_origin(origin.as_deref())?;
-            Ok(client)
+            })?
         }
         Client::OfHub { id, digest } => {
             context.line.key = Some(id.to_string());
-            let client = common
+            common
                 .keys(|keys| keys.admit(&id, &digest, now_ms(), address).cloned())
                 // An id of `CLIENT_KEYS` belongs to the key there.
                 .and_then(|client| {
@@ -150,11 +145,18 @@ fn client_of(
                 .map_err(|denial| {
                     let denied = Failure::InvalidApiKey(denial);
                     strangers::with(|throttle| throttle.failed_attempt(address, denied, now_ms()))
-                })?;
-            context.meta.origin = client.check_origin(origin.as_deref())?;
-            Ok(client)
+                })?
         }
+    };
+    context.line.key = Some(client.id.to_string());
+    let origin = headers.get("origin")?;
+    context.meta.origin = client.check_origin(origin.as_deref())?;
+    // The bearer of a file's link need not have the key.
+    if is_own {
+        let user_agent = headers.get("user-agent")?.unwrap_or_default();
+        common.note_use(&client.id, LastUse::of(now_ms(), address, &user_agent));
     }
+    Ok(client)
 }
 
 /// Reports whether the gateway can be used. Only a key with the scope `status` or `admin` makes us

@@ -126,6 +126,39 @@ for (const protocol of [4, 3]) {
       assert.equal((await get(here, key, "/v1/models", outside)).status, 401);
     });
 
+    test("an administrator sees the last use of a key, and of a refused one nothing", async () => {
+      const key = await createKey(front, "watched", { origins: ["https://chat.example.com"] });
+      const lastUse = async (id = "watched") => {
+        const { body } = await manage("GET", `/keys/${id}`);
+        return [body.last_used_at, body.last_used_network, body.last_used_client];
+      };
+      assert.deepEqual(await lastUse(), [null, null, null]);
+      const stranger = { "cf-connecting-ip": "198.51.100.9", "user-agent": "evil/1" };
+      const forged = { key: `${key.key.slice(0, -9)}${"a".repeat(9)}` };
+      assert.equal((await get(here, forged, "/v1/key", stranger)).status, 401);
+      const page = { ...stranger, origin: "https://evil.example.com" };
+      assert.equal((await get(here, key, "/v1/models", page)).status, 403);
+      assert.deepEqual(await lastUse(), [null, null, null]);
+
+      const phone = { "cf-connecting-ip": "203.0.113.7", "user-agent": "Chat/2.1 (Anna's phone)" };
+      assert.equal((await get(there, key, "/v1/models", phone)).status, 200);
+      const [at, ...from] = await lastUse();
+      assert.ok(Math.abs(Date.now() / 1000 - at) < 60);
+      assert.deepEqual(from, ["203.0.113.0/24", "Chat/2.1"]);
+      // A request that the key's limits refuse is a use, too.
+      await manage("POST", "/keys/watched", { scopes: ["models"] });
+      const other = { "cf-connecting-ip": "2001:db8:1:2::3", "user-agent": '"<b>' };
+      assert.equal((await post(here, key, short, { headers: other })).status, 403);
+      assert.deepEqual((await lastUse()).slice(1), ["2001:db8:1::/48", null]);
+      const { body } = await manage("GET", "/keys");
+      assert.deepEqual(
+        body.data.filter(({ id }) => id === "watched").map((key) => key.last_used_network),
+        ["2001:db8:1::/48"],
+      );
+      // The bearer itself is not shown it.
+      assert.ok(!("last_used_at" in (await (await get(here, key, "/v1/key")).json())));
+    });
+
     test("chat keys cannot administer, and administrators cannot chat", async () => {
       const chat = await createKey(front, "chatter");
       for (const key of [chat, front.phone, front.boss])
@@ -187,8 +220,12 @@ test("keys outlive the hub's restart", async () => {
     await admin(front.worker, front.ops, "POST", "/keys/durable", { label: "stays" });
     const gone = await createKey(front, "gone");
     await admin(front.worker, front.ops, "DELETE", "/keys/gone");
+    const headers = { "user-agent": "Chat/2.1" };
+    assert.equal((await post(front.worker, key, short, { headers })).status, 200);
     await front.worker.stop();
     again = await front.another();
+    const shown = await admin(again, front.ops, "GET", "/keys/durable");
+    assert.equal(shown.body.last_used_client, "Chat/2.1");
     const status = await (await get(again, key, "/v1/key")).json();
     assert.equal(status.label, "stays");
     assert.equal((await get(again, gone, "/v1/key")).status, 401);

@@ -58,8 +58,9 @@ describe("the keys of the hub", () => {
     );
     const page = await good(["keys", "show", "phone2"]);
     assert.match(page, /^requests per minute 30 \(29 remaining\)$/m);
+    assert.match(page, /^last used {11}\S+Z by node$/m);
     const list = await good(["keys", "list"]);
-    assert.match(list, /^phone2 {2}good +main,beta {2}never +Anna's old phone # 2$/m);
+    assert.match(list, /^phone2 {2}good +main,beta {2}never +\S+Z +Anna's old phone # 2$/m);
     assert.match(list, new RegExp(`^1 key in the hub at ${front.worker.url}\\.`, "m"));
     for (const seen of [page, list, JSON.stringify(await json(["keys", "list"]))])
       assert.ok(!seen.includes(key.split("_")[2]) && !seen.includes("sha256"));

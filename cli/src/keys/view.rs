@@ -113,7 +113,7 @@ pub(super) fn lines(mut fields: Map<String, Value>) -> String {
 /// Returns the members of a key and their titles, in the order of core's table.
 fn titles() -> impl Iterator<Item = (&'static str, String)> {
     let members = FIELDS.iter().map(|field| field.member);
-    let last = ["created", "old_key_until", "entry"];
+    let last = ["created", "old_key_until", "last_used", "entry"];
     let all = ["id", "state"].into_iter().chain(members).chain(last);
     all.map(|member| {
         let title = match member.strip_suffix("_s") {

@@ -66,6 +66,12 @@ impl Serialize for Status<'_> {
             map.serialize_entry("created_at", &facts.created_s)?;
             map.serialize_entry("disabled", &facts.is_disabled)?;
             map.serialize_entry("previous_key_valid_until", &facts.previous_until_s)?;
+            let last_use = self.counts.usage.last_use(&self.grant.id);
+            map.serialize_entry("last_used_at", &last_use.map(|last_use| last_use.time_s))?;
+            let network = last_use.and_then(|last_use| last_use.network.as_ref());
+            map.serialize_entry("last_used_network", &network)?;
+            let client = last_use.and_then(|last_use| last_use.client.as_ref());
+            map.serialize_entry("last_used_client", &client)?;
             if let Some(key) = key {
                 map.serialize_entry("key", key)?;
             }

@@ -1,8 +1,12 @@
-//! The usage of keys: the counts of one UTC day, by agent, the tokens of its month, and the row
-//! that keeps them when the hub is reset.
+//! The usage of keys: the counts of one UTC day, by agent, the tokens of its month, the last use,
+//! and the row that keeps them when the hub is reset.
 //!
 //! A run counts once, at its end, however many requests share it. Until then it is going: it counts
 //! against a budget of runs, and its tokens are not known.
+
+use core::net::IpAddr;
+
+use ipnet::IpNet;
 
 use crate::access::date::{DAY_S, Date};
 use crate::access::grant::Grant;
@@ -16,6 +20,19 @@ const MAX_AGENTS: usize = 100;
 
 /// Milliseconds in a second.
 const SECOND_MS: u64 = 1000;
+
+/// Time in which the uses of a key without a run become one write, in milliseconds.
+const USE_MS: u64 = 600_000;
+
+/// Bits of an address that name a network of many, as in anonymised logs.
+const V4_NETWORK_BITS: u8 = 24;
+const V6_NETWORK_BITS: u8 = 48;
+
+/// Longest name of a client that is kept, in bytes.
+const MAX_CLIENT_BYTES: usize = 40;
+
+/// A part of a row that is not known.
+const UNKNOWN: &str = "-";
 
 /// Something that is counted by key and day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +86,19 @@ pub struct Day {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub day: Day,
+    pub last_use: Option<LastUse>,
     pub agents: Vec<(String, Tally)>,
+}
+
+/// The last use of a key. It names nothing that belongs to one person alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastUse {
+    /// Seconds since the Unix epoch.
+    pub time_s: u64,
+    /// The network of the client's address.
+    pub network: Option<String>,
+    /// The client's name for itself: the first product of its `user-agent`.
+    pub client: Option<String>,
 }
 
 /// The end of a run.
@@ -178,6 +207,51 @@ impl Tally {
     }
 }
 
+impl LastUse {
+    /// Returns the use at this time, from this address, with this `user-agent`.
+    pub fn of(time_ms: u64, address: Option<IpAddr>, user_agent: &str) -> Self {
+        let network = address.and_then(|address| {
+            let address = address.to_canonical();
+            let bits = if address.is_ipv4() {
+                V4_NETWORK_BITS
+            } else {
+                V6_NETWORK_BITS
+            };
+            Some(IpNet::new(address, bits).ok()?.trunc().to_string())
+        });
+        // Any text may come, and is shown on terminals and pages.
+        let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-+/".contains(byte);
+        let name = user_agent.bytes().take_while(is_of_name);
+        let name: String = name.take(MAX_CLIENT_BYTES).map(char::from).collect();
+        Self {
+            time_s: time_ms / SECOND_MS,
+            network,
+            client: Some(name).filter(|name| !name.is_empty()),
+        }
+    }
+
+    fn read<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Self> {
+        let time_s = words.next()?.parse().ok()?;
+        let mut word = || {
+            let word = words.next().filter(|word| *word != UNKNOWN);
+            word.map(str::to_owned)
+        };
+        Some(Self {
+            time_s,
+            network: word(),
+            client: word(),
+        })
+    }
+
+    fn write(&self, row: &mut String) {
+        let time_s = self.time_s.to_string();
+        for word in [Some(&time_s), self.network.as_ref(), self.client.as_ref()] {
+            row.push(' ');
+            row.push_str(word.map_or(UNKNOWN, String::as_str));
+        }
+    }
+}
+
 /// Returns the number of the day of a time.
 pub fn day_of(time_ms: u64) -> u64 {
     time_ms / SECOND_MS / DAY_S
@@ -197,22 +271,28 @@ impl Ledger {
             earlier_tokens: number(numbers.next()),
             counts: Tally::read(&mut numbers),
         };
+        let last_use = LastUse::read(&mut numbers);
         let agents = parts.filter_map(|part| {
             let mut words = part.split(' ');
             Some((words.next()?.to_owned(), Tally::read(&mut words)))
         });
         Self {
             day,
+            last_use,
             agents: agents.collect(),
         }
     }
 
-    /// Writes the row: the number of the day, the tokens before it, its counts, and each agent's.
+    /// Writes the row: the number of the day, the tokens before it, its counts, the last use, and
+    /// each agent's counts.
     fn row(&self) -> String {
         let mut row = self.day.number.to_string();
         row.push(' ');
         row.push_str(&self.day.earlier_tokens.to_string());
         self.day.counts.write(&mut row);
+        if let Some(last_use) = &self.last_use {
+            last_use.write(&mut row);
+        }
         for (agent, counts) in &self.agents {
             // The blank ends the last number for a reader that knows no agents.
             row.push_str(" ;");
@@ -314,6 +394,26 @@ impl Usage {
         let known = self.keys.iter().find(|(known, _)| known == key);
         let day = known.map(|(_, ledger)| ledger.day);
         day.unwrap_or_default().at(now_ms)
+    }
+
+    /// Returns the key's last use.
+    pub fn last_use(&self, key: &KeyId) -> Option<&LastUse> {
+        let (_, ledger) = self.keys.iter().find(|(known, _)| known == key)?;
+        ledger.last_use.as_ref()
+    }
+
+    /// Records a use of the key, and returns true if its row is to be kept for that alone.
+    pub fn note_use(&mut self, key: &KeyId, last_use: LastUse) -> bool {
+        let now_ms = last_use.time_s.saturating_mul(SECOND_MS);
+        let window = |time_s: u64| time_s.saturating_mul(SECOND_MS) / USE_MS;
+        let mut is_due = true;
+        self.ledger(key, now_ms, |ledger| {
+            if let Some(before) = &ledger.last_use {
+                is_due = window(before.time_s) != window(last_use.time_s);
+            }
+            ledger.last_use = Some(last_use);
+        });
+        is_due
     }
 
     /// Returns the budgets of a key, which has `reading` requests that may become runs.

@@ -97,7 +97,8 @@ fn key_line(key: &str) -> String {
 }
 
 pub(super) fn list_text(url: &str, keys: &[Value], now_ms: u64) -> String {
-    let mut rows = vec![["ID", "STATE", "AGENTS", "EXPIRES", "LABEL"].map(str::to_owned)];
+    let mut rows =
+        vec![["ID", "STATE", "AGENTS", "EXPIRES", "LAST USED", "LABEL"].map(str::to_owned)];
     for key in keys {
         let agents = key.get("agents").and_then(Value::as_array);
         let agents = agents.into_iter().flatten().filter_map(Value::as_str);
@@ -106,6 +107,7 @@ pub(super) fn list_text(url: &str, keys: &[Value], now_ms: u64) -> String {
             state(key, now_ms),
             escaped(&agents.collect::<Vec<_>>().join(",")),
             date(key, "expires").map_or("never".to_owned(), day),
+            time(key, LAST_USED).map_or("-".to_owned(), |time| time.to_string()),
             text(key, "label"),
         ]);
     }
@@ -137,11 +139,24 @@ pub(super) fn key_text(key: &Value, now_ms: u64) -> String {
         let shown = time(key, source).map(|date| date.to_string());
         fields.insert(member.to_owned(), shown.into());
     }
+    let last_used = time(key, LAST_USED).map(|time| {
+        let [network, client] =
+            ["last_used_network", "last_used_client"].map(|member| text(key, member));
+        let of = |word: &str, text: String| match text.as_str() {
+            "" => text,
+            text => format!(" {word} {text}"),
+        };
+        format!("{time}{}{}", of("from", network), of("by", client))
+    });
+    fields.insert("last_used".to_owned(), last_used.into());
     lines(fields)
         .lines()
         .map(|line| escaped(line) + "\n")
         .collect()
 }
+
+/// A key's member: the time of its last request. Null: it was not used for 92 days.
+const LAST_USED: &str = "last_used_at";
 
 pub(super) fn audit_text(records: &[Value]) -> String {
     let mut rows = vec![["TIME", "ACTOR", "ACTION", "KEY", "RUN"].map(str::to_owned)];
@@ -208,6 +223,7 @@ mod tests {
         let key = json!({
             "id": "x", "agents": ["main"], "default_agent": "main",
             "label": "\u{1b}[2J\u{9b}2J\r\u{202e}evil\u{200b}",
+            "last_used_at": 1, "last_used_client": "\u{1b}[2Jevil",
         });
         let shown = list_text("https://x", std::slice::from_ref(&key), NOW_MS);
         assert!(!shown.chars().any(|c| c != '\n' && is_odd(c)), "{shown:?}");
@@ -226,7 +242,8 @@ mod tests {
         let key = json!({
             "object": "key", "id": "x", "label": null, "agents": ["main", "notes"],
             "expires": "2027-01-02T00:00:00Z", "disabled": false, "created_at": 1_798_000_000,
-            "previous_key_valid_until": 1_798_761_601_u64,
+            "previous_key_valid_until": 1_798_761_601_u64, "last_used_at": 1_798_761_000,
+            "last_used_network": "203.0.113.0/24", "last_used_client": "OpenAI/JS",
             "requests_per_minute": { "limit": 30, "remaining": 29, "reset_s": 2 },
             "concurrent_runs": { "limit": null, "running": 1, "reading": 0 },
         });
@@ -237,6 +254,7 @@ expires             2027-01-02T00:00:00Z
 requests per minute 30 (29 remaining)
 created             2026-12-23T04:26:40Z
 old key until       2027-01-01T00:00:01Z
+last used           2026-12-31T23:50:00Z from 203.0.113.0/24 by OpenAI/JS
 ";
         assert_eq!(key_text(&key, NOW_MS), expected);
         assert_eq!(model(&key), "openclaw/main");

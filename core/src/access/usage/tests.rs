@@ -220,3 +220,66 @@ fn a_request_that_the_day_before_has_counted_is_no_more_than_counted() {
     let ledger = Ledger::read(&usage.row(&client.id).unwrap());
     assert_eq!(ledger.agents.len(), 1);
 }
+
+#[test]
+fn the_last_use_of_a_key_is_in_its_row_and_names_no_person() {
+    let (mut usage, client) = (Usage::default(), client(""));
+    let now_ms = at("2026-11-27T08:00:00Z");
+    let of =
+        |time_ms, address: &str, user_agent| LastUse::of(time_ms, address.parse().ok(), user_agent);
+    let first = of(now_ms, "203.0.113.77", "OpenAI/Python 1.99.9 (Alice's Mac)");
+    assert!(usage.note_use(&client.id, first));
+    // A use that is not much later is not worth a write.
+    let second = of(
+        now_ms.saturating_add(599_999),
+        "2001:db8:1:2::3",
+        "curl/8.5.0",
+    );
+    assert!(!usage.note_use(&client.id, second));
+    let row = usage.row(&client.id).unwrap();
+    assert_eq!(
+        row,
+        "20784 0 0 0 0 0 0 0 0 0 0 0 1795766999 2001:db8:1::/48 curl/8.5.0"
+    );
+    let third = of(now_ms.saturating_add(600_000), "::ffff:203.0.113.77", "");
+    assert!(usage.note_use(&client.id, third.clone()));
+    assert_eq!(third.network.as_deref(), Some("203.0.113.0/24"));
+
+    run(&mut usage, &client, "r", now_ms.saturating_add(600_000));
+    let mut next = Usage::default();
+    next.load(client.id.clone(), usage.row(&client.id).as_deref());
+    assert_eq!(next.last_use(&client.id), Some(&third));
+    assert_eq!(next.row(&client.id), usage.row(&client.id));
+    // The next day begins with it, and without yesterday's counts.
+    let tomorrow = of(at("2026-11-28"), "", "\u{1b}[2Jevil");
+    assert!(next.note_use(&client.id, tomorrow));
+    assert_eq!(
+        next.row(&client.id).unwrap(),
+        "20785 120 0 0 0 0 0 0 0 0 0 0 1795824000 - -"
+    );
+}
+
+#[test]
+fn a_row_of_an_earlier_version_has_no_last_use() {
+    for row in [
+        "20784 0 1 1 1 0 0 0 100 40 20 5",
+        "20784 0 1 1 1 0 0 0 100 40 20 5 ;main 1 1",
+    ] {
+        let ledger = Ledger::read(row);
+        assert_eq!(ledger.last_use, None);
+        assert_eq!(ledger.row().split(" ;").next(), row.split(" ;").next());
+    }
+    let mut usage = Usage::default();
+    let client = client("");
+    usage.load(
+        client.id.clone(),
+        Some("20784 0 1 1 1 0 0 0 100 40 20 5 ;main 1 1 1"),
+    );
+    let last_use = LastUse::of(at("2026-11-27"), None, "a;b");
+    assert_eq!(last_use.client.as_deref(), Some("a"));
+    usage.note_use(&client.id, last_use.clone());
+    let row = usage.row(&client.id).unwrap();
+    let ledger = Ledger::read(&row);
+    assert_eq!((ledger.last_use, ledger.agents.len()), (Some(last_use), 1));
+    assert_eq!(ledger.day.get(Counter::RunMs), 5);
+}
