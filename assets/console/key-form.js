@@ -42,6 +42,7 @@ const GROUPS = [
       ["tools", "Tools of the client", "word", ["ignore", "refuse", "run"]],
       ["on_disconnect", "When the client leaves", "word", ["abort", "finish"]],
       ["keep_alive_s", "Seconds until a status is sent", "number"],
+      ["linger_s", "Seconds to wait for sub-agents", "number"],
       ["heartbeat", "Comments in silent streams", "switch"],
       ["files", "Links to files", "switch"],
       ["reasoning", "Thoughts of the model", "switch"],

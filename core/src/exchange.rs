@@ -589,18 +589,18 @@ impl Exchange {
         self.fail_run(failure, out);
     }
 
-    /// Ends the exchange because its run failed. An answer that is complete and waits for its media
-    /// is not lost with them.
+    /// Ends the exchange because its run failed. An answer that is complete and waits for further
+    /// work is not lost with it.
     fn fail_run(&mut self, failure: Failure, out: &mut Output) {
         let is_answer_wrong = matches!(failure, Failure::AnswerRetracted | Failure::ClientTooSlow);
-        if is_answer_wrong || !self.run.awaits_media() {
+        if is_answer_wrong || !self.run.awaits_late() {
             return self.fail(failure, out);
         }
         let mut shown = Shown::new(false, self.last_write_ms);
         let reply = &mut self.reply;
         let Output { head, body, .. } = out;
         self.run
-            .finish_media(&mut |event| reply.show(event, &mut shown, head, body));
+            .finish_late(&mut |event| reply.show(event, &mut shown, head, body));
         out.files.append(&mut shown.files);
         self.settle(shown.ended, self.last_write_ms, out);
     }

@@ -32,6 +32,8 @@ pub struct Turn {
     pub wants_progress: bool,
     /// The client gets links to the files that the agent sends it.
     pub wants_files: bool,
+    /// Seconds for which the answer waits for sub-agents that its agent does not wait for.
+    pub linger_s: u32,
     /// The message for the agent. If `earlier` is set, the message is only for a session that holds
     /// the conversation so far.
     pub message: String,

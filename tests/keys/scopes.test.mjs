@@ -55,6 +55,7 @@ describe("scopes and status", () => {
       networks: [],
       heartbeat: true,
       keep_alive_s: 30,
+      linger_s: null,
       on_disconnect: "abort",
       conversations: [],
       tasks: "aside",

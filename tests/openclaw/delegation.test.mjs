@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { collect, newKey, post, says, sdk, until } from "../support/front.mjs";
+import { keyWith } from "../support/keys.mjs";
 import { call, protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
 import { steps } from "../support/prompts.mjs";
 
@@ -15,10 +16,11 @@ const wait = { tools: [{ name: "sessions_yield", args: { message: "waiting" } }]
 
 describe(`agents of OpenClaw ${version} that delegate`, () => {
   const key = newKey("phone", "main");
+  const patient = keyWith("patient", "main", "linger=60");
   let front;
   // Not the shared one: half a minute after its run was stopped, 2026.9.6 reports a sub-agent's
   // result to the session again, and the tests of other files count the model's calls.
-  before(async () => (front = await startOpenClawFront({ entries: [key.entry] })));
+  before(async () => (front = await startOpenClawFront({ entries: [key.entry, patient.entry] })));
   after(() => front?.stop());
 
   const ask = (prompt, fields) =>
@@ -108,5 +110,77 @@ describe(`agents of OpenClaw ${version} that delegate`, () => {
     const request = front.provider.requests.at(-1);
     if (protocol === 4) await until("the model's work is stopped", () => request.aborted, 5_000);
     else await until("the model goes on", () => request.deltas > 10);
+  });
+
+  // Without `sessions_yield` the answer ends before the sub-agent does.
+  const left = (...kids) => [{ text: "I ask.", tools: kids }, { text: "They work." }];
+  const turn = (by, messages, fields = {}) =>
+    post(front.worker, by, { model: "openclaw", user: "ada", messages, ...fields });
+
+  test("a sub-agent that is not waited for reports in a run that a key can wait for", async () => {
+    const prompt = steps(...left(spawn("Child result.", 200, "kid")), { text: "It is done." });
+    const messages = [{ role: "user", content: prompt }];
+    const stream = { stream: true, stream_options: { include_usage: true } };
+    const { completions } = sdk(front.worker, patient).chat;
+    const first = "I ask.\n\nThey work.";
+    const whole = protocol === 4 ? `${first}\n\nIt is done.` : first;
+    const streamed = await collect(await completions.create({ ...says(prompt), ...stream }));
+    assert.deepEqual([streamed.text, streamed.finish], [whole, ["stop"]]);
+    assert.equal(streamed.usage.prompt_tokens_details.cached_tokens, protocol === 4 ? 300 : 200);
+
+    const response = await turn(patient, messages);
+    const answer = (await response.json()).choices[0].message;
+    assert.equal(answer.content, whole);
+    // The client shows what the session has.
+    const next = [...messages, answer, { role: "user", content: "And now?" }];
+    assert.equal((await turn(patient, next)).headers.get("x-clawfront-memory"), "continued");
+  });
+
+  test("the agent's words after two reports are a part of the answer", {
+    skip: protocol === 3 && "protocol 3 does not name an answer's sub-agents",
+  }, async () => {
+    const kids = [spawn("One.", 50, "kid1"), spawn("Two, later.", 400, "kid2")];
+    const prompt = steps(...left(...kids), { text: "Reported." });
+    const answer = await sdk(front.worker, patient).chat.completions.create(says(prompt));
+    // A run for each of them, and the one in which the gateway says that all have ended.
+    const expected = ["I ask.", "They work.", "Reported.", "Reported.", "Reported."].join("\n\n");
+    assert.equal(answer.choices[0].message.content, expected);
+  });
+
+  test("a connection that is lost while a sub-agent reports costs nothing", {
+    skip: protocol === 3 && "protocol 3 does not name an answer's sub-agents",
+  }, async () => {
+    const prompt = steps(...left(spawn("Child result.", 300, "kid")), { text: "It is done." });
+    const calls = front.provider.requests.length;
+    const response = await post(front.worker, patient, says(prompt, { stream: true }));
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    let isShut = false;
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      text += part.value;
+      if (text.includes(": waiting for sub-agents") && !isShut) {
+        isShut = true;
+        front.tunnel.shut();
+        const { requests } = front.provider;
+        const isReported = () => requests.length >= calls + 4 && requests.at(-1).finished;
+        await until("the report ran", isReported, 20_000);
+        await sleep(1_000);
+        front.tunnel.open();
+      }
+    }
+    assert.ok(isShut);
+    assert.match(text, /It is done\./);
+    assert.match(text, /"finish_reason":"stop"/);
+  });
+
+  test("a key without `linger` has its answer at once", async () => {
+    const prompt = steps(...left(spawn("Slow child result.", 2_000, "kid")), { text: "Late." });
+    const answer = await ask(prompt);
+    assert.equal(answer.choices[0].message.content, "I ask.\n\nThey work.");
+    const { requests } = front.provider;
+    assert.ok(
+      requests.some(({ finished }) => !finished),
+      "the sub-agent is still at work",
+    );
   });
 });

@@ -247,7 +247,7 @@ mod tests {
             r#"{"agents":["main"],"aliases":false,"concurrent_runs":null,"conversations":[],"default_agent":"main","entry":"phone "#,
             HASH,
             r#" agents=main rpm=30 tokens_month=50000 expires=2027-06-30 label=\"Anna's phone\"","expires":"2027-06-30T00:00:00Z","files":true,"heartbeat":true,"#,
-            r#""id":"phone","keep_alive_s":30,"label":"Anna's phone","networks":[],"not_before":null,"on_disconnect":"abort","origins":[],"progress":false,"reasoning":false,"requests_per_minute":30,"#,
+            r#""id":"phone","keep_alive_s":30,"label":"Anna's phone","linger_s":null,"networks":[],"not_before":null,"on_disconnect":"abort","origins":[],"progress":false,"reasoning":false,"requests_per_minute":30,"#,
             r#""rotating":false,"runs_per_day":null,"scopes":["chat","models","responses"],"sessions":"own","state":"good","system":"allow","tasks":"aside","tokens_per_day":null,"tokens_per_month":50000,"tools":"ignore"}"#,
         ];
         assert_eq!(shown.to_string(), expected.concat());

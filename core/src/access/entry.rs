@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn every_field_is_read() {
         let client = entry(
-            "sessions=any label=\"Anna's phone = mine\" tasks=inline tools=refuse system=user files=off conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off keep_alive=5 reasoning=on progress=on aliases=on on_disconnect=finish \
+            "sessions=any label=\"Anna's phone = mine\" tasks=inline tools=refuse system=user files=off conversations=X-OpenWebUI-Chat-Id,x-session-id heartbeat=off keep_alive=5 linger=600 reasoning=on progress=on aliases=on on_disconnect=finish \
              networks=203.0.113.0/24,2001:db8::1 origins=https://chat.example.com,http://localhost:3000 runs=2 rpm=30 tokens_day=50000 tokens_month=4000000000 runs_day=100 \
              expires=2027-06-30 not_before=2026-11-01 scopes=chat default=notes agents=main,notes",
         );
@@ -291,7 +291,8 @@ mod tests {
             StreamPolicy {
                 heartbeat: false,
                 on_disconnect: OnDisconnect::Finish,
-                keep_alive_s: 5
+                keep_alive_s: 5,
+                linger_s: Some(600)
             }
         );
         assert_eq!(
@@ -464,7 +465,7 @@ mod tests {
             (
                 format!("phone {HASH} agents=main admin=yes"),
                 "phone: there is an unknown field; the fields are label, agents, default, sessions, scopes, not_before, expires, rpm, \
-                 runs, tokens_day, tokens_month, runs_day, origins, networks, heartbeat, keep_alive, on_disconnect, conversations, tasks, tools, system, files, reasoning, progress and aliases",
+                 runs, tokens_day, tokens_month, runs_day, origins, networks, heartbeat, keep_alive, linger, on_disconnect, conversations, tasks, tools, system, files, reasoning, progress and aliases",
             ),
         ] {
             assert_eq!(parse(&entry).err().as_deref(), Some(expected), "{entry}");

@@ -31,6 +31,9 @@ const MAX_RUNS_PER_DAY: u32 = 1_000_000;
 /// The longest `keep_alive`, in seconds: Cloudflare's own edge gives an origin's head 100 s.
 const MAX_KEEP_ALIVE_S: u32 = 90;
 
+/// The longest `linger`, in seconds: an hour, in which the answer holds a place of its key.
+const MAX_LINGER_S: u32 = 3600;
+
 /// A field of a key's entry.
 pub struct Field {
     /// The name in an entry. The option of `keys new` has `-` instead of `_`.
@@ -129,7 +132,7 @@ const fn in_help(about: &'static str) -> &'static str {
 }
 
 /// All fields, in the order of `GET /v1/key`.
-pub const FIELDS: [Field; 25] = [
+pub const FIELDS: [Field; 26] = [
     Field {
         name: "label",
         member: "label",
@@ -266,6 +269,19 @@ pub const FIELDS: [Field; 25] = [
         )),
         print: |grant| Shown::Count(Some(grant.streams.keep_alive_s)),
     },
+    Field {
+        name: "linger",
+        member: "linger_s",
+        values: "S",
+        default: Some("none"),
+        about: in_help(
+            "Seconds, 1 to 3600, for which an answer waits for sub-agents that its agent does not \
+                wait for",
+        ),
+        parse: set!(streams.linger_s, |text| value::count(text, MAX_LINGER_S)
+            .map(Some)),
+        print: |grant| Shown::Count(grant.streams.linger_s),
+    },
     word!(
         "on_disconnect",
         streams.on_disconnect,
@@ -330,7 +346,7 @@ pub const FIELDS: [Field; 25] = [
     ),
 ];
 
-fn text(text: Option<&str>) -> Shown<'_> {
+pub(super) fn text(text: Option<&str>) -> Shown<'_> {
     Shown::Text(text.map(Cow::Borrowed))
 }
 

@@ -88,6 +88,8 @@ pub struct StreamPolicy {
     /// Time for which a whole response can still have its real status, in seconds from the run's
     /// acceptance. After it the head is sent, to keep the request alive.
     pub keep_alive_s: u32,
+    /// Seconds for which an answer waits for sub-agents that its agent does not wait for.
+    pub linger_s: Option<u32>,
 }
 
 /// Seconds. Proxies wait at least 60 s for a head.
@@ -99,6 +101,7 @@ impl Default for StreamPolicy {
             heartbeat: true,
             on_disconnect: OnDisconnect::Abort,
             keep_alive_s: DEFAULT_KEEP_ALIVE_S,
+            linger_s: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::access::field::FIELDS;
+use crate::access::field::{self, FIELDS};
 use crate::access::grant::Grant;
 use crate::access::hub_key::Facts;
 use crate::access::quota::Counts;
@@ -68,10 +68,10 @@ impl Serialize for Status<'_> {
             map.serialize_entry("previous_key_valid_until", &facts.previous_until_s)?;
             let last_use = self.counts.usage.last_use(&self.grant.id);
             map.serialize_entry("last_used_at", &last_use.map(|last_use| last_use.time_s))?;
-            let network = last_use.and_then(|last_use| last_use.network.as_ref());
-            map.serialize_entry("last_used_network", &network)?;
-            let client = last_use.and_then(|last_use| last_use.client.as_ref());
-            map.serialize_entry("last_used_client", &client)?;
+            let network = last_use.and_then(|last_use| last_use.network.as_deref());
+            map.serialize_entry("last_used_network", &field::text(network))?;
+            let client = last_use.and_then(|last_use| last_use.client.as_deref());
+            map.serialize_entry("last_used_client", &field::text(client))?;
             if let Some(key) = key {
                 map.serialize_entry("key", key)?;
             }
@@ -193,7 +193,7 @@ mod tests {
                 r#""requests_per_minute":{"limit":30,"remaining":29,"reset_s":50},"concurrent_runs":{"limit":2,"running":1,"reading":1},"#,
                 r#""tokens_per_day":{"limit":500,"used":709,"resets":"1970-01-02T00:00:00Z"},"tokens_per_month":{"limit":null,"used":709,"resets":"1970-02-01T00:00:00Z"},"#,
                 r#""runs_per_day":{"limit":null,"used":2,"resets":"1970-01-02T00:00:00Z"},"#,
-                r#""origins":[],"networks":[],"heartbeat":true,"keep_alive_s":30,"on_disconnect":"abort","conversations":[],"tasks":"aside","tools":"ignore","system":"allow","files":true,"reasoning":false,"progress":false,"aliases":false,"#,
+                r#""origins":[],"networks":[],"heartbeat":true,"keep_alive_s":30,"linger_s":null,"on_disconnect":"abort","conversations":[],"tasks":"aside","tools":"ignore","system":"allow","files":true,"reasoning":false,"progress":false,"aliases":false,"#,
                 r#""usage_today":{"requests":1,"runs":1,"answers":0,"stopped":0,"provider_failures":1,"other_failures":0,"input_tokens":700,"cached_tokens":300,"output_tokens":9,"run_ms":80}}"#,
             )
         );

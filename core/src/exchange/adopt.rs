@@ -43,6 +43,7 @@ impl Exchange {
             wants_thoughts: false,
             wants_progress: false,
             wants_files: false,
+            linger_s: 0,
             message: String::new(),
             earlier: None,
             origin: None,

@@ -44,7 +44,7 @@
 //! session (`recall`).
 //!
 //! A run whose agent waits for sub-agents ends without an answer, and continues in another run:
-//! `continuation`. Media that an agent makes in the background comes in further runs, too: `media`.
+//! `continuation`. Work that goes on after the answer comes in further runs, too: `late`.
 //!
 //! A run that is joined after its end, or whose connection was lost, may have text that only the
 //! rows of its session have: `reread`.
@@ -63,7 +63,7 @@ mod continuation;
 mod endpoint;
 mod events;
 pub(crate) mod io;
-mod media;
+mod late;
 mod outgoing;
 mod recovery;
 mod reread;
@@ -149,10 +149,7 @@ impl Run {
                 State::Waiting { wait } if *wait == id => self.receive_wait(result, io),
                 State::Yielded {
                     search: Search::Asked { history, .. },
-                } if *history == id && self.awaits_media() => {
-                    self.receive_tasks(result, io, show);
-                    Ok(())
-                }
+                } if *history == id && self.awaits_late() => self.receive_tasks(result, io, show),
                 State::Yielded {
                     search: Search::Asked { history, .. },
                 } if *history == id => self.receive_history(result, io),
@@ -197,7 +194,7 @@ impl Run {
     pub(crate) fn reads(&self, run_id: &str) -> bool {
         self.name.is(run_id)
             || (self.yielded.is_some() && run_id.starts_with(ANNOUNCE))
-            || self.is_media_id(run_id)
+            || self.is_late_id(run_id)
     }
 
     /// Returns the session whose events the run has subscribed to.
@@ -266,6 +263,9 @@ impl Run {
         if let Some(earlier) = self.before_end {
             return earlier;
         }
+        if let Some(late) = self.late.as_ref().filter(|_| self.awaits_late()) {
+            return late.earlier;
+        }
         let yielded = self.yielded.as_ref();
         let yielded = yielded.filter(|yielded| self.name.is(&yielded.by));
         yielded.map_or(self.spent, |yielded| yielded.earlier)
@@ -276,9 +276,11 @@ impl Run {
         self.turn.run.as_str()
     }
 
-    /// Returns the id of the run that is going: the requested one, or its continuation.
+    /// Returns the id of the run that has the answer: the requested one, or its continuation. The
+    /// next hub looks for it, and for no work that goes on after it.
     pub(crate) fn running_id(&self) -> &str {
-        self.id()
+        let late = self.late.as_ref().filter(|_| self.awaits_late());
+        late.map_or_else(|| self.id(), |late| &late.of)
     }
 
     pub(crate) fn is_shared(&self) -> bool {
@@ -311,8 +313,8 @@ impl Run {
     /// Returns the beginning of the run ids whose events are read, closing quote included.
     pub(crate) fn event_filter(&self) -> &str {
         match self.yielded {
-            // Runs of several tools may follow.
-            _ if self.media.is_some() => "",
+            // Runs of several tools and sub-agents may follow.
+            _ if self.late.is_some() => "",
             Some(_) => ANNOUNCE,
             None => self.name.filter(),
         }

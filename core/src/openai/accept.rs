@@ -124,8 +124,9 @@ pub(crate) fn accept_turn(
         asked.messages,
     )?;
     let prompt = prompt::fold(asked.field, asked.instructions, asked.messages, to.memory)?;
-    // A link is no JSON, and nobody reads a chat UI's own call.
-    let wants_files = client.files && asked.format.is_none() && !to.is_ui_task;
+    // A link is no JSON, nor is a further text, and nobody reads a chat UI's own call.
+    let takes_more = asked.format.is_none() && !to.is_ui_task;
+    let linger_s = client.streams.linger_s.filter(|_| takes_more);
     let instructions: Vec<String> = prompt.system.into_iter().chain(asked.format).collect();
     let instructions = system::place(client.system, &instructions.join("\n\n"));
     let shown = prompt.shown.map(|shown| Shown {
@@ -167,7 +168,8 @@ pub(crate) fn accept_turn(
             may_exist: request.is_repeated || to.is_keyed,
             wants_thoughts: switch(request, REASONING_HEADER)?.unwrap_or(client.reasoning),
             wants_progress: switch(request, PROGRESS_HEADER)?.unwrap_or(client.progress),
-            wants_files,
+            wants_files: client.files && takes_more,
+            linger_s: linger_s.unwrap_or_default(),
             message: instructions.before(prompt.message),
             earlier,
             extra_system_prompt: instructions.into_system_prompt(),

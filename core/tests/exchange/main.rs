@@ -31,6 +31,8 @@ mod interleaved;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
+mod linger;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod media;

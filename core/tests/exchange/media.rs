@@ -13,10 +13,10 @@ const LATER: &str = "image_generate:7:ok:agent-loop";
 const SHOWN: &str = "Making it.\n\nHere it is.\n\n![red.png]";
 
 /// A run that has started a task.
-struct Making {
-    scenario: Scenario,
-    run: String,
-    session: String,
+pub(crate) struct Making {
+    pub(crate) scenario: Scenario,
+    pub(crate) run: String,
+    pub(crate) session: String,
 }
 
 impl Making {
@@ -25,18 +25,23 @@ impl Making {
     }
 
     fn of(scenario: Scenario) -> Self {
+        let mut making = Self::accepted(scenario);
+        let started = json!({ "name": "image_generate", "kind": "tool", "phase": "end", "status": "completed" });
+        making.event(None, "item", &started);
+        making
+    }
+
+    /// A run that was accepted.
+    pub(crate) fn accepted(scenario: Scenario) -> Self {
         let scenario = scenario.accepted();
         let agent: Value = serde_json::from_str(&scenario.shown.frames[2]).unwrap();
         let text = |field: &str| agent["params"][field].as_str().unwrap().to_owned();
         let (run, session) = (text("idempotencyKey"), text("sessionKey"));
-        let mut making = Self {
+        Self {
             scenario,
             run,
             session,
-        };
-        let started = json!({ "name": "image_generate", "kind": "tool", "phase": "end", "status": "completed" });
-        making.event(None, "item", &started);
-        making
+        }
     }
 
     /// The final response of the answer.
@@ -48,7 +53,7 @@ impl Making {
     }
 
     /// The gateway sends an event of this run, or of the one that was requested.
-    fn event(&mut self, run: Option<&str>, stream: &str, data: &Value) {
+    pub(crate) fn event(&mut self, run: Option<&str>, stream: &str, data: &Value) {
         let frame = json!({ "type": "event", "event": "agent", "payload": {
             "runId": run.unwrap_or(&self.run), "stream": stream, "data": data,
             "sessionKey": self.session,
@@ -56,16 +61,16 @@ impl Making {
         self.scenario.frame(&frame.to_string());
     }
 
-    fn text(&mut self, run: Option<&str>, text: &str) {
+    pub(crate) fn text(&mut self, run: Option<&str>, text: &str) {
         let data = json!({ "text": text, "delta": text, "itemId": text });
         self.event(run, "assistant", &data);
     }
 
-    fn begin(&mut self, run: &str) {
+    pub(crate) fn begin(&mut self, run: &str) {
         self.event(Some(run), "lifecycle", &json!({ "phase": "start" }));
     }
 
-    fn end_run(&mut self, id: &str, text: &str, files: &Value) {
+    pub(crate) fn end_run(&mut self, id: &str, text: &str, files: &Value) {
         let payload = json!({ "status": "ok", "result": {
             "payloads": [{ "text": text, "mediaUrls": files }],
             "meta": {
@@ -76,18 +81,18 @@ impl Making {
         self.respond(id, &payload);
     }
 
-    fn respond(&mut self, id: &str, payload: &Value) {
+    pub(crate) fn respond(&mut self, id: &str, payload: &Value) {
         let frame = json!({ "type": "res", "id": id, "ok": true, "payload": payload });
         self.scenario.frame(&frame.to_string());
     }
 
     /// Answers the last request, which must be this one.
-    fn answer(&mut self, method: &str, payload: &Value) {
+    pub(crate) fn answer(&mut self, method: &str, payload: &Value) {
         let id = self.asked(method);
         self.respond(&id, payload);
     }
 
-    fn asked(&self, method: &str) -> String {
+    pub(crate) fn asked(&self, method: &str) -> String {
         let request = self.scenario.last_request();
         assert_eq!(request["method"], method);
         request["id"].as_str().unwrap().to_owned()
@@ -110,11 +115,11 @@ impl Making {
         self.end_run(&id, text, &json!(["/srv/red.png"]));
     }
 
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.scenario.shown.ended
     }
 
-    fn whole(&self) -> (String, u64) {
+    pub(crate) fn whole(&self) -> (String, u64) {
         assert!(self.has_ended());
         let answer: Value = serde_json::from_str(self.scenario.shown.body.trim()).unwrap();
         let content = &answer["choices"][0]["message"]["content"];
@@ -270,7 +275,7 @@ impl Making {
             .any(|frame| frame.contains(run))
     }
 
-    fn refuse(&mut self, method: &str, code: &str) {
+    pub(crate) fn refuse(&mut self, method: &str, code: &str) {
         let id = self.asked(method);
         let frame = json!({ "type": "res", "id": id, "ok": false, "error": { "code": code, "message": "no" } });
         self.scenario.frame(&frame.to_string());
@@ -383,15 +388,7 @@ fn media_that_comes_while_another_is_claimed_is_shown() {
 #[test]
 fn media_does_not_break_an_answer_in_a_format() {
     let body = r#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_object"}}"#;
-    let scenario = Scenario::of_request(body, &[]).accepted();
-    let agent: Value = serde_json::from_str(&scenario.shown.frames[2]).unwrap();
-    let text = |field: &str| agent["params"][field].as_str().unwrap().to_owned();
-    let (run, session) = (text("idempotencyKey"), text("sessionKey"));
-    let mut making = Making {
-        scenario,
-        run,
-        session,
-    };
+    let mut making = Making::accepted(Scenario::of_request(body, &[]));
     let started =
         json!({ "name": "image_generate", "kind": "tool", "phase": "end", "status": "completed" });
     making.event(None, "item", &started);

@@ -15,6 +15,7 @@ fn turn() -> Turn {
         wants_thoughts: false,
         wants_progress: false,
         wants_files: false,
+        linger_s: 0,
         message: "Hi \"there\"".to_owned(),
         earlier: None,
         origin: None,

@@ -15,7 +15,8 @@ pub(crate) struct HistoryParams<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TasksParams<'a> {
     pub session_key: &'a str,
-    pub status: &'a [&'a str],
+    /// The latest are listed.
+    pub limit: u32,
 }
 
 /// `params` of `models.list`. A gateway with several agents refuses a request that names none of

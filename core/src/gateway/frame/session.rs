@@ -69,9 +69,24 @@ object!(TaskList<'_>, [tasks], []);
 pub(crate) struct Task<'a> {
     pub kind: Cow<'a, str>,
     pub session_key: Cow<'a, str>,
+    pub status: Cow<'a, str>,
+    /// For a sub-agent: its run.
+    pub run_id: Cow<'a, str>,
+    /// For a sub-agent: the state of its result.
+    pub delivery_status: Cow<'a, str>,
 }
 
-object!(Task<'_>, [], [kind, session_key: "sessionKey"]);
+object!(
+    Task<'_>,
+    [],
+    [
+        kind,
+        session_key: "sessionKey",
+        status,
+        run_id: "runId",
+        delivery_status: "deliveryStatus",
+    ]
+);
 
 /// Payload of the response to `sessions.get`. Each row is read separately, because an invalid one
 /// must not discard the others.

@@ -36,8 +36,8 @@ use super::io::Io;
 use super::recovery::WAIT_MS;
 use super::state::{ACCEPTED, IN_FLIGHT, Run, RunName, Search, State, Yielded, read_result};
 
-const SETTLED: &str = "announce:requester-settle:";
-const ANNOUNCED: &str = "announce:v1:";
+pub(super) const SETTLED: &str = "announce:requester-settle:";
+pub(super) const ANNOUNCED: &str = "announce:v1:";
 
 /// `meta.stopReason` of a run that yielded (protocol 3); no model ends with it on that version.
 const YIELD_STOP: &str = "end_turn";
@@ -111,7 +111,7 @@ impl Run {
         self.yielded.is_some()
             && !matches!(self.state, State::Detached | State::Ended)
             && match target.protocol {
-                Protocol::V4 if self.awaits_media() => self.is_media_run(event),
+                Protocol::V4 if self.awaits_late() => self.is_late_run(event),
                 Protocol::V4 => self.is_continuation_id(&event.run_id),
                 // Not all of its events name the session, but the first does.
                 Protocol::V3 => {
@@ -164,6 +164,9 @@ impl Run {
     /// Takes the run of this id for the one that is going.
     pub(super) fn begin_following(&mut self, id: &str, is_whole: bool, now_ms: u64) {
         self.name = RunName::of(id);
+        if let Some(late) = &mut self.late {
+            late.read.push(id.to_owned());
+        }
         self.yielded = None;
         self.look_after(now_ms);
         self.text = AnswerText::default();
@@ -175,7 +178,7 @@ impl Run {
     /// Requests the history to find the continuation, because its events may have been lost with a
     /// connection.
     pub(super) fn search(&mut self, io: &mut Io<'_>) -> Result<(), Failure> {
-        if self.awaits_media() {
+        if self.awaits_late() {
             return self.request_tasks(io);
         }
         let Some(target) = &self.target else {

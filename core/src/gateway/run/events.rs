@@ -27,8 +27,8 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        if self.media.is_some() {
-            self.note_media_run(event);
+        if self.late.is_some() {
+            self.note_late_run(event);
         }
         if self.is_continuation(event) {
             self.follow(event, io)?;

@@ -276,7 +276,7 @@ impl Run {
             // The final response of a run that failed.
             Err(Rejection {
                 payload: Some(_), ..
-            }) if self.awaits_media() => self.await_media(None, self.spent, io, show),
+            }) if self.awaits_late() => self.await_late(None, self.spent, io, show),
             Err(Rejection {
                 payload: Some(_), ..
             }) => {
@@ -292,6 +292,14 @@ impl Run {
                     .recorded
                     .take()
                     .map_or(Ok(()), |recorded| self.show_recorded(recorded, show))
+            }
+            // Nothing more came of the work.
+            Err(rejection)
+                if rejection.error.code == "INVALID_REQUEST"
+                    && self.recovery.knowledge == Knowledge::Nothing
+                    && self.awaits_late() =>
+            {
+                self.await_late(None, self.spent, io, show)
             }
             Err(rejection) => match &*rejection.error.code {
                 // Nothing is remembered under the key.

@@ -41,6 +41,7 @@ impl Run {
             }
         }
         self.question = None;
+        self.note_children(&reply.result);
         let earlier = self.before_end.take().unwrap_or(self.spent);
         self.spent = earlier.plus(usage(meta.agent_meta));
         let result = match (&*reply.status, meta.stop_reason.as_deref()) {
@@ -77,7 +78,7 @@ impl Run {
         self.end_with(result, earlier, io, show)
     }
 
-    /// Ends the run, unless media may follow. `earlier` are the tokens of the runs before it.
+    /// Ends the run, unless work may follow. `earlier` are the tokens of the runs before it.
     pub(super) fn end_with(
         &mut self,
         result: Result<Finish, Failure>,
@@ -85,8 +86,8 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        if self.expects_media() && (result.is_ok() || self.awaits_media()) {
-            return self.await_media(result.ok(), earlier, io, show);
+        if self.expects_late() && (result.is_ok() || self.awaits_late()) {
+            return self.await_late(result.ok(), earlier, io, show);
         }
         let usage = self.spent;
         let result = result.map(|finish| RunSummary { finish, usage });
@@ -159,7 +160,7 @@ impl Run {
         show: &mut impl FnMut(RunEvent<'_>),
     ) {
         self.outgoing.finish_run(messages, files, show);
-        if !self.expects_media() {
+        if !self.expects_late() {
             self.show_files(show);
         }
     }

@@ -67,8 +67,8 @@ pub(crate) struct Run {
     pub(super) unsubscribed: Option<Failure>,
     pub(super) text: AnswerText,
     pub(super) outgoing: Outgoing,
-    /// A tool has started to make media in the background.
-    pub(super) media: Option<Media>,
+    /// The work that may go on after the answer.
+    pub(super) late: Option<Late>,
     /// A question of the agent to its user.
     pub(super) question: Option<UserQuestion>,
     /// The last text may become silence.
@@ -261,15 +261,34 @@ impl Search {
     }
 }
 
-/// Media that is made in the background.
+/// Work that goes on after the answer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Media {
+pub(super) struct Late {
+    /// A tool has started to make media in the background.
+    pub(super) makes_media: bool,
+    /// The sub-agents that the answer's runs have left behind, if it waits for them.
+    pub(super) children: Vec<Child>,
+    /// All of them have reported, and a run that follows the last one may begin.
+    pub(super) is_settling: bool,
     /// The time at which it is no longer waited for.
     pub(super) until_ms: u64,
     /// The end of the answer, once that ended.
     pub(super) finish: Option<Finish>,
-    /// Runs that show media, began while another run was read, and are still to be read.
+    /// The run that ended it, and the tokens of the runs before that.
+    pub(super) of: String,
+    pub(super) earlier: Usage,
+    /// Runs that show work, began while another run was read, and are still to be read.
     pub(super) seen: Vec<String>,
+    /// Runs that were read, or are.
+    pub(super) read: Vec<String>,
+}
+
+/// A sub-agent.
+#[derive(Debug, Clone)]
+pub(super) struct Child {
+    pub(super) run_id: String,
+    /// The id of the run in which the agent reports its result.
+    pub(super) report: String,
 }
 
 /// A question of the agent to its user, without an answer.
@@ -331,7 +350,7 @@ impl Run {
             unsubscribed: None,
             text: AnswerText::default(),
             outgoing: Outgoing::default(),
-            media: None,
+            late: None,
             question: None,
             is_silent: false,
             held: None,

@@ -63,8 +63,11 @@ pub fn accept(
         tools,
     };
     let mut accepted = accept_turn(request, asked, client, aliases, entropy)?;
-    // A sequence could cut a link.
-    accepted.turn.wants_files &= stop == Stop::default();
+    // A sequence could cut a link, and the answer is over after it.
+    if stop != Stop::default() {
+        accepted.turn.wants_files = false;
+        accepted.turn.linger_s = 0;
+    }
     Ok(Accepted {
         stop,
         call,
