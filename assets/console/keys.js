@@ -7,7 +7,7 @@ import { qrModules, qrPath } from "./qr.js";
 import { count, dateOf, short, timeOf } from "./text.js";
 import { empty, layOut } from "./view.js";
 
-const COLUMNS = ["Key", "State", "Agents", "Limits", "Today", "Last used", ""];
+const COLUMNS = ["Key", "State", "Agents", "Limits", "Today", ""];
 
 /** Seconds until the old text of a rotated key ends. */
 const OVERLAPS = [
@@ -122,7 +122,6 @@ export function showKeys({ session, ...frame }) {
       key.scopes.includes("admin") ? quiet("administrates") : agentsOf(key),
       limitsOf(key),
       todayOf(key),
-      lastUseOf(key),
       box(
         "actions",
         act("Edit", edit),
@@ -152,10 +151,7 @@ function stateOf({ disabled, not_before, expires, previous_key_valid_until: unti
     expires && `until ${dateOf(expires)}`,
     until && until * 1000 > now && `the old text until ${timeOf(until)}`,
   ];
-  return [
-    el("span", { class: `state ${className}` }, name),
-    notes.filter(Boolean).map((note) => quiet(note)),
-  ];
+  return [el("span", { class: `state ${className}` }, name), lines(notes, quiet)];
 }
 
 const agentsOf = ({ agents, default_agent }) => [
@@ -164,33 +160,35 @@ const agentsOf = ({ agents, default_agent }) => [
 ];
 
 function limitsOf(key) {
+  const limit = (of, words) => of?.limit && `${short(of.limit)} ${words}`;
   const limits = [
-    key.requests_per_minute && `${key.requests_per_minute.limit} a minute`,
-    key.concurrent_runs.limit && `${key.concurrent_runs.limit} at once`,
-    key.runs_per_day.limit && `${short(key.runs_per_day.limit)} runs a day`,
-    key.tokens_per_day.limit && `${short(key.tokens_per_day.limit)} tokens a day`,
-    key.tokens_per_month.limit && `${short(key.tokens_per_month.limit)} tokens a month`,
+    limit(key.requests_per_minute, "a minute"),
+    limit(key.concurrent_runs, "at once"),
+    limit(key.runs_per_day, "runs a day"),
+    limit(key.tokens_per_day, "tokens a day"),
+    limit(key.tokens_per_month, "tokens a month"),
     key.networks.length > 0 && count(key.networks.length, "network"),
     key.origins.length > 0 && count(key.origins.length, "web page"),
   ];
   return limits.some(Boolean) ? lines(limits) : quiet("none");
 }
 
-function todayOf({ usage_today: used, concurrent_runs }) {
+function todayOf({ usage_today: used, concurrent_runs, ...key }) {
   const failed = used.provider_failures + used.other_failures;
-  return lines([
-    `${count(used.runs, "run")}, ${short(used.input_tokens + used.output_tokens)} tokens`,
-    failed > 0 && `${failed} failed`,
-    concurrent_runs.running > 0 && `${concurrent_runs.running} running`,
-  ]);
+  const at = key.last_used_at;
+  const last = at ? `last ${timeOf(at)}` : "unused 92 days";
+  return [
+    lines([
+      `${count(used.runs, "run")}, ${short(used.input_tokens + used.output_tokens)} tokens`,
+      failed > 0 && `${failed} failed`,
+      concurrent_runs.running > 0 && `${concurrent_runs.running} running`,
+    ]),
+    lines([last, key.last_used_network, key.last_used_client], quiet),
+  ];
 }
 
-function lastUseOf({ last_used_at: at, last_used_network: network, last_used_client: client }) {
-  if (at === null) return quiet("not in 92 days");
-  return [el("div", {}, timeOf(at)), network && quiet(network), client && quiet(client)];
-}
-
-const lines = (texts) => texts.filter(Boolean).map((text) => el("div", {}, text));
+const div = (text) => box("", text);
+const lines = (texts, line = div) => texts.filter(Boolean).map((text) => line(text));
 
 /** Shows a new key. It leaves the page with the dialog. */
 function showKey({ id, key, scopes }) {

@@ -81,6 +81,8 @@ describe("the console", () => {
     await page.holds("!document.querySelector('dialog')");
     await page.sees("Zoë's tablet");
     await page.sees("Active");
+    await page.click("button", "Refresh");
+    await page.sees(/last \d{4}-\d\d-\d\d \d\d:\d\d/);
     assert.ok(!(await page.html()).includes(key));
   });
 
