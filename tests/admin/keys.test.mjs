@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { admin, createKey, startAdminFront } from "../support/admin.mjs";
 import { temporaryFolder } from "../support/folder.mjs";
 import { eventsOf, lines, newKey, post, says, until } from "../support/front.mjs";
@@ -155,8 +156,15 @@ for (const protocol of [4, 3]) {
         body.data.filter(({ id }) => id === "watched").map((key) => key.last_used_network),
         ["2001:db8:1::/48"],
       );
+      // An earlier key with the same id was used by somebody else.
+      await manage("DELETE", "/keys/watched");
+      await sleep(1_100);
+      const again = await createKey(front, "watched");
+      assert.deepEqual(await lastUse(), [null, null, null]);
+      assert.equal((await get(there, again, "/v1/models", phone)).status, 200);
+      assert.equal((await lastUse())[2], "Chat/2.1");
       // The bearer itself is not shown it.
-      assert.ok(!("last_used_at" in (await (await get(here, key, "/v1/key")).json())));
+      assert.ok(!("last_used_at" in (await (await get(here, again, "/v1/key")).json())));
     });
 
     test("chat keys cannot administer, and administrators cannot chat", async () => {

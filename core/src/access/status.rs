@@ -8,7 +8,7 @@ use crate::access::field::{self, FIELDS};
 use crate::access::grant::Grant;
 use crate::access::hub_key::Facts;
 use crate::access::quota::Counts;
-use crate::access::usage::{Counter, Day};
+use crate::access::usage::{Counter, Day, LastUse};
 
 /// Writes the status of the key of `grant`, as the hub has counted it. `of_hub` has further
 /// members for administrators.
@@ -66,12 +66,15 @@ impl Serialize for Status<'_> {
             map.serialize_entry("created_at", &facts.created_s)?;
             map.serialize_entry("disabled", &facts.is_disabled)?;
             map.serialize_entry("previous_key_valid_until", &facts.previous_until_s)?;
+            // Not that of an earlier key with this id.
             let last_use = self.counts.usage.last_use(&self.grant.id);
+            let last_use = last_use.filter(|last_use| last_use.time_s >= facts.created_s);
             map.serialize_entry("last_used_at", &last_use.map(|last_use| last_use.time_s))?;
-            let network = last_use.and_then(|last_use| last_use.network.as_deref());
-            map.serialize_entry("last_used_network", &field::text(network))?;
-            let client = last_use.and_then(|last_use| last_use.client.as_deref());
-            map.serialize_entry("last_used_client", &field::text(client))?;
+            let [network, client] = last_use
+                .map_or([""; 2], LastUse::words)
+                .map(|word| field::text(Some(word).filter(|word| !word.is_empty())));
+            map.serialize_entry("last_used_network", &network)?;
+            map.serialize_entry("last_used_client", &client)?;
             if let Some(key) = key {
                 map.serialize_entry("key", key)?;
             }

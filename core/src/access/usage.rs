@@ -31,9 +31,6 @@ const V6_NETWORK_BITS: u8 = 48;
 /// Longest name of a client that is kept, in bytes.
 const MAX_CLIENT_BYTES: usize = 40;
 
-/// A part of a row that is not known.
-const UNKNOWN: &str = "-";
-
 /// Something that is counted by key and day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
@@ -95,10 +92,10 @@ pub struct Ledger {
 pub struct LastUse {
     /// Seconds since the Unix epoch.
     pub time_s: u64,
-    /// The network of the client's address.
-    pub network: Option<String>,
-    /// The client's name for itself: the first product of its `user-agent`.
-    pub client: Option<String>,
+    /// The network of the client's address; empty if it is not known.
+    pub network: String,
+    /// The client's name for itself, the first product of its `user-agent`; empty if it has none.
+    pub client: String,
 }
 
 /// The end of a run.
@@ -225,17 +222,14 @@ impl LastUse {
         let name: String = name.take(MAX_CLIENT_BYTES).map(char::from).collect();
         Self {
             time_s: time_ms / SECOND_MS,
-            network,
-            client: Some(name).filter(|name| !name.is_empty()),
+            network: network.unwrap_or_default(),
+            client: name,
         }
     }
 
     fn read<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Self> {
         let time_s = words.next()?.parse().ok()?;
-        let mut word = || {
-            let word = words.next().filter(|word| *word != UNKNOWN);
-            word.map(str::to_owned)
-        };
+        let mut word = || words.next().unwrap_or_default().to_owned();
         Some(Self {
             time_s,
             network: word(),
@@ -243,11 +237,15 @@ impl LastUse {
         })
     }
 
+    /// Returns the network and the client.
+    pub fn words(&self) -> [&str; 2] {
+        [&self.network, &self.client]
+    }
+
     fn write(&self, row: &mut String) {
-        let time_s = self.time_s.to_string();
-        for word in [Some(&time_s), self.network.as_ref(), self.client.as_ref()] {
+        for word in [&self.time_s.to_string(), &self.network, &self.client] {
             row.push(' ');
-            row.push_str(word.map_or(UNKNOWN, String::as_str));
+            row.push_str(word);
         }
     }
 }
