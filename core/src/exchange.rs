@@ -410,6 +410,11 @@ impl Exchange {
         self.run.awaited_session()
     }
 
+    /// Returns true if the answer is complete, and waits for further work.
+    pub(crate) fn lingers(&self) -> bool {
+        self.run.awaits_late()
+    }
+
     /// Returns true if another run than the one of `exchange` uses the session.
     pub(crate) fn is_other(&self, exchange: &Self, session: &SessionKey) -> bool {
         self.run.is_other(&exchange.run, session)
@@ -590,12 +595,17 @@ impl Exchange {
     }
 
     /// Ends the exchange because its run failed. An answer that is complete and waits for further
-    /// work is not lost with it.
+    /// work is not lost with it, unless a part of that was shown.
     fn fail_run(&mut self, failure: Failure, out: &mut Output) {
         let is_answer_wrong = matches!(failure, Failure::AnswerRetracted | Failure::ClientTooSlow);
-        if is_answer_wrong || !self.run.awaits_late() {
+        if is_answer_wrong || !self.run.awaits_late() || self.run.shows_late() {
             return self.fail(failure, out);
         }
+        self.finish_late(out);
+    }
+
+    /// Ends an answer that waits for further work, as it is.
+    fn finish_late(&mut self, out: &mut Output) {
         let mut shown = Shown::new(false, self.last_write_ms);
         let reply = &mut self.reply;
         let Output { head, body, .. } = out;

@@ -231,6 +231,10 @@ async fn run(
         ..context.meta.clone()
     };
     let links = links(request, &mut accepted.turn, config, client)?;
+    if keep.is_some() {
+        // A hub that restarts could not take back what is stored of a report.
+        accepted.turn.linger_s = 0;
+    }
     let mut exchange = Exchange::new(accepted.turn, writer, meta, client.streams, now_ms());
     if let Some(links) = links {
         exchange.link_files(links);

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { collect, newKey, post, says, sdk, until } from "../support/front.mjs";
-import { keyWith } from "../support/keys.mjs";
+import { get, keyWith } from "../support/keys.mjs";
 import { call, protocol, startOpenClawFront, version } from "../support/openclaw.mjs";
 import { steps } from "../support/prompts.mjs";
 
@@ -17,10 +17,16 @@ const wait = { tools: [{ name: "sessions_yield", args: { message: "waiting" } }]
 describe(`agents of OpenClaw ${version} that delegate`, () => {
   const key = newKey("phone", "main");
   const patient = keyWith("patient", "main", "linger=60");
+  const lasting = keyWith("lasting", "main", "linger=60 on_disconnect=finish");
   let front;
   // Not the shared one: half a minute after its run was stopped, 2026.9.6 reports a sub-agent's
   // result to the session again, and the tests of other files count the model's calls.
-  before(async () => (front = await startOpenClawFront({ entries: [key.entry, patient.entry] })));
+  before(
+    async () =>
+      (front = await startOpenClawFront({
+        entries: [key, patient, lasting].map(({ entry }) => entry),
+      })),
+  );
   after(() => front?.stop());
 
   const ask = (prompt, fields) =>
@@ -173,6 +179,20 @@ describe(`agents of OpenClaw ${version} that delegate`, () => {
     assert.match(text, /"finish_reason":"stop"/);
   });
 
+  test("a report that waits for a sub-agent of its own is followed to its end", {
+    skip: protocol === 3 && "protocol 3 does not name an answer's sub-agents",
+  }, async () => {
+    const prompt = steps(
+      ...left(spawn("Child result.", 100, "kid")),
+      { text: "I ask another.", tools: [spawn("Second result.", 100, "kid2")] },
+      wait,
+      { text: "It is done." },
+    );
+    const answer = await sdk(front.worker, patient).chat.completions.create(says(prompt));
+    const expected = ["I ask.", "They work.", "I ask another.", "It is done."].join("\n\n");
+    assert.equal(answer.choices[0].message.content, expected);
+  });
+
   test("a key without `linger` has its answer at once", async () => {
     const prompt = steps(...left(spawn("Slow child result.", 2_000, "kid")), { text: "Late." });
     const answer = await ask(prompt);
@@ -182,5 +202,30 @@ describe(`agents of OpenClaw ${version} that delegate`, () => {
       requests.some(({ finished }) => !finished),
       "the sub-agent is still at work",
     );
+  });
+
+  test("a client that leaves during the wait has its place and its session again", {
+    skip: protocol === 3 && "protocol 3 does not name an answer's sub-agents",
+  }, async () => {
+    const ask = (messages, fields) =>
+      post(front.worker, lasting, { model: "openclaw", user: "eve", messages, ...fields });
+    const prompt = steps(...left(spawn("A slow child result.", 10_000, "kid")), { text: "Late." });
+    const messages = [{ role: "user", content: prompt }];
+    const reader = (await ask(messages, { stream: true })).body
+      .pipeThrough(new TextDecoderStream())
+      .getReader();
+    for (let text = ""; !text.includes(": waiting for sub-agents"); )
+      text += (await reader.read()).value;
+    await reader.cancel();
+    const status = async () => (await get(front.worker, lasting, "/v1/key")).json();
+    await until("it has left", async () => (await status()).concurrent_runs.running === 0);
+    const { usage_today } = await status();
+    assert.deepEqual([usage_today.runs, usage_today.answers], [1, 1]);
+    const next = [
+      ...messages,
+      { role: "assistant", content: "I ask.\n\nThey work." },
+      { role: "user", content: "And now?" },
+    ];
+    assert.equal((await ask(next)).headers.get("x-clawfront-memory"), "continued");
   });
 });

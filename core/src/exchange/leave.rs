@@ -22,6 +22,10 @@ impl Exchange {
             self.client = ClientState::Gone;
             return;
         }
+        if self.run.awaits_late() && !is_stopped {
+            // The answer is complete, and nothing of what goes on is ours.
+            return self.finish_late(out);
+        }
         if !self.run.is_detached()
             || !self.run.can_be_aborted()
             || self.policy.on_disconnect == OnDisconnect::Finish

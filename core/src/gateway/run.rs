@@ -336,9 +336,9 @@ impl Run {
         }
     }
 
-    /// Returns true for another run than this one that uses the session.
+    /// Returns true for another run than this one that uses the session, and has not answered.
     pub(crate) fn is_other(&self, run: &Self, session: &SessionKey) -> bool {
-        self.session() == Some(session) && self.turn.run != run.turn.run
+        self.session() == Some(session) && self.turn.run != run.turn.run && !self.awaits_late()
     }
 
     pub(crate) fn note_session_busy(&mut self, is_busy: bool) {

@@ -71,7 +71,7 @@ impl Hub {
     fn shares_run(&self, entry: &Entry) -> bool {
         self.entries.iter().any(|other| {
             other.id != entry.id
-                && is_going(other)
+                && !other.exchange.is_queued()
                 && other.exchange.running_id() == entry.exchange.running_id()
         })
     }
@@ -84,6 +84,7 @@ impl Hub {
     }
 }
 
+/// Returns true for a run that takes a place of the gateway: not once it has answered.
 fn is_going(entry: &Entry) -> bool {
-    !entry.exchange.is_queued()
+    !entry.exchange.is_queued() && !entry.exchange.lingers()
 }

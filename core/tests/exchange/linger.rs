@@ -306,3 +306,177 @@ fn the_next_hub_looks_for_the_answer_and_not_for_a_report() {
     claimed(&mut run, FIRST, "The kid says so.");
     assert_eq!(kept(&run), expected);
 }
+
+/// The end of a run that called its model this many times.
+fn ended(text: &str, calls: u64) -> Value {
+    json!({ "status": "ok", "result": {
+        "payloads": [{ "text": text }],
+        "meta": {
+            "finalAssistantVisibleText": text,
+            "agentMeta": { "usage": { "input": 10, "output": 2 }, "assistantTurns": calls },
+        },
+    } })
+}
+
+/// A report of which the client got some words.
+fn begun() -> Making {
+    let mut run = one(STREAM);
+    running(&mut run, &["kid1"]);
+    run.begin(FIRST);
+    run.text(Some(FIRST), "Delete the old files, but do not");
+    run
+}
+
+fn is_failed(run: &Making) -> bool {
+    let body = &run.scenario.shown.body;
+    run.has_ended() && body.contains(r#""error""#) && !body.contains(r#""finish_reason":"stop""#)
+}
+
+#[test]
+fn a_report_that_is_cut_off_is_no_success() {
+    let mut run = begun();
+    run.scenario.at_ms(100).give(Input::Closed { code: 1012 });
+    run.scenario.out_of_reach();
+    assert!(is_failed(&run), "the gateway is gone");
+
+    let mut run = begun();
+    run.answer("agent.wait", &json!({ "status": "error", "endedAt": 1 }));
+    let id = run.asked("agent");
+    let failed = json!({ "type": "res", "id": id, "ok": false, "payload": { "status": "error" },
+        "error": { "code": "UNAVAILABLE", "message": "failed" } });
+    run.scenario.frame(&failed.to_string());
+    assert!(is_failed(&run), "its run failed");
+
+    let mut run = begun();
+    run.answer("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
+    let id = run.asked("agent");
+    let aborted =
+        json!({ "status": "timeout", "result": { "payloads": [], "meta": { "aborted": true } } });
+    run.respond(&id, &aborted);
+    assert!(is_failed(&run), "its run was stopped");
+
+    let mut run = begun();
+    let data =
+        json!({ "text": "Delete", "delta": "", "itemId": "Delete the old files, but do not" });
+    run.event(Some(FIRST), "assistant", &data);
+    run.answer("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
+    let id = run.asked("agent");
+    run.respond(&id, &ended("Delete", 1));
+    assert!(is_failed(&run), "its text was taken back");
+}
+
+#[test]
+fn a_report_that_waits_for_a_sub_agent_of_its_own_is_followed() {
+    let mut run = one(Delivery::Whole);
+    running(&mut run, &["kid1"]);
+    run.begin(FIRST);
+    run.text(Some(FIRST), "I ask another.");
+    run.answer("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
+    let id = run.asked("agent");
+    let mut yielded = ended("I ask another.", 1);
+    yielded["result"]["meta"]["yielded"] = json!(true);
+    yielded["result"]["acceptedSessionSpawns"] =
+        json!([{ "runId": "kid2", "childSessionKey": "agent:main:subagent:b" }]);
+    run.respond(&id, &yielded);
+    running(&mut run, &["kid2"]);
+    let settled = format!(
+        "announce:requester-settle:main:{}:kid2:yield-1",
+        run.session
+    );
+    report(&mut run, &settled, "It is done.");
+    list(&mut run, &[("kid2", "completed", "delivered")]);
+    run.refuse("agent", "INVALID_REQUEST");
+    list(&mut run, &[("kid2", "completed", "delivered")]);
+    assert_eq!(run.whole().0, "I ask.\n\nI ask another.\n\nIt is done.");
+}
+
+#[test]
+fn a_report_whose_events_were_missed_has_its_last_text() {
+    let mut run = one(Delivery::Whole);
+    list(&mut run, &[("kid1", "completed", "delivered")]);
+    let id = run.asked("agent");
+    run.respond(&id, &ended("The kid says so.", 2));
+    list(&mut run, &[("kid1", "completed", "delivered")]);
+    assert_eq!(run.whole().0, "I ask.\n\nThe kid says so.");
+}
+
+#[test]
+fn a_result_in_the_gateways_queue_is_waited_for() {
+    let mut run = one(Delivery::Whole);
+    list(&mut run, &[("kid1", "completed", "session_queued")]);
+    run.scenario.at_ms(5_000).tick();
+    assert_eq!(run.scenario.last_method(), "tasks.list");
+}
+
+#[test]
+fn a_report_that_the_gateway_has_forgotten_leaves_the_others() {
+    let mut run = two();
+    running(&mut run, &["kid1", "kid2"]);
+    run.begin(FIRST);
+    run.answer("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
+    run.refuse("agent", "INVALID_REQUEST");
+    running(&mut run, &["kid2"]);
+    report(&mut run, SECOND, "Two.");
+    list(&mut run, &[]);
+    run.scenario.at_ms(5_000).tick();
+    list(&mut run, &[]);
+    assert_eq!(run.whole().0, "I ask.\n\nTwo.");
+}
+
+#[test]
+fn media_and_sub_agents_have_limits_of_their_own() {
+    let made =
+        json!({ "name": "image_generate", "kind": "tool", "phase": "end", "status": "completed" });
+    let mut run = Making::accepted(Scenario::of_key(Delivery::Whole, "agents=main linger=10"));
+    run.event(None, "item", &made);
+    run.text(None, "I ask.");
+    end(&mut run, "3", "I ask.", &[("a", "kid1")]);
+    running(&mut run, &["kid1"]);
+    run.scenario.at_ms(10_000).tick();
+    running(&mut run, &["kid1"]);
+    assert!(run.has_ended(), "the sub-agent's");
+
+    let mut run = spawned(Delivery::Whole, "linger=10", &[("a", "kid1")]);
+    running(&mut run, &["kid1"]);
+    run.begin(FIRST);
+    run.event(Some(FIRST), "item", &made);
+    run.text(Some(FIRST), "Making it.");
+    run.scenario.at_ms(11_000);
+    run.answer("agent.wait", &json!({ "status": "ok", "endedAt": 1 }));
+    claimed(&mut run, FIRST, "Making it.");
+    let task =
+        json!({ "kind": "image_generation", "sessionKey": run.session, "status": "running" });
+    run.answer("tasks.list", &json!({ "tasks": [task] }));
+    assert!(!run.has_ended(), "the media's");
+}
+
+#[test]
+fn a_client_that_leaves_ends_the_wait_and_stops_nothing() {
+    for fields in ["linger=60", "linger=60 on_disconnect=finish"] {
+        let mut run = spawned(STREAM, fields, &[("a", "kid1")]);
+        running(&mut run, &["kid1"]);
+        run.begin(FIRST);
+        run.text(Some(FIRST), "The kid");
+        run.scenario.at_ms(10).give(Input::HungUp);
+        assert!(
+            run.has_ended() && !run.scenario.exchange.goes_on(),
+            "{fields}"
+        );
+        assert_eq!(run.scenario.last_method(), "agent.wait", "{fields}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_lost_after_the_last_report_does_not_shorten_the_wait() {
+    let mut run = two();
+    running(&mut run, &["kid1", "kid2"]);
+    report(&mut run, FIRST, "One.");
+    running(&mut run, &["kid2"]);
+    report(&mut run, SECOND, "Two.");
+    list(&mut run, &[]);
+    run.scenario.at_ms(100).give(Input::Closed { code: 1012 });
+    run.scenario.next_attempt();
+    run.scenario = run.scenario.requested();
+    list(&mut run, &[]);
+    assert!(!run.has_ended());
+}

@@ -54,8 +54,8 @@ const SECOND_MS: u64 = 1000;
 /// States of tasks that are not over.
 const GOING: [&str; 2] = ["queued", "running"];
 
-/// A task whose result the agent has not got.
-const PENDING: &str = "pending";
+/// States of a result that the agent has not got.
+const OPEN: [&str; 2] = ["pending", "session_queued"];
 
 /// Tasks that are requested: each run of the session is one, too.
 const TASKS: u32 = 50;
@@ -76,14 +76,20 @@ impl Run {
     /// Notes the sub-agents that a run has left behind, if the answer is to have their results
     /// (protocol 4).
     pub(super) fn note_children(&mut self, result: &RunResult<'_>) {
-        // An agent that waits for its sub-agents has their results.
-        if self.turn.linger_s == 0 || !self.is_v4() || result.meta.yielded {
+        // An agent that waits for its sub-agents has their results; its continuation is followed.
+        let has_results = result.meta.yielded && !self.awaits_late();
+        if self.turn.linger_s == 0 || !self.is_v4() || has_results {
             return;
         }
         let spawns = result.accepted_session_spawns.map_or("[]", RawValue::get);
         let spawns: Vec<Spawn<'_>> = parse::from_str(spawns).unwrap_or_default();
-        if !spawns.is_empty() {
-            let late = self.late.get_or_insert_default();
+        let awaits = self.awaits_late();
+        if spawns.is_empty() {
+            return;
+        }
+        let late = self.late.get_or_insert_default();
+        // The end of an answer may be read again.
+        if awaits || late.children.is_empty() {
             late.children.extend(spawns.iter().map(Child::of));
         }
     }
@@ -97,6 +103,11 @@ impl Run {
     pub(crate) fn awaits_late(&self) -> bool {
         let late = self.late.as_ref();
         late.is_some_and(|late| late.finish.is_some())
+    }
+
+    /// Returns true if a part of a run that shows work was shown, and its end was not read.
+    pub(crate) fn shows_late(&self) -> bool {
+        self.awaits_late() && !self.text.is_empty()
     }
 
     /// Notes a run that shows work and begins while another run is read.
@@ -125,7 +136,7 @@ impl Run {
     }
 
     /// Takes the end of the answer, or of a run that shows work, and waits for what is to come. An
-    /// end that failed changes nothing of the answer before it.
+    /// end that failed changes nothing of the answer before it, if nothing of its run was shown.
     pub(super) fn await_late(
         &mut self,
         finish: Option<Finish>,
@@ -138,9 +149,11 @@ impl Run {
             return Err(Failure::Bug("work was awaited that nobody does"));
         };
         let finish = late.finish.or(finish);
+        if late.makes_media && late.media_until_ms == 0 {
+            late.media_until_ms = io.now_ms.saturating_add(MEDIA_MS);
+        }
         if late.finish.is_none() {
-            let media_ms = if late.makes_media { MEDIA_MS } else { 0 };
-            late.until_ms = io.now_ms.saturating_add(linger_ms.max(media_ms));
+            late.until_ms = io.now_ms.saturating_add(linger_ms);
             late.finish = finish;
             self.name.id().clone_into(&mut late.of);
             late.earlier = earlier;
@@ -204,13 +217,14 @@ impl Run {
             .any(|task| task.kind.ends_with(TASK) && GOING.contains(&&*task.status));
         let mut waits_for_child = false;
         for child in &late.children {
-            if !late.has(&child.report) {
+            if late.read.contains(&child.report) {
                 continue;
             }
-            let is_pending = |task: &&Task<'_>| {
-                task.run_id == child.run_id.as_str() && task.delivery_status == PENDING
+            let is_open = |task: &&Task<'_>| {
+                task.run_id == child.run_id.as_str()
+                    && (GOING.contains(&&*task.status) || OPEN.contains(&&*task.delivery_status))
             };
-            if !tasks.iter().any(is_pending) {
+            if !tasks.iter().any(is_open) {
                 // Its run is over, if it had one.
                 let id = child.report.clone();
                 return self.claim_late(&id, io);
@@ -219,8 +233,10 @@ impl Run {
         }
         let has_settled = late.read.iter().any(|id| id.starts_with(SETTLED));
         let is_settling = late.children.len() > 1 && !has_settled && !late.is_settling;
-        if (makes_media || waits_for_child || is_settling) && io.now_ms < late.until_ms {
-            late.is_settling = !(makes_media || waits_for_child);
+        let waits_for_media = makes_media && io.now_ms < late.media_until_ms;
+        let lingers = (waits_for_child || is_settling) && io.now_ms < late.until_ms;
+        if waits_for_media || lingers {
+            late.is_settling = !waits_for_media && !waits_for_child;
             self.state = State::Yielded {
                 search: Search::Pause {
                     until_ms: io.now_ms.saturating_add(PAUSE_MS),
@@ -230,6 +246,13 @@ impl Run {
             self.finish_late(show);
         }
         Ok(())
+    }
+
+    /// Records that a connection was lost, on which the run after the last report may have begun.
+    pub(super) fn settle_again(&mut self) {
+        if let Some(late) = &mut self.late {
+            late.is_settling = false;
+        }
     }
 
     /// Ends the answer, with the files of all its runs.

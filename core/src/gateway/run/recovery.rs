@@ -50,6 +50,7 @@ impl Run {
         self.subscription = None;
         self.own = None;
         self.unsubscribed = None;
+        self.settle_again();
         self.postpone_question();
         // No text of a continuation was shown before it is known.
         if self.yielded.is_none() {
@@ -276,7 +277,9 @@ impl Run {
             // The final response of a run that failed.
             Err(Rejection {
                 payload: Some(_), ..
-            }) if self.awaits_late() => self.await_late(None, self.spent, io, show),
+            }) if self.awaits_late() && self.text.is_empty() => {
+                self.await_late(None, self.spent, io, show)
+            }
             Err(Rejection {
                 payload: Some(_), ..
             }) => {
@@ -296,8 +299,8 @@ impl Run {
             // Nothing more came of the work.
             Err(rejection)
                 if rejection.error.code == "INVALID_REQUEST"
-                    && self.recovery.knowledge == Knowledge::Nothing
-                    && self.awaits_late() =>
+                    && self.awaits_late()
+                    && self.text.is_empty() =>
             {
                 self.await_late(None, self.spent, io, show)
             }

@@ -86,7 +86,8 @@ impl Run {
         io: &mut Io<'_>,
         show: &mut impl FnMut(RunEvent<'_>),
     ) -> Result<(), Failure> {
-        if self.expects_late() && (result.is_ok() || self.awaits_late()) {
+        let is_spared = self.awaits_late() && self.text.is_empty();
+        if self.expects_late() && (result.is_ok() || is_spared) {
             return self.await_late(result.ok(), earlier, io, show);
         }
         let usage = self.spent;
@@ -193,7 +194,10 @@ impl Run {
                 _ => {}
             }
             let turns = agent_meta(result.meta.agent_meta).assistant_turns;
-            self.text.update_last(&last, turns.unwrap_or_default())?
+            // Of a report that was missed there is its last text.
+            let is_missed = self.awaits_late() && self.text.is_empty();
+            let turns = turns.filter(|_| !is_missed).unwrap_or_default();
+            self.text.update_last(&last, turns)?
         } else {
             self.text.complete(answer, self.attempts)?
         };

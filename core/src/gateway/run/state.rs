@@ -270,8 +270,9 @@ pub(super) struct Late {
     pub(super) children: Vec<Child>,
     /// All of them have reported, and a run that follows the last one may begin.
     pub(super) is_settling: bool,
-    /// The time at which it is no longer waited for.
+    /// The times at which sub-agents and media are no longer waited for.
     pub(super) until_ms: u64,
+    pub(super) media_until_ms: u64,
     /// The end of the answer, once that ended.
     pub(super) finish: Option<Finish>,
     /// The run that ended it, and the tokens of the runs before that.
