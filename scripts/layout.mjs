@@ -90,7 +90,7 @@ const MAX_HOLDERS = 300;
 const WINDOW_BYTES = 29_000;
 
 /** Weights that keep the shortest functions, which are alike by chance, from coming first. */
-const SHORT_BYTES = [8, 4, 16, 30];
+const SHORT_BYTES = [8, 30];
 
 /**
  * Returns each piece's fragments that other pieces have too. A fragment is the list of the pieces
