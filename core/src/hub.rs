@@ -539,7 +539,9 @@ impl Hub {
                 exchange.withhold_session();
             }
         }
+        let has_run = !exchange.lingers();
         exchange.handle(input, &mut self.link, now_ms, output);
+        let frees_place = has_run && exchange.lingers();
         if let (Some(receiver), Some(_)) = (&entry.receiver, &output.head) {
             receiver.named_session();
         }
@@ -558,6 +560,9 @@ impl Hub {
             self.connect(now_ms);
         }
         self.schedule(index);
+        if frees_place {
+            self.dequeue(now_ms);
+        }
     }
 
     /// Returns true if another exchange receives the run, too. One that has ended in the same turn

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clawfront_core::access::key::KeyId;
 use clawfront_core::hub::{Hub, Input};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::shared::{IDLE_MS, Shared, accepted, ended};
 
@@ -38,9 +38,8 @@ fn requested(shared: &mut Shared) -> Vec<u64> {
     let runs = requests
         .filter(|request| request["method"] == "agent")
         .map(|request| &request["params"]["idempotencyKey"]);
-    let number = |run: &serde_json::Value| {
-        u64::from_str_radix(run.as_str().unwrap().get(..2).unwrap(), 16).unwrap()
-    };
+    let number =
+        |run: &Value| u64::from_str_radix(run.as_str().unwrap().get(..2).unwrap(), 16).unwrap();
     runs.map(number).collect()
 }
 
@@ -277,4 +276,27 @@ proptest! {
         }
         prop_assert!(shared.clients.iter().all(|client| client.has_ended), "an exchange does not end");
     }
+}
+
+#[test]
+fn an_answer_that_waits_for_a_sub_agent_takes_no_place_of_the_gateway() {
+    let mut shared = limited(1);
+    let body = json!({ "model": "openclaw", "input": "q" });
+    let mut response = crate::branch::accept(1, &body, &[], false);
+    response.accepted.turn.linger_s = 3600;
+    let mut exchange = crate::branch::exchange_of(response, "agents=main");
+    exchange.set_key(KeyId::parse("phone").unwrap());
+    shared.add(exchange, "01".repeat(16));
+    begin(&mut shared, "laptop", 2);
+    let asked = shared.requests.iter().find(|it| it["method"] == "agent");
+    let id = asked.unwrap()["id"].clone();
+    let reply =
+        |payload: &Value| json!({ "type": "res", "id": id, "ok": true, "payload": payload });
+    shared.frame(&reply(&json!({ "status": "accepted" })).to_string());
+    assert_eq!(requested(&mut shared), [1]);
+    let mut answer = ended("done");
+    answer["result"]["acceptedSessionSpawns"] =
+        json!([{ "runId": "kid1", "childSessionKey": "agent:main:subagent:a" }]);
+    shared.frame(&reply(&answer).to_string());
+    assert_eq!(requested(&mut shared), [1, 2]);
 }
