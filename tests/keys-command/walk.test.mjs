@@ -58,7 +58,8 @@ describe("an operator's days", () => {
     const stream = await ask("anna", "hi [[fake deltas=2000 delay=20]]", { stream: true });
     const body = stream.text();
     await until("it runs", async () => (await front.sim.journal()).runs.length === 3);
-    const [, runs, usage, audit] = await walk("A lost phone");
+    const [shown, , runs, usage, audit] = await walk("A lost phone");
+    assert.match(shown, /^last used +20\S+ by node$/m);
     assert.match(await body, /"code":"api_key_expired"/);
     assert.equal((await ask("anna", "hi")).status, 401);
     assert.equal(runs.trim().split("\n").length, 1, "only the heads");
