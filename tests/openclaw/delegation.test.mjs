@@ -57,51 +57,47 @@ describe(`agents of OpenClaw ${version} that delegate`, () => {
     assert.equal(completion.choices[0].message.content, "After both.");
   });
 
+  /** Returns a stream's text, whose connection is lost in the wait while `during` goes on. */
+  const textOverLoss = async (by, prompt, during) => {
+    const response = await post(front.worker, by, says(prompt, { stream: true }));
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    let isLost = false;
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      text += part.value;
+      if (isLost || !text.includes(": waiting for sub-agents")) continue;
+      isLost = true;
+      front.tunnel.shut();
+      await during();
+      front.tunnel.open();
+    }
+    assert.ok(isLost);
+    assert.match(text, /"finish_reason":"stop"/);
+    return text;
+  };
+  /** Waits until the run after the sub-agent's has ended: the fourth call of the model. */
+  const continued = () => {
+    const { requests } = front.provider;
+    const calls = requests.length;
+    return async () => {
+      const isOver = () => requests.length >= calls + 4 && requests.at(-1).finished;
+      await until("the next run has ended", isOver, 20_000);
+      await sleep(1_000);
+    };
+  };
+
   test("a connection that is lost during the wait costs nothing", async () => {
     const prompt = steps({ tools: [spawn("Child result, slowly.", 800, "kid")] }, wait, {
       text: "After the loss.",
     });
-    const response = await post(front.worker, key, says(prompt, { stream: true }));
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      text += part.value;
-      if (text.includes(": waiting for sub-agents") && !text.includes("cut")) {
-        text += "cut";
-        front.tunnel.shut();
-        await sleep(200);
-        front.tunnel.open();
-      }
-    }
-    assert.match(text, /cut/);
+    const text = await textOverLoss(key, prompt, () => sleep(200));
     assert.match(text, /After the loss|After t/);
-    assert.match(text, /"finish_reason":"stop"/);
   });
 
   test("a continuation that ran while the connection was lost is found", async () => {
     const prompt = steps({ tools: [spawn("Child.", 20, "kid")] }, wait, { text: "Found." });
-    const calls = front.provider.requests.length;
-    const response = await post(front.worker, key, says(prompt, { stream: true }));
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    let isShut = false;
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      text += part.value;
-      if (text.includes(": waiting for sub-agents") && !isShut) {
-        isShut = true;
-        front.tunnel.shut();
-        await until(
-          "the continuation ran",
-          () =>
-            front.provider.requests.length >= calls + 4 && front.provider.requests.at(-1).finished,
-          20_000,
-        );
-        await sleep(1_000);
-        front.tunnel.open();
-      }
-    }
+    const text = await textOverLoss(key, prompt, continued());
     assert.match(text, /"content":"Found\."/);
-    assert.match(text, /"finish_reason":"stop"/);
   });
 
   test("a client that leaves stops the continuation where the gateway allows it", async () => {
@@ -157,26 +153,7 @@ describe(`agents of OpenClaw ${version} that delegate`, () => {
     skip: protocol === 3 && "protocol 3 does not name an answer's sub-agents",
   }, async () => {
     const prompt = steps(...left(spawn("Child result.", 300, "kid")), { text: "It is done." });
-    const calls = front.provider.requests.length;
-    const response = await post(front.worker, patient, says(prompt, { stream: true }));
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    let isShut = false;
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      text += part.value;
-      if (text.includes(": waiting for sub-agents") && !isShut) {
-        isShut = true;
-        front.tunnel.shut();
-        const { requests } = front.provider;
-        const isReported = () => requests.length >= calls + 4 && requests.at(-1).finished;
-        await until("the report ran", isReported, 20_000);
-        await sleep(1_000);
-        front.tunnel.open();
-      }
-    }
-    assert.ok(isShut);
-    assert.match(text, /It is done\./);
-    assert.match(text, /"finish_reason":"stop"/);
+    assert.match(await textOverLoss(patient, prompt, continued()), /It is done\./);
   });
 
   test("a report that waits for a sub-agent of its own is followed to its end", {

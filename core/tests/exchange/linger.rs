@@ -82,6 +82,32 @@ fn report(run: &mut Making, id: &str, text: &str) {
     claimed(run, id, text);
 }
 
+/// Answers the claim of a run that failed.
+fn fail(run: &mut Making) {
+    let id = run.asked("agent");
+    let failed = json!({ "type": "res", "id": id, "ok": false, "payload": { "status": "error" },
+        "error": { "code": "UNAVAILABLE", "message": "failed" } });
+    run.scenario.frame(&failed.to_string());
+}
+
+/// Has the connection lost and replaced.
+fn lose(run: &mut Making) {
+    run.scenario.at_ms(100).give(Input::Closed { code: 1012 });
+    run.scenario.next_attempt();
+    run.scenario = run.scenario.clone().requested();
+}
+
+/// Has both of two sub-agents report.
+fn both_reported() -> Making {
+    let mut run = two();
+    running(&mut run, &["kid1", "kid2"]);
+    report(&mut run, FIRST, "One.");
+    running(&mut run, &["kid2"]);
+    report(&mut run, SECOND, "Two.");
+    list(&mut run, &[]);
+    run
+}
+
 /// Answers the claim of this run.
 fn claimed(run: &mut Making, id: &str, text: &str) {
     let request = run.asked("agent");
@@ -132,9 +158,7 @@ fn a_result_that_the_answer_has_already_costs_one_question() {
 fn a_report_whose_events_were_missed_is_claimed() {
     let mut run = one(Delivery::Whole);
     running(&mut run, &["kid1"]);
-    run.scenario.at_ms(100).give(Input::Closed { code: 1012 });
-    run.scenario.next_attempt();
-    run.scenario = run.scenario.requested();
+    lose(&mut run);
     list(&mut run, &[("kid1", "completed", "delivered")]);
     claimed(&mut run, FIRST, "The kid says so.");
     list(&mut run, &[("kid1", "completed", "delivered")]);
@@ -159,12 +183,7 @@ fn the_run_after_the_last_of_two_reports_is_a_part_of_the_answer() {
 
 #[test]
 fn two_reports_without_a_further_run_end_the_answer_five_seconds_later() {
-    let mut run = two();
-    running(&mut run, &["kid1", "kid2"]);
-    report(&mut run, FIRST, "One.");
-    running(&mut run, &["kid2"]);
-    report(&mut run, SECOND, "Two.");
-    list(&mut run, &[]);
+    let mut run = both_reported();
     run.scenario.at_ms(4_999).tick();
     assert!(!run.has_ended());
     run.scenario.at_ms(5_000).tick();
@@ -255,10 +274,7 @@ fn a_report_that_failed_leaves_the_answer() {
     running(&mut run, &["kid1"]);
     run.begin(FIRST);
     run.answer("agent.wait", &json!({ "status": "error", "endedAt": 1 }));
-    let id = run.asked("agent");
-    let failed = json!({ "type": "res", "id": id, "ok": false, "payload": { "status": "error" },
-        "error": { "code": "UNAVAILABLE", "message": "failed" } });
-    run.scenario.frame(&failed.to_string());
+    fail(&mut run);
     list(&mut run, &[("kid1", "completed", "pending")]);
     assert_eq!(run.whole(), ("I ask.".to_owned(), 12));
 }
@@ -341,10 +357,7 @@ fn a_report_that_is_cut_off_is_no_success() {
 
     let mut run = begun();
     run.answer("agent.wait", &json!({ "status": "error", "endedAt": 1 }));
-    let id = run.asked("agent");
-    let failed = json!({ "type": "res", "id": id, "ok": false, "payload": { "status": "error" },
-        "error": { "code": "UNAVAILABLE", "message": "failed" } });
-    run.scenario.frame(&failed.to_string());
+    fail(&mut run);
     assert!(is_failed(&run), "its run failed");
 
     let mut run = begun();
@@ -468,15 +481,8 @@ fn a_client_that_leaves_ends_the_wait_and_stops_nothing() {
 
 #[test]
 fn a_connection_that_is_lost_after_the_last_report_does_not_shorten_the_wait() {
-    let mut run = two();
-    running(&mut run, &["kid1", "kid2"]);
-    report(&mut run, FIRST, "One.");
-    running(&mut run, &["kid2"]);
-    report(&mut run, SECOND, "Two.");
-    list(&mut run, &[]);
-    run.scenario.at_ms(100).give(Input::Closed { code: 1012 });
-    run.scenario.next_attempt();
-    run.scenario = run.scenario.requested();
+    let mut run = both_reported();
+    lose(&mut run);
     list(&mut run, &[]);
     assert!(!run.has_ended());
 }
