@@ -186,7 +186,7 @@ describe(`agents of OpenClaw ${version} that delegate`, () => {
   }, async () => {
     const ask = (messages, fields) =>
       post(front.worker, lasting, { model: "openclaw", user: "eve", messages, ...fields });
-    const prompt = steps(...left(spawn("A slow child result.", 10_000, "kid")), { text: "Late." });
+    const prompt = steps(...left(spawn("A slow child result.", 20_000, "kid")), { text: "Late." });
     const messages = [{ role: "user", content: prompt }];
     const reader = (await ask(messages, { stream: true })).body
       .pipeThrough(new TextDecoderStream())
@@ -195,7 +195,8 @@ describe(`agents of OpenClaw ${version} that delegate`, () => {
       text += (await reader.read()).value;
     await reader.cancel();
     const status = async () => (await get(front.worker, lasting, "/v1/key")).json();
-    await until("it has left", async () => (await status()).concurrent_runs.running === 0);
+    const hasLeft = async () => (await status()).concurrent_runs.running === 0;
+    await until("it has left", hasLeft, 50_000);
     const { usage_today } = await status();
     assert.deepEqual([usage_today.runs, usage_today.answers], [1, 1]);
     const next = [
