@@ -102,14 +102,17 @@ for (const protocol of [4, 3]) {
         const stream = await client.chat.completions.create(
           says("hi [[fake deltas=60 delay=30]]", { stream: true }),
         );
-        // Attempts come after 0.1, 0.4 and 1.3 s.
-        await front.sim.fault(fault, 3);
+        // It lasts until the request below was refused, however late that comes.
+        await front.sim.fault(fault, 1_000);
         await front.sim.drop();
+        const isTried = async () => (await front.sim.journal()).faults_left < 1_000;
+        await until("the loss was seen, and an attempt was refused", isTried);
         // A request whose run has not begun gets the reason, and is not tried again.
         await assert.rejects(
           client.chat.completions.create(says("another")),
           (error) => error.code === "gateway_refused",
         );
+        await front.sim.fault(fault, 0);
         assert.equal((await collect(stream)).text, words(60), fault);
         await oneRun();
       }

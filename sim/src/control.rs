@@ -18,6 +18,7 @@ pub(crate) async fn journal(State(gateway): State<Arc<Gateway>>) -> Response {
         Ok(mut journal) => {
             if let Some(journal) = journal.as_object_mut() {
                 journal.insert("pairing".to_owned(), state.pairing.summary());
+                journal.insert("faults_left".to_owned(), json!(state.faults.left()));
             }
             answer(StatusCode::OK, &journal)
         }

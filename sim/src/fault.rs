@@ -84,6 +84,11 @@ impl Faults {
         };
     }
 
+    /// The number of upgrades for which the fault stays; `None` without a number.
+    pub(crate) fn left(&self) -> Option<u64> {
+        self.left
+    }
+
     /// The fault of the next upgrade.
     pub(crate) fn take(&mut self) -> Option<Fault> {
         let fault = self.fault;
