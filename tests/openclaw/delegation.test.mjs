@@ -181,6 +181,13 @@ describe(`agents of OpenClaw ${version} that delegate`, () => {
     );
   });
 
+  test("a response that is stored does not wait", async () => {
+    const prompt = steps(...left(spawn("Slow child result.", 2_000, "kid")), { text: "Late." });
+    const { responses } = sdk(front.worker, patient);
+    const stored = await responses.create({ model: "openclaw", input: prompt, store: true });
+    assert.deepEqual([stored.status, stored.output_text], ["completed", "I ask.\n\nThey work."]);
+  });
+
   test("a client that leaves during the wait has its place and its session again", {
     skip: protocol === 3 && "protocol 3 does not name an answer's sub-agents",
   }, async () => {

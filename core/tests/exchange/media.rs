@@ -161,6 +161,12 @@ fn an_answer_that_makes_nothing_more_ends_at_once() {
         making.list_tasks(sessions);
         assert_eq!(making.whole(), ("Making it.".to_owned(), 12));
     }
+    // The list has tasks that are over, too.
+    let mut making = Making::answered(Delivery::Whole);
+    let task =
+        json!({ "kind": "image_generation", "sessionKey": making.session, "status": "completed" });
+    making.answer("tasks.list", &json!({ "tasks": [task] }));
+    assert_eq!(making.whole().0, "Making it.");
     // Without the list it is not known.
     let mut making = Making::answered(Delivery::Whole);
     making.answer("tasks.list", &json!([]));
