@@ -39,11 +39,16 @@ const PHASES = {
 };
 const HELD = ["asked", "accepted", "text"];
 
+/** Phases of a run with tools of the client, which the gateway's HTTP endpoint has (protocol 4). */
+const AT_ENDPOINT = { "tools-ended": "", "tools-accepted": "stall=0", "tools-text": "stall=2" };
+const AT_ENDPOINT_HELD = ["tools-accepted", "tools-text"];
+const ALL_HELD = [...HELD, ...AT_ENDPOINT_HELD];
+const ALL_ENDED = ["ended", "tools-ended"];
+const isAtEndpoint = ({ phase }) => phase in AT_ENDPOINT;
+const tools = [{ type: "function", function: { name: "f", parameters: { type: "object" } } }];
+
 /** The run of a client that does not come back. It goes on until it is stopped. */
 const LEFT = `left [[fake deltas=2 delay=${FOREVER_MS}]]`;
-
-/** The runs that the gateway has at a time: all but the ones that wait in the hub. */
-const GATEWAY_RUNS = String(HELD.length * 2 + 1);
 
 /** After this time the alarm comes. */
 const ALARM_MS = 31_000;
@@ -141,6 +146,7 @@ const CAUSES = {
     ...FULL,
     // A run that leaves the queue at this moment can begin without a row.
     phases: ["ended", ...HELD],
+    resumesRuns: true,
     lose: async (scene) => {
       fill(scene.worker);
       await scene.sim.resume();
@@ -155,14 +161,16 @@ function callsOf(phases) {
   return phases.flatMap((phase) =>
     ["streamed", "whole"].map((form) => {
       const name = `${phase}-${form}`;
-      return { name, phase, form, ...newKey(name, "main") };
+      const fields = phase in AT_ENDPOINT ? ["--default", "main", "--tools", "run"] : [];
+      return { name, phase, form, ...newKey(name, "main", ...fields) };
     }),
   );
 }
 
 const bodyOf = ({ name, phase, form }, text = name) =>
-  says(`${text} [[fake deltas=${WORDS} delay=0 ${PHASES[phase]}]]`, {
+  says(`${text} [[fake deltas=${WORDS} delay=0 ${PHASES[phase] ?? AT_ENDPOINT[phase]}]]`, {
     stream: form === "streamed",
+    ...(phase in AT_ENDPOINT && { tools }),
   });
 
 /** Reads an answer: its text, and how it ended. */
@@ -196,7 +204,11 @@ async function read(answer) {
 class Scene {
   constructor(protocol, cause) {
     Object.assign(this, { protocol, cause, workers: [], storage: temporaryFolder("hub") });
-    this.calls = callsOf(cause.phases ?? Object.keys(PHASES));
+    this.phases = [
+      ...(cause.phases ?? Object.keys(PHASES)),
+      ...(protocol === 4 ? Object.keys(AT_ENDPOINT) : []),
+    ];
+    this.calls = callsOf(this.phases);
     this.left = { name: "left", ...newKey("left", "main") };
   }
 
@@ -206,7 +218,12 @@ class Scene {
     this.front = await startFront({
       ...{ protocol, storage, build, workerOptions },
       entries: [...calls, left].map(({ entry }) => entry),
-      vars: { GATEWAY_RUNS },
+      vars: {
+        // The runs that the gateway has at a time: all but the ones that wait in the hub.
+        GATEWAY_RUNS: String(this.in(...ALL_HELD).length + 1),
+        ...(protocol === 4 && { GATEWAY_HTTP: "trusted-proxy" }),
+      },
+      simArgs: protocol === 4 ? ["--chat-completions", "trusted-proxy"] : [],
     });
     ({ sim: this.sim, phone: this.phone, worker: this.worker } = this.front);
   }
@@ -261,12 +278,12 @@ class Scene {
 
   /** Brings each call into its phase. */
   async begin() {
-    for (const call of this.in("ended")) call.first = this.ask(call, 0);
-    for (const { name } of this.in("ended"))
+    for (const call of this.in(...ALL_ENDED)) call.first = this.ask(call, 0);
+    for (const { name } of this.in(...ALL_ENDED))
       await until(`${name} ends`, () => lines(this.worker).find(({ key }) => key === name));
-    for (const call of this.in(...HELD)) call.first = read(this.ask(call, 0));
+    for (const call of this.in(...ALL_HELD)) call.first = read(this.ask(call, 0));
     this.left.first = read(post(this.edge, this.left, says(LEFT, { stream: true })));
-    for (const { name } of [...this.in(...HELD), this.left])
+    for (const { name } of [...this.in(...ALL_HELD), this.left])
       await until(`${name} begins`, async () => (await this.endsOf(name))[0] === "running");
     for (const { name } of [...this.in("accepted", "text"), this.left])
       await until(`${name} is accepted`, () =>
@@ -281,7 +298,10 @@ class Scene {
     }
     assert.deepEqual(
       (await this.runs()).map(([, ended]) => ended).sort(),
-      ["ok", "ok", ...Array(Number(GATEWAY_RUNS)).fill("running")],
+      [
+        ...this.in(...ALL_ENDED).map(() => "ok"),
+        ...[...this.in(...ALL_HELD), this.left].map(() => "running"),
+      ],
       "each call is in its phase",
     );
   }
@@ -298,7 +318,7 @@ class Scene {
       const response = await this.ask(call, 0, "another");
       seen[call.name].other = [response.status, (await response.json()).error.code];
     };
-    for (const call of this.in("ended", ...HELD)) await sendOther(call);
+    for (const call of this.in(...ALL_ENDED, ...ALL_HELD)) await sendOther(call);
     for (const call of this.calls) call.second = read(this.ask(call, 1));
     await this.sim.resume();
     for (const call of this.calls) seen[call.name].second = await call.second;
@@ -308,7 +328,7 @@ class Scene {
       const { usage_today, concurrent_runs } = await this.status(call);
       const { runs, answers, stopped, other_failures, input_tokens, output_tokens } = usage_today;
       Object.assign(seen[call.name], {
-        first: call.phase === "ended" ? undefined : (await call.first).end,
+        first: ALL_ENDED.includes(call.phase) ? undefined : (await call.first).end,
         ends: await this.endsOf(call.name),
         usage: { runs, answers, stopped, other_failures, input_tokens, output_tokens },
         running: concurrent_runs.running,
@@ -336,7 +356,9 @@ const FAILED = {
 };
 
 /** Returns what is to happen to a call. */
-function expected({ phase }, { end, stopsRuns, givesUpRuns }) {
+function expected(call, { end, stopsRuns, givesUpRuns, resumesRuns }) {
+  const { phase } = call;
+  if (isAtEndpoint(call)) return expectedAtEndpoint(phase, end, resumesRuns);
   const isHeld = HELD.includes(phase);
   return {
     first: phase === "ended" ? undefined : end,
@@ -344,6 +366,19 @@ function expected({ phase }, { end, stopsRuns, givesUpRuns }) {
     second: isHeld && stopsRuns ? { text: "", end: "run_aborted" } : ANSWER,
     ends: [isHeld && stopsRuns ? "aborted" : "ok"],
     usage: isHeld && givesUpRuns ? FAILED : ANSWERED,
+    running: 0,
+  };
+}
+
+/** A run at the gateway's endpoint ends with its request, and no hub gets its answer after that. */
+function expectedAtEndpoint(phase, end, resumesRuns) {
+  const isHeld = AT_ENDPOINT_HELD.includes(phase);
+  return {
+    first: isHeld ? end : undefined,
+    other: [409, "idempotency_key_reused"],
+    second: { text: "", end: "run_in_progress" },
+    ends: [isHeld && !resumesRuns ? "aborted" : "ok"],
+    usage: isHeld ? FAILED : ANSWERED,
     running: 0,
   };
 }
