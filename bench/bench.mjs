@@ -10,7 +10,7 @@
 // spread?, ratio?: { of, value }, target?: { atMost | atLeast, met } }], notes?: [text], plot?: {
 // unit, bars: [{ label, value, spread? }] } }
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../scripts/paths.mjs";
 import { describeMachine } from "./machine.mjs";
@@ -34,8 +34,8 @@ const ROUNDS = 5;
 const QUICK_ROUNDS = 2;
 
 /**
- * Runs `only` these measurements, all by default. `outdir` is where the results go: the repository,
- * where they are to be published.
+ * Runs `only` these measurements, all by default; the figures of others stay. `outdir` is where
+ * the results go: the repository, where they are to be published.
  * @returns what is in `results.json`
  */
 export async function bench({
@@ -47,22 +47,31 @@ export async function bench({
   outdir = ROOT,
 }) {
   const rounds = quick ? QUICK_ROUNDS : ROUNDS;
-  const results = { ...describeMachine(), quick, rounds, measurements: {} };
+  const run = { ...describeMachine(), quick, rounds };
+  const measurements = {};
   for (const name of only) {
     const { measure } = await import(`./${name}.mjs`);
     say(`measuring ${name}`);
     const startedMs = performance.now();
     const measured = await measure({ rounds, quick, builds, simBinary, say });
-    results.measurements[name] = {
+    measurements[name] = {
       ...measured,
       seconds: Math.round((performance.now() - startedMs) / 100) / 10,
+      run,
     };
     printTable(measured, say);
   }
-  results.loadAfter = describeMachine().load;
+  run.loadAfter = describeMachine().load;
+  const path = join(outdir, "bench/results.json");
+  const results = { measurements: { ...measuredBefore(path), ...measurements } };
   mkdirSync(join(outdir, "bench"), { recursive: true });
-  writeFileSync(join(outdir, "bench/results.json"), `${JSON.stringify(results, null, 2)}\n`);
+  writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`);
   writePlots(results, join(outdir, "docs/performance"));
   renewTables(results, join(outdir, "docs/performance.md"));
   return results;
+}
+
+/** The figures of those that were not measured again. */
+function measuredBefore(path) {
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).measurements : {};
 }

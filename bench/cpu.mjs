@@ -19,10 +19,11 @@ const LABELS = {
 /** The gateway paces at 75 ms: 13 deltas a second. */
 const PACED_MS = 75;
 /**
- * The share of a request that is not its deltas is measured with this number of deltas, and
- * subtracted.
+ * The share of a request that is not its deltas is measured with this number of deltas, as many
+ * streams at a time and the same pace, and subtracted: requests that come together cost less each.
  */
 const FEW_DELTAS = 10;
+/** At least as many answers in bursts for that, because one is too short to be measured. */
 const FEW_ANSWERS = 30;
 
 /**
@@ -37,7 +38,7 @@ const LOADS = [
   { protocol: 4, streams: 1, answers: 1, deltas: 40, delayMs: PACED_MS },
   { protocol: 4, streams: 50, answers: 50, deltas: 40, delayMs: PACED_MS },
   { protocol: 3, streams: 1, answers: 10, deltas: 1_000, delayMs: 0 },
-  { protocol: 3, streams: 50, answers: 50, deltas: 20, delayMs: 0 },
+  { protocol: 3, streams: 50, answers: 150, deltas: 20, delayMs: 0 },
 ];
 /** Enough requests that the runtime has compiled its hot code. */
 const WARM_UP = 200;
@@ -93,24 +94,25 @@ async function rounds({ rounds, quick, say }, { sims, workers }, loads) {
     return { worker: us[0] - idleUsPerSecond[name] * seconds, sim: us[1] };
   };
   for (let nth = 1; nth <= rounds; nth += 1) {
-    const perRequest = {};
-    for (const name of CONTESTANTS) {
-      const answers = quick ? 5 : FEW_ANSWERS;
-      const cost = await costs(name, { answers, streams: 1, deltas: FEW_DELTAS, delayMs: 0 });
-      perRequest[name] = { worker: cost.worker / answers, sim: cost.sim / answers };
-    }
     for (const { load, figures, sim: simFigures } of measured) {
       say(`  protocol ${load.protocol}, ${titleOf(load)}, round ${nth} of ${rounds}`);
+      const isPaced = load.delayMs > 0;
+      const few = {
+        ...load,
+        answers: isPaced || quick ? load.answers : Math.max(load.answers, FEW_ANSWERS),
+        deltas: FEW_DELTAS,
+      };
       const one = async (name) => {
+        const fewCost = await costs(name, few);
         const cost = await costs(name, load);
-        const deltas = load.answers * (load.deltas - FEW_DELTAS);
-        figures[name].push((cost.worker - load.answers * perRequest[name].worker) / deltas);
-        if (name === "floor" && load.delayMs === 0)
-          simFigures.push((cost.sim - load.answers * perRequest[name].sim) / deltas);
+        const perDelta = (which) =>
+          (cost[which] / load.answers - fewCost[which] / few.answers) / (load.deltas - FEW_DELTAS);
+        figures[name].push(perDelta("worker"));
+        if (name === "floor" && !isPaced) simFigures.push(perDelta("sim"));
       };
       // The order differs in each round. Measurements that mostly wait run together.
       const order = CONTESTANTS.map((_, index) => CONTESTANTS[(index + nth) % CONTESTANTS.length]);
-      if (load.delayMs > 0) await Promise.all(order.map(one));
+      if (isPaced) await Promise.all(order.map(one));
       else for (const name of order) await one(name);
     }
     for (const sim of sims) await sim.reset();
@@ -159,7 +161,7 @@ function rowsOf(load, figures, sim) {
 }
 
 const NOTES = [
-  "A delta is two frames, an `agent` and a `chat` event with the whole text so far, as the gateway sends them. What a request costs besides its deltas and what an idle workerd costs is taken off.",
+  "A delta is two frames, an `agent` and a `chat` event with the whole text so far, as the gateway sends them. What a request costs besides its deltas is taken off, measured with ten deltas at the same pace and in as many streams, and what an idle workerd costs.",
   "A burst of 1,000 deltas is an answer of 4.9 kB, so that a frame has 2.7 kB on average. 50 streams of Clawfront share one connection. A figure below zero is smaller than the noise of its measurement. Ratios are of the same round.",
 ];
 

@@ -13,7 +13,7 @@ import { markdownTable } from "./table.mjs";
 export function renewTables(results, path) {
   if (!existsSync(path)) return;
   let page = readFileSync(path, "utf8");
-  page = put(page, "machine", machine(results));
+  page = put(page, "machine", runs(results.measurements));
   for (const [name, measured] of Object.entries(results.measurements)) {
     page = put(
       page,
@@ -44,18 +44,21 @@ function put(page, name, text) {
   );
 }
 
-function machine({
-  date,
-  machine: { cpu, cores, memoryMib, kernel },
-  versions,
-  load,
-  loadAfter,
-  rounds,
-  quick,
-}) {
+/** One line for each run: most figures are of the same. */
+function runs(measurements) {
+  const names = new Map();
+  for (const [name, { run }] of Object.entries(measurements)) {
+    const line = lineOf(run);
+    names.set(line, [...(names.get(line) ?? []), name]);
+  }
+  return [...names].map(([line, of]) => `- ${of.join(", ")}: ${line}`).join("\n");
+}
+
+function lineOf({ date, machine, versions, load, loadAfter, rounds, quick }) {
+  const { cpu, cores, memoryMib, kernel } = machine;
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [
     `${date.slice(0, 10)}, ${cores} cores of ${cpu}, ${memoryMib} MiB, Linux ${kernel}; ${programs.join(", ")}.`,
     `${rounds} rounds${quick ? ", shortened: good for nothing but to see that the bench works" : ""}. Load average ${load.join(", ")} before, ${loadAfter.join(", ")} after.`,
-  ].join("\n");
+  ].join("\n  ");
 }
