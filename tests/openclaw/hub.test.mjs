@@ -37,6 +37,9 @@ const worker = newKey("worker", "main");
 /** Runs at a time. */
 const CROWD = 50;
 
+/** The run with as many words as they have on average. */
+const ALONE = `alone [[fake deltas=${CROWD / 2} delay=5]]`;
+
 /** The client of them all. */
 const crowd = newKey("crowd", "main", "--runs", String(CROWD));
 
@@ -171,6 +174,11 @@ describe(`a hub that is killed, OpenClaw ${version}`, () => {
   });
 
   test(`${CROWD} runs at a time: each client gets its own answer, whole, and each run counts once`, async () => {
+    const { tunnel } = front;
+    let framesBefore = tunnel.framesReceived;
+    assert.equal((await read(await ask(worker, {}, ALONE))).text, words(CROWD / 2));
+    const framesOfOne = tunnel.framesReceived - framesBefore;
+    framesBefore = tunnel.framesReceived;
     const before = front.provider.requests.length;
     const answers = await Promise.all(
       Array.from({ length: CROWD }, async (_, index) => {
@@ -184,6 +192,9 @@ describe(`a hub that is killed, OpenClaw ${version}`, () => {
       Array.from({ length: CROWD }, (_, index) => ({ text: words(index + 1), end: "stop" })),
     );
     assert.equal(front.provider.requests.length - before, CROWD);
+    // Each is sent its own events, once: with all of them to everyone it were 50 times as many.
+    const frames = tunnel.framesReceived - framesBefore;
+    assert.ok(frames < 2 * CROWD * framesOfOne, `${frames} frames, ${framesOfOne} of one run`);
     const { usage_today, concurrent_runs } = await status(crowd);
     const { runs, answers: answered, output_tokens } = usage_today;
     assert.deepEqual(

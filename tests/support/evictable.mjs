@@ -13,9 +13,12 @@ export const EVICT = "x-evict";
  */
 export const HOLD = "x-hold";
 
+/** The response to a request with this header is what the storage was asked to write, in JSON. */
+export const WRITES = "x-writes";
+
 /**
- * Makes the Worker, whose hub can be aborted and held back, in this folder; returns options of
- * `startWorker`.
+ * Makes the Worker, whose hub can be aborted, held back and counted, in this folder; returns
+ * options of `startWorker`.
  */
 export function makeEvictable(build) {
   for (const name of ["index.js", "index_bg.wasm"])
@@ -34,9 +37,20 @@ export class Hub {
       if (this.isHeld) await new Promise((resolve) => held.push(resolve));
       return sync();
     };
+    const writes = (this.writes = {});
+    const count = (target, method) => {
+      const write = target[method].bind(target);
+      target[method] = (...args) => {
+        writes[method] = (writes[method] ?? 0) + 1;
+        return write(...args);
+      };
+    };
+    for (const method of ["put", "delete"]) count(storage.kv, method);
+    for (const method of ["put", "delete", "setAlarm", "deleteAlarm"]) count(storage, method);
     this.inner = new Inner(state, env);
   }
   fetch(request) {
+    if (request.headers.has("${WRITES}")) return Response.json(this.writes);
     if (request.headers.has("${EVICT}")) this.state.abort("evicted");
     const hold = request.headers.get("${HOLD}");
     if (hold) {

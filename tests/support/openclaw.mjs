@@ -12,6 +12,7 @@ import { installOpenClaw } from "../../openclaw/install.mjs";
 import { startProvider } from "../../openclaw/provider.mjs";
 import { findNode } from "../../scripts/setup.mjs";
 import { pairDevice } from "./front.mjs";
+import { framesOf, HEAD_END } from "./wiretap.mjs";
 import { startWorker } from "./worker.mjs";
 
 /** The release under test. */
@@ -164,7 +165,8 @@ export async function withWorker(front, { entries, vars = {}, storage }) {
 
 /**
  * Starts a tunnel to a port of this host. It adds the headers that real tunnels add, so that the
- * gateway receives a request from this host with a forwarding header.
+ * gateway receives a request from this host with a forwarding header. `framesReceived` is how many
+ * frames the gateway has sent.
  */
 export async function startTunnel(port) {
   const sockets = new Set();
@@ -173,7 +175,7 @@ export async function startTunnel(port) {
   // Every tunnel has another address, because a gateway locks out one that fails to log in often.
   tunnels += 1;
   const forwarded = ["X-Forwarded-For", `203.0.113.${tunnels}`, "X-Forwarded-Proto", "https"];
-  const tunnel = { connections: 0 };
+  const tunnel = { connections: 0, framesReceived: 0 };
   const server = createServer((request, response) => {
     const headers = [...forwarded, ...request.rawHeaders];
     const { method, url: path } = request;
@@ -208,6 +210,20 @@ export async function startTunnel(port) {
     origin.write(first);
     client.pipe(origin);
     origin.pipe(client);
+    let rest = Buffer.alloc(0);
+    let isOpen = false;
+    origin.on("data", (bytes) => {
+      rest = Buffer.concat([rest, bytes]);
+      if (!isOpen) {
+        const end = rest.indexOf(HEAD_END);
+        if (end < 0) return;
+        isOpen = true;
+        rest = rest.subarray(end + HEAD_END.length);
+      }
+      let frames;
+      [frames, rest] = framesOf(rest);
+      tunnel.framesReceived += frames.length;
+    });
   });
   function keep(socket) {
     sockets.add(socket);

@@ -3,30 +3,34 @@
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
-/** The header of a client's frame: two bytes, the length if it is longer, the mask. */
+/** The header of a frame: two bytes, the length if it is longer, the mask if a client sends it. */
 const MASK_BYTES = 4;
+const IS_MASKED = 0x80;
 
 /** Returns the text of each whole frame in these bytes, and the bytes after them. */
-function framesOf(bytes) {
+export function framesOf(bytes) {
   const frames = [];
   for (;;) {
     if (bytes.length < 2) return [frames, bytes];
     const short = bytes[1] & 0x7f;
     const extra = short === 126 ? 2 : short === 127 ? 8 : 0;
-    const begin = 2 + extra + MASK_BYTES;
+    const isMasked = (bytes[1] & IS_MASKED) !== 0;
+    const begin = 2 + extra + (isMasked ? MASK_BYTES : 0);
     if (bytes.length < begin) return [frames, bytes];
     const length =
       extra === 2 ? bytes.readUInt16BE(2) : extra === 8 ? Number(bytes.readBigUInt64BE(2)) : short;
     if (bytes.length < begin + length) return [frames, bytes];
     const mask = bytes.subarray(begin - MASK_BYTES, begin);
-    const text = bytes.subarray(begin, begin + length).map((byte, at) => byte ^ mask[at % 4]);
-    frames.push(Buffer.from(text).toString());
+    const text = bytes.subarray(begin, begin + length);
+    frames.push(
+      Buffer.from(isMasked ? text.map((byte, at) => byte ^ mask[at % 4]) : text).toString(),
+    );
     bytes = bytes.subarray(begin + length);
   }
 }
 
-/** The end of a request's headers. */
-const HEAD_END = "\r\n\r\n";
+/** The end of the headers of a request, and of a response. */
+export const HEAD_END = "\r\n\r\n";
 
 /** Time in which a gateway takes a request that has arrived. */
 const TAKEN_WITHIN_MS = 200;

@@ -1,0 +1,47 @@
+// Counts the rows that an answer writes, because the platform counts them.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { makeEvictable, WRITES } from "./support/evictable.mjs";
+import { temporaryFolder } from "./support/folder.mjs";
+import { lines, newKey, post, says, startFront, until } from "./support/front.mjs";
+import { get } from "./support/keys.mjs";
+
+/** Answers, one after the other. */
+const ANSWERS = 8;
+
+/** An answer that is over before the usage is written for other requests, after five seconds. */
+const SHORT = "hi [[fake deltas=3 delay=0]]";
+
+/** A run's row before it is requested and at its end, each with its key's usage. */
+const ROWS = 4;
+
+for (const protocol of [4, 3]) {
+  test(`a plain answer writes at most ${ROWS} rows, protocol ${protocol}`, async () => {
+    const { build, ...workerOptions } = makeEvictable(temporaryFolder("evictable"));
+    const other = newKey("other", "main");
+    const front = await startFront({ protocol, build, workerOptions, entries: [other.entry] });
+    const writes = async () =>
+      (await get(front.worker, other, "/v1/key", { [WRITES]: "1" })).json();
+    try {
+      for (const stream of [true, false]) {
+        const before = await writes();
+        const logged = lines(front.worker).length;
+        for (let nth = 0; nth < ANSWERS; nth += 1) {
+          const response = await post(front.worker, front.phone, says(SHORT, { stream }));
+          assert.equal(response.status, 200);
+          await response.text();
+        }
+        await until("all have ended", () => lines(front.worker).length === logged + ANSWERS);
+        const { put, setAlarm = 0, delete: deleted } = await writes();
+        const rows = put - (before.put ?? 0);
+        assert.ok(rows > ANSWERS, "they are counted");
+        assert.ok(rows <= ROWS * ANSWERS, `${rows} rows for ${ANSWERS} answers`);
+        assert.ok(setAlarm <= 1, "one alarm is for all");
+        assert.ok(deleted <= 1, "nothing is deleted before the alarm");
+      }
+    } finally {
+      await front.stop();
+    }
+  });
+}
