@@ -22,6 +22,7 @@ export const MEASUREMENTS = [
   "cpu",
   "short",
   "profile",
+  "hop",
   "instructions",
   "ttft",
   "bundle",

@@ -15,7 +15,7 @@ import { temporaryFolder } from "../support/folder.mjs";
  * The measurements that need only the tools of every test: `ttft` and `peers` need a real
  * OpenClaw, and `peers` programs that are fetched for it alone.
  */
-const MEASURED = ["cpu", "short", "profile", "bundle", "concurrency", "rejections"];
+const MEASURED = ["cpu", "short", "profile", "hop", "bundle", "concurrency", "rejections"];
 /** The one that takes the least time. */
 const AGAIN = "rejections";
 /** Each measurement has figures that are counts, and the same wherever it runs. */
