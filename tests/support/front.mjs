@@ -86,7 +86,11 @@ export async function startFront({
       ...vars,
     },
   };
-  const worker = await startWorker(start);
+  const worker = await startWorker(start).catch(async (error) => {
+    // Else the file of tests would not end.
+    await sim.stop();
+    throw error;
+  });
   return {
     sim,
     worker,
