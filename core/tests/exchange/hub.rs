@@ -213,16 +213,43 @@ fn a_session_that_clients_may_spell_differently_ends_with_the_last_of_them() {
         shared.respond("sessions.get", &json!({ "messages": [] }));
         shared.respond("agent", &accepted());
     }
+    // A session that only the Worker names is not one of these.
+    shared.begin(3);
+    shared.respond("agent", &accepted());
     shared.requests.clear();
-    for expected in [0, 1] {
-        let id = shared.clients[expected].id;
+    for (client, expected) in [(0, 0), (2, 1), (1, 2)] {
+        let id = shared.clients[client].id;
         shared.give(Input::HungUp(id));
         let methods = shared.methods();
         let ended = methods
             .iter()
             .filter(|method| method.ends_with("unsubscribe"));
-        assert_eq!(ended.count(), expected);
+        assert_eq!(ended.count(), expected, "{client}");
     }
+}
+
+#[test]
+fn a_frame_may_have_all_the_bytes_that_the_protocol_allows() {
+    const MAX_BYTES: usize = 26_214_400;
+    let tick = |bytes: usize| {
+        let [begin, end] = [
+            r#"{"type":"event","event":"tick","payload":{"x":""#,
+            r#""}}"#,
+        ];
+        let padding = "x".repeat(bytes - begin.len() - end.len());
+        [begin, &padding, end].concat()
+    };
+    let mut shared = Shared::connected();
+    let client = shared.begin(1);
+    shared.respond("agent", &accepted());
+    shared.frame(&tick(MAX_BYTES));
+    assert!(!shared.clients[client].has_ended);
+    shared.frame(&tick(MAX_BYTES + 1));
+    let (_, body, has_ended) = shared.outcome(client);
+    assert!(
+        has_ended && body.contains("gateway_protocol_error"),
+        "{body}"
+    );
 }
 
 #[test]
