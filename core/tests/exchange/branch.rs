@@ -6,8 +6,10 @@ use clawfront_core::http::head::ResponseMeta;
 use clawfront_core::hub::Hub;
 use clawfront_core::openai::responses::{self, AcceptedResponse, ResponseFields, ResponsesWriter};
 use clawfront_core::openai::{self, Entropy, Writer};
+use clawfront_core::repeat::Fingerprint;
 use serde_json::{Value, json};
 
+use crate::kept::key_of;
 use crate::replay::{Alone, Input, START_MS, config};
 use crate::scenario::Scenario;
 use crate::shared::{IDLE_MS, Shared, accepted, ended};
@@ -420,4 +422,47 @@ fn rows_that_do_not_show_the_response_are_said_to_be_unverified() {
         ),
         "{outcome:?}"
     );
+}
+
+/// A request without a key only looks like a retry: two callers must not go on in one session.
+#[test]
+fn one_of_two_responses_of_a_run_names_its_session() {
+    let mut shared = Shared::connected();
+    let key = key_of(1);
+    let body = json!({ "model": "openclaw", "input": "q1", "stream": true });
+    let of_session = accept(1, &body, &[], false).ids().response;
+    let entropy = Entropy {
+        run: [1; 16],
+        session: [1; 16],
+    };
+    let fingerprint = || Fingerprint::of(&[], std::iter::empty(), b"q1");
+    let mut clients = Vec::new();
+    for attempt in 0..2 {
+        let earlier = shared
+            .memory
+            .recall(&key, &fingerprint(), attempt, START_MS);
+        let (_, receiver) = earlier.unwrap().unwrap_or_else(|| {
+            let memory = &mut shared.memory;
+            let receiver = memory.remember(&key, fingerprint(), attempt, entropy, START_MS);
+            (entropy, receiver)
+        });
+        let mut exchange = exchange_of(accept(1, &body, &[], attempt > 0), "agents=main");
+        exchange.set_key(key.clone());
+        clients.push(shared.open(exchange, &key, receiver, "01".repeat(16), START_MS));
+    }
+    shared.respond("agent", &accepted());
+    shared.respond("sessions.get", &json!({ "messages": [] }));
+    shared.respond("agent", &accepted());
+    shared.say(clients[0], "hello");
+    let names = clients
+        .iter()
+        .map(|client| shared.outcome(*client).1.contains(&of_session));
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        [false, true],
+        "the latest names it"
+    );
+    for client in clients {
+        assert!(shared.outcome(client).1.contains("response.created"));
+    }
 }
