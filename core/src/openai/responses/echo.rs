@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use crate::failure::Failure;
 use crate::openai::body::Body;
 use crate::openai::json::text::compact;
+use crate::openai::json::write::write_json;
 use crate::parse;
 
 /// Limits of `metadata`: pairs, characters of a key and of a value. Source: OpenAI's API reference.
@@ -22,7 +23,8 @@ pub(crate) const MAX_IDENTIFIER_BYTES: usize = 512;
 /// format. Source: langchain-openai 1.7.3, `chat_models/base.py`, read.
 #[derive(Debug, Clone, Default)]
 pub struct Echo {
-    pub metadata: BTreeMap<String, String>,
+    /// The JSON of `metadata`, in the order of its keys; empty: there is none.
+    pub metadata: Vec<u8>,
     pub safety_identifier: Option<String>,
     pub prompt_cache_key: Option<String>,
     /// The JSON of `text.format`, on one line.
@@ -39,26 +41,42 @@ pub(crate) fn echo(body: &Body<'_>) -> Result<Echo, Failure> {
     })
 }
 
-pub(crate) fn metadata(json: &RawValue) -> Result<BTreeMap<String, String>, Failure> {
-    parse::from_str(json.get())
-        .ok()
-        .filter(|metadata: &BTreeMap<String, String>| {
-            metadata.len() <= MAX_METADATA_PAIRS
-                && metadata.iter().all(|(key, value)| {
-                    key.chars().count() <= MAX_METADATA_KEY_CHARS
-                        && value.chars().count() <= MAX_METADATA_VALUE_CHARS
-                })
-        })
-        .ok_or_else(|| {
-            Failure::invalid(
-                "metadata",
-                format!(
-                    "metadata must be an object of at most {MAX_METADATA_PAIRS} strings, with \
-                     keys of at most {MAX_METADATA_KEY_CHARS} and values of at most \
-                     {MAX_METADATA_VALUE_CHARS} characters."
-                ),
-            )
-        })
+pub(crate) fn metadata(json: &RawValue) -> Result<Vec<u8>, Failure> {
+    write_metadata(json).ok_or_else(|| {
+        Failure::invalid(
+            "metadata",
+            format!(
+                "metadata must be an object of at most {MAX_METADATA_PAIRS} strings, with keys of \
+                 at most {MAX_METADATA_KEY_CHARS} and values of at most \
+                 {MAX_METADATA_VALUE_CHARS} characters."
+            ),
+        )
+    })
+}
+
+/// Returns the JSON of these pairs, if they are within the limits.
+fn write_metadata(json: &RawValue) -> Option<Vec<u8>> {
+    let pairs: BTreeMap<String, &RawValue> = parse::from_str(json.get()).ok()?;
+    if pairs.len() > MAX_METADATA_PAIRS {
+        return None;
+    }
+    let mut out = vec![b'{'];
+    for (key, value) in pairs {
+        let value: String = parse::from_str(value.get()).ok()?;
+        if key.chars().count() > MAX_METADATA_KEY_CHARS
+            || value.chars().count() > MAX_METADATA_VALUE_CHARS
+        {
+            return None;
+        }
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        write_json(&mut out, &key);
+        out.push(b':');
+        write_json(&mut out, &value);
+    }
+    out.push(b'}');
+    Some(out)
 }
 
 pub(crate) fn identifier(

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -51,7 +49,7 @@ fn writer(delivery: Delivery) -> ResponsesWriter {
         model: r#"a,"metadata":"b"#.into(),
         created_s: 1_795_374_174,
         echo: Echo {
-            metadata: BTreeMap::from([("a".into(), r#","metadata":"#.into())]),
+            metadata: br#"{"a":",\"metadata\":"}"#.to_vec(),
             safety_identifier: Some("s".into()),
             prompt_cache_key: Some("k".into()),
             text_format: Some(r#"{"type":"json_object"}"#.into()),

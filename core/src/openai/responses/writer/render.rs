@@ -101,7 +101,11 @@ impl ResponsesWriter {
         }
         let echo = &self.fields.echo;
         out.extend_from_slice(br#","metadata":"#);
-        write_json(out, &echo.metadata);
+        let metadata = match &*echo.metadata {
+            b"" => b"{}",
+            metadata => metadata,
+        };
+        out.extend_from_slice(metadata);
         out.extend_from_slice(br#","safety_identifier":"#);
         write_json(out, &echo.safety_identifier);
         out.extend_from_slice(br#","prompt_cache_key":"#);

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::failure::Failure;
 use crate::openai::error::ErrorResponse;
@@ -33,7 +31,7 @@ fn ids(response: &str) -> Ids {
 
 fn writer(delivery: Delivery) -> ResponsesWriter {
     let echo = Echo {
-        metadata: BTreeMap::from([("a".into(), "b\n".into())]),
+        metadata: br#"{"a":"b\n"}"#.to_vec(),
         safety_identifier: Some("s".into()),
         prompt_cache_key: None,
         text_format: None,
