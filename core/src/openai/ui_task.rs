@@ -7,8 +7,9 @@
 //!
 //! - Open WebUI (0.6 to 0.12, `config.py`): begins with `### Task:` and has a `<chat_history>`. Its
 //!   prompt for documents begins in the same way, but has a `<context>` outside of any
-//!   `<chat_history>`: it is a question of the user. The prompts for an emoji and for one answer of
-//!   several models begin with fixed texts. The choice of a tool has its prompt in the system's
+//!   `<chat_history>`: it is a question of the user. The prompts for an emoji, for one answer of
+//!   several models, for a summary of older messages (`context_compaction.py`) and for its memory
+//!   of the user (`memory.py`) begin with fixed texts. The choice of a tool has its prompt in the system's
 //!   message, and a message that begins with `Query: `.
 //! - LibreChat (`@librechat/agents`, `title.ts`; `assistants/title.js`): begins with one of three
 //!   fixed texts, which end where the conversation begins.
@@ -28,7 +29,10 @@ const OPEN_WEBUI_TOOL_CHOICE: [&str; 2] = [
 ];
 const OPEN_WEBUI_TOOL_QUERY: &str = "Query: ";
 
-const BEGINNINGS: [&str; 5] = [
+const BEGINNINGS: [&str; 7] = [
+    "### Task:\nSummarize the conversation history that will be compacted out of the active chat \
+     context.",
+    "Review the completed conversation turn and decide whether long-term memory should change.",
     "Your task is to reflect the speaker's likely facial expression through a fitting emoji.",
     "You have been provided with a set of responses from various models to the latest user query: \
      \"",
@@ -104,6 +108,8 @@ mod tests {
             r####"[{"role":"user","content":"### Task:\nYou are an autocompletion system.\n### Context:\n<chat_history>\nUSER: hi\n</chat_history>\n<type>General</type>\n<text>hel</text>\n#### Output:\n"}]"####,
             r#"[{"role":"user","content":"Your task is to reflect the speaker's likely facial expression through a fitting emoji. Interpret emotions from the message.\n\nMessage: ```hi```"}]"#,
             r#"[{"role":"user","content":"You have been provided with a set of responses from various models to the latest user query: \"hi\"\n\nYour task is to synthesize these responses into a single, high-quality response.\n\nResponses from models: …"}]"#,
+            r####"[{"role":"user","content":"### Task:\nSummarize the conversation history that will be compacted out of the active chat context.\n\n### Instructions:\n- Be factual and specific.\n\n### Messages Being Compacted:\n- user: hi"}]"####,
+            r#"[{"role":"system","content":"You are Open WebUI's private memory reviewer. Return only valid JSON."},{"role":"user","content":"Review the completed conversation turn and decide whether long-term memory should change.\n\nMemory types:\n…"}]"#,
             r#"[{"role":"system","content":"Available Tools: [{\"name\": \"weather\"}]\n\nYour task is to choose and return the correct tool(s) from the list of available tools based on the query. Follow these guidelines:\n"},
                 {"role":"user","content":"Query: History:\nUSER: \"\"\"hi\"\"\"\nQuery: hi"}]"#,
             r#"[{"role":"system","content":"Available Tools: []\nReturn an empty string if no tools match the query. If a function tool matches, …"},{"role":"user","content":"Query: hi"}]"#,
@@ -127,6 +133,8 @@ mod tests {
             r#"[{"role":"user","content":"Query: hi"}]"#,
             r####"[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user","content":"### Task: what is a <chat_history>?"}]"####,
             r####"[{"role":"assistant","content":"### Task: <chat_history>"}]"####,
+            r####"[{"role":"user","content":"### Task:\nSummarize the conversation history of our team."}]"####,
+            r#"[{"role":"user","content":"Review the completed conversation, please."}]"#,
             r#"[{"role":"user","content":"Please provide a concise, 5-word-or-less title for the conversation"}]"#,
             r#"[{"role":"user","content":null}]"#,
         ] {
