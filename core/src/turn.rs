@@ -112,6 +112,26 @@ pub struct ShownTurn {
     pub answer: String,
 }
 
+/// Stands for an image that is not attached.
+pub(crate) const IMAGE: &str = "[image]";
+
+/// The begin of it, and of the name of an attached one: `[image-1.png]`.
+const IMAGE_BEGIN: &str = "[image";
+
+/// Returns the text without what stands for images: an image may be attached to its turn without a
+/// word, and be `[image]` in a conversation that is sent again.
+pub(crate) fn without_images(text: &str) -> String {
+    let mut pieces = text.split(IMAGE_BEGIN);
+    let mut rest = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        match piece.split_once(']') {
+            Some((name, after)) if name.is_empty() || name.starts_with('-') => rest.push_str(after),
+            _ => rest.extend([IMAGE_BEGIN, piece]),
+        }
+    }
+    rest
+}
+
 /// The action if the session does not hold that part.
 #[derive(Clone, Debug)]
 pub enum Otherwise {

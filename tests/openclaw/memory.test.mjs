@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { newKey, post, until } from "../support/front.mjs";
 import { call, listSessions, protocol, resetSession, version } from "../support/openclaw.mjs";
-import { fileOf, framed, steps } from "../support/prompts.mjs";
+import { fileOf, framed, PIXEL, steps } from "../support/prompts.mjs";
 import { sharedFront } from "../support/shared-openclaw.mjs";
 
 const encoded = (text) => Buffer.from(text).toString("base64url");
@@ -124,6 +124,30 @@ describe(`memory, OpenClaw ${version}`, () => {
     assert.equal(word, protocol === 4 ? "renewed" : "unverified");
     if (protocol === 4)
       assert.ok(heard(calls.at(-1))[0].includes(`User: file1\n${framed("a.csv", "1,2")}\n`));
+  });
+
+  test("a message is in its session with its image, or with documents before it", async () => {
+    const [first, changed] = protocol === 4 ? ["begun", "renewed"] : [null, "unverified"];
+    const answer = { role: "assistant", content: answerTo("see") };
+    const see = (...parts) => ({
+      role: "user",
+      content: [...parts, { type: "text", text: asks("see").content }],
+    });
+    const image = { type: "image_url", image_url: { url: `data:image/png;base64,${PIXEL}` } };
+    // Both answers have the same words.
+    const again = { role: "user", content: asks("see").content.replace("see", "again") };
+    assert.equal(await send("image", [see(image)]), first);
+    assert.equal(await send("image", [see(image), answer, again]), "continued");
+    assert.equal(await send("image", [see(image), answer, again]), changed);
+
+    // Open WebUI writes them before the latest message only.
+    const documents = "### Task:\nRespond to the user query.\n<context>\na page\n</context>\n\n";
+    const told = ({ content }) => ({ role: "user", content: documents + content });
+    assert.equal(await send("documents", [told(asks("doc1"))]), first);
+    const next = [...turn("doc1"), told(asks("doc2"))];
+    assert.equal(await send("documents", next), "continued");
+    const last = [...turn("doc1"), ...turn("doc2"), asks("doc3")];
+    assert.equal(await send("documents", last), "continued");
   });
 
   test("a session that was never used, or was reset, gets the whole conversation", async () => {

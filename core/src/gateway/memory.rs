@@ -18,7 +18,7 @@ use crate::gateway::stored::as_streamed;
 use crate::gateway::user_question;
 use crate::parse;
 use crate::session::SessionKey;
-use crate::turn::{Finish, RunId, RunSummary, ShownTurn, Usage};
+use crate::turn::{Finish, RunId, RunSummary, ShownTurn, Usage, without_images};
 
 /// Rows that are requested: ten turns, or fewer with tools.
 const ROWS: u32 = 20;
@@ -462,15 +462,17 @@ impl HeldTurn {
         let Some(message) = &self.message else {
             return true;
         };
-        if shown.is_empty() || is_masked(message) {
+        if without_images(shown).trim().is_empty() || is_masked(message) {
             return true;
         }
-        let held = letters(message);
-        let Some(before) = held.strip_suffix(&*letters(shown)) else {
+        let held = without_images(&letters(message));
+        let Some(before) = held.strip_suffix(&*without_images(&letters(shown))) else {
             return false;
         };
-        let is_border =
-            before.is_empty() || before.ends_with([':', ']']) || before.contains(FRAME_END);
+        let is_border = before.is_empty()
+            || before.ends_with([':', ']'])
+            || before.contains(FRAME_END)
+            || (before.contains(DOCUMENTS) && before.ends_with(DOCUMENTS_END));
         let mut rest = before;
         let mut has = |text: &str| {
             let place = rest.rfind(&*letters(text));
@@ -492,6 +494,11 @@ const ASSISTANT: &str = "Assistant:";
 
 /// The end of a client's instructions in a message, without blanks.
 const FRAME_END: &str = "</client-instructions";
+
+/// The begin and the end of the documents that Open WebUI (0.6 to 0.12) writes before its user's
+/// latest message, and only before that. Without blanks.
+const DOCUMENTS: &str = "###Task:";
+const DOCUMENTS_END: &str = "</context";
 
 /// Returns a message without blanks and the marks of quoted lines.
 fn letters(text: &str) -> String {

@@ -444,6 +444,52 @@ fn each_turn_that_both_have_is_compared() {
 }
 
 #[test]
+fn a_message_is_the_same_with_documents_before_it_and_without_its_images() {
+    let compare = |held: &str, message: &str| {
+        let rows = serde_json::json!([
+            { "role": "user", "content": held },
+            { "role": "assistant", "content": "w0", "stopReason": "stop" },
+        ]);
+        compared(&rows, &[shown(message, "w0")])
+    };
+    // Open WebUI writes the documents before the latest message only.
+    let documents = "### Task:\nRespond to the user query.\n<context>\n<source id=\"1\">x y</source>\n</context>\n\nwhat is y?";
+    let folded = format!("Summary\nUser: q0\nAssistant: a0\nUser: {documents}");
+    for (held, message, expected) in [
+        (documents, "what is y?", Held::Same),
+        (documents, "is y?", Held::Changed),
+        (documents, "what is x?", Held::Changed),
+        ("</context>what is y?", "what is y?", Held::Changed),
+        ("what is it?", "what is it?\n[image]", Held::Same),
+        ("what is it?", "[image]\nwhat is it?", Held::Same),
+        (
+            "[image-1.png]\nwhat is it?",
+            "[image]\nwhat is it?",
+            Held::Same,
+        ),
+        (
+            "User: [image]\nwhat is it?",
+            "[image]\nwhat is it?",
+            Held::Same,
+        ),
+        ("User sent image(s) with no text.", "[image]", Held::Same),
+        // The answer before it had the same words.
+        ("q2", "what is it?\n[image]", Held::Changed),
+        ("see [image", "see [image", Held::Same),
+    ] {
+        assert_eq!(compare(held, message), expected, "{held} {message}");
+    }
+    let rows = serde_json::json!([
+        { "role": "user", "content": folded },
+        { "role": "assistant", "content": "w0", "stopReason": "stop" },
+    ]);
+    for (message, expected) in [("q0", Held::Same), ("q1", Held::Changed)] {
+        let turns = [shown("what is y?", "w0"), shown(message, "a0")];
+        assert_eq!(compared(&rows, &turns), expected, "{message}");
+    }
+}
+
+#[test]
 fn a_session_may_be_ahead_of_what_its_client_got() {
     let user = r#"{"role":"user","content":"q1"}"#;
     let answer =

@@ -11,9 +11,8 @@ use super::super::file::{self, File};
 use super::super::image;
 use super::super::message::{Content, Field, Message, Part};
 use crate::failure::Failure;
-use crate::turn::Attachment;
+use crate::turn::{Attachment, IMAGE};
 
-const IMAGE: &str = "[image]";
 const FILE: &str = "[file]";
 const NAMED_FILE: &str = "[file: ";
 const AUDIO: &str = "[audio]";
@@ -260,9 +259,9 @@ fn file_place(part: &Part<'_>, place: String) -> String {
     place + if part.file.is_some() { ".file" } else { "" }
 }
 
-/// Returns true if a text has the placeholder of an image or a file that an agent may have got.
+/// Returns true if a text has the placeholder of a file that an agent may have got.
 pub(super) fn is_replaced(text: &str) -> bool {
-    text.contains(IMAGE) || text.contains(NAMED_FILE)
+    text.contains(NAMED_FILE)
 }
 
 /// Returns the text that replaces a part which cannot be passed on; `None` for the model's

@@ -182,7 +182,7 @@ fn shown(field: Field, entries: &[Entry]) -> Result<Option<Shown>, Failure> {
                     answer: sent(&entry.body).to_owned(),
                 });
             }
-            // A placeholder replaces an image or a file that the agent got.
+            // A placeholder replaces a file that the agent got.
             Some(turn) if !is_answer && !is_after_message && !is_replaced(&entry.body) => {
                 turn.message.clone_from(&entry.body);
             }
