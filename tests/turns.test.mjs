@@ -323,6 +323,19 @@ for (const protocol of [4, 3]) {
       assert.equal(fresh.headers.get("x-clawfront-memory"), null);
     });
 
+    test("a session that another request is about to begin is not called new", async () => {
+      await front.sim.reset();
+      const ask = (words) => post(front.worker, front.phone, says(words, { user: "both" }));
+      const first = ask("q1 [[fake slowaccept=60000 deltas=1]]");
+      await until("it is asked for", async () => (await front.sim.journal()).runs.length === 1);
+      const second = await ask("q2 [[fake deltas=1]]");
+      await front.sim.resume();
+      assert.deepEqual(
+        [await first, second].map(({ headers }) => headers.get("x-clawfront-memory")),
+        protocol === 4 ? ["begun", "unverified"] : [null, null],
+      );
+    });
+
     test("a response that is gone on with after its session was reset is refused, not forgotten", async () => {
       const respond = (body) =>
         fetch(`${front.worker.url}/v1/responses`, {
