@@ -74,7 +74,7 @@ const BEFORE_RUN: [Row; 37] = [
         "rate_limit_exceeded",
         429,
         RATE,
-        "This API key may make {} requests per minute.",
+        "This API key has a limit of requests per minute: {}.",
     ),
     // The type is OpenAI's own, too.
     row(
@@ -99,7 +99,7 @@ const BEFORE_RUN: [Row; 37] = [
         "concurrent_runs_exceeded",
         429,
         RATE,
-        "This API key may have {} runs at a time; wait until one has ended.",
+        "This API key has a limit of runs at a time: {}. Wait until one has ended.",
     ),
     row(
         "unknown_url",
