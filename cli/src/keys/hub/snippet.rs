@@ -243,7 +243,7 @@ mod tests {
         assert!(
             webui
                 .snippet
-                .starts_with("Open WebUI\nIts requests were captured from")
+                .starts_with("Open WebUI\nWe ran version")
         );
         assert!(
             webui
