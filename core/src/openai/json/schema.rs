@@ -55,7 +55,7 @@ struct Checker<'a> {
     bytes_left: usize,
     place: Vec<String>,
     /// The targets of the references that were resolved. Resolving one reads the whole root.
-    targets: BTreeMap<String, Option<&'a RawValue>>,
+    targets: Members<'a>,
 }
 
 impl<'a> Checker<'a> {
@@ -95,6 +95,7 @@ impl<'a> Checker<'a> {
         if let Some(referred) = schema
             .get("$ref")
             .and_then(|reference| self.resolve(reference))
+            .filter(|referred| referred.get() != RawValue::TRUE.get())
         {
             self.check(referred, value, depth)?;
         }
@@ -256,11 +257,12 @@ impl<'a> Checker<'a> {
     fn resolve(&mut self, reference: &RawValue) -> Option<&'a RawValue> {
         let reference = text(reference)?;
         if let Some(target) = self.targets.get(&reference) {
-            return *target;
+            return Some(target);
         }
-        let target = self.find(&reference);
+        // Without a target everything fits.
+        let target = self.find(&reference).unwrap_or(RawValue::TRUE);
         self.targets.insert(reference, target);
-        target
+        Some(target)
     }
 
     fn find(&mut self, reference: &str) -> Option<&'a RawValue> {
