@@ -61,11 +61,33 @@ pub struct ClientTools {
     pub renamed: Vec<(String, String)>,
 }
 
+const NOTE: &str = "The tools that the client carries out, with its own files, have other names here \
+                    than in its messages: ";
+const NOTE_END: &str =
+    ". A tool of a name that the client uses is this host's, and does nothing for the client.";
+
 impl ClientTools {
     /// Returns the name that the gateway has for a tool of the client.
     pub fn gateways_name<'a>(&'a self, name: &'a str) -> &'a str {
         let renamed = self.renamed.iter().find(|(clients, _)| clients == name);
         renamed.map_or(name, |(_, gateways)| gateways)
+    }
+
+    /// Returns what the model has to know of the names, if anything: the client's instructions use
+    /// the client's, which are those of the gateway's own tools, and these act elsewhere.
+    pub(crate) fn note(&self) -> String {
+        let mut note = String::new();
+        for (clients, gateways) in &self.renamed {
+            // The gateway has no tools with the names of namespaces.
+            if !clients.contains('/') {
+                note += if note.is_empty() { NOTE } else { ", " };
+                note += &["`", clients, "` is `", gateways, "`"].concat();
+            }
+        }
+        if !note.is_empty() {
+            note += NOTE_END;
+        }
+        note
     }
 
     /// Returns the name that the client has for a tool of the gateway's list.

@@ -140,6 +140,7 @@ describe(`tools of the client, OpenClaw ${version}`, { skip }, () => {
     assert.equal((await chat(messages, { tools })).choices[0].message.content, "Read.");
     const told = JSON.stringify(calls.at(-1).messages);
     assert.ok(told.includes("name=client_Read"), "the history has the name that the model knows");
+    assert.ok(told.includes("`Read` is `client_Read`"), "the model knows the client's name");
   });
 
   test("a choice is obeyed, or is an error", async () => {

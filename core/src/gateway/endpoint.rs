@@ -124,7 +124,11 @@ impl Request {
     #[inline(never)]
     pub(crate) fn of(turn: &Turn, agent: &AgentId, session: &SessionKey) -> Result<Self, Failure> {
         let mut body = br#"{"model":"openclaw","stream":true,"stream_options":{"include_usage":true},"messages":["#.to_vec();
-        if let Some(system) = &turn.extra_system_prompt {
+        let note = turn.tools.as_ref().map(ClientTools::note);
+        let system = turn.extra_system_prompt.as_deref().unwrap_or_default();
+        let system = [system, "\n\n", &note.unwrap_or_default()].concat();
+        let system = system.trim();
+        if !system.is_empty() {
             body.extend_from_slice(br#"{"role":"system","content":"#);
             write_json(&mut body, system);
             body.extend_from_slice(b"},");

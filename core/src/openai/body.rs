@@ -341,8 +341,9 @@ impl<'a> Body<'a> {
         match self.tools {
             Some((field, _)) if policy == ToolPolicy::Refuse => Err(Failure::invalid(
                 field,
-                "The agent works with tools of its own and cannot call the client's. Fix: send no \
-                 tools, or set tools=ignore for the key.",
+                "The agent works with tools of its own, and the key lets it call none of the \
+                 client's. Fix: send no tools, or the key's operator sets tools=run, or \
+                 tools=ignore to leave them out.",
             )),
             _ => Ok(()),
         }

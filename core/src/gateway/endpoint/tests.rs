@@ -58,6 +58,13 @@ const DONE: &str = "data: [DONE]\n\n";
 
 #[test]
 fn the_request_is_a_chat_completion_of_one_message() {
+    let turn = || Turn {
+        tools: Some(ClientTools {
+            renamed: Vec::new(),
+            ..turn().tools.unwrap()
+        }),
+        ..turn()
+    };
     assert_eq!(
         String::from_utf8(request(&turn()).body).unwrap(),
         r#"{"model":"openclaw","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hi \"there\""}],"tools":[]}"#
@@ -75,6 +82,30 @@ fn the_request_is_a_chat_completion_of_one_message() {
         String::from_utf8(request(&with_all).body).unwrap(),
         r#"{"model":"openclaw","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":[{"type":"text","text":"Hi \"there\""},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}],"tools":[]}"#
     );
+}
+
+/// The client's instructions say `read`, and the gateway has a tool of that name, which reads its
+/// own files.
+#[test]
+fn the_model_gets_the_names_that_the_clients_tools_have_here() {
+    for (instructions, before) in [(None, ""), (Some("Be brief."), "Be brief.\n\n")] {
+        let turn = Turn {
+            extra_system_prompt: instructions.map(str::to_owned),
+            ..turn()
+        };
+        let body: serde_json::Value = serde_json::from_slice(&request(&turn).body).unwrap();
+        let [system, _] = body["messages"].as_array().unwrap().as_slice() else {
+            panic!("{body}");
+        };
+        let note = system["content"].as_str().unwrap().strip_prefix(before);
+        let note = note.unwrap();
+        assert!(
+            note.starts_with("The tools that the client carries out"),
+            "{note}"
+        );
+        assert!(note.contains("`read` is `client_read`. "), "{note}");
+        assert_eq!(system["role"], "system");
+    }
 }
 
 #[test]
