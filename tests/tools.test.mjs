@@ -176,6 +176,34 @@ describe("tools of the client", () => {
     }
   });
 
+  test("a function of a namespace is called by both names, and so is its earlier call", async () => {
+    const add = { type: "function", name: "add", parameters: { type: "object" } };
+    const respond = (input) =>
+      fetch(`${front.worker.url}/v1/responses`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${phone.key}`, "content-type": "application/json" },
+        body: JSON.stringify({
+          ...{ model: "openclaw", input, stream: true },
+          tools: [{ type: "namespace", name: "mcp__demo", tools: [add] }],
+        }),
+      });
+    const first = await respond("hi [[fake call=mcp__demo__add args={}]]");
+    assert.equal(first.headers.get("x-clawfront-ignored"), null);
+    const events = (await first.text()).split("\n").filter((line) => line.startsWith("data: {"));
+    const items = events
+      .map((line) => JSON.parse(line.slice("data: ".length)))
+      .filter(({ type }) => type === "response.output_item.done")
+      .map(({ item }) => item);
+    const [call] = items.filter(({ type }) => type === "function_call");
+    assert.deepEqual([call.namespace, call.name, call.arguments], ["mcp__demo", "add", "{}"]);
+    const output = { type: "function_call_output", call_id: call.call_id, output: "3" };
+    const question = { role: "user", content: "hi [[fake deltas=1]]" };
+    const second = await respond([question, call, output]);
+    assert.equal(second.status, 200, await second.text());
+    const { messages } = (await asked()).at(-1).body;
+    assert.match(JSON.stringify(messages), /name=mcp__demo__add/);
+  });
+
   test("a response in the background cannot have them", async () => {
     const { status, error } = await sdk(front.worker, phone)
       .responses.create({

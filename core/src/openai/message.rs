@@ -51,6 +51,8 @@ pub(crate) struct Message<'a> {
     pub kind: Option<Cow<'a, str>>,
     pub id: Option<Cow<'a, str>>,
     pub call_id: Option<Cow<'a, str>>,
+    /// The namespace of a call's function.
+    pub namespace: Option<Cow<'a, str>>,
     pub arguments: Option<&'a RawValue>,
     /// The arguments of a call that has no `arguments`.
     pub input: Option<&'a RawValue>,
@@ -74,6 +76,7 @@ object!(
         kind: "type",
         id,
         call_id,
+        namespace,
         arguments,
         input,
         action,

@@ -23,6 +23,13 @@ pub(super) const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
 /// Most tools of a request. Source: OpenAI's API reference.
 const MAX_TOOLS: usize = 128;
+const TOO_MANY: &str = "A request has at most 128 tools.";
+
+/// Stands between a namespace and a function of it, in the client's name. No name has it.
+pub(super) const IN: char = '/';
+
+/// Stands there in the gateway's name.
+const IN_GATEWAY: &str = "__";
 
 /// The names of the gateway's own tools, in any case. Source: OpenClaw 2026.9.6, measured.
 const OF_GATEWAY: [&str; 40] = [
@@ -98,29 +105,38 @@ impl Offer<'_> {
             return Err(Failure::invalid(field, "Tools are a list of objects."));
         };
         if list.len() > MAX_TOOLS {
-            return Err(Failure::invalid(field, "A request has at most 128 tools."));
+            return Err(Failure::invalid(field, TOO_MANY));
         }
         let mut functions = Vec::new();
+        let mut dropped = 0_usize;
         for tool in &list {
+            let known = functions.len();
             if let Some(function) = Function::read(field, tool)? {
                 functions.push(function);
+            } else {
+                read_namespace(field, tool, &mut functions)?;
             }
+            dropped = dropped.saturating_add((functions.len() == known).into());
         }
-        let dropped = list.len().saturating_sub(functions.len());
+        if functions.len() > MAX_TOOLS {
+            return Err(Failure::invalid(field, TOO_MANY));
+        }
         let choice = self.choice(&mut functions)?;
         if functions.is_empty() {
             return Ok(None);
         }
         let mut offered = ClientTools::default();
+        let mut taken: Vec<String> = functions.iter().map(|other| other.name.clone()).collect();
         for function in &functions {
-            if is_of_gateway(&function.name) {
-                let mut other = [PREFIX, &function.name].concat();
-                while functions
-                    .iter()
-                    .any(|function| function.name.eq_ignore_ascii_case(&other))
-                {
+            let other = match function.name.split_once(IN) {
+                Some((space, name)) => Some([space, IN_GATEWAY, name].concat()),
+                None => is_of_gateway(&function.name).then(|| [PREFIX, &function.name].concat()),
+            };
+            if let Some(mut other) = other {
+                while taken.iter().any(|name| name.eq_ignore_ascii_case(&other)) {
                     other.push('_');
                 }
+                taken.push(other.clone());
                 offered.renamed.push((function.name.clone(), other));
             }
         }
@@ -215,6 +231,38 @@ impl Offer<'_> {
     }
 }
 
+/// Reads the functions of a namespace: Codex has one for each MCP server. Source: Codex 0.171.
+#[inline(never)]
+fn read_namespace<'a>(
+    field: &'static str,
+    tool: &'a RawValue,
+    functions: &mut Vec<Function<'a>>,
+) -> Result<(), Failure> {
+    let space = Options::read(tool).unwrap_or_default();
+    let (Some("namespace"), Some(name), Some(list)) =
+        (space.kind.as_deref(), space.name, space.tools)
+    else {
+        return Ok(());
+    };
+    let list: Vec<&RawValue> = parse::from_str(list.get()).unwrap_or_default();
+    for tool in list {
+        if let Some(mut function) = Function::read(field, tool)? {
+            function.name = [&name, "/", &function.name].concat();
+            // Another name would not be read by all models.
+            if is_name(&function.name.replace(IN, IN_GATEWAY)) {
+                functions.push(function);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns true for a name that a function can have.
+fn is_name(name: &str) -> bool {
+    let is_plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
 /// Returns true if the gateway has a tool of this name, or may have one.
 fn is_of_gateway(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
@@ -272,8 +320,7 @@ impl<'a> Function<'a> {
             None => tool,
         };
         let name = inner.name.as_deref().unwrap_or_default().to_owned();
-        let is_plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_plain) {
+        if !is_name(&name) {
             return refuse("The name of a function is 1 to 64 letters, digits, _ and -.");
         }
         if inner

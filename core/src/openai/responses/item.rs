@@ -97,6 +97,10 @@ fn make_message(index: usize, item: &mut Message<'_>) -> Result<(), Failure> {
 
 fn make_call<'a>(item: &mut Message<'a>, tool: String, output: Content<'a>) {
     let name = item.name.take().unwrap_or_else(|| tool.into());
+    let name = match item.namespace.take() {
+        Some(space) => [&space, "/", &name].concat().into(),
+        None => name,
+    };
     let arguments = [
         item.arguments,
         item.input,

@@ -146,6 +146,44 @@ fn a_name_that_replaces_another_is_new_in_any_case() {
     );
 }
 
+/// Codex sends the tools of an MCP server so.
+#[test]
+fn functions_of_a_namespace_have_its_name_before_theirs() {
+    let tools = r#"[
+        {"type":"namespace","name":"mcp__demo","description":"d","tools":[
+            {"type":"function","name":"add","description":"Adds.","parameters":{"type":"object"}},
+            {"type":"custom","name":"raw"}]},
+        {"type":"namespace","name":"mcp","tools":[{"type":"function","name":"demo__add"}]},
+        {"type":"function","name":"mcp__demo__read"},
+        {"type":"namespace","name":"none","tools":[]},
+        {"type":"namespace","name":"a b","tools":[{"type":"function","name":"c"}]},
+        {"type":"namespace","tools":[{"type":"function","name":"c"}]}]"#;
+    let (offered, dropped) = offer(("tools", tools), None, &[]).unwrap().unwrap();
+    assert_eq!(dropped, 3, "{offered:?}");
+    let name = |clients: &str, gateways: &str| (clients.to_owned(), gateways.to_owned());
+    assert_eq!(
+        offered.renamed,
+        [
+            name("mcp__demo/add", "mcp__demo__add"),
+            name("mcp/demo__add", "mcp__demo__add_")
+        ]
+    );
+    assert_eq!(offered.note(), "", "the gateway has none of these");
+    assert!(
+        offered.members.starts_with(
+            r#","tools":[{"type":"function","function":{"name":"mcp__demo__add","description":"Adds.","parameters":{"type":"object"}}}"#
+        ),
+        "{}",
+        offered.members
+    );
+    let unnamed = r#"[{"type":"namespace","name":"n","tools":[{"type":"function"}]}]"#;
+    assert_eq!(refused_param(offer(("tools", unnamed), None, &[])), "tools");
+    let function = r#"{"type":"function","name":"f"}"#;
+    let many = [function; 129].join(",");
+    let many = format!(r#"[{{"type":"namespace","name":"n","tools":[{many}]}}]"#);
+    assert_eq!(refused_param(offer(("tools", &many), None, &[])), "tools");
+}
+
 #[test]
 fn tools_that_are_not_functions_are_left_out_and_counted() {
     let mixed =

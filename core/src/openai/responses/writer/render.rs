@@ -6,6 +6,7 @@ use super::super::object::{
 };
 use super::ResponsesWriter;
 use crate::openai::json::write::write_json;
+use crate::openai::tools::IN;
 
 impl ResponsesWriter {
     pub(super) fn item_id(&self, index: usize, kind: Kind) -> String {
@@ -30,6 +31,11 @@ impl ResponsesWriter {
         if let Some((id, name)) = item.call.as_deref() {
             out.extend_from_slice(br#","call_id":"#);
             write_json(out, id);
+            let (space, name) = name.split_once(IN).unwrap_or(("", name));
+            if !space.is_empty() {
+                out.extend_from_slice(br#","namespace":"#);
+                write_json(out, space);
+            }
             out.extend_from_slice(br#","name":"#);
             write_json(out, name);
             out.extend_from_slice(br#","arguments":"#);
