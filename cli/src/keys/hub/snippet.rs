@@ -240,11 +240,7 @@ mod tests {
             "{}",
             webui.snippet
         );
-        assert!(
-            webui
-                .snippet
-                .starts_with("Open WebUI\nWe ran version")
-        );
+        assert!(webui.snippet.starts_with("Open WebUI\nWe ran version"));
         assert!(
             webui
                 .snippet
