@@ -147,12 +147,23 @@ pub(crate) fn without_images(text: &str) -> String {
     let mut rest = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         match piece.split_once(']') {
-            Some((name, after)) if name.is_empty() || name.starts_with('-') => rest.push_str(after),
+            Some((name, after)) if name.is_empty() || is_image_name(name) => rest.push_str(after),
             _ => rest.extend([IMAGE_BEGIN, piece]),
         }
     }
     rest
 }
+
+/// Returns true for the end of an attached image's name: `-1.png`.
+fn is_image_name(name: &str) -> bool {
+    let number = name.strip_prefix('-').and_then(|name| name.split_once('.'));
+    number.is_some_and(|(number, kind)| {
+        number.bytes().all(|digit| digit.is_ascii_digit()) && kind.len() <= MAX_KIND_BYTES
+    })
+}
+
+/// The longest kind of an image: `jpeg`, `webp`.
+const MAX_KIND_BYTES: usize = 4;
 
 /// The action if the session does not hold that part.
 #[derive(Clone, Debug)]

@@ -139,6 +139,11 @@ describe(`memory, OpenClaw ${version}`, () => {
     assert.equal(await send("image", [see(image)]), first);
     assert.equal(await send("image", [see(image), answer, again]), "continued");
     assert.equal(await send("image", [see(image), answer, again]), changed);
+    if (protocol === 4) {
+      // The whole conversation is one message there now.
+      const next = [see(image), answer, again, answer, asks("on")];
+      assert.equal(await send("image", next), "continued");
+    }
 
     // Open WebUI writes them before the latest message only.
     const documents = "### Task:\nRespond to the user query.\n<context>\na page\n</context>\n\n";

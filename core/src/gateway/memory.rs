@@ -18,7 +18,7 @@ use crate::gateway::stored::as_streamed;
 use crate::gateway::user_question;
 use crate::parse;
 use crate::session::SessionKey;
-use crate::turn::{Finish, RunId, RunSummary, ShownTurn, Usage, without_images};
+use crate::turn::{Finish, IMAGE, RunId, RunSummary, ShownTurn, Usage, without_images};
 
 /// Rows that are requested: ten turns, or fewer with tools.
 const ROWS: u32 = 20;
@@ -462,20 +462,37 @@ impl HeldTurn {
         let Some(message) = &self.message else {
             return true;
         };
-        if without_images(shown).trim().is_empty() || is_masked(message) {
+        let has_images = shown.contains(IMAGE)
+            || earlier
+                .iter()
+                .any(|turn| turn.message.contains(IMAGE) || turn.answer.contains(IMAGE));
+        let compact = |text: &str| {
+            let letters = letters(text);
+            if has_images {
+                without_images(&letters)
+            } else {
+                letters
+            }
+        };
+        let shown = compact(shown);
+        if shown.is_empty() || is_masked(message) {
             return true;
         }
-        let held = without_images(&letters(message));
-        let Some(before) = held.strip_suffix(&*without_images(&letters(shown))) else {
+        let held = compact(message);
+        let Some(before) = held.strip_suffix(&*shown) else {
             return false;
         };
-        let is_border = before.is_empty()
-            || before.ends_with([':', ']'])
-            || before.contains(FRAME_END)
-            || (before.contains(DOCUMENTS) && before.ends_with(DOCUMENTS_END));
+        let before = match before.strip_suffix(DOCUMENTS_END) {
+            Some(documents) => documents
+                .rsplit_once(DOCUMENTS)
+                .map_or(before, |(before, _)| before),
+            None => before,
+        };
+        let is_border =
+            before.is_empty() || before.ends_with([':', ']']) || before.contains(FRAME_END);
         let mut rest = before;
         let mut has = |text: &str| {
-            let place = rest.rfind(&*letters(text));
+            let place = rest.rfind(&*compact(text));
             rest = place
                 .and_then(|place| rest.get(..place))
                 .unwrap_or_default();
@@ -495,8 +512,8 @@ const ASSISTANT: &str = "Assistant:";
 /// The end of a client's instructions in a message, without blanks.
 const FRAME_END: &str = "</client-instructions";
 
-/// The begin and the end of the documents that Open WebUI (0.6 to 0.12) writes before its user's
-/// latest message, and only before that. Without blanks.
+/// The begin and the end of the documents that Open WebUI (0.12) writes before its user's latest
+/// message, and only before that. Without blanks.
 const DOCUMENTS: &str = "###Task:";
 const DOCUMENTS_END: &str = "</context";
 

@@ -476,6 +476,20 @@ fn a_message_is_the_same_with_documents_before_it_and_without_its_images() {
         // The answer before it had the same words.
         ("q2", "what is it?\n[image]", Held::Changed),
         ("see [image", "see [image", Held::Same),
+        // Words of the user, and an image that was taken out.
+        ("[image-1.png] e", "[image-2.png] e", Held::Changed),
+        ("[image-a: b] c", "[image-a: d] c", Held::Changed),
+        (
+            "[image-a: b] c\n[image]",
+            "[image-a: d] c\n[image]",
+            Held::Changed,
+        ),
+        ("User: what is it?\n[image]", "what is it?", Held::Changed),
+        (
+            "### Task:\n<context>\nUser: a\nAssistant: b\n</context>\n\nand?",
+            "and?",
+            Held::Same,
+        ),
     ] {
         assert_eq!(compare(held, message), expected, "{held} {message}");
     }
@@ -483,9 +497,32 @@ fn a_message_is_the_same_with_documents_before_it_and_without_its_images() {
         { "role": "user", "content": folded },
         { "role": "assistant", "content": "w0", "stopReason": "stop" },
     ]);
-    for (message, expected) in [("q0", Held::Same), ("q1", Held::Changed)] {
+    for (message, expected) in [
+        ("q0", Held::Same),
+        ("q1", Held::Changed),
+        // Words of the documents.
+        ("x y", Held::Changed),
+    ] {
         let turns = [shown("what is y?", "w0"), shown(message, "a0")];
         assert_eq!(compared(&rows, &turns), expected, "{message}");
+    }
+    for image in ["[image]", "[image-1.png]"] {
+        let folded = format!(
+            "[Chat messages since your last reply - for context]\nUser: what is it?\n{image}\nAssistant: ![image-7.png](x) a cat\n\n[Current message - respond to this]\nUser: and now?"
+        );
+        let rows = serde_json::json!([
+            { "role": "user", "content": folded },
+            { "role": "assistant", "content": "w0", "stopReason": "stop" },
+        ]);
+        for (message, expected) in [
+            ("what is it?\n[image]", Held::Same),
+            ("[image]", Held::Same),
+            ("what is that?\n[image]", Held::Changed),
+        ] {
+            let earlier = shown(message, "![image-7.png](x) a cat");
+            let turns = [shown("and now?", "w0"), earlier];
+            assert_eq!(compared(&rows, &turns), expected, "{image} {message}");
+        }
     }
 }
 
