@@ -121,8 +121,9 @@ impl Run {
         let (chosen, whole) = match (held, otherwise) {
             (Some(Held::Nothing | Held::Other), Otherwise::Refuse(failure)) => return Err(failure),
             (Some(_), Otherwise::Send(whole)) if again == SessionUse::Aside => (again, Some(whole)),
-            (Some(Held::Nothing), Otherwise::Send(whole)) => (SessionUse::Begun, Some(whole)),
             // The other run's message comes first.
+            (Some(Held::Nothing), Otherwise::Send(whole)) if is_busy => (again, Some(whole)),
+            (Some(Held::Nothing), Otherwise::Send(whole)) => (SessionUse::Begun, Some(whole)),
             (Some(Held::Nothing), _) if is_busy => (SessionUse::Unverified, None),
             (Some(Held::Nothing), _) => (SessionUse::Begun, None),
             (Some(Held::Same), _) if self.is_origin_unknown => (SessionUse::Unverified, None),
