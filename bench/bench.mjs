@@ -72,7 +72,11 @@ export async function bench({
   return results;
 }
 
-/** The figures of those that were not measured again. */
+/** The figures of those that were not measured again, if they say of which run they are. */
 function measuredBefore(path) {
-  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).measurements : {};
+  const { measurements } = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : {};
+  const known = Object.entries(measurements ?? {}).filter(
+    ([name, { run }]) => run && MEASUREMENTS.includes(name),
+  );
+  return Object.fromEntries(known);
 }

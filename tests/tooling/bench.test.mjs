@@ -2,7 +2,7 @@
 // nothing here.
 
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, readFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
 import { bench } from "../../bench/bench.mjs";
@@ -35,6 +35,10 @@ describe("the bench", () => {
   before(async () => {
     mkdirSync(join(outdir, "docs"));
     cpSync(join(ROOT, "docs/performance.md"), join(outdir, "docs/performance.md"));
+    // Of one that is gone, and of one whose figures say nothing about their run.
+    mkdirSync(join(outdir, "bench"));
+    const old = { measurements: { gone: { run: {} }, cpu: { rows: [] } } };
+    writeFileSync(join(outdir, "bench/results.json"), JSON.stringify(old));
     results = await measure(MEASURED);
   });
 
