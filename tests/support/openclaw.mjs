@@ -12,7 +12,7 @@ import { installOpenClaw } from "../../openclaw/install.mjs";
 import { startProvider } from "../../openclaw/provider.mjs";
 import { findNode } from "../../scripts/setup.mjs";
 import { pairDevice } from "./front.mjs";
-import { framesOf, HEAD_END } from "./wiretap.mjs";
+import { frameCounter } from "./wiretap.mjs";
 import { startWorker } from "./worker.mjs";
 
 /** The release under test. */
@@ -210,20 +210,10 @@ export async function startTunnel(port) {
     origin.write(first);
     client.pipe(origin);
     origin.pipe(client);
-    let rest = Buffer.alloc(0);
-    let isOpen = false;
-    origin.on("data", (bytes) => {
-      rest = Buffer.concat([rest, bytes]);
-      if (!isOpen) {
-        const end = rest.indexOf(HEAD_END);
-        if (end < 0) return;
-        isOpen = true;
-        rest = rest.subarray(end + HEAD_END.length);
-      }
-      let frames;
-      [frames, rest] = framesOf(rest);
-      tunnel.framesReceived += frames.length;
-    });
+    origin.on(
+      "data",
+      frameCounter(() => (tunnel.framesReceived += 1)),
+    );
   });
   function keep(socket) {
     sockets.add(socket);
