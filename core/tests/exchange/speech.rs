@@ -163,6 +163,18 @@ fn a_response_that_is_too_large_ends_its_request_alone() {
 }
 
 #[test]
+fn a_connection_that_speaks_is_not_idle() {
+    let mut shared = Shared::new(1_000);
+    let id = shared.speak("phone", "hi").unwrap();
+    shared.shake_hands();
+    shared.pass_ms(5_000);
+    assert_eq!(shared.disconnects, 0);
+    assert!(shared.spoken(id, &mp3("hi")).is_ok());
+    shared.pass_ms(1_000);
+    assert_eq!(shared.disconnects, 1);
+}
+
+#[test]
 fn a_request_without_a_response_ends_and_frees_the_connection() {
     let mut shared = Shared::connected();
     let id = shared.speak("phone", "Hi").unwrap();
