@@ -57,8 +57,20 @@ pub struct Turn {
 pub struct ClientTools {
     /// Members of a chat completion request as JSON, each with a comma before it.
     pub members: String,
-    /// The client's names of tools that the gateway does not take, and their names there.
+    /// The client's names of tools that the gateway does not take, and their names there. A
+    /// function of a namespace is `namespace/function` for the client.
     pub renamed: Vec<(String, String)>,
+}
+
+/// Stands between a namespace and a function of it, in the client's name. No name has it.
+pub(crate) const IN_NAMESPACE: char = '/';
+
+/// Returns the client's name of a function in a namespace.
+pub(crate) fn in_namespace(space: &str, name: &str) -> String {
+    let mut whole = space.to_owned();
+    whole.push(IN_NAMESPACE);
+    whole.push_str(name);
+    whole
 }
 
 const NOTE: &str = "The tools that the client carries out, with its own files, have other names here \
@@ -79,7 +91,7 @@ impl ClientTools {
         let mut note = String::new();
         for (clients, gateways) in &self.renamed {
             // The gateway has no tools with the names of namespaces.
-            if !clients.contains('/') {
+            if !clients.contains(IN_NAMESPACE) {
                 note += if note.is_empty() { NOTE } else { ", " };
                 note += &["`", clients, "` is `", gateways, "`"].concat();
             }

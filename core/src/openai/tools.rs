@@ -13,7 +13,7 @@ use super::json::write::write_json;
 use super::message::Message;
 use crate::failure::Failure;
 use crate::parse;
-use crate::turn::ClientTools;
+use crate::turn::{ClientTools, IN_NAMESPACE, in_namespace};
 
 /// Longest name of a function, in bytes. Source: OpenAI's API reference, as for its characters.
 pub(super) const MAX_NAME_BYTES: usize = 64;
@@ -25,10 +25,7 @@ pub(super) const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 const MAX_TOOLS: usize = 128;
 const TOO_MANY: &str = "A request has at most 128 tools.";
 
-/// Stands between a namespace and a function of it, in the client's name. No name has it.
-pub(super) const IN: char = '/';
-
-/// Stands there in the gateway's name.
+/// Stands between a namespace and a function of it, in the gateway's name.
 const IN_GATEWAY: &str = "__";
 
 /// The names of the gateway's own tools, in any case. Source: OpenClaw 2026.9.6, measured.
@@ -128,7 +125,7 @@ impl Offer<'_> {
         let mut offered = ClientTools::default();
         let mut taken: Vec<String> = functions.iter().map(|other| other.name.clone()).collect();
         for function in &functions {
-            let other = match function.name.split_once(IN) {
+            let other = match function.name.split_once(IN_NAMESPACE) {
                 Some((space, name)) => Some([space, IN_GATEWAY, name].concat()),
                 None => is_of_gateway(&function.name).then(|| [PREFIX, &function.name].concat()),
             };
@@ -247,9 +244,9 @@ fn read_namespace<'a>(
     let list: Vec<&RawValue> = parse::from_str(list.get()).unwrap_or_default();
     for tool in list {
         if let Some(mut function) = Function::read(field, tool)? {
-            function.name = [&name, "/", &function.name].concat();
+            function.name = in_namespace(&name, &function.name);
             // Another name would not be read by all models.
-            if is_name(&function.name.replace(IN, IN_GATEWAY)) {
+            if is_name(&function.name.replace(IN_NAMESPACE, IN_GATEWAY)) {
                 functions.push(function);
             }
         }

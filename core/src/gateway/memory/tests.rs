@@ -445,12 +445,12 @@ fn each_turn_that_both_have_is_compared() {
 
 #[test]
 fn a_message_is_the_same_with_documents_before_it_and_without_its_images() {
-    let compare = |held: &str, message: &str| {
+    let compare = |held: &str, turns: &[ShownTurn]| {
         let rows = serde_json::json!([
             { "role": "user", "content": held },
             { "role": "assistant", "content": "w0", "stopReason": "stop" },
         ]);
-        compared(&rows, &[shown(message, "w0")])
+        compared(&rows, turns)
     };
     // Open WebUI writes the documents before the latest message only.
     let documents = "### Task:\nRespond to the user query.\n<context>\n<source id=\"1\">x y</source>\n</context>\n\nwhat is y?";
@@ -491,12 +491,9 @@ fn a_message_is_the_same_with_documents_before_it_and_without_its_images() {
             Held::Same,
         ),
     ] {
-        assert_eq!(compare(held, message), expected, "{held} {message}");
+        let turns = [shown(message, "w0")];
+        assert_eq!(compare(held, &turns), expected, "{held} {message}");
     }
-    let rows = serde_json::json!([
-        { "role": "user", "content": folded },
-        { "role": "assistant", "content": "w0", "stopReason": "stop" },
-    ]);
     for (message, expected) in [
         ("q0", Held::Same),
         ("q1", Held::Changed),
@@ -504,16 +501,12 @@ fn a_message_is_the_same_with_documents_before_it_and_without_its_images() {
         ("x y", Held::Changed),
     ] {
         let turns = [shown("what is y?", "w0"), shown(message, "a0")];
-        assert_eq!(compared(&rows, &turns), expected, "{message}");
+        assert_eq!(compare(&folded, &turns), expected, "{message}");
     }
     for image in ["[image]", "[image-1.png]"] {
         let folded = format!(
             "[Chat messages since your last reply - for context]\nUser: what is it?\n{image}\nAssistant: ![image-7.png](x) a cat\n\n[Current message - respond to this]\nUser: and now?"
         );
-        let rows = serde_json::json!([
-            { "role": "user", "content": folded },
-            { "role": "assistant", "content": "w0", "stopReason": "stop" },
-        ]);
         for (message, expected) in [
             ("what is it?\n[image]", Held::Same),
             ("[image]", Held::Same),
@@ -521,7 +514,7 @@ fn a_message_is_the_same_with_documents_before_it_and_without_its_images() {
         ] {
             let earlier = shown(message, "![image-7.png](x) a cat");
             let turns = [shown("and now?", "w0"), earlier];
-            assert_eq!(compared(&rows, &turns), expected, "{image} {message}");
+            assert_eq!(compare(&folded, &turns), expected, "{image} {message}");
         }
     }
 }

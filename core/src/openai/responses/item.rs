@@ -5,6 +5,7 @@ use crate::access::key::KeyId;
 use crate::failure::Failure;
 use crate::openai::accept::REFERENCE;
 use crate::openai::message::{Content, FunctionCall, Message, OneOrMany, ToolCall};
+use crate::turn::in_namespace;
 
 /// An item that the request names by its id.
 pub(crate) struct Reference {
@@ -98,7 +99,7 @@ fn make_message(index: usize, item: &mut Message<'_>) -> Result<(), Failure> {
 fn make_call<'a>(item: &mut Message<'a>, tool: String, output: Content<'a>) {
     let name = item.name.take().unwrap_or_else(|| tool.into());
     let name = match item.namespace.take() {
-        Some(space) => [&space, "/", &name].concat().into(),
+        Some(space) => in_namespace(&space, &name).into(),
         None => name,
     };
     let arguments = [

@@ -6,7 +6,7 @@ use super::super::object::{
 };
 use super::ResponsesWriter;
 use crate::openai::json::write::write_json;
-use crate::openai::tools::IN;
+use crate::turn::IN_NAMESPACE;
 
 impl ResponsesWriter {
     pub(super) fn item_id(&self, index: usize, kind: Kind) -> String {
@@ -31,7 +31,7 @@ impl ResponsesWriter {
         if let Some((id, name)) = item.call.as_deref() {
             out.extend_from_slice(br#","call_id":"#);
             write_json(out, id);
-            let (space, name) = name.split_once(IN).unwrap_or(("", name));
+            let (space, name) = name.split_once(IN_NAMESPACE).unwrap_or(("", name));
             if !space.is_empty() {
                 out.extend_from_slice(br#","namespace":"#);
                 write_json(out, space);
