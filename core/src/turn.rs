@@ -182,10 +182,18 @@ const MAX_KIND_BYTES: usize = 4;
 pub enum Otherwise {
     /// Send the turn's message, which is the whole conversation: the client shows no answer.
     Begin,
-    /// Send this message to the agent: the whole conversation.
-    Send(String),
+    /// Send the whole conversation to the agent.
+    Send(Whole),
     /// Refuse the request: the client did not send the whole conversation.
     Refuse(Failure),
+}
+
+/// A whole conversation as one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    pub message: String,
+    /// The images that are attached before those of the turn.
+    pub images: Vec<Attachment>,
 }
 
 /// The part of a conversation that the agent gets, by the rows of its session.
@@ -235,11 +243,21 @@ impl SessionUse {
 /// An image for the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
-    /// `image/…`
-    pub mime_type: String,
-    pub file_name: String,
+    /// `png`, `jpeg`, `gif` or `webp`.
+    pub kind: &'static str,
     /// Base64, as the client sent it.
     pub content: String,
+}
+
+impl Attachment {
+    pub fn mime_type(&self) -> String {
+        "image/".to_owned() + self.kind
+    }
+
+    /// Returns the name that it has as the attachment of this number, from 1 on.
+    pub fn file_name(&self, number: usize) -> String {
+        ["image-", &number.to_string(), ".", self.kind].concat()
+    }
 }
 
 /// A run's id, which is also its idempotency key at the gateway. It is random, or derived from the

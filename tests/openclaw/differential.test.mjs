@@ -64,6 +64,20 @@ const REQUESTS = {
     { type: "text", text: "what is this? [[fake echo=1]]" },
     { type: "image_url", image_url: { url: `data:image/png;base64,${PIXEL}` } },
   ]),
+  "an image of an earlier turn": {
+    model: "openclaw/main",
+    messages: [
+      {
+        role: "user",
+        content: [
+          { type: "text", text: "what is this?" },
+          { type: "image_url", image_url: { url: `data:image/png;base64,${PIXEL}` } },
+        ],
+      },
+      { role: "assistant", content: "a pixel" },
+      { role: "user", content: "of which colour? [[fake echo=1]]" },
+    ],
+  },
   "a tool of the agent": say(
     'use it [[fake deltas=4 delay=10 tool=exec tooltext=1 args={"command":"echo hi"}]]',
   ),
@@ -115,6 +129,24 @@ const DIFFERENCES = [
     words(4),
     `Let me check.\n\n${words(4)}`,
     "the gateway's whole answer is the last item alone, its stream all of them; ours is the same in both",
+  ],
+  [
+    4,
+    "an image of an earlier turn",
+    "both",
+    "text",
+    /User: what is this\?\\nAssistant.*"images":0/,
+    /User: what is this\?\\n\[image-1\.png\]\\n.*"images":1/,
+    "the client shows the image, so the agent sees it",
+  ],
+  [
+    3,
+    "an image of an earlier turn",
+    "both",
+    "text",
+    /"images":0/,
+    /\[image-1\.png\].*"images":1/,
+    "as above",
   ],
   [
     4,

@@ -37,6 +37,12 @@ const folded = (...names) => {
 const textOf = (content) =>
   typeof content === "string" ? content : (content ?? []).map(({ text }) => text).join("");
 
+/** Returns the number of images in a conversation as the model received it. */
+const imagesOf = (messages) =>
+  messages
+    .flatMap(({ content }) => (Array.isArray(content) ? content : []))
+    .filter(({ type }) => type !== "text").length;
+
 /** Returns the texts of a conversation as the model received it, without those of the gateway. */
 const heard = (messages) =>
   messages
@@ -140,10 +146,16 @@ describe(`memory, OpenClaw ${version}`, () => {
     assert.equal(await send("image", [see(image), answer, again]), "continued");
     assert.equal(await send("image", [see(image), answer, again]), changed);
     if (protocol === 4) {
-      // The whole conversation is one message there now.
+      // The whole conversation is one message there now, with its image.
+      assert.equal(imagesOf(calls.at(-1)), 1);
       const next = [see(image), answer, again, answer, asks("on")];
       assert.equal(await send("image", next), "continued");
     }
+
+    // A conversation that its client keeps alone has each image every time.
+    const shown = [see(image), answer, see(image), answer, again];
+    await send(undefined, shown);
+    assert.equal(imagesOf(calls.at(-1)), 2);
 
     // Open WebUI writes them before the latest message only.
     const documents = "### Task:\nRespond to the user query.\n<context>\na page\n</context>\n\n";

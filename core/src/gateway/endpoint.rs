@@ -30,7 +30,7 @@ use crate::gateway::upgrade::{Headers, refused};
 use crate::parse::{self, object};
 use crate::secret::Secret;
 use crate::session::{Session, SessionKey};
-use crate::turn::{Attachment, CallPiece, ClientTools, Finish, RunEvent, RunSummary, Turn, Usage};
+use crate::turn::{CallPiece, ClientTools, Finish, RunEvent, RunSummary, Turn, Usage};
 
 use events::Events;
 
@@ -140,14 +140,17 @@ impl Request {
             body.extend_from_slice(br#"[{"type":"text","text":"#);
             write_json(&mut body, &turn.message);
             body.push(b'}');
-            for Attachment {
-                mime_type, content, ..
-            } in &turn.attachments
-            {
+            for attachment in &turn.attachments {
                 body.extend_from_slice(br#",{"type":"image_url","image_url":{"url":"#);
                 write_json(
                     &mut body,
-                    &["data:", mime_type, ";base64,", content].concat(),
+                    &[
+                        "data:",
+                        &attachment.mime_type(),
+                        ";base64,",
+                        &attachment.content,
+                    ]
+                    .concat(),
                 );
                 body.extend_from_slice(b"}}");
             }

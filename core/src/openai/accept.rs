@@ -129,13 +129,12 @@ pub(crate) fn accept_turn(
     let linger_s = client.streams.linger_s.filter(|_| takes_more);
     let instructions: Vec<String> = prompt.system.into_iter().chain(asked.format).collect();
     let instructions = system::place(client.system, &instructions.join("\n\n"));
-    let shown = prompt.shown.map(|shown| Shown {
-        whole: instructions.before(shown.whole),
-        ..shown
-    });
     let continues = to.memory == Memory::Session && asked.previous.as_ref() == Some(&to.session);
-    let (turns, whole) = match shown {
-        Some(shown) => (shown.turns, Some(shown.whole)),
+    let (turns, whole) = match prompt.shown {
+        Some(Shown { turns, mut whole }) => {
+            whole.message = instructions.before(whole.message);
+            (turns, Some(whole))
+        }
         None => (Vec::new(), None),
     };
     let earlier = (to.memory == Memory::Session).then(|| match (asked.unshown, whole) {

@@ -29,7 +29,7 @@ const KINDS: [&str; 4] = ["png", "jpeg", "gif", "webp"];
 /// The URL is read as the Fetch standard does (`data:` URL processor): percent-decoded, then
 /// forgiving base64, so line breaks and missing padding are accepted. The first bytes decide the
 /// kind of the image, because clients often declare another kind than they send.
-pub(super) fn attachment(url: &str, number: usize, param: &str) -> Result<Attachment, Failure> {
+pub(super) fn attachment(url: &str, param: &str) -> Result<Attachment, Failure> {
     let Some((metadata, content)) = split_data_url(trim(url)) else {
         return Err(Failure::invalid(
             param,
@@ -46,11 +46,11 @@ pub(super) fn attachment(url: &str, number: usize, param: &str) -> Result<Attach
     if !is_base64(metadata) {
         return Err(Failure::invalid(param, "The data: URL is not base64."));
     }
-    of_content(content, number, param)
+    of_content(content, param)
 }
 
 /// Reads the image in base64 of any origin. `param` is its field, for errors.
-pub(super) fn of_content(content: &str, number: usize, param: &str) -> Result<Attachment, Failure> {
+pub(super) fn of_content(content: &str, param: &str) -> Result<Attachment, Failure> {
     let content =
         base64(content).ok_or_else(|| Failure::invalid(param, "The image is not valid base64."))?;
     if decoded_bytes(&content) > MAX_IMAGE_BYTES {
@@ -60,11 +60,7 @@ pub(super) fn of_content(content: &str, number: usize, param: &str) -> Result<At
         ));
     }
     let kind = kind(&content).ok_or_else(|| other_kind(param))?;
-    Ok(Attachment {
-        mime_type: format!("image/{kind}"),
-        file_name: format!("image-{number}.{kind}"),
-        content,
-    })
+    Ok(Attachment { kind, content })
 }
 
 fn other_kind(param: &str) -> Failure {

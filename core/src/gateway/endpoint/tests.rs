@@ -1,7 +1,7 @@
 use super::*;
 use crate::gateway::upgrade::parse_headers;
 use crate::session::Session;
-use crate::turn::{AgentChoice, RunId};
+use crate::turn::{AgentChoice, Attachment, RunId};
 
 fn turn() -> Turn {
     Turn {
@@ -72,8 +72,7 @@ fn the_request_is_a_chat_completion_of_one_message() {
     let with_all = Turn {
         extra_system_prompt: Some("Be brief.".to_owned()),
         attachments: vec![Attachment {
-            mime_type: "image/png".to_owned(),
-            file_name: "a.png".to_owned(),
+            kind: "png",
             content: "AAAA".to_owned(),
         }],
         ..turn()

@@ -152,8 +152,8 @@ pub(crate) struct AgentParams<'a> {
 pub(crate) struct AttachmentParams<'a> {
     #[serde(rename = "type")]
     pub kind: &'static str,
-    pub mime_type: &'a str,
-    pub file_name: &'a str,
+    pub mime_type: String,
+    pub file_name: String,
     pub content: &'a str,
 }
 

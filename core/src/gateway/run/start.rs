@@ -135,7 +135,8 @@ impl Run {
             _ => (SessionUse::Unverified, None),
         };
         if let Some(whole) = whole {
-            self.turn.message = whole;
+            self.turn.message = whole.message;
+            self.turn.attachments.splice(..0, whole.images);
         }
         if chosen == SessionUse::Aside {
             self.turn.session = self.turn.session.aside(self.turn.run.as_str());
@@ -164,10 +165,11 @@ impl Run {
             .turn
             .attachments
             .iter()
-            .map(|attachment| AttachmentParams {
+            .zip(1..)
+            .map(|(attachment, number)| AttachmentParams {
                 kind: "image",
-                mime_type: &attachment.mime_type,
-                file_name: &attachment.file_name,
+                mime_type: attachment.mime_type(),
+                file_name: attachment.file_name(number),
                 content: &attachment.content,
             })
             .collect();

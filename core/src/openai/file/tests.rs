@@ -227,7 +227,7 @@ fn an_image_as_a_file_is_attached() {
         let messages = user(std::slice::from_ref(&file));
         let prompt = folded(Field::Messages, &messages, Memory::None).unwrap();
         assert_eq!(prompt.message, "User sent image(s) with no text.");
-        assert_eq!(prompt.attachments[0].mime_type, "image/png");
+        assert_eq!(prompt.attachments[0].mime_type(), "image/png");
         let many = user(&vec![file; 9]);
         let param = refused_param(folded(Field::Messages, &many, Memory::None));
         assert!(param.ends_with("file_data"), "{param}");
@@ -250,10 +250,14 @@ fn an_earlier_file_is_sent_again_if_it_can_be() {
     assert_eq!(prompt.message, "and?");
     let shown = prompt.shown.unwrap();
     let whole = format!(
-        "User: {}\n[file: b.pdf]\n[image]\n[file]\nAssistant: ok\n[file]\n",
+        "User: {}\n[file: b.pdf]\n[image-1.png]\n[file]\nAssistant: ok\n[file]\n",
         framed("a.csv", "a,b\n1,2\n")
     );
-    assert!(shown.whole.contains(&whole), "{}", shown.whole);
+    assert!(
+        shown.whole.message.contains(&whole),
+        "{}",
+        shown.whole.message
+    );
     // It is not compared with the session's rows, because the agent may have got the file.
     assert_eq!(shown.turns[0].message, "");
 }

@@ -2,7 +2,7 @@ use super::*;
 use base64ct::{Base64, Encoding};
 
 fn message(url: &str) -> String {
-    match attachment(url, 1, "p") {
+    match attachment(url, "p") {
         Err(Failure::InvalidRequest { message, .. }) => message.into_owned(),
         other => panic!("{other:?}"),
     }
@@ -11,20 +11,15 @@ fn message(url: &str) -> String {
 const PNG: &str = "iVBORw0KGgo=";
 
 fn content(url: &str) -> String {
-    attachment(url, 1, "p").unwrap().content
+    attachment(url, "p").unwrap().content
 }
 
 #[test]
 fn a_data_url_becomes_an_attachment() {
     assert_eq!(
-        attachment(
-            &format!(" DATA:image/PNG;charset=utf-8;base64,{PNG} "),
-            2,
-            "p"
-        ),
+        attachment(&format!(" DATA:image/PNG;charset=utf-8;base64,{PNG} "), "p"),
         Ok(Attachment {
-            mime_type: "image/png".into(),
-            file_name: "image-2.png".into(),
+            kind: "png",
             content: PNG.into(),
         })
     );
@@ -44,9 +39,9 @@ fn an_image_is_what_it_begins_with() {
                 "data:image/{declared};base64,{}",
                 Base64::encode_string(start)
             );
-            let image = attachment(&url, 1, "p").unwrap();
+            let image = attachment(&url, "p").unwrap();
             assert_eq!(
-                (image.mime_type, image.file_name),
+                (image.mime_type(), image.file_name(1)),
                 (format!("image/{kind}"), format!("image-1.{kind}"))
             );
         }
@@ -141,7 +136,7 @@ fn the_size_limit_counts_decoded_bytes() {
         bytes.resize(length, 0);
         format!("data:image/png;base64,{}", Base64::encode_string(&bytes))
     };
-    assert!(attachment(&image(MAX_IMAGE_BYTES), 1, "p").is_ok());
+    assert!(attachment(&image(MAX_IMAGE_BYTES), "p").is_ok());
     assert_eq!(
         message(&image(MAX_IMAGE_BYTES + 1)),
         "The image is larger than 5000000 bytes."

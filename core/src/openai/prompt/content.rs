@@ -1,10 +1,10 @@
 //! The content of messages: their texts and files, and the images that are attached to the turn.
 //!
-//! The images of the message that is answered are attached. So are the images of earlier messages
-//! that no answer has followed yet: an image that was sent apart from its question, or before a
-//! round of tools. Every other image leaves a placeholder in the text, so that the agent knows of
-//! it. A session that remembers makes no difference: no agent of the gateway calls a client's
-//! tools, so it did not answer before them.
+//! A session that remembers gets the images of the message that is answered, and of earlier
+//! messages that no answer has followed yet: an image that was sent apart from its question, or
+//! before a round of tools. A session that gets the whole conversation gets the images of all of
+//! it, the latest ones if there are too many. Every other image leaves a placeholder in the text,
+//! so that the agent knows of it.
 
 use super::super::blank::trim;
 use super::super::file::{self, File};
@@ -27,26 +27,40 @@ pub(crate) struct Contents {
     /// The first message without an answer after it. A part that cannot be passed on is refused
     /// from here on, and replaced before.
     open_from: usize,
+    /// The first message after the last answer that the user has followed. An image that cannot be
+    /// attached is refused from here on, and replaced before.
+    unanswered_from: usize,
     /// The first message whose images are attached.
     attach_from: usize,
+    /// An image is not attached because the session remembers it.
+    has_remembered: bool,
     attachments: Vec<Attachment>,
     /// The files so far: of the messages before `open_from`, and of the others.
     files: [usize; 2],
 }
 
 impl Contents {
-    /// `active` is the message that is answered.
-    pub(crate) fn new(field: Field, messages: &[Message<'_>], active: usize) -> Self {
+    /// `active` is the message that is answered. `is_whole`: the session gets the whole
+    /// conversation.
+    pub(crate) fn new(
+        field: Field,
+        messages: &[Message<'_>],
+        active: usize,
+        is_whole: bool,
+    ) -> Self {
         let before = messages.get(..active).unwrap_or_default();
         let open_from = before
             .iter()
             .rposition(|message| message.role == "assistant")
             .map_or(0, |answer| answer.saturating_add(1));
+        let unanswered_from = unanswered_from(messages, active);
         let mut contents = Self {
             field,
             active,
             open_from,
+            unanswered_from,
             attach_from: active,
+            has_remembered: false,
             attachments: Vec::new(),
             files: [0; 2],
         };
@@ -55,7 +69,7 @@ impl Contents {
             .iter()
             .enumerate()
             .take(active.saturating_add(1))
-            .skip(unanswered_from(messages, active))
+            .skip(if is_whole { 0 } else { unanswered_from })
             .rev()
         {
             if contents.may_attach(message) {
@@ -152,14 +166,18 @@ impl Contents {
     ) -> Result<Option<String>, Failure> {
         if self.may_attach(message) && (self.attach_from..=self.active).contains(&index) {
             let is_named = index != self.active || is_tool(message);
-            let name = self.attach(part, place)?;
-            Ok(is_named.then(|| format!("[{name}]")))
+            match self.attach(part, place) {
+                Err(failure) if index >= self.unanswered_from => Err(failure),
+                Err(_) => Ok(Some(IMAGE.to_owned())),
+                Ok(name) => Ok(is_named.then(|| format!("[{name}]"))),
+            }
         } else if is_tool(message) && self.field == Field::Messages && index >= self.open_from {
             Err(Failure::invalid(
                 format!("{}.type", place()),
                 "The result of a tool is text. Send an image in a message of the user.",
             ))
         } else {
+            self.has_remembered |= self.may_attach(message) && index < self.unanswered_from;
             Ok(Some(IMAGE.to_owned()))
         }
     }
@@ -185,7 +203,7 @@ impl Contents {
     }
 
     /// Attaches an image and returns its name.
-    fn attach(&mut self, part: &Part<'_>, place: impl Fn() -> String) -> Result<&str, Failure> {
+    fn attach(&mut self, part: &Part<'_>, place: impl Fn() -> String) -> Result<String, Failure> {
         let file = File::of(part).and_then(|file| file.image());
         let param = match file {
             Some(_) => file_place(part, place()) + ".file_data",
@@ -196,14 +214,18 @@ impl Contents {
             return Err(image::too_many(&param));
         }
         let url = part.image_url.as_ref().map_or("", |image| image.url());
-        self.attachments.push(match file {
-            Some(content) => image::of_content(content, number, &param)?,
-            None => image::attachment(url, number, &param)?,
-        });
-        Ok(self
-            .attachments
-            .last()
-            .map_or("", |attachment| &attachment.file_name))
+        let attachment = match file {
+            Some(content) => image::of_content(content, &param)?,
+            None => image::attachment(url, &param)?,
+        };
+        let name = attachment.file_name(number);
+        self.attachments.push(attachment);
+        Ok(name)
+    }
+
+    /// Returns true if the session has an image that the whole conversation would attach.
+    pub(crate) fn has_remembered(&self) -> bool {
+        self.has_remembered
     }
 
     pub(crate) fn has_attachments(&self) -> bool {

@@ -1,10 +1,11 @@
-//! Folds messages into a prompt: a text, an extra system prompt, and the images of the last turn.
+//! Folds messages into a prompt: a text, an extra system prompt, and images.
 //!
 //! The text is byte for byte the one that the gateway's own endpoint makes. Source: OpenClaw
-//! 2026.9.6 `openai-http.ts` (`buildAgentPrompt`) and `history.ts` (`buildHistoryContext`). Three
-//! things differ. A conversation without a user or tool message is refused. A conversation that
-//! ends with the assistant's answer is refused, because the gateway would run the message before
-//! that answer a second time. An unknown role is refused instead of dropped.
+//! 2026.9.6 `openai-http.ts` (`buildAgentPrompt`) and `history.ts` (`buildHistoryContext`). Four
+//! things differ. An image that was answered is named and attached. A conversation without a user
+//! or tool message is refused. A conversation that ends with the assistant's answer is refused,
+//! because the gateway would run the message before that answer a second time. An unknown role is
+//! refused instead of dropped.
 
 mod call;
 mod content;
@@ -17,7 +18,7 @@ use super::blank::{is_blank, trim};
 use super::message::{Field, Message};
 use crate::failure::Failure;
 use crate::file::without_links;
-use crate::turn::{Attachment, FILES_ONLY, ShownTurn};
+use crate::turn::{Attachment, FILES_ONLY, ShownTurn, Whole};
 
 const IMAGES_ONLY: &str = "User sent image(s) with no text.";
 
@@ -37,8 +38,7 @@ pub(crate) struct Prompt {
 pub(crate) struct Shown {
     /// The last turns before the messages that are answered now, the last one first.
     pub turns: Vec<ShownTurn>,
-    /// The message that holds the whole conversation.
-    pub whole: String,
+    pub whole: Whole,
 }
 
 /// The knowledge of the session that the prompt goes to.
@@ -78,7 +78,7 @@ pub(crate) fn fold(
     memory: Memory,
 ) -> Result<Prompt, Failure> {
     let last_turn = active_turn(messages).map_or(0, |(index, _)| index);
-    let mut contents = Contents::new(field, messages, last_turn);
+    let mut contents = Contents::new(field, messages, last_turn, memory == Memory::None);
     let mut system = Vec::new();
     system.extend(
         instructions
@@ -122,12 +122,30 @@ pub(crate) fn fold(
     }
     let shown = match memory {
         Memory::None => None,
-        Memory::Session => shown(field, &entries)?,
+        Memory::Session => shown(&entries),
+    };
+    let has_remembered = contents.has_remembered();
+    let attachments = contents.into_attachments();
+    let shown = match shown {
+        None => None,
+        Some(turns) => {
+            let (message, images) = if has_remembered {
+                let mut whole = fold(field, instructions, messages, Memory::None)?;
+                // The others are of the turn.
+                let earlier = whole.attachments.len().saturating_sub(attachments.len());
+                whole.attachments.truncate(earlier);
+                (whole.message, whole.attachments)
+            } else {
+                (conversation(field, &entries, Memory::None)?, Vec::new())
+            };
+            let whole = Whole { message, images };
+            Some(Shown { turns, whole })
+        }
     };
     Ok(Prompt {
         message,
         system: (!system.is_empty()).then(|| system.join("\n\n")),
-        attachments: contents.into_attachments(),
+        attachments,
         shown,
     })
 }
@@ -167,7 +185,8 @@ fn name<'m>(field: Field, index: usize, message: &'m Message<'_>) -> Result<&'m 
     marker::one_line(message.name.as_deref(), || format!("{field}[{index}].name"))
 }
 
-fn shown(field: Field, entries: &[Entry]) -> Result<Option<Shown>, Failure> {
+/// Returns the last turns of a conversation, the last one first, if it has an answer.
+fn shown(entries: &[Entry]) -> Option<Vec<ShownTurn>> {
     let mut turns: Vec<ShownTurn> = Vec::new();
     let mut is_after_message = true;
     for entry in entries.iter().rev() {
@@ -190,13 +209,7 @@ fn shown(field: Field, entries: &[Entry]) -> Result<Option<Shown>, Failure> {
         }
         is_after_message = !is_answer;
     }
-    if turns.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Shown {
-        turns,
-        whole: conversation(field, entries, Memory::None)?,
-    }))
+    (!turns.is_empty()).then_some(turns)
 }
 
 /// The most turns that are compared with a session.

@@ -100,7 +100,7 @@ fn parts_are_joined_by_line_breaks_and_images_of_the_last_turn_are_attached() {
         )
     );
     assert_eq!(prompt.attachments.len(), 2);
-    assert_eq!(prompt.attachments[1].mime_type, "image/gif");
+    assert_eq!(prompt.attachments[1].mime_type(), "image/gif");
     let prompt = folded(
         r#"[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/gif;base64,R0lGODlh"}}]}]"#,
         Memory::None,

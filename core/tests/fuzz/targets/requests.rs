@@ -105,6 +105,7 @@ fn check_accepted(mut accepted: Accepted, client: &Grant) {
 
     // The frame for the gateway has the parsed values, under the names on our list.
     let (mut message, earlier) = (turn.message.clone(), turn.earlier.clone());
+    let mut images = turn.attachments.len();
     let is_named = matches!(turn.agent, AgentChoice::Named(_));
     let writer = ChatWriter::new(
         Delivery::Whole,
@@ -140,7 +141,8 @@ fn check_accepted(mut accepted: Accepted, client: &Grant) {
         let Some(Otherwise::Send(whole)) = earlier.map(|earlier| earlier.otherwise) else {
             return;
         };
-        message = whole;
+        message = whole.message;
+        images += whole.images.len();
     }
     assert_eq!(asked["method"], "agent");
     let level = &asked["params"]["thinking"];
@@ -150,6 +152,9 @@ fn check_accepted(mut accepted: Accepted, client: &Grant) {
     );
     check_run_params(&asked["params"]);
     assert_eq!(asked["params"]["message"], message);
+    let attached = asked["params"]["attachments"].as_array();
+    assert_eq!(attached.map_or(0, Vec::len), images);
+    assert!(images <= 8, "{images}");
     assert_eq!(asked["params"]["sessionKey"], key.as_str());
     assert_eq!(asked["params"]["agentId"], agent.as_str());
 }

@@ -56,13 +56,58 @@ fn an_image_that_no_answer_followed_goes_along_with_the_turn() {
     ] {
         let prompt = folded(Field::Messages, &messages, memory).unwrap();
         assert_eq!(prompt.attachments.len(), 1, "{}", prompt.message);
-        let whole = prompt.shown.map_or(prompt.message, |shown| shown.whole);
+        let whole = prompt
+            .shown
+            .map_or(prompt.message, |shown| shown.whole.message);
         assert!(whole.contains("User: [image-1.png]\n"), "{whole}");
     }
 }
 
 #[test]
-fn an_image_that_was_answered_leaves_a_placeholder() {
+fn an_image_that_was_answered_is_attached_where_the_whole_conversation_is_sent() {
+    let seen = json!({ "role": "user", "content": [image(), { "type": "text", "text": "see" }] });
+    let cat = json!({ "role": "assistant", "content": "a cat" });
+    let now =
+        json!({ "role": "user", "content": [image(), { "type": "text", "text": "and this?" }] });
+    let messages = json!([seen, cat, now]);
+    let whole = "User: [image-1.png]\nsee\nAssistant: a cat\n";
+
+    let prompt = folded(Field::Messages, &messages, Memory::None).unwrap();
+    assert!(prompt.message.contains(whole), "{}", prompt.message);
+    assert_eq!(prompt.attachments.len(), 2);
+
+    let prompt = folded(Field::Messages, &messages, Memory::Session).unwrap();
+    assert_eq!(
+        (&*prompt.message, prompt.attachments.len()),
+        ("and this?", 1)
+    );
+    let shown = prompt.shown.unwrap();
+    assert!(
+        shown.whole.message.contains(whole),
+        "{}",
+        shown.whole.message
+    );
+    assert_eq!(shown.whole.images.len(), 1);
+
+    // Of too many, the latest messages keep theirs, and one that cannot be attached ends nothing.
+    let many = json!({ "role": "user", "content": vec![image(); 7] });
+    let broken = json!({ "role": "user", "content": [{ "type": "image_url", "image_url": "https://x/y.png" }, { "type": "text", "text": "z" }] });
+    let messages = json!([many, cat, seen, cat, broken, cat, now]);
+    let shown = folded(Field::Messages, &messages, Memory::Session)
+        .unwrap()
+        .shown
+        .unwrap();
+    let text = shown.whole.message;
+    assert_eq!(shown.whole.images.len(), 1, "{text}");
+    assert_eq!(text.matches("[image]").count(), 8, "{text}");
+    assert!(
+        text.contains("[image-1.png]\nsee\n") && text.contains("[image]\nz\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_image_of_another_role_leaves_a_placeholder() {
     let messages = json!([
         { "role": "user", "content": [{ "type": "text", "text": "see" }, { "type": "image_url", "image_url": "https://x/y.png" }] },
         { "role": "assistant", "content": [{ "type": "output_image" }, { "type": "text", "text": "a cat" }] },

@@ -209,7 +209,7 @@ fn images_are_attached() {
         .unwrap()
         .accepted
         .turn;
-    assert_eq!(turn.attachments[0].mime_type, "image/png");
+    assert_eq!(turn.attachments[0].mime_type(), "image/png");
     for url in [r#""https://x/y.png""#, "null"] {
         assert_eq!(
             refused_param(accepted(&body(url))),

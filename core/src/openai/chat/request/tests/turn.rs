@@ -63,8 +63,9 @@ fn a_clients_instructions_are_placed_by_the_keys_policy() {
         turn.message
     );
     assert!(
-        whole.contains(">\nx\n<") && whole.contains("User: q1\nAssistant: a1"),
-        "{whole}"
+        whole.message.contains(">\nx\n<") && whole.message.contains("User: q1\nAssistant: a1"),
+        "{}",
+        whole.message
     );
     let reset =
         r#"{"messages":[{"role":"system","content":"x"},{"role":"user","content":"/reset"}]}"#;
