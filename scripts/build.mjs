@@ -199,7 +199,7 @@ async function shrink(folder, env, onLine) {
 const ORDERS = 2;
 
 const SHRINK = [
-  "-O",
+  "-O3",
   // Rust's stack is at address 0 and its end is at the bottom, so an access there is an overflow.
   "--low-memory-unused",
   // Larger functions stay where they are, because they compress better beside functions like them.
