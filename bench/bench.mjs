@@ -28,6 +28,7 @@ export const MEASUREMENTS = [
   "bundle",
   "concurrency",
   "rejections",
+  "revocation",
   "peers",
 ];
 

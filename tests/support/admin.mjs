@@ -4,7 +4,7 @@ import { startFront } from "./front.mjs";
 import { keyWith } from "./keys.mjs";
 
 /** The administrator's key: its entry has no agents, because it runs none. */
-const ops = (() => {
+export const ops = (() => {
   const made = keyWith("ops", "main", "");
   return { ...made, entry: made.entry.replace("agents=main", "scopes=admin").trim() };
 })();

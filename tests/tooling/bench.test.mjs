@@ -15,13 +15,24 @@ import { temporaryFolder } from "../support/folder.mjs";
  * The measurements that need only the tools of every test: `ttft` and `peers` need a real
  * OpenClaw, and `peers` programs that are fetched for it alone.
  */
-const MEASURED = ["cpu", "short", "profile", "hop", "bundle", "concurrency", "rejections"];
+const MEASURED = [
+  "cpu",
+  "short",
+  "profile",
+  "hop",
+  "bundle",
+  "concurrency",
+  "rejections",
+  "revocation",
+];
 /** The one that takes the least time. */
 const AGAIN = "rejections";
 /** Each measurement has figures that are counts, and the same wherever it runs. */
 const COUNTS = [
   ["concurrency", "incomplete, or with another's words", 0],
   ["rejections", "connections to the gateway", 0],
+  ["revocation", "requests admitted after the confirmation", 0],
+  ["revocation", "streams that ended otherwise, or of the other key", 0],
 ];
 
 describe("the bench", () => {
