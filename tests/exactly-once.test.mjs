@@ -42,7 +42,7 @@ const SCRIPTED = [
   ["error=400", { 4: "provider_rejected_request", 3: "run_failed" }],
   ["error=401", { 4: "provider_account_error", 3: "run_failed" }],
   ["error=404", { 4: "provider_model_not_found", 3: "run_failed" }],
-  ["error=429", { 4: "rate_limit_exceeded", 3: "run_failed" }],
+  ["error=429", { 4: "provider_throttled", 3: "run_failed" }],
   ["error=500", { 4: "provider_error", 3: "run_failed" }],
   ["error=503", { 4: "provider_overloaded", 3: "run_failed" }],
   ["error=500 retry=2", { 4: "provider_error", 3: "run_failed" }],

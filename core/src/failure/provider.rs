@@ -41,7 +41,7 @@ impl ProviderFailure {
             Self::Format => "provider_rejected_request",
             Self::ContextOverflow => "context_length_exceeded",
             Self::ModelNotFound => "provider_model_not_found",
-            Self::RateLimit => "rate_limit_exceeded",
+            Self::RateLimit => "provider_throttled",
             Self::Overloaded => "provider_overloaded",
             Self::Timeout => "provider_timeout",
             Self::ServerError => "provider_error",

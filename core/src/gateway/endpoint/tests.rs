@@ -306,7 +306,7 @@ fn an_error_in_the_stream_is_the_run_s_failure() {
             "tool_choice=required was not satisfied by the agent response",
             "answer_invalid",
         ),
-        ("rate_limit_error", "429", "rate_limit_exceeded"),
+        ("rate_limit_error", "429", "provider_throttled"),
         ("authentication_error", "no", "provider_account_error"),
         ("permission_error", "no", "provider_account_error"),
         ("insufficient_quota", "no", "provider_account_error"),

@@ -1,7 +1,8 @@
 //! The status, the type and the message of every failure, by its code.
 //!
-//! Two tables, because `rate_limit_exceeded` is in both: failures before a run, and failures of a
-//! run, which all have the same status and type.
+//! Two tables: failures before a run, and failures of a run, which all have the same status and
+//! type. litellm takes every text with `rate_limit` for a reason to ask again, so none of the second
+//! has it.
 
 use std::borrow::Cow;
 
@@ -299,7 +300,7 @@ const OF_RUN: [(&str, &str); 20] = [
         "The agent's model does not exist at its provider.",
     ),
     (
-        "rate_limit_exceeded",
+        "provider_throttled",
         "The agent's model provider limits its rate.",
     ),
     (

@@ -221,6 +221,13 @@ fn once_a_run_may_have_started_every_failure_is_final_and_names_its_cause() {
                 "{failure:?}"
             );
             assert_eq!(reply.body.code, ErrorResponse::of(&failure).body.code);
+            // litellm, and so aider, asks again after every text with these words.
+            let text = format!("{} {}", reply.body.message, reply.body.code);
+            let joined = text.to_lowercase().replace([' ', '_', '-'], "");
+            assert!(
+                !is_of_run(&failure) || !joined.contains("ratelimit"),
+                "{text}"
+            );
         }
     }
 }
