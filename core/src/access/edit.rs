@@ -51,9 +51,7 @@ pub fn write<'a>(
 /// already.
 pub fn rotate(entry: &str, hash: &str) -> Option<String> {
     let (id, rest) = word(entry)?;
-    finish(entry)
-        .is_none()
-        .then(|| format!("{id} {hash} {rest}"))
+    finish(entry).is_none().then(|| [id, hash, rest].join(" "))
 }
 
 /// Removes the second hash of a valid entry; `None` if the entry has only one.
@@ -61,7 +59,7 @@ pub fn finish(entry: &str) -> Option<String> {
     let (id, rest) = word(entry)?;
     let (hash, rest) = word(rest)?;
     let (old, rest) = word(rest)?;
-    (!old.contains('=')).then(|| format!("{id} {hash} {rest}"))
+    (!old.contains('=')).then(|| [id, hash, rest].join(" "))
 }
 
 /// Sets fields of a valid entry; `None` removes a field. The values are not checked: parsing the

@@ -315,5 +315,5 @@ fn spawn_of(row: &HistoryRow<'_>) -> Option<String> {
     let text = parts.first()?.text.as_deref()?;
     let spawn: Spawn<'_> = parse::from_str(text).ok()?;
     (!spawn.child_session_key.is_empty())
-        .then(|| format!("{ANNOUNCED}{}:{}", spawn.child_session_key, spawn.run_id))
+        .then(|| [ANNOUNCED, &spawn.child_session_key, ":", &spawn.run_id].concat())
 }
