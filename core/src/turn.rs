@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::mem;
 
 use base16ct::lower as hex;
 use sha2::{Digest, Sha256};
@@ -47,9 +48,24 @@ pub struct Turn {
     /// The level of the model's thinking, which the gateway's list has for the agent.
     pub thinking: Option<String>,
     pub attachments: Vec<Attachment>,
+    /// The number of attachments, the first ones, that an answer followed. The agent can do without
+    /// them.
+    pub answered_images: usize,
     /// The client's own tools, if the agent can call them: then the gateway's HTTP endpoint runs
     /// the turn, because its WebSocket has no place for them.
     pub tools: Option<ClientTools>,
+}
+
+impl Turn {
+    /// Takes the images off that an answer followed. Returns false if there are none.
+    pub(crate) fn drop_answered_images(&mut self) -> bool {
+        let count = mem::take(&mut self.answered_images);
+        self.attachments.drain(..count.min(self.attachments.len()));
+        if count > 0 {
+            self.message = with_images_as(&self.message, IMAGE);
+        }
+        count > 0
+    }
 }
 
 /// The tools of a client, and the parameters of the model that came with them.
@@ -155,11 +171,18 @@ const IMAGE_BEGIN: &str = "[image";
 /// Returns the text without what stands for images: an image may be attached to its turn without a
 /// word, and be `[image]` in a conversation that is sent again.
 pub(crate) fn without_images(text: &str) -> String {
+    with_images_as(text, "")
+}
+
+/// Returns the text with another word for each image.
+fn with_images_as(text: &str, word: &str) -> String {
     let mut pieces = text.split(IMAGE_BEGIN);
     let mut rest = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         match piece.split_once(']') {
-            Some((name, after)) if name.is_empty() || is_image_name(name) => rest.push_str(after),
+            Some((name, after)) if name.is_empty() || is_image_name(name) => {
+                rest.extend([word, after]);
+            }
             _ => rest.extend([IMAGE_BEGIN, piece]),
         }
     }
@@ -273,11 +296,9 @@ impl RunId {
     /// Returns the id of a run that its client named, for a request with this body. The same name
     /// with another body is another run.
     pub fn named(name: &[u8; 16], body: &[u8; 16]) -> Self {
-        Self(format!(
-            "{}{NAME_END}{}",
-            hex::encode_string(name),
-            hex::encode_string(body)
-        ))
+        let mut id = hex::encode_string(name);
+        id.push(NAME_END);
+        Self(id + &hex::encode_string(body))
     }
 
     /// Takes an id that a hub has kept.

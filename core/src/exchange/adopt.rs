@@ -51,6 +51,7 @@ impl Exchange {
             traceparent: None,
             thinking: None,
             attachments: Vec::new(),
+            answered_images: 0,
             tools: None,
         };
         let policy = StreamPolicy {

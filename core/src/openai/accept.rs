@@ -18,7 +18,7 @@ use crate::access::policy::TaskPolicy;
 use crate::agent::{AgentId, AgentList};
 use crate::failure::Failure;
 use crate::session::{Session, SessionError};
-use crate::turn::{AgentChoice, Branch, ClientTools, Earlier, Otherwise, RunId, ShownTurn, Turn};
+use crate::turn::{AgentChoice, Branch, ClientTools, Earlier, Otherwise, RunId, Turn};
 
 /// Names the session of a request.
 pub(crate) const SESSION_HEADER: &str = "x-openclaw-session-key";
@@ -130,23 +130,24 @@ pub(crate) fn accept_turn(
     let instructions: Vec<String> = prompt.system.into_iter().chain(asked.format).collect();
     let instructions = system::place(client.system, &instructions.join("\n\n"));
     let continues = to.memory == Memory::Session && asked.previous.as_ref() == Some(&to.session);
-    let (turns, whole) = match prompt.shown {
+    let (mut turns, whole) = match prompt.shown {
         Some(Shown { turns, mut whole }) => {
             whole.message = instructions.before(whole.message);
             (turns, Some(whole))
         }
         None => (Vec::new(), None),
     };
-    let earlier = (to.memory == Memory::Session).then(|| match (asked.unshown, whole) {
-        (Some(failure), _) => earlier_named(turns, failure),
-        (None, Some(whole)) => Earlier {
-            turns,
-            otherwise: Otherwise::Send(whole),
-        },
-        (None, None) if continues => earlier_named(turns, lost_conversation()),
-        (None, None) => Earlier {
-            turns,
-            otherwise: Otherwise::Begin,
+    // An answer that the request names by its id.
+    if turns.first().is_some_and(|turn| turn.answer == REFERENCE) {
+        turns.clear();
+    }
+    let earlier = (to.memory == Memory::Session).then(|| Earlier {
+        turns,
+        otherwise: match (asked.unshown, whole) {
+            (Some(failure), _) => Otherwise::Refuse(failure),
+            (None, Some(whole)) => Otherwise::Send(whole),
+            (None, None) if continues => Otherwise::Refuse(lost_conversation()),
+            (None, None) => Otherwise::Begin,
         },
     });
     let branch = |run| Branch {
@@ -175,6 +176,7 @@ pub(crate) fn accept_turn(
             traceparent: traceparent(request),
             thinking: None,
             attachments: prompt.attachments,
+            answered_images: prompt.answered_images,
             tools: asked.tools,
         },
         delivery: asked.delivery,
@@ -250,17 +252,6 @@ fn requested_agent(
             "model is required: an agent, or `openclaw` for the default one.",
         )),
         _ => agent_of(model, aliases),
-    }
-}
-
-/// Returns the requirement on the session if the request names earlier answers by id.
-fn earlier_named(mut turns: Vec<ShownTurn>, failure: Failure) -> Earlier {
-    if turns.first().is_some_and(|turn| turn.answer == REFERENCE) {
-        turns.clear();
-    }
-    Earlier {
-        turns,
-        otherwise: Otherwise::Refuse(failure),
     }
 }
 

@@ -1,7 +1,5 @@
 //! Images in a request: `data:` URLs become attachments, within the limits of both gateways.
 
-use std::borrow::Cow;
-
 use percent_encoding::percent_decode_str;
 
 use super::blank::trim;
@@ -56,7 +54,7 @@ pub(super) fn of_content(content: &str, param: &str) -> Result<Attachment, Failu
     if decoded_bytes(&content) > MAX_IMAGE_BYTES {
         return Err(Failure::invalid(
             param,
-            format!("The image is larger than {MAX_IMAGE_BYTES} bytes."),
+            "The image is larger than 5000000 bytes.",
         ));
     }
     let kind = kind(&content).ok_or_else(|| other_kind(param))?;
@@ -140,12 +138,14 @@ pub(super) fn decode(content: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Returns true for a URL that holds its content.
+pub(super) fn is_sent(url: &str) -> bool {
+    split_data_url(trim(url)).is_some()
+}
+
 /// Refuses more images than a turn takes.
 pub(super) fn too_many(param: &str) -> Failure {
-    Failure::invalid(
-        param,
-        Cow::Owned(format!("A turn takes at most {MAX_IMAGES} images.")),
-    )
+    Failure::invalid(param, "A turn takes at most 8 images.")
 }
 
 /// Splits `data:<metadata>,<content>`.

@@ -23,6 +23,7 @@ fn turn() -> Turn {
         traceparent: None,
         thinking: None,
         attachments: Vec::new(),
+        answered_images: 0,
         tools: Some(ClientTools {
             members: r#","tools":[]"#.to_owned(),
             renamed: vec![("read".to_owned(), "client_read".to_owned())],

@@ -136,6 +136,7 @@ impl Run {
         };
         if let Some(whole) = whole {
             self.turn.message = whole.message;
+            self.turn.answered_images = whole.images.len();
             self.turn.attachments.splice(..0, whole.images);
         }
         if chosen == SessionUse::Aside {
@@ -161,6 +162,23 @@ impl Run {
         // text, so an event before the subscription takes effect is not missed.
         let before = io.outbox.len();
         self.subscription = subscribe(&agent, &session, protocol, io)?;
+        let target = Target {
+            agent,
+            session,
+            protocol,
+        };
+        self.ask(target, io)
+            .inspect_err(|_| io.outbox.truncate(before))
+    }
+
+    /// Sends the request `agent`.
+    fn ask(&mut self, target: Target, io: &mut Io<'_>) -> Result<(), Failure> {
+        let Target {
+            agent,
+            session,
+            protocol,
+        } = &target;
+        let protocol = *protocol;
         let attachments: Vec<_> = self
             .turn
             .attachments
@@ -196,19 +214,14 @@ impl Run {
             .filter(|_| protocol == Protocol::V4);
         let request = io
             .link
-            .traced_request("agent", &params, traceparent, io.outbox)
-            .inspect_err(|_| io.outbox.truncate(before))?;
+            .traced_request("agent", &params, traceparent, io.outbox)?;
         let boot_id = io.link.boot_id();
         if protocol == Protocol::V3 || self.may_have_started || boot_id.is_empty() {
             self.free_request();
         } else {
             self.asked_of = Some(boot_id.to_owned());
         }
-        self.target = Some(Target {
-            agent,
-            session,
-            protocol,
-        });
+        self.target = Some(target);
         self.state = State::Starting { agent: request };
         self.asked_ms = io.now_ms;
         self.own = Some(request);
@@ -348,6 +361,14 @@ impl Run {
     fn refuse(&mut self, rejection: &Rejection<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
         let refused = refusal::failure(&rejection.error);
         self.may_have_started = false;
+        // It refuses an image for a model that reads none, and for its size.
+        let is_kept = self.keeps_request() && rejection.error.code == "INVALID_REQUEST";
+        if is_kept
+            && self.turn.drop_answered_images()
+            && let Some(target) = self.target.take()
+        {
+            return self.ask(target, io);
+        }
         self.free_request();
         self.state = State::Ended;
         match &*rejection.error.code {

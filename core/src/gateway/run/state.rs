@@ -201,7 +201,7 @@ pub(super) struct RunName {
 impl RunName {
     pub(super) fn of(id: &str) -> Self {
         Self {
-            quoted: format!("{id}\""),
+            quoted: id.to_owned() + "\"",
         }
     }
 
@@ -425,6 +425,7 @@ impl Run {
         self.turn.message = String::new();
         self.turn.extra_system_prompt = None;
         self.turn.attachments = Vec::new();
+        self.turn.earlier = None;
     }
 
     /// Returns true if the run was asked for and may be asked for once more, so that the content of

@@ -30,6 +30,8 @@ pub(crate) struct Contents {
     /// The first message after the last answer that the user has followed. An image that cannot be
     /// attached is refused from here on, and replaced before.
     unanswered_from: usize,
+    /// The attachments of messages before it.
+    answered_images: usize,
     /// The first message whose images are attached.
     attach_from: usize,
     /// An image is not attached because the session remembers it.
@@ -59,6 +61,7 @@ impl Contents {
             active,
             open_from,
             unanswered_from,
+            answered_images: 0,
             attach_from: active,
             has_remembered: false,
             attachments: Vec::new(),
@@ -78,7 +81,7 @@ impl Contents {
                         .content
                         .parts()
                         .iter()
-                        .filter(|part| is_image(part))
+                        .filter(|part| is_sent(part))
                         .count(),
                 );
             }
@@ -166,10 +169,16 @@ impl Contents {
     ) -> Result<Option<String>, Failure> {
         if self.may_attach(message) && (self.attach_from..=self.active).contains(&index) {
             let is_named = index != self.active || is_tool(message);
+            let is_answered = index < self.unanswered_from;
             match self.attach(part, place) {
-                Err(failure) if index >= self.unanswered_from => Err(failure),
-                Err(_) => Ok(Some(IMAGE.to_owned())),
-                Ok(name) => Ok(is_named.then(|| format!("[{name}]"))),
+                Err(_) if is_answered => Ok(Some(IMAGE.to_owned())),
+                Err(failure) => Err(failure),
+                Ok(name) => {
+                    if is_answered {
+                        self.answered_images = self.attachments.len();
+                    }
+                    Ok(is_named.then(|| format!("[{name}]")))
+                }
             }
         } else if is_tool(message) && self.field == Field::Messages && index >= self.open_from {
             Err(Failure::invalid(
@@ -228,12 +237,14 @@ impl Contents {
         self.has_remembered
     }
 
-    pub(crate) fn has_attachments(&self) -> bool {
-        !self.attachments.is_empty()
+    /// Returns true if an image is attached that no answer has followed yet.
+    pub(crate) fn has_unanswered(&self) -> bool {
+        self.attachments.len() > self.answered_images
     }
 
-    pub(crate) fn into_attachments(self) -> Vec<Attachment> {
-        self.attachments
+    /// Returns the attachments, and the number of those, the first ones, that an answer followed.
+    pub(crate) fn into_attachments(self) -> (Vec<Attachment>, usize) {
+        (self.attachments, self.answered_images)
     }
 }
 
@@ -274,6 +285,12 @@ fn is_image(part: &Part<'_>) -> bool {
         &*part.kind,
         "image_url" | "input_image" | "computer_screenshot"
     ) || File::of(part).is_some_and(|file| file.image().is_some())
+}
+
+/// Returns true for an image that the request has, and not only its address.
+fn is_sent(part: &Part<'_>) -> bool {
+    let url = part.image_url.as_ref().map_or("", |image| image.url());
+    image::is_sent(url) || File::of(part).is_some_and(|file| file.image().is_some())
 }
 
 /// Returns the place of a file's members.

@@ -29,6 +29,8 @@ pub(crate) struct Prompt {
     /// The text of the system and developer messages.
     pub system: Option<String>,
     pub attachments: Vec<Attachment>,
+    /// The number of attachments, the first ones, that an answer followed.
+    pub answered_images: usize,
     /// The conversation before `message`, if the session lasts and there was an answer.
     pub shown: Option<Shown>,
 }
@@ -93,7 +95,7 @@ pub(crate) fn fold(
             system.extend(system_text(field, index, message, text)?);
             continue;
         };
-        let is_image_turn = index == last_turn && contents.has_attachments();
+        let is_image_turn = index == last_turn && contents.has_unanswered();
         if text.is_empty() && role == Role::User && is_image_turn {
             IMAGES_ONLY.clone_into(&mut text);
         }
@@ -116,7 +118,7 @@ pub(crate) fn fold(
         entries.extend(entry(field, index, role, message, text)?);
     }
     check_turn(field, messages, &entries)?;
-    let message = conversation(field, &entries, memory)?;
+    let message = conversation(&entries, memory);
     if is_reset(&message) {
         return Err(Failure::CommandNotAllowed);
     }
@@ -125,8 +127,12 @@ pub(crate) fn fold(
         Memory::Session => shown(&entries),
     };
     let has_remembered = contents.has_remembered();
-    let attachments = contents.into_attachments();
+    let (attachments, answered_images) = contents.into_attachments();
     let shown = match shown {
+        // Nothing was answered with a text, so the message is the whole conversation.
+        None if memory == Memory::Session && has_remembered => {
+            return fold(field, instructions, messages, Memory::None);
+        }
         None => None,
         Some(turns) => {
             let (message, images) = if has_remembered {
@@ -136,7 +142,7 @@ pub(crate) fn fold(
                 whole.attachments.truncate(earlier);
                 (whole.message, whole.attachments)
             } else {
-                (conversation(field, &entries, Memory::None)?, Vec::new())
+                (conversation(&entries, Memory::None), Vec::new())
             };
             let whole = Whole { message, images };
             Some(Shown { turns, whole })
@@ -146,6 +152,7 @@ pub(crate) fn fold(
         message,
         system: (!system.is_empty()).then(|| system.join("\n\n")),
         attachments,
+        answered_images,
         shown,
     })
 }
@@ -177,7 +184,7 @@ fn system_text(
     Ok(match (text.is_empty(), name.is_empty()) {
         (true, _) => None,
         (false, true) => Some(text),
-        (false, false) => Some(format!("{name}: {text}")),
+        (false, false) => Some([name, ": ", &text].concat()),
     })
 }
 
@@ -298,8 +305,8 @@ fn entry(
     let sender = match role {
         Role::Assistant => named(marker::ASSISTANT, name),
         Role::User => named(marker::USER, name),
-        Role::Tool if !tool_call_id.is_empty() => format!("{}:{tool_call_id}", marker::TOOL),
-        Role::Tool if !name.is_empty() => format!("{}:{name}", marker::TOOL),
+        Role::Tool if !tool_call_id.is_empty() => [marker::TOOL, ":", tool_call_id].concat(),
+        Role::Tool if !name.is_empty() => [marker::TOOL, ":", name].concat(),
         Role::Tool => marker::TOOL.to_owned(),
     };
     Ok(Some(Entry {
@@ -316,17 +323,22 @@ fn named(role: &str, name: &str) -> String {
     if name.is_empty() || name.eq_ignore_ascii_case(role) {
         return role.to_owned();
     }
-    format!("{role} ({name})")
+    [role, " (", name, ")"].concat()
 }
 
-fn conversation(field: Field, entries: &[Entry], memory: Memory) -> Result<String, Failure> {
-    let no_turn = || Failure::invalid(field.name(), format!("Missing user message in `{field}`."));
+fn line(entry: &Entry) -> String {
+    [&entry.sender, ": ", &marker::quoted(&entry.body)].concat()
+}
+
+/// Returns the message to the agent; none without a line of the user or a tool.
+fn conversation(entries: &[Entry], memory: Memory) -> String {
     let position = entries
         .iter()
-        .rposition(|entry| entry.role != Role::Assistant)
-        .ok_or_else(no_turn)?;
-    let (before, from) = entries.split_at(position);
-    let current = from.first().ok_or_else(no_turn)?;
+        .rposition(|entry| entry.role != Role::Assistant);
+    let (before, from) = entries.split_at(position.unwrap_or(entries.len()));
+    let Some(current) = from.first() else {
+        return String::new();
+    };
     let history = match memory {
         Memory::None => before,
         Memory::Session => {
@@ -338,20 +350,20 @@ fn conversation(field: Field, entries: &[Entry], memory: Memory) -> Result<Strin
         }
     };
     if history.is_empty() && current.role == Role::User && !current.is_named {
-        return Ok(marker::quoted_alone(&current.body).into_owned());
+        return marker::quoted_alone(&current.body).into_owned();
     }
-    let line = |entry: &Entry| format!("{}: {}", entry.sender, marker::quoted(&entry.body));
-    if history.is_empty() {
-        return Ok(line(current));
+    let mut message = String::new();
+    if !history.is_empty() {
+        message += marker::HISTORY;
+        for entry in history {
+            message.push('\n');
+            message += &line(entry);
+        }
+        message += "\n\n";
+        message += marker::CURRENT;
+        message.push('\n');
     }
-    let history: Vec<String> = history.iter().map(line).collect();
-    Ok(format!(
-        "{}\n{}\n\n{}\n{}",
-        marker::HISTORY,
-        history.join("\n"),
-        marker::CURRENT,
-        line(current)
-    ))
+    message + &line(current)
 }
 
 #[cfg(test)]

@@ -106,6 +106,54 @@ fn an_image_that_was_answered_is_attached_where_the_whole_conversation_is_sent()
     );
 }
 
+/// A chat UI shows a turn that failed as an empty answer.
+#[test]
+fn an_image_whose_answer_is_blank_is_attached_in_a_new_session_as_well() {
+    let seen = json!({ "role": "user", "content": [image(), { "type": "text", "text": "see" }] });
+    let blank = json!({ "role": "assistant", "content": "" });
+    let now = json!({ "role": "user", "content": "what is it?" });
+    for memory in [Memory::None, Memory::Session] {
+        let prompt = folded(Field::Messages, &json!([seen, blank, now]), memory).unwrap();
+        assert_eq!((prompt.attachments.len(), prompt.answered_images), (1, 1));
+        assert!(prompt.message.contains("User: [image-1.png]\nsee\n"));
+        assert_eq!(prompt.shown, None);
+    }
+    // Nothing is left to answer: the image of an earlier message is not the last one's.
+    let cat = json!({ "role": "assistant", "content": "a cat" });
+    for last in [json!(" "), json!([])] {
+        let last = json!({ "role": "user", "content": last });
+        for memory in [Memory::None, Memory::Session] {
+            folded(Field::Messages, &json!([seen, cat, last]), memory).unwrap_err();
+        }
+        let messages = json!([seen, cat, now, last]);
+        let prompt = folded(Field::Messages, &messages, Memory::None).unwrap();
+        assert!(
+            prompt.message.ends_with("\nUser: what is it?"),
+            "{}",
+            prompt.message
+        );
+    }
+}
+
+/// Of an image that is an address, there is nothing to attach.
+#[test]
+fn an_image_that_cannot_be_attached_takes_no_place() {
+    let seen = json!({ "role": "user", "content": [image(), { "type": "text", "text": "see" }] });
+    let cat = json!({ "role": "assistant", "content": "a cat" });
+    let address =
+        json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
+    let many = json!({ "role": "user", "content": vec![address; 9] });
+    let now = json!({ "role": "user", "content": "and?" });
+    let messages = json!([seen, cat, many, cat, now]);
+    let prompt = folded(Field::Messages, &messages, Memory::None).unwrap();
+    assert_eq!((prompt.attachments.len(), prompt.answered_images), (1, 1));
+    assert_eq!(prompt.message.matches("[image]").count(), 9);
+    // The session has them all.
+    let messages = json!([many, cat, now]);
+    let shown = folded(Field::Messages, &messages, Memory::Session).unwrap();
+    assert!(shown.shown.unwrap().whole.images.is_empty());
+}
+
 #[test]
 fn an_image_of_another_role_leaves_a_placeholder() {
     let messages = json!([
