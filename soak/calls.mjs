@@ -72,7 +72,7 @@ const refused = (code, more = {}) => ({
 const PROVIDER = {
   400: "provider_rejected_request",
   401: "provider_account_error",
-  429: "rate_limit_exceeded",
+  429: "provider_throttled",
   500: "provider_error",
 };
 

@@ -64,7 +64,7 @@ const POLL_MS = 250;
 const FAILURES = {
   [BEFORE_RUN]: ["draining=1"],
   // As a status, and as the first event of a stream, whose head is held for 2 s.
-  "before the first words": ["error=500", "error=429", "error=500 retry=40 cut=0"],
+  "before the first words": ["error=500", "error=500 retry=40 cut=0"],
   "in mid-stream": ["deltas=6 streamerror=3"],
 };
 const FORMS = ["streamed", "whole"];
