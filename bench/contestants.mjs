@@ -8,9 +8,9 @@ import { startWorker } from "../tests/support/worker.mjs";
  * Starts a Worker in its own workerd for each of `names`, which are names in `builds`, and a
  * gateway: one for all Workers, or one for each where `apart` is set, because a gateway sends
  * events of every run to every connection. `work` gets `{ workers, sims }`; each worker has a
- * `label`, `key` and `sim`. `entries` are further client keys, `vars` further settings. The runtime of `inspected` workers
- * can be inspected. The gateways pace nothing by themselves, and without `tasks` send no events of
- * tasks. All are stopped afterwards, also after a failure.
+ * `label`, `key` and `sim`. `entries` are further client keys, `vars` further settings. The runtime
+ * of `inspected` workers can be inspected. The gateways pace nothing by themselves, and without
+ * `tasks` send no events of tasks. All are stopped afterwards, also after a failure.
  */
 export async function withContestants(
   names,

@@ -1,7 +1,7 @@
 // Takes a key back while it has a hundred streams, through two edges, and measures when its
 // requests are refused and when its streams end. The streams of another key must not notice.
 
-import { admin, createKey, ops } from "../tests/support/admin.mjs";
+import { admin, createKey, KEYS_SECRET, ops } from "../tests/support/admin.mjs";
 import { withContestants } from "./contestants.mjs";
 import { ask, turn } from "./load.mjs";
 import { atMost, percentile, round } from "./statistics.mjs";
@@ -25,7 +25,7 @@ export async function measure({ rounds, quick, say, ...context }) {
   const options = {
     ...context,
     entries: [ops.entry],
-    vars: { KEYS_SECRET: "0123456789abcdef0123456789abcdef" },
+    vars: { KEYS_SECRET },
   };
   return withContestants(["ours"], options, async ({ workers: { ours } }) => {
     const edges = [ours.url, ours.edge.url];

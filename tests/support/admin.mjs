@@ -9,9 +9,11 @@ export const ops = (() => {
   return { ...made, entry: made.entry.replace("agents=main", "scopes=admin").trim() };
 })();
 
+/** The secret with which a Worker makes keys. */
+export const KEYS_SECRET = "0123456789abcdef0123456789abcdef";
+
 /** Starts a Worker whose hub makes keys; `ops` is its administrator. */
 export async function startAdminFront({ vars = {}, entries = [], ...options } = {}) {
-  const KEYS_SECRET = "0123456789abcdef0123456789abcdef";
   const front = await startFront({
     ...options,
     entries: [ops.entry, ...entries],

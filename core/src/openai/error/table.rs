@@ -1,8 +1,8 @@
 //! The status, the type and the message of every failure, by its code.
 //!
 //! Two tables: failures before a run, and failures of a run, which all have the same status and
-//! type. litellm takes every text with `rate_limit` for a reason to ask again, so none of the second
-//! has it.
+//! type. litellm takes every text with `rate_limit` for a rate limit, after which aider runs the
+//! agent again, so none of the second has it.
 
 use std::borrow::Cow;
 

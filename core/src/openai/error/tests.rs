@@ -221,7 +221,7 @@ fn once_a_run_may_have_started_every_failure_is_final_and_names_its_cause() {
                 "{failure:?}"
             );
             assert_eq!(reply.body.code, ErrorResponse::of(&failure).body.code);
-            // litellm, and so aider, asks again after every text with these words.
+            // litellm takes these words for a rate limit, and aider asks again then.
             let text = format!("{} {}", reply.body.message, reply.body.code);
             let joined = text.to_lowercase().replace([' ', '_', '-'], "");
             assert!(
